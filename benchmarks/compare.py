@@ -1,0 +1,169 @@
+"""`python -m benchmarks epochs`: seconds for an epoch, all competitors side by side.
+
+Every way of running every competitor is a process that loads the data, compiles and runs one epoch unmeasured. Then
+each runs one epoch in turn, A B C A B C, while the others wait: whatever else the machine does in those minutes, it
+does to all of them.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from benchmarks import table
+from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way
+from benchmarks.processes import ChildError, Worker
+
+COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "run with", "once, s", "peak MB")
+
+
+@dataclass
+class Entry:
+    """One way of running one competitor, its worker, and what has been measured of it."""
+
+    competitor: Competitor
+    way: Way
+    worker: Worker | None = None
+    facts: dict = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The row and the way, for messages."""
+        return f"{self.competitor.name} ({self.way.label})"
+
+    @property
+    def median(self) -> float:
+        """The measure that everything is judged by."""
+        return statistics.median(self.seconds)
+
+    def as_json(self) -> dict:
+        """All there is to know, for the JSON file."""
+        return {
+            "name": self.competitor.name,
+            "way": asdict(self.way),
+            "facts": self.facts,
+            "seconds": self.seconds,
+            "median": self.median if self.seconds else None,
+            "peak_mb": self.peak_mb,
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `epochs`."""
+    parser.add_argument("--rounds", type=int, default=5, help="epochs measured of each (default 5)")
+    parser.add_argument("--images", type=int, default=60_000, help="training images (default all)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose names contain one of these, and ours")
+    parser.add_argument("--all-ways", action="store_true", help="show the slower ways of running too")
+    parser.add_argument("--torch-python", help="a Python that has PyTorch (default: this one, if it has)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and show; return the exit code."""
+    notes: list[str] = []
+    entries = _entries(options, notes)
+    failures: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for entry in entries:
+            table.say(f"warming up {entry.name}")
+            _guarded(entry, failures, lambda entry=entry: _start(entry, options, stack))
+        for number in range(1, options.rounds + 1):
+            table.say(f"round {number} of {options.rounds}")
+            for entry in entries:
+                if entry.worker is not None:
+                    _guarded(entry, failures, lambda entry=entry: _epoch(entry))
+    _show(entries, options, notes + failures)
+    if options.json:
+        rows = [entry.as_json() for entry in entries]
+        settings = {"rounds": options.rounds, "images": options.images}
+        table.save(options.json, {"epochs": rows, "settings": settings, "notes": notes + failures})
+    return 1 if failures else 0
+
+
+def _entries(options: argparse.Namespace, notes: list[str]) -> list[Entry]:
+    wanted = [
+        competitor
+        for competitor in COMPETITORS
+        if not options.only or competitor.name == OURS or any(word in competitor.name for word in options.only)
+    ]
+    if any(competitor.torch for competitor in wanted) and not _torch_python(options):
+        notes.append("PyTorch is left out: not installed here; give --torch-python.")
+        wanted = [competitor for competitor in wanted if not competitor.torch]
+    return [Entry(competitor, way) for competitor in wanted for way in competitor.ways]
+
+
+def _torch_python(options: argparse.Namespace) -> str | None:
+    if options.torch_python:
+        return options.torch_python
+    return sys.executable if importlib.util.find_spec("torch") else None
+
+
+def _start(entry: Entry, options: argparse.Namespace, stack: contextlib.ExitStack) -> None:
+    competitor = entry.competitor
+    python = _torch_python(options) if competitor.torch else sys.executable
+    module = f"benchmarks.{competitor.module}"
+    command = [python, "-m", module, "--images", str(options.images), *entry.way.arguments]
+    worker = Worker(entry.name, command, entry.way.environment, options.timeout)
+    stack.enter_context(worker)
+    entry.facts = worker.wait_until_warm()
+    entry.worker = worker
+
+
+def _epoch(entry: Entry) -> None:
+    reply = entry.worker.epoch()
+    entry.seconds.append(reply["seconds"])
+    entry.peak_mb = reply["peak_mb"]
+
+
+def _guarded(entry: Entry, failures: list[str], action) -> None:  # type: ignore[no-untyped-def]
+    """Do one thing with one worker; if that fails, its row goes and the others go on."""
+    try:
+        action()
+    except (ChildError, OSError) as error:
+        failures.append(f"FAILED: {error}" if isinstance(error, ChildError) else f"FAILED: {entry.name}: {error}")
+        table.say(failures[-1])
+        if entry.worker is not None:
+            entry.worker.close()
+        entry.worker, entry.seconds = None, []
+
+
+def _show(entries: list[Entry], options: argparse.Namespace, notes: Sequence[str]) -> None:
+    measured = [entry for entry in entries if entry.seconds]
+    ours = next((entry.median for entry in measured if entry.competitor.name == OURS), None)
+    shown = measured if options.all_ways else _fastest_ways(measured)
+    title = f"Distillation at batch 32, {options.images:,} images, {options.rounds} rounds"
+    about = (
+        f"Data: {_data_source(measured)}. "
+        "Each row: its fastest way of running, all of them measured in turn (--all-ways shows them).",
+        "once: computing the teacher's logits before the first epoch, where they are cached.",
+        table.machine_line(),
+    )
+    table.show(
+        title, COLUMNS, [_row(entry, ours) for entry in shown], [*about, *(note.partition("\n")[0] for note in notes)]
+    )
+
+
+def _data_source(measured: list[Entry]) -> str:
+    trained = [entry for entry in measured if entry.competitor.name != BOUND]
+    return ", ".join(sorted({entry.facts["data"] for entry in trained})) or "random matrices"
+
+
+def _fastest_ways(measured: list[Entry]) -> list[Entry]:
+    best: dict[str, Entry] = {}
+    for entry in measured:
+        name = entry.competitor.name
+        if name not in best or entry.median < best[name].median:
+            best[name] = entry
+    return list(best.values())
+
+
+def _row(entry: Entry, ours: float | None) -> list[str]:
+    ratio = f"{entry.median / ours:.2f}" if ours else "-"
+    once = f"{entry.facts['once']:.2f}" if "once" in entry.facts else "-"
+    middle, extent = table.spread(entry.seconds, 3)
+    label = entry.way.label
+    return [entry.competitor.name, middle, extent, ratio, label, once, f"{entry.peak_mb:.0f}"]

@@ -1,0 +1,70 @@
+"""The rows of the epoch table, and the ways each may be run.
+
+A competitor is measured in every way listed for it (its library's default threads and one thread, mostly), all of them
+alternating, and its row shows the fastest median: the choice is made in its favour, after the fact. Ours has one way,
+the one that the program itself chooses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ONE_TF_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of running a competitor: how the table calls it, further arguments, environment variables."""
+
+    label: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One row of the table: the module under `benchmarks` to run as a worker, and the ways to run it."""
+
+    name: str
+    module: str
+    ways: tuple[Way, ...]
+    torch: bool = False
+
+
+def _keras_ways(*arguments: str) -> tuple[Way, ...]:
+    return (
+        Way("default threads", arguments),
+        Way("1 thread", arguments, ONE_TF_THREAD),
+    )
+
+
+def _torch_ways(*arguments: str) -> tuple[Way, ...]:
+    return (
+        Way("default threads", arguments),
+        Way("1 thread", arguments, {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
+    )
+
+
+OURS = "kdistill"
+BOUND = "arithmetic bound"
+STEPS_64 = ("--steps-per-execution", "64")
+
+COMPETITORS = (
+    Competitor(OURS, "ours", (Way("1 thread", (), ONE_TF_THREAD),)),
+    Competitor("article loop", "article_loop", _keras_ways()),
+    Competitor("keras Distiller", "keras_distiller", _keras_ways()),
+    Competitor("fit, cached", "keras_fit_cached", _keras_ways()),
+    Competitor("fit, cached, 64 steps", "keras_fit_cached", _keras_ways(*STEPS_64)),
+    Competitor("fit, cached, 64 steps, XLA", "keras_fit_cached", _keras_ways(*STEPS_64, "--xla")),
+    Competitor("torch loop", "torch_loop", _torch_ways(), torch=True),
+    Competitor("torch loop, tuned", "torch_loop", _torch_ways("--tuned"), torch=True),
+    Competitor(
+        BOUND,
+        "arithmetic_bound",
+        (
+            Way("numpy, 1 thread", ("--with", "numpy"), ONE_BLAS_THREAD),
+            Way("tf, 1 thread", ("--with", "tf"), ONE_TF_THREAD),
+            Way("xla, 1 thread", ("--with", "xla"), ONE_TF_THREAD),
+        ),
+    ),
+)

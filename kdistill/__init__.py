@@ -1,0 +1,3 @@
+"""Distil a large classifier into a small one, and prove whether that helped."""
+
+__version__ = "0.1.0"

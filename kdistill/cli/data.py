@@ -1,0 +1,53 @@
+"""`kdistill data ...`: find, check and download data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdistill.cli.options import Debug, Json, emit
+
+app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
+
+
+@app.command("info")
+def data_info(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET ...]")] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Look here first.")] = None,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show where data sets are looked for, and whether they are there and intact."""
+    from kdistill import datasets, report
+
+    chosen = [_dataset(name) for name in names or datasets.names()]
+    found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
+    emit(found, report.facts, json_)
+
+
+@app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="DATASET")],
+    force: Annotated[bool, typer.Option("--force", help="Download it again.")] = False,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Download a data set into the cache, and verify it."""
+    from kdistill import datasets, report
+    from kdistill.progress import Screen, console
+
+    screen = Screen(console(stderr=True))
+    try:
+        document = datasets.fetch(_dataset(name), screen, force)
+    finally:
+        screen.close()
+    emit(document, report.facts, json_)
+
+
+def _dataset(name: str) -> str:
+    from kdistill import datasets
+
+    if name not in datasets.names():
+        known = ", ".join(datasets.names())
+        raise typer.BadParameter(f"expected one of {known}; received {name!r}")
+    return name

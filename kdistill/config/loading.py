@@ -1,0 +1,162 @@
+"""Finds a config, applies overrides, checks it, and writes a resolved one."""
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kdistill.config import problems, yamltext
+from kdistill.config.schema import READERS, Config
+from kdistill.config.yamltext import Marks
+from kdistill.errors import ConfigError
+
+DEFAULT = "quickstart"
+
+
+def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top: Any) -> Config:
+    """Return the config of a file or a built-in name, overrides applied, checked.
+
+    Args:
+        source: a path, or the bare name of a built-in config; None for `quickstart`.
+        overrides: `section.key=value`, the value read as YAML; a later one wins.
+        top: values for top-level keys, which win over everything else.
+
+    Raises:
+        ConfigError: naming every problem with its place.
+    """
+    text, place, stem = _find(str(source or DEFAULT))
+    values, marks = yamltext.read(text, place)
+    _rename_short_keys(values, marks)
+    for override in overrides:
+        _apply(values, marks, override)
+    for key, value in top.items():
+        values[key], marks[(key,)] = value, f"--{key}"
+    values.setdefault("name", stem)
+    return _check(values, marks)
+
+
+def _check(values: dict[str, Any], marks: Marks) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = problems.explain(error, values, marks)
+        hint = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
+        raise ConfigError("\n".join(lines), hint) from None
+
+
+def _find(source: str) -> tuple[str, str, str]:
+    """Return a config's text, what to call it in messages, and its name."""
+    path = Path(source)
+    is_name = path.name == source and path.suffix not in {".yaml", ".yml"}
+    if is_name and not path.is_file():
+        return builtin_text(source), f"{source}.yaml", source
+    if path.is_dir():
+        raise ConfigError(f"{source}: expected a config file; this is a folder")
+    try:
+        return path.read_text(encoding="utf-8"), source, path.stem
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{source}: no such config file",
+            hint=f"Give the path of a YAML file, or a built-in name: {', '.join(builtin_names())}.",
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{source}: expected YAML text in UTF-8; this is something else") from None
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _folder() -> Traversable:
+    """Return the built-in configs: inside an installed package, or beside it in a checkout."""
+    installed = resources.files("kdistill") / "_configs"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the built-in configs."""
+    files = (entry.name for entry in _folder().iterdir())
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+
+
+def builtin_text(name: str) -> str:
+    """Return the text of a built-in config.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    names = builtin_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        meant = f"; did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(
+            f"{name}: no such file, and no built-in config of this name{meant}",
+            hint=f"Built-in configs: {', '.join(names)}.",
+        )
+    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def summaries() -> list[dict[str, str]]:
+    """Return name and first header line of each built-in config."""
+    return [{"name": name, "summary": builtin_text(name).splitlines()[0].lstrip("# ")} for name in builtin_names()]
+
+
+def _rename_short_keys(values: dict[str, Any], marks: Marks) -> None:
+    """Read `distill.T` as `distill.temperature`."""
+    distill = values.get("distill")
+    if not isinstance(distill, dict) or "T" not in distill:
+        return
+    if "temperature" in distill:
+        place = marks[("distill", "T")]
+        raise ConfigError(f"{place}: distill.T: temperature and T are the same key; write one")
+    distill["temperature"] = distill.pop("T")
+    marks[("distill", "temperature")] = marks.pop(("distill", "T"))
+
+
+def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
+    key, equals, text = override.partition("=")
+    label = f"--set {override}"
+    if not equals or not key.strip():
+        raise ConfigError(f"{label}: expected section.key=value, such as distill.temperature=4")
+    path = tuple(part.strip() for part in key.split("."))
+    if path == ("distill", "T"):
+        path = ("distill", "temperature")
+    value, _ = yamltext.read_value(text, label)
+    section: Any = values
+    for depth, part in enumerate(path[:-1], start=1):
+        if part not in problems.keys_of(path[: depth - 1]):
+            raise ConfigError(f"{label}: {problems.unknown_key(path[:depth])}")
+        if not isinstance(section.get(part), dict):
+            section[part] = {}
+        section = section[part]
+    for inner in [known for known in marks if known[: len(path)] == path]:
+        del marks[inner]
+    section[path[-1]], marks[path] = value, label
+
+
+def dump(config: Config) -> str:
+    """Return a resolved config as YAML that loads to an equal one.
+
+    Keys that nothing reads, such as the momentum of adam, and what an arm does not override are left out.
+    """
+    values = config.model_dump(mode="json")
+    for role in ("teacher", "student"):
+        arm = getattr(config, role)
+        values[role] = {**arm.architecture(), **_plain(arm.overrides())}
+    for key in set(READERS) - config.training.model_fields_set:
+        del values["training"][key]
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of config files, in which `name` may be left out."""
+    schema = Config.model_json_schema()
+    schema["required"] = [key for key in schema["required"] if key != "name"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

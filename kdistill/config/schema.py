@@ -1,0 +1,190 @@
+"""The config's schema: closed, frozen, and the one place where each key is described."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
+ScheduleName = Literal["constant", "cosine", "exponential"]
+Monitor = Literal["val_nll", "val_accuracy", "val_loss"]
+Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
+
+# Keys that only some optimizers or schedules read. Set with another one they would be silently without effect.
+READERS = {
+    "amsgrad": ("optimizer", ("adam", "adamw")),
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "weight_decay": ("optimizer", ("adamw",)),
+    "decay_steps": ("schedule", ("cosine", "exponential")),
+    "decay_to": ("schedule", ("cosine",)),
+    "decay_rate": ("schedule", ("exponential",)),
+}
+
+
+class Section(BaseModel):
+    """A part of a config: no unknown keys, no changes after it has been read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Which data, and how it is split."""
+
+    dataset: Literal["digits", "fashion_mnist", "mnist"] = Field(
+        "digits", description="The data set. digits ships inside scikit-learn."
+    )
+    dir: StrictStr | None = Field(
+        None, description="The folder of the files; else KDISTILL_DATA_DIR, the caches, a download."
+    )
+    validation: Annotated[Number, Field(gt=0, lt=1)] | Literal["test"] = Field(
+        0.1, description="Share of train, stratified, that chooses epochs; or `test`, which flatters."
+    )
+    split_seed: StrictInt = Field(
+        0, ge=0, le=2**32 - 1, description="Draws the validation rows, the same ones for every seed."
+    )
+
+
+class TrainingKeys(Section):
+    """The training keys, each of which an arm may override."""
+
+    optimizer: OptimizerName = Field("adam", description="The Keras optimizer.")
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-3, description="At the start.")
+    amsgrad: StrictBool = Field(False, description="adam, adamw: the AMSGrad variant.")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop.")
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: per step.")
+    schedule: ScheduleName = Field("constant", description="How the learning rate changes.")
+    decay_steps: Count | None = Field(
+        None,
+        description="cosine: steps to the end of the decay; exponential: steps for each decay_rate. "
+        "null: the whole run.",
+    )
+    decay_to: Share = Field(0.0, description="cosine: the final learning rate as a share of the first.")
+    decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.1, description="exponential: factor for each decay_steps."
+    )
+    batch_size: Count = Field(32, description="Examples in a step.")
+    epochs: Count = Field(100, description="At most.")
+    patience: Count | None = Field(10, description="Stop after this many epochs without improvement; null: never.")
+    monitor: Monitor = Field(
+        "val_nll",
+        description="What counts as improvement on the validation split: cross-entropy at T = 1, accuracy, or "
+        "the arm's own objective.",
+    )
+
+
+class Training(TrainingKeys):
+    """How a model is trained."""
+
+    checkpoint_every: Literal["auto"] | Count = Field(
+        "auto", description="Epochs between checkpoints; no part of a run's identity."
+    )
+
+
+class Arm(TrainingKeys):
+    """A model, and the training keys in which it differs from `training`. Teacher and student take the same keys."""
+
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        description="Units of each hidden layer, first to last."
+    )
+    activation: Activation = Field("relu", description="Of the hidden layers.")
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of units dropped after each hidden layer while training."
+    )
+    l2: Annotated[Number, Field(ge=0)] = Field(
+        0.0, description="L2 penalty on the hidden layers' kernels, added to the loss."
+    )
+    max_norm: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Largest norm of a hidden unit's incoming weights."
+    )
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the keys that describe the model, without those of its training."""
+        return self.model_dump(mode="json", exclude=set(TrainingKeys.model_fields))
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the training keys that this arm sets itself."""
+        own = self.model_fields_set & set(TrainingKeys.model_fields)
+        return {key: getattr(self, key) for key in TrainingKeys.model_fields if key in own}
+
+
+class Distill(Section):
+    """The distillation loss: alpha * soft + (1 - alpha) * hard."""
+
+    temperature: Annotated[Number, Field(gt=0)] = Field(
+        4.0, description="T: logits are divided by it before the softmax. `T` is accepted for it."
+    )
+    teacher_temperature: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Where the teacher is softened differently."
+    )
+    alpha: Share = Field(0.9, description="Weight of the soft term. Some tools weight the hard one.")
+    scale_by_t_squared: StrictBool = Field(
+        True, description="Multiply the soft term by T^2, so that its gradients keep their size."
+    )
+
+    def formula(self) -> str:
+        """Return the loss with its numbers, on one line of text."""
+        t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
+        scale = f"{t}^2 * " if self.scale_by_t_squared else ""
+        soft = f"{scale}KL(softmax(teacher/{teacher_t}) || softmax(student/{t}))"
+        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * CE(labels, softmax(student))"
+
+
+class Expected(Section):
+    """Published test accuracies, shown beside ours."""
+
+    teacher: Share | None = Field(None, description="Of the teacher.")
+    baseline: Share | None = Field(None, description="Of the student trained alone.")
+    distilled: Share | None = Field(None, description="Of the distilled student.")
+
+
+class Config(Section):
+    """A whole experiment."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=100)] = Field(
+        description="Of the experiment and its folder; the file's name unless given."
+    )
+    seed: StrictInt = Field(0, ge=0, le=2**31 - 1, description="Of initial weights, batch order and dropout.")
+    seeds: Count = Field(1, le=1000, description="How many seeds `reproduce` runs, counted up from `seed`.")
+    data: Data = Field(Data(), description="Which data, and how it is split.")
+    teacher: Arm = Field(description="The large model.")
+    student: Arm = Field(description="The small model, trained as baseline and as distilled arm.")
+    distill: Distill = Field(Distill(), description="The distillation loss.")
+    training: Training = Field(Training(), description="How both models are trained.")
+    expected: Expected = Field(Expected(), description="Published test accuracies.")
+
+    def training_for(self, role: str) -> Training:
+        """Return the training section of `teacher` or `student`, its own keys merged in."""
+        arm: Arm = getattr(self, role)
+        return self.training.model_copy(update=arm.overrides())
+
+    @model_validator(mode="after")
+    def _no_key_without_effect(self) -> Self:
+        """Refuse a key that the chosen optimizer or schedule does not read."""
+        for section in ("training", "teacher", "student"):
+            written: TrainingKeys = getattr(self, section)
+            for key in written.model_fields_set & set(READERS):
+                choice, readers = READERS[key]
+                roles = ("teacher", "student") if section == "training" else (section,)
+                chosen = {str(getattr(self.training_for(role), choice)) for role in roles}
+                if not chosen & set(readers):
+                    raise KeyWithoutEffectError(section, key, choice, readers, sorted(chosen))
+        return self
+
+
+class KeyWithoutEffectError(ValueError):
+    """A key is set that nothing reads; it carries where it stands and who would read it."""
+
+    def __init__(self, section: str, key: str, choice: str, readers: tuple[str, ...], chosen: list[str]) -> None:
+        self.location = (section, key)
+        super().__init__(f"only {choice} {' or '.join(readers)} reads it; {choice} is {' and '.join(chosen)}")

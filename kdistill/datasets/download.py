@@ -1,0 +1,119 @@
+"""Downloads of files whose content is known, such that nothing unverified ever has the final name."""
+
+import http.client
+import os
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from kdistill.datasets.idx import DamagedError
+from kdistill.errors import DataError
+from kdistill.listener import Listener
+
+TIMEOUT = 30.0  # seconds without a byte
+CHUNK = 1 << 18  # bytes
+
+
+class UnavailableError(DataError):
+    """An address did not give what was expected of it; another one may."""
+
+
+def download(
+    urls: Sequence[str],
+    path: Path,
+    limit: int,
+    verify: Callable[[Path], object],
+    listener: Listener | None = None,
+) -> None:
+    """Download a file from the first of `urls` that has it intact, replacing what is at `path`.
+
+    It is written under a temporary name, verified, brought to disk and renamed: another process sees the whole file
+    or none, and several may download it at the same time. The temporary file is removed whatever happens.
+
+    Args:
+        limit: the most bytes that are accepted.
+        verify: raises DamagedError where the file is not the right one.
+        listener: told of the bytes received; the last time, the total is never None.
+
+    Raises:
+        UnavailableError: no address has it; the message gives each with its reason.
+        DataError: the folder cannot be written to.
+    """
+    failures = []
+    for url in urls:
+        # Unique, so that processes do not write to each other's; hidden, and never searched for.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        try:
+            _store(url, path.name, temporary, limit, listener)
+            try:
+                verify(temporary)
+            except DamagedError as error:
+                raise UnavailableError(f"{url}: the file there is not the right one: {error}") from error
+            _move(temporary, path)
+        except UnavailableError as error:
+            failures.append(error.message)
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be written: {error.strerror or error}",
+                hint="Make room, or set KDISTILL_CACHE_DIR to another folder.",
+            ) from error
+        else:
+            return
+        finally:
+            with suppress(OSError):  # it may not exist, or the disk may have turned read-only
+                temporary.unlink()
+    raise UnavailableError("; ".join(failures))
+
+
+def _store(url: str, name: str, path: Path, limit: int, listener: Listener | None) -> None:
+    """Write what is at `url` to `path`. Raises UnavailableError for the network's faults, OSError for the disk's."""
+    received, announced = 0, None
+    with open(path, "xb") as file, closing(_chunks(url, limit)) as chunks:
+        for chunk, announced in chunks:
+            file.write(chunk)
+            received += len(chunk)
+            if listener is not None:
+                listener.download(name, received, announced)
+        file.flush()
+        os.fsync(file.fileno())
+    if listener is not None and announced is None:
+        listener.download(name, received, received)
+
+
+def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, None]:
+    """Yield the pieces of what is at `url`, each with the announced size of the whole, if there is one."""
+    received = 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            announced = _announced(response)
+            while chunk := response.read(CHUNK):
+                received += len(chunk)
+                if max(received, announced or 0) > limit:
+                    raise UnavailableError(
+                        f"{url}: expected at most {limit} bytes; received {max(received, announced or 0)} or more"
+                    )
+                yield chunk, announced
+    except (OSError, http.client.HTTPException) as error:
+        # An HTTP status is an error too; its text has the number in it.
+        reason = error.reason if type(error) is urllib.error.URLError else error
+        raise UnavailableError(f"{url}: {reason}") from error
+    if announced is not None and received < announced:
+        raise UnavailableError(f"{url}: cut off after {received} of {announced} bytes")
+
+
+def _announced(response: http.client.HTTPResponse) -> int | None:
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _move(temporary: Path, path: Path) -> None:
+    """Rename, and bring the new name to disk."""
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,53 @@
+"""What `kdistill doctor` says: the facts that a bug report needs."""
+
+import importlib.util
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import kdistill
+from kdistill import backend, datasets
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pydantic", "typer", "rich")
+# Extra -> the module that is there when it is installed.
+EXTRAS = {"gpu": "nvidia"}
+ENVIRONMENT = (
+    "KDISTILL_DATA_DIR",
+    "KDISTILL_OUTPUT_DIR",
+    "KDISTILL_CACHE_DIR",
+    "KDISTILL_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "TF_ENABLE_ONEDNN_OPTS",
+)
+
+
+def collect() -> dict[str, Any]:
+    """Return versions, devices, folders, data sets and extras. Starts TensorFlow."""
+    backend.start(threads=1)
+    found = {name: datasets.info(name) for name in datasets.names()}
+    return {
+        "kdistill": kdistill.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": backend.cores(),
+        "gpus": backend.gpus(),
+        "cache_folder": str(datasets.cache_dir()),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "extras": {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
+        "data": {name: _state(info) for name, info in found.items()},
+        "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+    }
+
+
+def _state(info: dict[str, Any]) -> str:
+    if not info["found"]:
+        return "not here"
+    return "intact" if info["intact"] else "damaged"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

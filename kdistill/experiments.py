@@ -1,0 +1,337 @@
+"""Many runs: which are missing, in which order they are made, and what they say together.
+
+What can fail quickly (config, folder, data, a missing teacher) is checked before TensorFlow is imported, which takes
+seconds; where nothing is left to do it is not imported at all.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdistill import backend, datasets, runs, stats
+from kdistill.config import Config, dump
+from kdistill.datasets import Splits
+from kdistill.errors import ConfigError, ModelError
+from kdistill.listener import Listener
+from kdistill.runs import ARMS, Experiment, Run
+
+if TYPE_CHECKING:
+    from kdistill.recipes import Setting
+    from kdistill.teachers import Teacher
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command was told besides its config.
+
+    Attributes:
+        threads: intra-op threads; None lets `backend.threads_for` decide.
+        device: `auto`, `cpu` or `gpu`.
+        overwrite: start afresh those runs that another config made.
+        listener: hears how it goes.
+    """
+
+    threads: int | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    listener: Listener = field(default_factory=Listener)
+
+
+class Session:
+    """One command at work on one experiment. Data and TensorFlow are fetched when they are first needed."""
+
+    def __init__(self, config: Config, experiment: Experiment, options: Options) -> None:
+        self.config = config
+        self.experiment = experiment
+        self.options = options
+        self._setting: Setting | None = None
+        self._teachers: dict[Path, Teacher] = {}
+
+    @property
+    def setting(self) -> "Setting":
+        """What the recipes need; the first use loads the data, then starts TensorFlow."""
+        if self._setting is None:
+            splits = load_data(self.config, self.options.listener)
+            threads = self.options.threads or default_threads(self.config)
+            self.options.listener.note("Starting TensorFlow")
+            backend.start(threads, self.options.device)
+            from kdistill.recipes import Setting
+
+            self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
+        return self._setting
+
+    def teacher(self, path: Path) -> "Teacher":
+        """Return the opened and checked teacher at `path`."""
+        setting = self.setting
+        from kdistill.recipes import open_teacher
+
+        if path not in self._teachers:
+            self._teachers[path] = open_teacher(setting, path)
+        return self._teachers[path]
+
+    def train(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
+        """Return the result of one run, which is trained now if it is not complete.
+
+        Args:
+            arm: `teacher`, `baseline` or `distilled`.
+            seed: of the run.
+            teacher_file: for a distilled run, its teacher, unless it is this experiment's own.
+
+        Raises:
+            OutputError: the folder cannot be used, or holds a run of another config.
+            ModelError: there is no teacher to distil from.
+        """
+        self.experiment.check_usable()
+        run = self.experiment.run(arm, seed)
+        weights = None
+        if arm == "distilled":
+            teacher_file = teacher_file or self.own_teacher(seed)
+            weights = self._weights(teacher_file)
+        if self._is_done(run, weights):
+            self.options.listener.note(f"{arm}, seed {seed}: complete, reused")
+            return run.result or {}
+        setting = self.setting
+        from kdistill import recipes
+
+        self.experiment.create(dump(self.config))
+        if arm == "distilled" and teacher_file:
+            return recipes.distill(setting, seed, self.teacher(teacher_file))
+        return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
+
+    def evaluate(self, run: Run) -> Document:
+        """Return the test scores of a complete run, computed now unless they are there."""
+        teacher_file = self._teacher_of(run)
+        weights = self._weights(teacher_file) if teacher_file else None
+        known = run.test_scores
+        if known and known["teacher_weights"] == weights:
+            return known
+        setting = self.setting
+        from kdistill import recipes
+
+        teacher = self.teacher(teacher_file) if teacher_file else None
+        scores = recipes.evaluate(setting, run.model_file, teacher)
+        run.record_test({"teacher_weights": weights, **scores})
+        return scores
+
+    def check_no_conflict(self, run: Run, teacher_weights: str | None) -> None:
+        """Refuse a run of another config, unless it may be overwritten; see `runs.check_no_conflict`."""
+        if not self.options.overwrite:
+            spec = runs.specification(self.config, run.arm, run.seed, teacher_weights)
+            runs.check_no_conflict(run, spec)
+
+    def _is_done(self, run: Run, teacher_weights: str | None) -> bool:
+        self.check_no_conflict(run, teacher_weights)
+        spec = runs.specification(self.config, run.arm, run.seed, teacher_weights)
+        if run.conflict(spec):
+            return False
+        if damage := run.damage():
+            self.options.listener.warning(f"{run.folder}: {damage}; the run is made again")
+        return run.is_complete()
+
+    def own_teacher(self, seed: int) -> Path:
+        """Return the model file of this experiment's finished teacher.
+
+        Raises:
+            ModelError: there is none; says which command makes it.
+            OutputError: it was made from another config.
+        """
+        run = self.experiment.run("teacher", seed)
+        if not run.is_complete():
+            reason = run.damage() or "not there, or not finished"
+            raise ModelError(
+                f"{run.folder}: distill needs a finished teacher; {reason}",
+                hint=f"Run `kdistill train-teacher` with the same -c and --seed {seed} first, or give --teacher PATH.",
+            )
+        spec = runs.specification(self.config, "teacher", seed)
+        runs.check_no_conflict(run, spec)
+        return run.model_file
+
+    def _weights(self, teacher_file: Path) -> str:
+        """Return the fingerprint of a teacher's weights: read from its run where it has one."""
+        run = Run(teacher_file.parent, "teacher", 0)
+        if run.is_complete() and run.model_file == teacher_file:
+            return (run.result or {})["weights_sha256"]
+        return self.teacher(teacher_file).weights
+
+    def _teacher_of(self, run: Run) -> Path | None:
+        """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher."""
+        if run.arm == "teacher":
+            return None
+        distilled = self.experiment.run("distilled", run.seed)
+        taught_by = (distilled.manifest or {}).get("teacher_file")
+        if taught_by and Path(taught_by).is_file():
+            return Path(taught_by)
+        own = self.experiment.run("teacher", run.seed)
+        return own.model_file if own.is_complete() else None
+
+
+def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
+    """Train one run unless it is complete; return its result, and where it is."""
+    result = session.train(arm, seed, teacher_file)
+    run = session.experiment.run(arm, seed)
+    info = {**result["run_info"], "model": str(run.model_file)}
+    return {"experiment": session.experiment.name, **result, "run_info": info}
+
+
+def reproduce(session: Session, seeds: Sequence[int]) -> Document:
+    """Train and score all arms for all seeds, and compare; writes `summary.json`.
+
+    Returns:
+        The document of DESIGN 3: `experiment`, `seeds`, `arms`, `comparison`, `warnings`, `run_info`.
+    """
+    started = time.perf_counter()
+    scores: dict[str, list[Document]] = {arm: [] for arm in ARMS}
+    warnings: list[str] = []
+    for seed in seeds:
+        for arm in ARMS:
+            warnings += session.train(arm, seed)["warnings"]
+        for arm in ARMS:
+            scores[arm].append(session.evaluate(session.experiment.run(arm, seed)))
+    document = {
+        "experiment": session.experiment.name,
+        "seeds": list(seeds),
+        "arms": {arm: _arm_summary(session.config, arm, scores[arm]) for arm in ARMS},
+        "comparison": _comparison(scores),
+        "warnings": list(dict.fromkeys(warnings)),
+        "run_info": {
+            "seconds": round(time.perf_counter() - started, 1),
+            "workers": 1,
+            "engine": "local",
+            "output_dir": str(session.experiment.folder),
+        },
+    }
+    with runs.writing(session.experiment.folder):
+        runs.write_json(session.experiment.folder / "summary.json", document)
+    return document
+
+
+def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
+    measures = ["accuracy", "nll", "ece"]
+    if arm != "teacher":
+        measures += ["agreement", "kl_to_teacher"]
+    return {
+        **{name: stats.summarize([score[name] for score in scores]) for name in measures},
+        "parameters": scores[0]["parameters"],
+        "file_bytes": scores[0]["file_bytes"],
+        "expected": getattr(config.expected, arm),
+    }
+
+
+def _comparison(scores: dict[str, list[Document]]) -> Document:
+    """Compare distilled with baseline. Interval and tests are not computed yet: their fields are None."""
+    accuracy = {arm: [score["accuracy"] for score in scores[arm]] for arm in ARMS}
+    return {
+        "difference": stats.paired_differences(accuracy["distilled"], accuracy["baseline"]),
+        "p_value": None,
+        "probability_of_improvement": None,
+        "mcnemar": None,
+        "verdict": None,
+        "verdict_text": None,
+    }
+
+
+def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
+    """Score the finished arms of one seed, or the model files given, on the test split.
+
+    Raises:
+        ModelError: there is nothing to score.
+    """
+    experiment = session.experiment
+    document: Document = {"experiment": experiment.name, "split": "test", "models": [], "arms": {}}
+    if model_files:
+        setting = session.setting
+        from kdistill import recipes
+
+        for path in model_files:
+            scores = {"path": str(path), **recipes.evaluate(setting, path)}
+            document["models"].append(scores)
+    else:
+        document["arms"] = _evaluate_arms(session, seed)
+    document["examples"] = len(session.setting.splits.test)
+    return document
+
+
+def _evaluate_arms(session: Session, seed: int) -> Document:
+    arms = {}
+    for arm in ARMS:
+        run = session.experiment.run(arm, seed)
+        if run.is_complete():
+            spec = (run.manifest or {})["spec"]
+            session.check_no_conflict(run, spec.get("teacher_weights"))
+            arms[arm] = {"seed": seed, **session.evaluate(run)}
+    if not arms:
+        raise ModelError(
+            f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",
+            hint="Run `kdistill reproduce` with the same -c first, or name model files.",
+        )
+    return arms
+
+
+def plan(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_file: Path | None = None) -> Document:
+    """Return what a command would do: every run with its state, the data's sizes, the threads. Trains nothing.
+
+    Raises:
+        OutputError, DataError, ConfigError: what the command itself would raise before training.
+    """
+    session.experiment.check_usable()
+    if arms == ["distilled"] and teacher_file is None:
+        session.own_teacher(seeds[0])
+    splits = load_data(session.config, session.options.listener)
+    rows = []
+    for seed in seeds:
+        for arm in arms:
+            run = session.experiment.run(arm, seed)
+            weights = ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
+            session.check_no_conflict(run, weights)
+            state = "complete" if run.is_complete() else "to train"
+            rows.append({"arm": arm, "seed": seed, "state": state, "folder": str(run.folder)})
+    return {
+        "experiment": session.experiment.name,
+        "runs": rows,
+        "examples": {
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+        },
+        "formula": session.config.distill.formula(),
+        "run_info": {
+            "threads": session.options.threads or default_threads(session.config),
+            "output_dir": str(session.experiment.folder),
+        },
+    }
+
+
+def load_data(config: Config, listener: Listener) -> Splits:
+    """Load the data of a config and check that it makes up at least a batch.
+
+    Raises:
+        DataError: it is not there or damaged.
+        ConfigError: a batch is larger than the training split.
+    """
+    splits = datasets.load(config.data, listener)
+    for role in ("teacher", "student"):
+        batch_size = config.training_for(role).batch_size
+        if batch_size > len(splits.train):
+            raise ConfigError(
+                f"{role}: batch_size: expected at most the {len(splits.train)} examples of the training split; "
+                f"received {batch_size}"
+            )
+    return splits
+
+
+def default_threads(config: Config) -> int:
+    """Return the intra-op threads that suit the larger of the two models."""
+    shape, classes = datasets.static_shape(config.data.dataset)
+    flops = []
+    for role in ("teacher", "student"):
+        widths = [prod(shape), *getattr(config, role).hidden, classes]
+        weights = sum(a * b for a, b in pairwise(widths))
+        # A multiplication and an addition for each weight, forward once and backward twice.
+        flops.append(6 * weights * config.training_for(role).batch_size)
+    return backend.threads_for(max(flops))

@@ -1,0 +1,29 @@
+"""What a recipe tells whoever watches it. The recipes print nothing: a listener may."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Listener:
+    """Hears what happens and does nothing; the screen's listener overrides what it shows."""
+
+    def note(self, text: str) -> None:
+        """Take in a sentence worth telling: what is reused, what takes a while."""
+
+    def warning(self, text: str) -> None:
+        """Take in a sentence that the reader of the result must know."""
+
+    def download(self, name: str, received: int, total: int | None) -> None:
+        """Take in the bytes received of a file, and how many there will be, if known."""
+
+    def run_started(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
+        """Take in that a run begins, of `epochs` at most."""
+
+    def progress(self, done: float) -> None:
+        """Take in the share of the current epoch that is done, from 0 to 1."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Take in the record of an epoch: see `training.Fit.epochs`."""
+
+    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
+        """Take in the result of the run that began last."""

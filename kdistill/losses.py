@@ -1,0 +1,143 @@
+"""The losses, as pure functions of logits.
+
+    soft = T^2 * mean_batch sum_classes p_t * (log p_t - log p_s)     p_t = softmax(z_t / T_t), p_s = softmax(z_s / T)
+    hard = mean_batch cross_entropy(y, softmax(z_s))
+    loss = alpha * soft + (1 - alpha) * hard
+
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2. Everything is computed
+from logits through `log_softmax`, so logits of +-1e4 give finite values and gradients, and in the dtype of the
+student's logits. Nothing here checks its input: models, data and config have been checked before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+
+Terms = dict[str, tf.Tensor]
+
+
+def soft_loss(
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: float,
+    teacher_temperature: float | None = None,
+    scale_by_t_squared: bool = True,
+) -> tf.Tensor:
+    """Return the mean over the batch of KL(teacher || student), both softened by `temperature`.
+
+    Hinton et al. 2015, equation 1 and the text below equation 4: gradients of softened outputs shrink as 1/T^2, so
+    `scale_by_t_squared` keeps the soft and the hard term in proportion when T changes.
+
+    Args:
+        teacher_logits: shape (batch, classes).
+        student_logits: shape (batch, classes).
+        temperature: T, above 0; it softens both models unless `teacher_temperature` is given.
+        teacher_temperature: T_t, above 0, where the teacher is softened differently.
+        scale_by_t_squared: multiply by `temperature` squared.
+
+    Returns:
+        A scalar in nats, at least 0 up to rounding.
+    """
+    teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
+    scale = temperature * temperature if scale_by_t_squared else 1.0
+    return _scaled_kl(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+
+
+def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean cross-entropy of integer `labels` (batch,) under `student_logits` (batch, classes), in nats."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student_logits))
+
+
+def distillation_loss(
+    labels: tf.Tensor,
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    alpha: float,
+    temperature: float,
+    teacher_temperature: float | None = None,
+    scale_by_t_squared: bool = True,
+) -> tf.Tensor:
+    """Return `alpha * soft_loss + (1 - alpha) * hard_loss`, a scalar.
+
+    `alpha` in [0, 1] weights the soft term. Other tools, Keras's examples among them, use the same word for the
+    weight of the hard term.
+    """
+    soft = soft_loss(teacher_logits, student_logits, temperature, teacher_temperature, scale_by_t_squared)
+    return alpha * soft + (1.0 - alpha) * hard_loss(labels, student_logits)
+
+
+def _scaled_kl(
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: float | tf.Tensor,
+    teacher_temperature: float | tf.Tensor,
+    scale: float | tf.Tensor,
+) -> tf.Tensor:
+    teacher = tf.nn.log_softmax(teacher_logits / teacher_temperature)
+    student = tf.nn.log_softmax(student_logits / temperature)
+    return scale * tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training step minimises: a function of tensors, and the numbers it takes.
+
+    `terms(labels, teacher_logits, student_logits, **numbers)` returns `loss`, `soft` and `hard`. The numbers are
+    kept apart so that they can enter a compiled step as tensors: runs that differ only in them share the step.
+    """
+
+    terms: Callable[..., Terms]
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether the terms depend on the teacher's logits."""
+        return self.terms is not _hard_terms
+
+    def __call__(self, labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor) -> Terms:
+        """Return the terms at this objective's own numbers."""
+        return self.terms(labels, teacher_logits, student_logits, **self.numbers)
+
+
+def hard_objective() -> Objective:
+    """Return the objective of the teacher and the baseline: labels alone. Its `soft` term is 0."""
+    return Objective(_hard_terms)
+
+
+def distillation_objective(
+    alpha: float,
+    temperature: float,
+    teacher_temperature: float | None = None,
+    scale_by_t_squared: bool = True,
+) -> Objective:
+    """Return the objective of the distilled arm: see `distillation_loss` for the numbers."""
+    return Objective(
+        _distillation_terms,
+        {
+            "alpha": alpha,
+            "temperature": temperature,
+            "teacher_temperature": teacher_temperature or temperature,
+            "scale": temperature * temperature if scale_by_t_squared else 1.0,
+        },
+    )
+
+
+def _hard_terms(labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor) -> Terms:
+    hard = hard_loss(labels, student_logits)
+    return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
+
+
+def _distillation_terms(
+    labels: tf.Tensor,
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    *,
+    alpha: tf.Tensor,
+    temperature: tf.Tensor,
+    teacher_temperature: tf.Tensor,
+    scale: tf.Tensor,
+) -> Terms:
+    soft = _scaled_kl(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+    hard = hard_loss(labels, student_logits)
+    return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}

@@ -1,0 +1,188 @@
+"""Classifiers: built from a config section, or loaded from a `.keras` file.
+
+Every model takes raw values (its first layer scales them) and returns logits, through built-in Keras layers only, so
+that a saved one works in a program that has never heard of kdistill.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from kdistill.errors import ModelError
+
+if TYPE_CHECKING:
+    from kdistill.config import Arm
+
+# Teacher and student draw from different streams, so that a student of the teacher's own shape does not start as it.
+_STREAM = {"teacher": 0, "student": 1}
+
+
+def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: float, seed: int) -> keras.Model:
+    """Return an MLP with fresh weights: scaling, hidden layers, one logit for each class.
+
+    The initial weights and the dropout masks depend on `role`, `seed` and the layer alone: two students of one
+    seed start equal, whatever was built before.
+
+    Args:
+        arm: the `teacher` or `student` section of a config.
+        role: `teacher` or `student`.
+        shape: of one example, such as (28, 28).
+        classes: number of logits.
+        scale: raw values are multiplied by it.
+        seed: of the run.
+    """
+    seeds = _layer_seeds(role, seed)
+    inputs = keras.Input(tuple(shape), name="input")
+    outputs = keras.layers.Rescaling(scale, name="scaling")(inputs)
+    outputs = keras.layers.Flatten(name="flatten")(outputs)
+    for number, units in enumerate(arm.hidden, start=1):
+        outputs = keras.layers.Dense(
+            units,
+            activation=arm.activation,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            kernel_regularizer=keras.regularizers.L2(arm.l2) if arm.l2 else None,
+            kernel_constraint=keras.constraints.MaxNorm(arm.max_norm) if arm.max_norm else None,
+            name=f"hidden_{number}",
+        )(outputs)
+        if arm.dropout:
+            outputs = keras.layers.Dropout(arm.dropout, seed=next(seeds), name=f"dropout_{number}")(outputs)
+    outputs = keras.layers.Dense(
+        classes,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        name="logits",
+    )(outputs)
+    return keras.Model(inputs, outputs, name=role)
+
+
+def _layer_seeds(role: str, seed: int):  # type: ignore[no-untyped-def]
+    sequence = np.random.SeedSequence([_STREAM[role], seed])
+    while True:
+        yield int(sequence.spawn(1)[0].generate_state(1)[0]) & 0x7FFFFFFF
+
+
+def parameters(model: keras.Model) -> int:
+    """Return the number of weights, trainable or not."""
+    return int(model.count_params())
+
+
+def fingerprint(model: keras.Model) -> str:
+    """Return the SHA-256 over the weights: their order, shapes, dtypes and bytes."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = np.ascontiguousarray(weight.numpy())
+        digest.update(f"{value.shape}{value.dtype}".encode())
+        digest.update(value.data)
+    return digest.hexdigest()
+
+
+def architecture(model: keras.Model) -> str:
+    """Return the SHA-256 of the layers and how they are connected, weights left out."""
+    return hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write `model` to `path` (`.keras`), whole or not at all.
+
+    Raises:
+        OSError: the disk is full or read-only; what was at `path` is still there.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        model.save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
+    """Return a frozen model that maps examples of `shape` to logits, and what was done to it to make it one.
+
+    Raises:
+        ModelError: the file is missing or damaged, or the model does not fit the data.
+    """
+    model, notes = load(path), []
+    try:
+        _check_fits(model, shape, classes)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", error.hint) from None
+    model, softmax_removed = _with_logits(model)
+    if softmax_removed:
+        notes.append(
+            f"{path} ends in a softmax, which was taken off: distillation softens logits, and "
+            "probabilities would be softened twice."
+        )
+    model.trainable = False
+    return model, notes
+
+
+def load(path: Path) -> keras.Model:
+    """Return the model in a local `.keras` file, not compiled.
+
+    Raises:
+        ModelError: there is no such file, it is not a `.keras` file, it is damaged, or it needs code that is not
+            part of Keras.
+    """
+    _check_file(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its layers raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path}: Keras cannot load this model: {reason}") from error
+
+
+def _check_file(path: Path) -> None:
+    hint = "Give the path of a `.keras` file, as written by `model.save(...)` or by kdistill."
+    if "://" in str(path):
+        raise ModelError(f"{path}: expected a file on this machine, received an address", hint)
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file", hint)
+    if not path.is_file() or path.suffix != ".keras":
+        raise ModelError(f"{path}: expected a `.keras` file", hint)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise ModelError(f"{path}: the file is damaged or not a `.keras` file: {error}") from error
+    if damaged:
+        raise ModelError(f"{path}: the file is damaged: {damaged} fails its checksum")
+    missing = {"config.json", "model.weights.h5"} - names
+    if missing:
+        raise ModelError(f"{path}: not a `.keras` file: {', '.join(sorted(missing))} is missing")
+
+
+def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
+    """Return `model` ending in logits, and whether a final softmax had to be taken off."""
+    last = model.layers[-1]
+    softmax = keras.activations.softmax
+    if isinstance(last, keras.layers.Softmax) or (
+        isinstance(last, keras.layers.Activation) and last.activation is softmax
+    ):
+        return keras.Model(model.inputs, last.input, name=model.name), True
+    if getattr(last, "activation", None) is softmax:
+        last.activation = keras.activations.linear
+        return model, True
+    return model, False
+
+
+def _check_fits(model: keras.Model, shape: Sequence[int], classes: int) -> None:
+    """Refuse a model whose inputs or outputs do not fit the data."""
+    inputs = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if inputs != [tuple(shape)]:
+        received = ", ".join(map(str, inputs))
+        raise ModelError(f"expected one input of shape {tuple(shape)}; received {received}")
+    outputs = [tuple(tensor.shape[1:]) for tensor in model.outputs]
+    if outputs != [(classes,)]:
+        received = ", ".join(map(str, outputs))
+        raise ModelError(
+            f"expected one output of shape ({classes},), a logit for each class of the data; received {received}"
+        )

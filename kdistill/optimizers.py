@@ -1,0 +1,40 @@
+"""Keras optimizers and learning-rate schedules from a config section."""
+
+from typing import TYPE_CHECKING
+
+import keras
+
+if TYPE_CHECKING:
+    from kdistill.config import Training
+
+
+def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer that a `training` section describes.
+
+    Args:
+        training: one arm's merged training section.
+        steps_per_epoch: a schedule without `decay_steps` decays over the whole run, `epochs` times this.
+    """
+    rate = _learning_rate(training, steps_per_epoch)
+    match training.optimizer:
+        case "adam":
+            return keras.optimizers.Adam(rate, amsgrad=training.amsgrad)
+        case "adamw":
+            return keras.optimizers.AdamW(rate, amsgrad=training.amsgrad, weight_decay=training.weight_decay)
+        case "rmsprop":
+            return keras.optimizers.RMSprop(rate, momentum=training.momentum)
+        case _:
+            return keras.optimizers.SGD(rate, momentum=training.momentum)
+
+
+def _learning_rate(
+    training: "Training", steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    steps = training.decay_steps or training.epochs * steps_per_epoch
+    match training.schedule:
+        case "cosine":
+            return keras.optimizers.schedules.CosineDecay(training.learning_rate, steps, alpha=training.decay_to)
+        case "exponential":
+            return keras.optimizers.schedules.ExponentialDecay(training.learning_rate, steps, training.decay_rate)
+        case _:
+            return training.learning_rate

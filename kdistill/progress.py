@@ -1,0 +1,172 @@
+"""What a person sees while it trains: a live line in a terminal, a few plain lines anywhere else. All on stderr."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from kdistill.listener import Listener
+
+BAR_WIDTH = 16
+PLAIN_LINE_EVERY = 30.0  # seconds
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr. Where there is no terminal, tables are given room and keep their shape."""
+    file = sys.stderr if stderr else sys.stdout
+    wide = None if file.isatty() or "COLUMNS" in os.environ else 140
+    return Console(stderr=stderr, width=wide, highlight=False)
+
+
+class Screen(Listener):
+    """Shows runs on a console, in the way that suits where the console leads.
+
+    Args:
+        console: standard error.
+        quiet: show warnings alone.
+        verbose: leave a line for every epoch.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False, verbose: bool = False) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.verbose = verbose
+        self._live: Live | None = None
+        self._run = _RunState("", 0, 0, None)
+        self._warned: set[str] = set()
+        self._spoke = 0.0
+
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        if not self.quiet:
+            self._say(f"[dim]{escape(text)}[/dim]")
+
+    def warning(self, text: str) -> None:
+        """Print a warning once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._say(f"[yellow]Warning:[/yellow] {escape(text)}")
+
+    def download(self, name: str, received: int, total: int | None) -> None:
+        """Show how much of a file has arrived."""
+        share = received / total if total else 0.0
+        line = f"downloading {name}  {_bar(share)} {received / 1e6:.1f} MB"
+        self._show(line)
+        if total and received >= total:
+            self._close()
+            self.note(f"downloaded {name} ({received / 1e6:.1f} MB)")
+
+    def run_started(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
+        """Open the line of a run."""
+        self._run = _RunState(arm, seed, epochs, patience)
+        self._spoke = time.monotonic()
+
+    def progress(self, done: float) -> None:
+        """Move the bar within an epoch."""
+        self._run.share = done
+        self._show(self._run.line())
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Take the epoch's figures into the line; away from a terminal, print it now and then."""
+        self._run.take(record)
+        self._show(self._run.line())
+        overdue = time.monotonic() - self._spoke > PLAIN_LINE_EVERY
+        if self.verbose or (overdue and not self.console.is_terminal):
+            self._spoke = time.monotonic()
+            self.note(self._run.line(bar=False))
+
+    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
+        """Replace the live line by one that stays."""
+        self._close()
+        if not self.quiet:
+            accuracy = result["validation"]["accuracy"]
+            seconds = result["run_info"]["seconds"]
+            self._say(
+                f"[bold]{arm:9}[/bold] seed {seed}  validation accuracy [bold]{accuracy:.4f}[/bold]  "
+                f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
+            )
+        for text in result["warnings"]:
+            self.warning(text)
+
+    def close(self) -> None:
+        """Take down what is live, whatever happened."""
+        self._close()
+
+    def _say(self, text: str) -> None:
+        """Print a line of markup; only a terminal's own edge may break it."""
+        self.console.print(text, soft_wrap=True)
+
+    def _show(self, line: str) -> None:
+        if self.quiet or not self.console.is_terminal:
+            return
+        if self._live is None:
+            self._live = Live(console=self.console, transient=True, refresh_per_second=8)
+            self._live.start()
+        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+class _RunState:
+    """The figures of the run that is on."""
+
+    def __init__(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
+        self.arm, self.seed, self.epochs, self.patience = arm, seed, epochs, patience
+        self.share = 0.0
+        self.best = 0.0
+        self.record: Mapping[str, Any] | None = None
+        self.seconds: list[float] = []
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        self.record, self.share = record, 0.0
+        self.seconds.append(record["seconds"])
+        if record["best"]:
+            self.best = record["val_accuracy"]
+
+    def line(self, bar: bool = True) -> str:
+        done = self.record["epoch"] if self.record else 0
+        parts = [f"{self.arm} seed {self.seed}"]
+        if bar:
+            parts.append(_bar(self.share))
+        parts.append(f"epoch {min(done + 1, self.epochs) if bar else done}/{self.epochs}")
+        if self.record:
+            parts.append(_losses(self.record))
+            parts.append(f"val {self.record['val_accuracy']:.4f} (best {self.best:.4f})")
+            if self.record["patience_left"] is not None:
+                parts.append(f"patience {self.record['patience_left']}")
+            parts.append(self._time_left(done))
+        return "  ".join(parts)
+
+    def _time_left(self, done: int) -> str:
+        """Return the time to the last epoch: early stopping may well end the run before."""
+        recent = sorted(self.seconds[-5:])
+        left = recent[len(recent) // 2] * (self.epochs - done)
+        return f"at most {_duration(left)} left"
+
+
+def _losses(record: Mapping[str, Any]) -> str:
+    if record["soft"]:
+        return f"loss {record['loss']:.4f} (soft {record['soft']:.4f}, hard {record['hard']:.4f})"
+    return f"loss {record['loss']:.4f}"
+
+
+def _bar(share: float) -> str:
+    full = round(share * BAR_WIDTH)
+    return "━" * full + "╌" * (BAR_WIDTH - full)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

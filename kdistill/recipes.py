@@ -1,0 +1,226 @@
+"""The page to read: how a teacher, a baseline and a distilled student are made, and how they are scored.
+
+A recipe does one job from beginning to end and returns what it found out; it prints nothing, a `Listener` hears how
+it goes. Recipes do the work unasked: whether a run is there already is the business of `experiments`.
+"""
+
+import dataclasses
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import kdistill
+from kdistill import backend, evaluation, losses, models, optimizers, training
+from kdistill.config import Config
+from kdistill.datasets import Splits
+from kdistill.errors import DivergedError
+from kdistill.listener import Listener
+from kdistill.losses import Objective
+from kdistill.runs import Experiment, Run, specification, write_json, writing
+from kdistill.teachers import Teacher
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the recipes of one command share."""
+
+    config: Config
+    splits: Splits
+    experiment: Experiment
+    threads: int
+    listener: Listener
+
+
+def train_teacher(setting: Setting, seed: int) -> Result:
+    """Train the teacher on labels alone; see `_train` for the result."""
+    run = setting.experiment.run("teacher", seed)
+    data = training.Data(setting.splits.train, setting.splits.validation)
+    return _train(setting, run, losses.hard_objective(), data)
+
+
+def baseline(setting: Setting, seed: int) -> Result:
+    """Train the student on labels alone: what distillation has to beat."""
+    run = setting.experiment.run("baseline", seed)
+    data = training.Data(setting.splits.train, setting.splits.validation)
+    return _train(setting, run, losses.hard_objective(), data)
+
+
+def distill(setting: Setting, seed: int, teacher: Teacher) -> Result:
+    """Train the same student, from the same weights and on the same batches, against the teacher's logits."""
+    run = setting.experiment.run("distilled", seed)
+    data = training.Data(setting.splits.train, setting.splits.validation, teacher.train, teacher.validation)
+    distillation = setting.config.distill
+    objective = losses.distillation_objective(
+        distillation.alpha,
+        distillation.temperature,
+        distillation.teacher_temperature,
+        distillation.scale_by_t_squared,
+    )
+    return _train(setting, run, objective, data, teacher)
+
+
+def open_teacher(setting: Setting, path: Path) -> Teacher:
+    """Open a teacher and check it before anything is trained: its classes, its logits, its recorded accuracy.
+
+    Raises:
+        ModelError: it cannot teach this data, or is no longer what it was when it was trained.
+    """
+    teacher = Teacher(path, setting.splits, setting.experiment.cache)
+    trained = Run(path.parent, "teacher", 0)
+    if trained.result and (trained.manifest or {}).get("data") == _about_data(setting.splits):
+        teacher.check_accuracy(trained.result["validation"]["accuracy"])
+    for note in teacher.notes:
+        setting.listener.note(note)
+    return teacher
+
+
+def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> Result:
+    """Score a model file on the test split, every example once.
+
+    Args:
+        setting: says which data.
+        path: of a `.keras` file.
+        teacher: whom to compare a student with; without one, `agreement` and `kl_to_teacher` are None.
+
+    Returns:
+        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`.
+    """
+    test, classes = setting.splits.test, len(setting.splits.classes)
+    model, _ = models.load_classifier(path, setting.splits.shape, classes)
+    logits = evaluation.logits(evaluation.predictor(model), test)
+    evaluation.check_logits(logits, str(path))
+    return {
+        **dataclasses.asdict(evaluation.score(logits, test.all_labels)),
+        "parameters": models.parameters(model),
+        "file_bytes": path.stat().st_size,
+        "agreement": evaluation.agreement(teacher.test, logits) if teacher else None,
+        "kl_to_teacher": evaluation.kl_to_teacher(teacher.test, logits) if teacher else None,
+    }
+
+
+def _train(
+    setting: Setting,
+    run: Run,
+    objective: Objective,
+    data: training.Data,
+    teacher: Teacher | None = None,
+) -> Result:
+    """Train, save and score one run; write its folder from manifest to result.
+
+    Returns:
+        What stands in `result.json`: `epochs`, `best_epoch`, `stopped`, the `validation` scores of the best weights,
+        `parameters`, `file_bytes`, `weights_sha256`, `formula`, `warnings`, and `run_info`.
+
+    Raises:
+        DivergedError: naming the arm, the epoch and what to try.
+        OutputError: the folder cannot be written.
+    """
+    role = "teacher" if run.arm == "teacher" else "student"
+    plan = setting.config.training_for(role)
+    model = models.build(
+        getattr(setting.config, role),
+        role,
+        setting.splits.shape,
+        len(setting.splits.classes),
+        setting.splits.scale,
+        run.seed,
+    )
+    fit = training.Fit(
+        model,
+        optimizers.build(plan, steps_per_epoch=-(-len(data.train) // plan.batch_size)),
+        objective,
+        data,
+        batch_size=plan.batch_size,
+        epochs=plan.epochs,
+        patience=plan.patience,
+        monitor=plan.monitor,
+        seed=run.seed,
+    )
+    spec = specification(setting.config, run.arm, run.seed, teacher.weights if teacher else None)
+    run.begin(spec, _about(setting, teacher))
+    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience)
+    try:
+        for record in fit.epochs(between=setting.listener.progress):
+            run.record(record)
+            setting.listener.epoch(record)
+    except DivergedError as error:
+        raise DivergedError(
+            f"{run.arm}, seed {run.seed}: {error.message}",
+            hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g}",
+        ) from None
+    result = _result(setting, run, fit, teacher)
+    run.finish(result)
+    setting.listener.run_finished(run.arm, run.seed, result)
+    return result
+
+
+def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | None) -> Result:
+    """Save the model of a finished fit and gather what is known of it."""
+    with writing(run.folder):
+        models.save(fit.model, run.model_file)
+        write_json(run.folder / "classes.json", list(setting.splits.classes))
+    validation = setting.splits.validation
+    logits = evaluation.logits(evaluation.predictor(fit.model), validation)
+    scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))
+    history = run.history()
+    return {
+        "arm": run.arm,
+        "seed": run.seed,
+        "epochs": len(history),
+        "best_epoch": fit.stopping.best_epoch,
+        "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
+        "validation": scores,
+        "parameters": models.parameters(fit.model),
+        "file_bytes": run.model_file.stat().st_size,
+        "weights_sha256": models.fingerprint(fit.model),
+        "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
+        "formula": setting.config.distill.formula() if teacher else "loss = hard",
+        "warnings": _warnings(setting, run, teacher),
+        "run_info": {"seconds": round(sum(record["seconds"] for record in history), 2)},
+    }
+
+
+def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
+    warnings = []
+    if setting.splits.validation_is_test:
+        warnings.append(
+            "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
+        )
+    rival = setting.experiment.run("baseline", run.seed).result
+    if teacher and rival:
+        taught, alone = teacher.validation_scores.accuracy, rival["validation"]["accuracy"]
+        if taught <= alone:
+            warnings.append(
+                f"Seed {run.seed}: the teacher is no better than the student trained alone "
+                f"({taught:.4f} against {alone:.4f} on validation): it has little to teach."
+            )
+    return warnings
+
+
+def _about(setting: Setting, teacher: Teacher | None) -> dict[str, Any]:
+    """Return what a manifest records beside the specification."""
+    packages = ("tensorflow", "keras", "numpy")
+    return {
+        "data": _about_data(setting.splits),
+        "teacher_file": str(teacher.path) if teacher else None,
+        "threads": setting.threads,
+        "device": (backend.gpus() or ["CPU"])[0],
+        "versions": {
+            "kdistill": kdistill.__version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in packages},
+        },
+    }
+
+
+def _about_data(splits: Splits) -> dict[str, Any]:
+    return {
+        "fingerprint": splits.fingerprint,
+        "split_fingerprint": splits.split_fingerprint,
+        "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
+        "classes": list(splits.classes),
+    }

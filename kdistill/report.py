@@ -1,0 +1,160 @@
+"""Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+Document = Mapping[str, Any]
+
+
+def training(document: Document) -> RenderableType:
+    """Show the result of one run."""
+    rows = [
+        ("validation accuracy", _number(document["validation"]["accuracy"])),
+        ("validation NLL", _number(document["validation"]["nll"])),
+        ("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})"),
+        ("parameters", f"{document['parameters']:,}"),
+        ("model", f"{document['run_info']['model']} ({_bytes(document['file_bytes'])})"),
+        ("objective", document["formula"]),
+    ]
+    return _pairs(f"{document['arm']}, seed {document['seed']}", rows)
+
+
+def evaluation(document: Document) -> RenderableType:
+    """Show the scores of arms or model files on the test split, one row each."""
+    table = _table(f"{document['experiment']}: test split, {document['examples']:,} examples")
+    for heading in ("accuracy", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    named = list(document["arms"].items())
+    named += [(model["path"], model) for model in document["models"]]
+    for name, scores in named:
+        table.add_row(
+            escape(name),
+            _number(scores["accuracy"]),
+            _number(scores["nll"]),
+            _number(scores["ece"]),
+            _number(scores["agreement"]),
+            _number(scores["kl_to_teacher"]),
+            f"{scores['parameters']:,}",
+            _bytes(scores["file_bytes"]),
+        )
+    return table
+
+
+def reproduction(document: Document) -> RenderableType:
+    """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
+    seeds = document["seeds"]
+    table = _table(f"{document['experiment']}: test accuracy over {_count(len(seeds), 'seed')}")
+    published = any(arm["expected"] is not None for arm in document["arms"].values())
+    for heading in ("accuracy", "sd", *(["published"] if published else []), "NLL", "ECE"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("agreement", "parameters", "file"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, arm in document["arms"].items():
+        table.add_row(
+            name,
+            _number(arm["accuracy"]["mean"]),
+            _number(arm["accuracy"]["sd"]),
+            *([_number(arm["expected"])] if published else []),
+            _number(arm["nll"]["mean"]),
+            _number(arm["ece"]["mean"]),
+            _number(arm["agreement"]["mean"]) if "agreement" in arm else "",
+            f"{arm['parameters']:,}",
+            _bytes(arm["file_bytes"]),
+        )
+    return Group(table, Padding(_differences(document), (1, 0, 0, 0)))
+
+
+def _differences(document: Document) -> Text:
+    difference = document["comparison"]["difference"]
+    values = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
+    seeds = len(difference["values"])
+    spread = f" (sd {100 * difference['sd']:.2f})" if difference["sd"] is not None else ""
+    lines = [f"Distilled minus baseline, in points of accuracy: mean {100 * difference['mean']:+.2f}{spread}"]
+    if seeds > 1:
+        lines.append(f"Seed by seed: {values}")
+    else:
+        lines.append("One seed proves nothing either way: try --seeds 5 or more.")
+    return Text("\n".join(lines))
+
+
+def plan(document: Document) -> RenderableType:
+    """Show what a command would do."""
+    examples, info = document["examples"], document["run_info"]
+    table = _table(f"{document['experiment']}: the plan (nothing is trained)")
+    table.add_column("seed", justify="right")
+    table.add_column("state")
+    table.add_column("folder", overflow="fold")
+    for run in document["runs"]:
+        table.add_row(run["arm"], str(run["seed"]), run["state"], run["folder"])
+    rows = [
+        ("examples", ", ".join(f"{count:,} {name}" for name, count in examples.items())),
+        ("objective", document["formula"]),
+        ("threads", str(info["threads"])),
+    ]
+    return Group(table, _pairs(None, rows))
+
+
+def config_list(document: Document) -> RenderableType:
+    """Show the built-in configs with a line on each."""
+    rows = [(entry["name"], entry["summary"]) for entry in document["configs"]]
+    return _pairs(None, rows)
+
+
+def config_checks(document: Document) -> RenderableType:
+    """Show that configs are valid."""
+    return Text("\n".join(f"{entry['config']}: valid" for entry in document["configs"]))
+
+
+def facts(document: Document) -> RenderableType:
+    """Show a flat or nested document as sections of names and values."""
+    flat = [(key, value) for key, value in document.items() if not isinstance(value, Mapping)]
+    nested = [(key, value) for key, value in document.items() if isinstance(value, Mapping)]
+    groups = [_pairs(None, [(key.replace("_", " "), _plain(value)) for key, value in flat])] if flat else []
+    for title, section in nested:
+        groups.append(_pairs(title, [(key, _plain(value)) for key, value in section.items()]))
+    return Group(*groups)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and all(isinstance(item, int) for item in value):
+            return " x ".join(map(str, value))
+        return "\n".join(_plain(item) for item in value) or "none"
+    return "-" if value is None else str(value)
+
+
+def _pairs(title: str | None, rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("", style="bold", overflow="fold", min_width=9)
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,344 @@
+"""The training engine: one compiled loop over a segment of batches, and the epochs made of such segments.
+
+It knows tensors and flat values, neither config nor files. Why it is built like this: at batch 32 a small network's
+arithmetic takes a fraction of what one call into TensorFlow costs, so the loop over batches itself is compiled, with
+XLA, and Python is entered once in about a hundred batches.
+"""
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kdistill import evaluation
+from kdistill.datasets import Split
+from kdistill.errors import DivergedError
+from kdistill.losses import Objective
+
+SEGMENT_BATCHES = 100
+SEGMENT_BYTES = 64 * 2**20
+ENGINES_KEPT = 8
+
+TERMS = ("loss", "soft", "hard", "penalty")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains on and what it is watched on.
+
+    Attributes:
+        train: the training split, n examples.
+        validation: the validation split, m examples.
+        teacher_train: the teacher's logits (n, classes) in the order of `train`; None where no teacher is used.
+        teacher_validation: the teacher's logits (m, classes) in the order of `validation`, likewise.
+    """
+
+    train: Split
+    validation: Split
+    teacher_train: NDArray[np.float32] | None = None
+    teacher_validation: NDArray[np.float32] | None = None
+
+
+class Engine:
+    """A model and an optimizer with their compiled step, used by one run after another.
+
+    Compiling takes longer than a short run. So runs that differ only in their seed, their learning rate or the
+    objective's numbers share an engine, and each starts by giving it its own state.
+    """
+
+    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, terms: Callable) -> None:
+        self.model = keras.models.clone_model(model, clone_function=_trainable_copy)
+        self.optimizer = optimizer.__class__.from_config(optimizer.get_config())
+        self.optimizer.build(self.model.trainable_variables)
+        self.predict = evaluation.predictor(self.model)
+        self._terms = terms
+        # Without AutoGraph, whose rewriting of Python takes as long as all the rest of tracing.
+        self._segment = tf.function(self._loop, jit_compile=True, autograph=False)
+        self._plain_segment = tf.function(self._loop, autograph=False)
+        self.compiled = True
+
+    def start(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        """Take over the weights, random states and optimizer state of a new run."""
+        optimizer.build(model.trainable_variables)
+        _copy(model.variables, self.model.variables)
+        _copy(optimizer.variables, self.optimizer.variables)
+
+    def segment(self, images, labels, teacher_logits, numbers, batches) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+        """Train on the first `batches` of a block of batches; return the sums of `TERMS` over them.
+
+        Args:
+            images: (segment, batch, *shape), raw values.
+            labels: (segment, batch), int32.
+            teacher_logits: (segment, batch, classes), float32, or (segment, batch, 0) without a teacher.
+            numbers: what the objective takes, as float32 scalars.
+            batches: how many batches to train on; the rest of the block is padding.
+        """
+        arguments = (images, labels, teacher_logits, numbers, tf.constant(batches))
+        if self.compiled:
+            try:
+                return self._segment(*arguments).numpy().astype(np.float64)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+                # A layer that XLA cannot compile. Compilation fails before anything has run.
+                self.compiled = False
+                for layer in self.model.layers:
+                    if isinstance(layer, FastDropout):
+                        layer.generator = "auto_select"
+        return self._plain_segment(*arguments).numpy().astype(np.float64)
+
+    def _loop(self, images, labels, teacher_logits, numbers, batches):  # type: ignore[no-untyped-def]
+        def one(batch, sums):  # type: ignore[no-untyped-def]
+            return batch + 1, sums + self._step(images[batch], labels[batch], teacher_logits[batch], numbers)
+
+        _, sums = tf.while_loop(lambda batch, _: batch < batches, one, (0, tf.zeros(len(TERMS))))
+        return sums
+
+    def _step(self, images, labels, teacher_logits, numbers):  # type: ignore[no-untyped-def]
+        weights = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            student_logits = self.model(images, training=True)
+            terms = self._terms(labels, teacher_logits, student_logits, **numbers)
+            penalty = tf.add_n([0.0, *self.model.losses])
+            total = terms["loss"] + penalty
+        self.optimizer.apply(tape.gradient(total, weights), weights)
+        return tf.stack([total, terms["soft"], terms["hard"], penalty])
+
+
+class FastDropout(keras.layers.Dropout):
+    """Keras's Dropout with random numbers that XLA computes quickly on a CPU.
+
+    Keras leaves the choice of generator to TensorFlow, whose choice makes an epoch of a 784-128-10 network eight
+    times slower. It has the same state as Keras's layer and exists only inside an engine: models are saved with
+    Keras's own.
+    """
+
+    generator = "threefry"  # exists under XLA only
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Drop inputs at random while training; pass them on otherwise."""
+        if not training or self.rate == 0:
+            return inputs
+        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        return tf.nn.experimental.stateless_dropout(
+            inputs, self.rate, seed, rng_alg=self.generator, noise_shape=self.noise_shape
+        )
+
+
+def _trainable_copy(layer: keras.Layer) -> keras.Layer:
+    kind = FastDropout if type(layer) is keras.layers.Dropout else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def _copy(sources: list[keras.Variable], targets: list[keras.Variable]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.assign(source.value)
+
+
+_engines: OrderedDict[str, Engine] = OrderedDict()
+
+
+def engine_for(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> Engine:
+    """Return an engine of this shape with the run's own state in it, compiled already if one was used before."""
+    key = _shape_of(model, optimizer, objective)
+    if key not in _engines:
+        _engines[key] = Engine(model, optimizer, objective.terms)
+        if len(_engines) > ENGINES_KEPT:
+            _engines.popitem(last=False)
+    _engines.move_to_end(key)
+    _engines[key].start(model, optimizer)
+    return _engines[key]
+
+
+def _shape_of(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> str:
+    optimizer_config = optimizer.get_config()
+    del optimizer_config["name"]  # numbered by Keras
+    if isinstance(optimizer_config["learning_rate"], float):  # a variable, so part of the state
+        del optimizer_config["learning_rate"]
+    shape = [
+        _without_seeds(model.get_config()),
+        type(optimizer).__name__,
+        optimizer_config,
+        objective.terms.__name__,
+    ]
+    return json.dumps(shape, sort_keys=True, default=str)
+
+
+def _without_seeds(config: object) -> object:
+    if isinstance(config, dict):
+        return {key: _without_seeds(value) for key, value in config.items() if key != "seed"}
+    if isinstance(config, list | tuple):
+        return [_without_seeds(value) for value in config]
+    return config
+
+
+@dataclass
+class EarlyStopping:
+    """Remembers the best epoch by one measure and says when it is too long ago.
+
+    The first epoch is a best one; after that only a strict improvement counts, and a NaN never does.
+
+    Attributes:
+        monitor: `val_nll` or `val_loss` (smaller is better), or `val_accuracy` (larger is).
+        patience: epochs without improvement after which to stop; None never stops.
+        best_epoch: 0 before the first.
+        best_weights: of the model at the best epoch.
+    """
+
+    monitor: str
+    patience: int | None
+    best: float = float("nan")
+    best_epoch: int = 0
+    epochs_since: int = 0
+    best_weights: list[np.ndarray] | None = None
+
+    def update(self, record: dict, model: keras.Model) -> bool:
+        """Take in the record of an epoch; return whether it is the best so far."""
+        value = record[self.monitor]
+        better = value > self.best if self.monitor == "val_accuracy" else value < self.best
+        if self.best_epoch and not better:
+            self.epochs_since += 1
+            return False
+        self.best, self.best_epoch, self.epochs_since = value, record["epoch"], 0
+        self.best_weights = [weight.numpy() for weight in model.weights]
+        return True
+
+    @property
+    def patience_left(self) -> int | None:
+        """How many more epochs without improvement are allowed; None for ever."""
+        return None if self.patience is None else self.patience - self.epochs_since
+
+
+class Fit:
+    """One run of training: a model, its data, and where it has come to.
+
+    Args:
+        model: trained in place; it holds the best weights once `epochs` has ended, however it ended.
+        optimizer: a fresh Keras optimizer.
+        objective: what is minimised, with any regularisation penalty of the model on top.
+        data: the splits and, where the objective uses a teacher, its logits.
+        batch_size: examples in a step, at most the examples in the training split.
+        epochs: how many at most.
+        patience: epochs without improvement after which training stops; None for never.
+        monitor: what counts as improvement: `val_nll`, `val_accuracy` or `val_loss`.
+        seed: the order of the examples in epoch e is drawn from [seed, e].
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        objective: Objective,
+        data: Data,
+        *,
+        batch_size: int,
+        epochs: int,
+        patience: int | None,
+        monitor: str,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.objective = objective
+        self.data = data
+        self.batch_size = batch_size
+        self.last_epoch = epochs
+        self.seed = seed
+        self.stopping = EarlyStopping(monitor, patience)
+        self.engine = engine_for(model, optimizer, objective)
+        self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
+        self._segment_batches = _segment_batches(data.train, batch_size)
+
+    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[dict]:
+        """Train, and yield a record after each epoch.
+
+        A record has `epoch` (from 1), the means over the training examples of `loss`, `soft`, `hard` and `penalty`
+        (as met during the epoch, under changing weights), on the validation split `val_loss` (the objective),
+        `val_nll` and `val_accuracy`; `best`: whether this is the best epoch so far; `patience_left`; `seconds`.
+
+        Args:
+            between: called after each segment with the share of the epoch that is done; what it raises ends the run.
+
+        Raises:
+            DivergedError: the loss or the validation score stopped being finite.
+        """
+        try:
+            for epoch in range(1, self.last_epoch + 1):
+                started = time.perf_counter()
+                record: dict[str, Any] = {"epoch": epoch, **self._train(epoch, between), **self._validate(epoch)}
+                record["best"] = self.stopping.update(record, self.engine.model)
+                record["patience_left"] = self.stopping.patience_left
+                record["seconds"] = round(time.perf_counter() - started, 4)
+                yield record
+                if self.stopping.patience_left == 0:
+                    return
+        finally:
+            if self.stopping.best_weights is not None:
+                self.model.set_weights(self.stopping.best_weights)
+
+    def _train(self, epoch: int, between: Callable[[float], None]) -> dict[str, float]:
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
+        sums = np.zeros(len(TERMS))
+        done = 0
+        while done < len(order):
+            taken, segment_sums = self._run_segment(order[done:])
+            sums += segment_sums
+            done += taken
+            if not np.isfinite(segment_sums).all():
+                raise DivergedError(
+                    f"training diverged: the loss is not a finite number in epoch {epoch}, "
+                    f"within examples {done - taken + 1} to {done} of {len(order)}"
+                )
+            between(done / len(order))
+        return dict(zip(TERMS, (sums / len(order)).tolist(), strict=True))
+
+    def _run_segment(self, order: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
+        """Train on the first segment of `order`; return its examples and the sums of `TERMS` over them."""
+        batches = min(len(order) // self.batch_size, self._segment_batches)
+        if batches == 0:  # what is left is less than a batch, but is trained on too
+            return len(order), len(order) * self.engine.segment(*self._block(order, 1), self._numbers, 1)
+        taken = batches * self.batch_size
+        # The compiled loop has one shape: pad the block, and tell how much of it to use.
+        padded = np.resize(order[:taken], self._segment_batches * self.batch_size)
+        block = self._block(padded, self._segment_batches)
+        return taken, self.batch_size * self.engine.segment(*block, self._numbers, batches)
+
+    def _block(
+        self, positions: NDArray[np.int64], batches: int
+    ) -> tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]:
+        """Return images, labels and teacher logits at `positions`, as (batches, batch size, ...)."""
+        images, labels = self.data.train.take(positions)
+        teacher_logits = np.empty((len(positions), 0), np.float32)
+        if self.data.teacher_train is not None:
+            teacher_logits = self.data.teacher_train[positions]
+        size = (batches, len(positions) // batches)
+        return (
+            images.reshape(*size, *images.shape[1:]),
+            labels.reshape(size),
+            teacher_logits.reshape(*size, teacher_logits.shape[1]),
+        )
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        validation = self.data.validation
+        logits = evaluation.logits(self.engine.predict, validation)
+        if not np.isfinite(logits).all():
+            raise DivergedError(f"training diverged: the outputs are not finite numbers after epoch {epoch}")
+        labels = validation.all_labels
+        terms = self.objective(labels, self.data.teacher_validation, logits)
+        scores = evaluation.score(logits, labels)
+        return {
+            "val_loss": float(terms["loss"]),
+            "val_nll": scores.nll,
+            "val_accuracy": scores.accuracy,
+        }
+
+
+def _segment_batches(train: Split, batch_size: int) -> int:
+    """Return how many batches a segment has: about a hundred, fewer where that is too much data at once."""
+    whole = max(1, len(train) // batch_size)
+    example_bytes = train.images[:1].nbytes
+    return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes)))

@@ -1,0 +1,38 @@
+"""What all tests share: no network, no home folder, TensorFlow started once and quietly."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from kdistill import backend
+
+FASHION_MNIST = Path(__file__).parents[2] / "shared" / "data" / "fashion-mnist"
+
+backend.start(threads=1, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _sandbox(monkeypatch, tmp_path_factory):
+    """Point every folder that is not the test's own elsewhere, and allow connections to this machine alone."""
+    elsewhere = tmp_path_factory.getbasetemp() / "elsewhere"
+    for variable in ("HOME", "XDG_CACHE_HOME", "KERAS_HOME", "KDISTILL_CACHE_DIR"):
+        monkeypatch.setenv(variable, str(elsewhere / variable.lower()))
+    for variable in ("KDISTILL_DATA_DIR", "KDISTILL_OUTPUT_DIR", "KDISTILL_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            raise AssertionError(f"a test tried to reach the network: {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_dir():
+    """The folder of the real Fashion-MNIST files, where the checkout has them beside it."""
+    if not FASHION_MNIST.is_dir():
+        pytest.skip("Fashion-MNIST is not beside this checkout")
+    return FASHION_MNIST

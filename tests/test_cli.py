@@ -1,0 +1,357 @@
+"""Every command through the real CLI: its output, its streams, its exact exit code."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import pytest
+from typer.testing import CliRunner
+
+from kdistill import training
+from kdistill.cli import app
+from kdistill.cli.boundary import Terminated
+
+SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def document(*arguments, code=0):
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A reproduction of two seeds: its output folder and its document."""
+    output = tmp_path_factory.mktemp("finished")
+    result = CliRunner().invoke(app, ["reproduce", "--output-dir", str(output), "--seeds", "2", "--json", *SHORT])
+    assert result.exit_code == 0, result.output
+    return output, json.loads(result.stdout)
+
+
+@pytest.fixture
+def output(finished, tmp_path):
+    """A copy of the finished experiment, to change."""
+    shutil.copytree(finished[0], tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_reproduce_reports_all_arms_and_their_differences(finished):
+    folder, summary = finished
+    assert summary["experiment"] == "quickstart"
+    assert summary["seeds"] == [0, 1]
+    accuracy = {arm: values["accuracy"]["values"] for arm, values in summary["arms"].items()}
+    assert {arm: len(values) for arm, values in accuracy.items()} == {"teacher": 2, "baseline": 2, "distilled": 2}
+    difference = summary["comparison"]["difference"]
+    expected = [a - b for a, b in zip(accuracy["distilled"], accuracy["baseline"], strict=True)]
+    assert difference["values"] == pytest.approx(expected)
+    assert difference["ci_low"] is None
+    assert summary["comparison"]["verdict"] is None
+    assert json.loads((folder / "quickstart" / "summary.json").read_text()) == summary
+
+
+def test_reproducing_again_trains_nothing_and_says_the_same(output, finished, monkeypatch):
+    monkeypatch.setattr(training, "Fit", None)
+    again = document("reproduce", "--output-dir", output, "--seeds", 2, *SHORT)
+    for summary in (again, finished[1]):
+        summary = summary.copy()
+        assert summary.pop("run_info")
+    assert {**again, "run_info": 0} == {**finished[1], "run_info": 0}
+
+
+def test_more_seeds_train_only_what_is_missing(output):
+    before = (output / "quickstart/seed-0/teacher/manifest.json").read_bytes()
+    summary = document("reproduce", "--output-dir", output, "--seeds", "0,2", *SHORT)
+    assert summary["seeds"] == [0, 2]
+    assert (output / "quickstart/seed-0/teacher/manifest.json").read_bytes() == before
+
+
+def test_two_reproductions_agree_to_the_bit(finished, tmp_path):
+    training._engines.clear()
+    again = document("reproduce", "--output-dir", tmp_path, "--seeds", "1", "--seed", "1", *SHORT)
+    first = json.loads((finished[0] / "quickstart/seed-1/distilled/result.json").read_text())
+    second = json.loads((tmp_path / "quickstart/seed-1/distilled/result.json").read_text())
+    assert first["weights_sha256"] == second["weights_sha256"]
+    assert (
+        again["arms"]["distilled"]["accuracy"]["values"][0] == finished[1]["arms"]["distilled"]["accuracy"]["values"][1]
+    )
+
+
+def test_the_table_on_stdout_and_the_story_on_stderr(output):
+    result = run("reproduce", "--output-dir", output, "--seeds", 2, *SHORT)
+    assert "test accuracy over 2 seeds" in result.stdout
+    assert "Seed by seed" in result.stdout
+    assert "reused" in result.stderr
+    assert "reused" not in result.stdout
+
+
+def test_quiet_leaves_the_result_alone(output):
+    result = run("reproduce", "-q", "--output-dir", output, "--seeds", 2, *SHORT)
+    assert "distilled" in result.stdout
+    assert "reused" not in result.stderr
+
+
+def test_the_commands_chain(tmp_path):
+    """train-teacher, baseline, distill, evaluate: each finds what the one before left."""
+    common = ["--output-dir", tmp_path, *SHORT]
+    teacher = document("train-teacher", *common)
+    assert Path(teacher["run_info"]["model"]).is_file()
+    assert teacher["arm"] == "teacher"
+    assert document("baseline", *common)["formula"] == "loss = hard"
+    distilled = document("distill", *common)
+    assert distilled["teacher_validation"]["accuracy"] == teacher["validation"]["accuracy"]
+    assert "0.9 * 4^2 * KL" in distilled["formula"]
+    scores = document("evaluate", *common)
+    assert scores["split"] == "test"
+    assert scores["examples"] == 540
+    assert list(scores["arms"]) == ["teacher", "baseline", "distilled"]
+    assert scores["arms"]["teacher"]["agreement"] is None
+    assert 0 <= scores["arms"]["distilled"]["agreement"] <= 1
+    assert scores["arms"]["distilled"]["kl_to_teacher"] >= 0
+    assert len(scores["arms"]["baseline"]["class_accuracy"]) == 10
+
+
+def test_evaluate_scores_named_model_files(output):
+    path = output / "quickstart/seed-0/baseline/model.keras"
+    scores = document("evaluate", path, "--output-dir", output, *SHORT)
+    arms = document("evaluate", "--output-dir", output, *SHORT)["arms"]
+    assert scores["arms"] == {}
+    assert scores["models"][0]["path"] == str(path)
+    assert scores["models"][0]["accuracy"] == arms["baseline"]["accuracy"]
+
+
+def test_evaluate_without_anything_finished(tmp_path):
+    result = run("evaluate", "--output-dir", tmp_path, code=4)
+    assert "no finished run" in result.stderr
+    assert "kdistill reproduce" in result.stderr
+
+
+def test_distill_without_a_teacher_says_what_to_run(tmp_path):
+    result = run("distill", "--output-dir", tmp_path, code=4)
+    assert "kdistill train-teacher" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_distill_from_a_model_file(output, tmp_path):
+    teacher = output / "quickstart/seed-1/teacher/model.keras"
+    place = ["--output-dir", tmp_path / "other", *SHORT]
+    result = document("distill", "--teacher", teacher, *place)
+    assert result["teacher_validation"]["accuracy"] > 0.1
+    assert document("evaluate", *place)["arms"]["distilled"]["agreement"] is not None
+
+
+def external_teacher(path, *layers):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), *layers]).save(path)
+    return path
+
+
+def test_a_teacher_with_other_classes_is_refused(tmp_path):
+    teacher = external_teacher(tmp_path / "t.keras", keras.layers.Dense(7))
+    result = run("distill", "--teacher", teacher, "--output-dir", tmp_path / "o", *SHORT, code=4)
+    assert "(10,)" in result.stderr
+    assert "(7,)" in result.stderr
+
+
+def test_a_teacher_with_a_softmax_loses_it_and_this_is_said(tmp_path):
+    teacher = external_teacher(tmp_path / "t.keras", keras.layers.Dense(10, activation="softmax"))
+    result = run("distill", "--teacher", teacher, "--output-dir", tmp_path / "o", *SHORT)
+    assert "softmax, which was taken off" in result.stderr
+
+
+def test_a_teacher_that_hides_its_softmax_is_refused(tmp_path):
+    scaled = [keras.layers.Dense(10, activation="softmax"), keras.layers.Rescaling(1.0)]
+    teacher = external_teacher(tmp_path / "t.keras", *scaled)
+    result = run("distill", "--teacher", teacher, "--output-dir", tmp_path / "o", *SHORT, code=4)
+    assert "these are probabilities" in result.stderr
+
+
+def test_a_teacher_that_no_longer_does_what_it_did_is_refused(output):
+    """Other weights under the same name: the manifest's hash would tell, so the file is taken as one from outside."""
+    folder = output / "quickstart/seed-0/teacher"
+    result_file = folder / "result.json"
+    result = json.loads(result_file.read_text())
+    result["validation"]["accuracy"] -= 0.2
+    result_file.write_text(json.dumps(result))
+    shutil.rmtree(output / "quickstart/seed-0/distilled")
+    refused = run("distill", "--output-dir", output, *SHORT, code=4)
+    assert "recorded when it was trained" in refused.stderr
+
+
+def test_a_teacher_that_is_no_better_is_warned_about(tmp_path):
+    weak = [*SHORT, "--set", "teacher.learning_rate=1e-9", "--output-dir", tmp_path]
+    result = run("reproduce", "--seeds", 1, *weak)
+    assert "no better than the student trained alone" in result.stderr
+    summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
+    assert any("little to teach" in warning for warning in summary["warnings"])
+
+
+def test_validation_on_test_is_flagged(tmp_path):
+    result = document("baseline", *SHORT, "--set", "data.validation=test", "--output-dir", tmp_path)
+    assert "on the test split" in result["warnings"][0]
+
+
+def test_another_config_conflicts_with_the_runs_it_changes_alone(output):
+    changed = ["--output-dir", output, *SHORT, "--set", "distill.T=9"]
+    refused = run("distill", *changed, code=7)
+    assert "distill.temperature: was 4.0, is now 9.0" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    assert "reused" in run("train-teacher", *changed).stderr
+    again = document("distill", *changed, "--overwrite")
+    assert "9^2" in again["formula"]
+
+
+def test_a_damaged_run_is_made_again(output):
+    model = output / "quickstart/seed-0/baseline/model.keras"
+    model.write_bytes(model.read_bytes()[:-10])
+    result = run("baseline", "--output-dir", output, *SHORT)
+    assert "SHA-256 differs" in result.stderr
+    assert "reused" in run("baseline", "--output-dir", output, *SHORT).stderr
+
+
+def test_a_folder_that_is_no_experiment_is_refused(tmp_path):
+    (tmp_path / "quickstart").mkdir()
+    (tmp_path / "quickstart" / "notes.txt").write_text("mine")
+    result = run("baseline", "--output-dir", tmp_path, code=7)
+    assert "not an experiment" in result.stderr
+
+
+def test_divergence_names_arm_and_epoch_and_what_to_try(tmp_path):
+    wild = ["--set", "student.optimizer=sgd", "--set", "student.learning_rate=1e30"]
+    result = run("baseline", "--output-dir", tmp_path, *SHORT, *wild, code=5)
+    assert "baseline, seed 0" in result.stderr
+    assert "epoch 1" in result.stderr
+    assert "--set student.learning_rate=1e+29" in result.stderr
+    assert not (tmp_path / "quickstart/seed-0/baseline/result.json").exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path):
+    result = run("baseline", "--output-dir", tmp_path, "--set", "training.batch_size=5000", code=3)
+    assert "batch_size" in result.stderr
+    assert "received 5000" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train-teacher", "baseline", "reproduce"])
+def test_dry_run_checks_and_plans_and_writes_nothing(tmp_path, command):
+    plan = document(command, "--dry-run", "--output-dir", tmp_path)
+    assert {run["state"] for run in plan["runs"]} == {"to train"}
+    assert plan["run_info"]["threads"] == 1
+    assert not list(tmp_path.iterdir())
+    assert "nothing is trained" in run(command, "--dry-run", "--output-dir", tmp_path).stdout
+
+
+def test_dry_run_knows_what_is_complete(output):
+    plan = document("reproduce", "--dry-run", "--output-dir", output, "--seeds", 3, *SHORT)
+    states = {(entry["arm"], entry["seed"]): entry["state"] for entry in plan["runs"]}
+    assert states[("teacher", 1)] == "complete"
+    assert states[("teacher", 2)] == "to train"
+
+
+@pytest.mark.parametrize("seeds", ["0", "x", "1,1", ",", "-3", "1.5", "100000"])
+def test_bad_seeds_are_a_usage_error(seeds, tmp_path):
+    run("reproduce", "--seeds", seeds, "--output-dir", tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bogus"], ["distill", "--no-such-option"], ["baseline", "--threads", "0"], ["data", "fetch", "cifar"]],
+)
+def test_usage_errors(arguments):
+    run(*arguments, code=2)
+
+
+def test_config_problems_are_named_with_their_place(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("teacher: {hidden: [8]}\nstudent: {hiden: [4]}\ndistill: {T: -1}\n")
+    result = run("reproduce", "-c", path, code=3)
+    assert f"{path}:2:11: student.hiden: unknown key 'hiden'; did you mean 'hidden'?" in result.stderr
+    assert f"{path}:3:11: distill.temperature: expected a number above 0; received -1" in result.stderr
+
+
+def test_config_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {entry["name"] for entry in document("config", "ls")["configs"]}
+    assert {"quickstart", "article", "article-github", "fashion-mnist"} <= names
+    assert "quickstart" in run("config", "ls").stdout
+    assert "valid" in run("config", "check", *names).stdout
+    assert json.loads(run("config", "schema").stdout)["properties"]["student"]
+    assert document("config", "show", "article")["distill"]["temperature"] == 2.0
+    run("config", "init")
+    assert "valid" in run("config", "check", "kdistill.yaml").stdout
+    assert "this file exists" in run("config", "init", code=7).stderr
+    run("config", "init", "--overwrite", "--from", "article")
+    shown = run("config", "show", "kdistill.yaml").stdout
+    (tmp_path / "shown.yaml").write_text(shown)
+    assert run("config", "show", "shown.yaml").stdout == shown
+    assert "did you mean 'article'" in run("config", "show", "artcle", code=3).stderr
+
+
+def test_data_info_shows_where_was_looked():
+    info = document("data", "info")
+    assert info["digits"]["intact"] is True
+    assert "fashion_mnist" in run("data", "info", "fashion_mnist").stdout
+
+
+def test_fashion_mnist_that_is_nowhere_says_how_to_get_it(tmp_path):
+    missing = tmp_path / "nowhere"
+    result = run(
+        "train-teacher", "-c", "fashion-mnist", "--set", f"data.dir={missing}", "--output-dir", tmp_path, code=4
+    )
+    assert str(missing) in result.stderr
+    assert "KDISTILL_DATA_DIR" in result.stderr
+
+
+def test_doctor_prints_what_a_report_needs():
+    facts = document("doctor")
+    assert facts["versions"]["tensorflow"].startswith("2.")
+    assert facts["cores"] >= 1
+    assert "tensorflow" in run("doctor").stdout
+
+
+def test_version_and_help():
+    assert run("--version").stdout.startswith("kdistill ")
+    assert "reproduce" in run("--help").stdout
+    for command in ("reproduce", "train-teacher", "baseline", "distill", "evaluate", "doctor"):
+        assert "--help" in run(command, "--help").stdout
+    run(code=2)
+
+
+def raising(error):
+    def load(*arguments, **keywords):
+        raise error
+
+    return load
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
+def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
+    monkeypatch.setattr("kdistill.config.load", raising(error))
+    assert "goes on" in run("config", "show", code=code).stderr
+
+
+def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):
+    monkeypatch.setattr("kdistill.config.load", raising(ZeroDivisionError("oops\nmore")))
+    result = run("config", "show", code=1)
+    assert "this is a bug in kdistill: ZeroDivisionError: oops" in result.stderr
+    assert "more" not in result.stderr
+    debugged = CliRunner().invoke(app, ["config", "show", "--debug"])
+    assert "Traceback" in debugged.stderr
+
+
+def test_environment_gives_defaults_that_flags_override(output, monkeypatch):
+    monkeypatch.setenv("KDISTILL_OUTPUT_DIR", str(output))
+    assert "reused" in run("baseline", *SHORT).stderr
+    monkeypatch.setenv("KDISTILL_THREADS", "3")
+    assert document("baseline", "--dry-run", *SHORT)["run_info"]["threads"] == 3
+    assert document("baseline", "--dry-run", "--threads", 2, *SHORT)["run_info"]["threads"] == 2

@@ -1,0 +1,160 @@
+"""The losses against float64 NumPy, against identities with a known answer, and against Keras's own."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import log_softmax
+
+from kdistill import losses
+
+TEMPERATURES = [0.5, 1.0, 2.0, 4.0, 20.0]
+
+
+def reference_soft(teacher, student, temperature, teacher_temperature=None, scaled=True):
+    teacher_p = log_softmax(teacher.astype(np.float64) / (teacher_temperature or temperature), axis=-1)
+    student_p = log_softmax(student.astype(np.float64) / temperature, axis=-1)
+    kl = (np.exp(teacher_p) * (teacher_p - student_p)).sum(axis=-1).mean()
+    return kl * temperature**2 if scaled else kl
+
+
+def reference_hard(labels, student):
+    return -log_softmax(student.astype(np.float64), axis=-1)[np.arange(len(labels)), labels].mean()
+
+
+def logits(kind, classes=10, batch=32, seed=0):
+    rng = np.random.default_rng(seed)
+    moderate = rng.normal(0, 3, (2, batch, classes))
+    match kind:
+        case "moderate":
+            return moderate
+        case "huge":
+            return np.sign(moderate) * 1e4
+        case "ties":
+            return np.round(moderate)
+        case _:
+            return np.zeros_like(moderate)
+
+
+KINDS = ["moderate", "huge", "ties", "zero"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 10, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_soft_loss_matches_float64_reference(temperature, kind, classes, dtype):
+    teacher, student = logits(kind, classes).astype(dtype)
+    value = losses.soft_loss(teacher, student, temperature)
+    assert value.dtype == dtype
+    expected = reference_soft(teacher, student, temperature)
+    # float32 rounds log-probabilities of size |z| / T; T^2 magnifies what is left after they cancel.
+    size = max(1.0, float(np.abs(student).max()) / temperature)
+    atol = 4 * np.finfo(dtype).eps * size * temperature**2
+    np.testing.assert_allclose(value.numpy(), expected, rtol=20 * np.finfo(dtype).eps, atol=atol)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hard_loss_matches_float64_reference(kind):
+    _, student = logits(kind)
+    labels = np.arange(len(student)) % student.shape[1]
+    value = losses.hard_loss(labels.astype(np.int32), student)
+    np.testing.assert_allclose(value.numpy(), reference_hard(labels, student), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_distillation_loss_mixes_both_terms(alpha, scaled):
+    teacher, student = logits("moderate")
+    labels = np.arange(len(student)) % student.shape[1]
+    value = losses.distillation_loss(labels.astype(np.int32), teacher, student, alpha, 3.0, 5.0, scaled)
+    expected = alpha * reference_soft(teacher, student, 3.0, 5.0, scaled)
+    expected += (1 - alpha) * reference_hard(labels, student)
+    np.testing.assert_allclose(value.numpy(), expected, rtol=1e-12)
+
+
+def test_objective_and_distillation_loss_agree():
+    teacher, student = (tf.constant(z, tf.float64) for z in logits("moderate"))
+    labels = tf.zeros(len(student), tf.int32)
+    terms = losses.distillation_objective(0.7, 2.0, 3.0, False)(labels, teacher, student)
+    expected = losses.distillation_loss(labels, teacher, student, 0.7, 2.0, 3.0, False)
+    assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-12)
+    assert float(terms["hard"]) == pytest.approx(float(losses.hard_loss(labels, student)), rel=1e-12)
+    assert losses.distillation_objective(0.7, 2.0).uses_teacher
+
+
+def test_hard_objective_has_no_soft_term():
+    _, student = (tf.constant(z, tf.float64) for z in logits("moderate"))
+    labels = tf.zeros(len(student), tf.int32)
+    terms = losses.hard_objective()(labels, None, student)
+    assert float(terms["soft"]) == 0.0
+    assert float(terms["loss"]) == float(terms["hard"]) == float(losses.hard_loss(labels, student))
+    assert not losses.hard_objective().uses_teacher
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_equal_logits_give_zero_loss_and_zero_gradient(temperature):
+    _, student = logits("moderate")
+    variable = tf.Variable(student)
+    with tf.GradientTape() as tape:
+        value = losses.soft_loss(student, variable, temperature)
+    assert float(value) == pytest.approx(0.0, abs=1e-14)
+    np.testing.assert_allclose(tape.gradient(value, variable).numpy(), 0.0, atol=1e-14)
+
+
+def test_at_temperature_one_it_is_cross_entropy_minus_teacher_entropy():
+    teacher, student = logits("moderate")
+    teacher_log_p, student_log_p = log_softmax(teacher, axis=-1), log_softmax(student, axis=-1)
+    cross_entropy = -(np.exp(teacher_log_p) * student_log_p).sum(-1).mean()
+    entropy = -(np.exp(teacher_log_p) * teacher_log_p).sum(-1).mean()
+    value = losses.distillation_loss(np.zeros(len(student), np.int32), teacher, student, alpha=1.0, temperature=1.0)
+    assert float(value) == pytest.approx(cross_entropy - entropy, rel=1e-12)
+
+
+def test_at_high_temperature_it_is_half_the_mean_squared_difference_of_centred_logits():
+    """Hinton et al. 2015, section 2.1: distillation matches logits in the limit."""
+    teacher, student = logits("moderate")
+    classes = student.shape[1]
+    difference = (teacher - teacher.mean(-1, keepdims=True)) - (student - student.mean(-1, keepdims=True))
+    expected = (difference**2).sum(-1).mean() / (2 * classes)
+    value = losses.soft_loss(teacher, student, 1e5)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_constant_added_to_all_logits_changes_nothing():
+    teacher, student = logits("moderate")
+    moved = losses.soft_loss(teacher + 1000.0, student - 500.0, 4.0)
+    assert float(moved) == pytest.approx(float(losses.soft_loss(teacher, student, 4.0)), rel=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_gradients_are_finite_and_right_at_extreme_logits(temperature, dtype):
+    teacher, student = (tf.constant(z, dtype) for z in logits("huge"))
+    labels = tf.zeros(len(student), tf.int32)
+    with tf.GradientTape() as tape:
+        tape.watch(student)
+        value = losses.distillation_loss(labels, teacher, student, 0.5, temperature)
+    gradient = tape.gradient(value, student).numpy()
+    assert np.isfinite(float(value))
+    soft = temperature * (tf.nn.softmax(student / temperature) - tf.nn.softmax(teacher / temperature))
+    hard = tf.nn.softmax(student) - tf.one_hot(labels, student.shape[1], dtype=dtype)
+    expected = 0.5 * (soft + hard).numpy() / len(student)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
+def test_agrees_with_keras_at_moderate_logits(temperature):
+    teacher, student = (z.astype(np.float32) / 3 for z in logits("moderate"))
+    oracle = keras.distillation.LogitsDistillation(temperature, loss=keras.losses.KLDivergence()).compute_loss(
+        tf.constant(teacher), tf.constant(student)
+    )
+    value = losses.soft_loss(teacher, student, temperature)
+    assert float(value) == pytest.approx(float(oracle), rel=1e-4)
+
+
+def test_known_value():
+    """The probe of a survey of distillation tools, whose reference was computed in float32."""
+    teacher = np.array([[9.0, 1.0, -4.0], [2.0, -3.0, 5.0]])
+    student = np.array([[3.0, 2.0, -1.0], [-2.0, 4.0, 1.0]])
+    assert float(losses.soft_loss(teacher, student, 4.0)) == pytest.approx(7.1925473, rel=1e-6)

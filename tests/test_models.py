@@ -1,0 +1,211 @@
+"""Models from a config section, and `.keras` files in and out."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from kdistill import config as configs
+from kdistill import models
+from kdistill.errors import ModelError
+
+
+def arm(**changes):
+    overrides = [f"student.{key}={json.dumps(value)}" for key, value in changes.items()]
+    return configs.load("quickstart", ["student.hidden=[6, 5]", *overrides]).student
+
+
+def build(seed=0, role="student", **changes):
+    return models.build(arm(**changes), role, (4, 4), 3, 1 / 16, seed)
+
+
+def weights(model):
+    return [weight.numpy() for weight in model.weights]
+
+
+def test_model_takes_raw_values_and_returns_logits():
+    model = build()
+    raw = np.random.default_rng(0).integers(0, 17, (5, 4, 4), dtype=np.uint8)
+    hidden = raw.reshape(5, 16) / 16
+    for kernel, bias in zip(weights(model)[0::2], weights(model)[1::2], strict=True):
+        logits = hidden @ kernel + bias
+        hidden = np.maximum(logits, 0)
+    np.testing.assert_allclose(model(raw).numpy(), logits, rtol=1e-5, atol=1e-6)
+    assert models.parameters(model) == 16 * 6 + 6 + 6 * 5 + 5 + 5 * 3 + 3
+
+
+def test_initial_weights_depend_on_seed_and_role_alone():
+    keras.utils.set_random_seed(1)
+    first = weights(build(seed=3))
+    keras.utils.set_random_seed(2)
+    for again, before in zip(weights(build(seed=3)), first, strict=True):
+        np.testing.assert_array_equal(again, before)
+    assert not np.array_equal(weights(build(seed=4))[0], first[0])
+    assert not np.array_equal(weights(build(seed=3, role="teacher"))[0], first[0])
+
+
+def test_layers_of_one_model_start_differently():
+    kernels = weights(models.build(arm(hidden=[16, 16]), "student", (4, 4), 16, 1.0, 0))[0::2]
+    assert not np.array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[1], kernels[2])
+
+
+def test_regularisation_reaches_the_layers():
+    model = build(dropout=0.4, l2=0.01, max_norm=2.0, activation="tanh")
+    hidden = model.get_layer("hidden_1")
+    assert float(hidden.kernel_regularizer.l2) == pytest.approx(0.01)
+    assert hidden.kernel_constraint.max_value == 2.0
+    assert hidden.activation is keras.activations.tanh
+    assert [model.get_layer(f"dropout_{n}").rate for n in (1, 2)] == [0.4, 0.4]
+
+
+def test_every_activation_of_the_schema_builds():
+    for name in configs.Config.model_fields["student"].annotation.model_fields["activation"].annotation.__args__:
+        assert models.parameters(build(activation=name)) > 0
+
+
+def test_saved_model_loads_with_plain_keras_elsewhere(tmp_path):
+    """In a program that has never heard of kdistill."""
+    model = build(dropout=0.5, max_norm=3.0, l2=1e-4)
+    path = tmp_path / "model.keras"
+    models.save(model, path)
+    raw = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    program = (
+        "import sys, keras, numpy as np\n"
+        f"model = keras.saving.load_model({str(path)!r}, compile=False)\n"
+        "print(model.predict(np.arange(32, dtype=np.uint8).reshape(2, 4, 4), verbose=0).tolist())\n"
+        "assert 'kdistill' not in sys.modules\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    np.testing.assert_allclose(json.loads(printed.splitlines()[-1]), model(raw).numpy(), rtol=1e-5)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_loading_gives_back_the_same_weights(tmp_path):
+    model = build()
+    models.save(model, tmp_path / "m.keras")
+    loaded, notes = models.load_classifier(tmp_path / "m.keras", (4, 4), 3)
+    assert models.fingerprint(loaded) == models.fingerprint(model)
+    assert notes == []
+    assert not loaded.trainable_variables
+
+
+def test_fingerprint_sees_a_single_changed_weight():
+    model = build()
+    before = models.fingerprint(model)
+    bias = model.weights[1]
+    bias.assign(bias + np.eye(1, 6)[0] * 1e-6)
+    assert models.fingerprint(model) != before
+
+
+def test_a_failed_save_leaves_the_file_before_it(tmp_path, monkeypatch):
+    path = tmp_path / "m.keras"
+    models.save(build(), path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        models.save(build(seed=9), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
+
+
+def plain(*layers):
+    return keras.Sequential([keras.Input((4, 4)), keras.layers.Flatten(), *layers])
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [keras.layers.Dense(3, activation="softmax")],
+        [keras.layers.Dense(3), keras.layers.Softmax()],
+        [keras.layers.Dense(3), keras.layers.Activation("softmax")],
+    ],
+    ids=["dense", "layer", "activation"],
+)
+def test_a_final_softmax_is_taken_off_and_told(tmp_path, layers):
+    original = plain(*layers)
+    original.save(tmp_path / "t.keras")
+    model, notes = models.load_classifier(tmp_path / "t.keras", (4, 4), 3)
+    raw = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    logits = model(raw).numpy()
+    np.testing.assert_allclose(keras.ops.softmax(logits), original(raw), rtol=1e-5)
+    assert not np.allclose(logits.sum(-1), 1.0)
+    assert "softmax" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [
+        ((5, 5), 3, r"expected one input of shape \(5, 5\); received \(4, 4\)"),
+        ((4, 4), 7, r"expected one output of shape \(7,\).*received \(3,\)"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_refused(tmp_path, shape, classes, message):
+    models.save(build(), tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=message):
+        models.load_classifier(tmp_path / "m.keras", shape, classes)
+
+
+def test_several_outputs_are_refused(tmp_path):
+    inputs = keras.Input((4, 4))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = [keras.layers.Dense(3)(flat), keras.layers.Dense(3)(flat)]
+    keras.Model(inputs, outputs).save(tmp_path / "two.keras")
+    with pytest.raises(ModelError, match="expected one output"):
+        models.load_classifier(tmp_path / "two.keras", (4, 4), 3)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    cases = {
+        "missing.keras": (None, "no such model file"),
+        "model.h5": (b"x", "expected a `.keras` file"),
+        "text.keras": (b"hello", "damaged or not a `.keras` file"),
+        "empty.keras": (b"", "damaged or not a `.keras` file"),
+    }
+    for name, (content, message) in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=message):
+            models.load(tmp_path / name)
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(ModelError, match=r"expected a `\.keras` file"):
+        models.load(tmp_path / "folder.keras")
+
+
+def test_damaged_model_files_are_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    models.save(build(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="damaged"):
+        models.load(path)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(ModelError, match="damaged"):
+        models.load(path)
+
+
+def test_an_archive_without_a_model_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(ModelError, match=r"model\.weights\.h5 is missing"):
+        models.load(tmp_path / "m.keras")
+
+
+def test_a_config_that_keras_cannot_load_is_a_message(tmp_path):
+    models.save(build(), tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["config.json"] = members["config.json"].replace(b'"Dense"', b'"Dance"')
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelError, match="Keras cannot load this model"):
+        models.load(tmp_path / "bad.keras")

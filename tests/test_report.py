@@ -1,0 +1,98 @@
+"""What a person reads: every figure of a document where it belongs."""
+
+import io
+
+from rich.console import Console
+
+from kdistill import report
+
+ARM = {
+    "accuracy": {"values": [0.9, 0.92], "mean": 0.91, "sd": 0.01414},
+    "nll": {"values": [0.3, 0.3], "mean": 0.3, "sd": 0.0},
+    "ece": {"values": [0.01, 0.03], "mean": 0.02, "sd": 0.0},
+    "parameters": 1234567,
+    "file_bytes": 2_345_678,
+    "expected": 0.8682,
+}
+STUDENT = {**ARM, "agreement": {"values": [0.95, 0.97], "mean": 0.96, "sd": 0.01}}
+
+
+def text(renderable, width=160):
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(renderable)
+    return stream.getvalue()
+
+
+def reproduction(values=(0.01, -0.002), sd=0.0085, expected=0.8682):
+    return {
+        "experiment": "article",
+        "seeds": list(range(len(values))),
+        "arms": {
+            "teacher": {**ARM, "expected": expected},
+            "baseline": {**STUDENT, "expected": None},
+            "distilled": {**STUDENT, "expected": None},
+        },
+        "comparison": {"difference": {"values": list(values), "mean": sum(values) / len(values), "sd": sd}},
+    }
+
+
+def test_reproduction_shows_ours_published_and_the_differences():
+    shown = text(report.reproduction(reproduction()))
+    assert "article: test accuracy over 2 seeds" in shown
+    assert "0.9100" in shown
+    assert "0.8682" in shown
+    assert "1,234,567" in shown
+    assert "2.3 MB" in shown
+    assert "mean +0.40 (sd 0.85)" in shown
+    assert "+1.00  -0.20" in shown
+
+
+def test_published_has_no_column_where_nothing_was_published():
+    assert "published" not in text(report.reproduction(reproduction(expected=None)))
+
+
+def test_one_seed_is_said_to_prove_nothing():
+    shown = text(report.reproduction(reproduction((0.01,), None)))
+    assert "One seed proves nothing" in shown
+    assert "over 1 seed\n" in shown.replace("  ", "").replace(" \n", "\n")
+
+
+def test_evaluation_has_a_row_for_each_arm_and_model():
+    scores = {"accuracy": 0.5, "nll": 1.25, "ece": 0.125, "parameters": 610, "file_bytes": 24_000}
+    document = {
+        "experiment": "quick",
+        "examples": 540,
+        "arms": {"teacher": {**scores, "agreement": None, "kl_to_teacher": None}},
+        "models": [{**scores, "path": "a/[b].keras", "agreement": 0.75, "kl_to_teacher": 0.0625}],
+    }
+    shown = text(report.evaluation(document))
+    assert "quick: test split, 540 examples" in shown
+    assert "a/[b].keras" in shown
+    assert "0.7500" in shown
+    assert "24 kB" in shown
+
+
+def test_facts_show_nested_values_in_words():
+    shown = text(report.facts({"cores": 2, "gpus": [], "extras": {"gpu": False, "x": None}}))
+    assert "none" in shown
+    assert "no" in shown
+    assert "cores" in shown
+
+
+def test_training_shows_where_the_model_is():
+    document = {
+        "arm": "baseline",
+        "seed": 4,
+        "validation": {"accuracy": 0.5, "nll": 1.0},
+        "epochs": 7,
+        "best_epoch": 3,
+        "stopped": "no improvement",
+        "parameters": 610,
+        "file_bytes": 24_000,
+        "formula": "loss = hard",
+        "run_info": {"model": "runs/x/model.keras"},
+    }
+    shown = text(report.training(document))
+    assert "baseline, seed 4" in shown
+    assert "runs/x/model.keras (24 kB)" in shown
+    assert "7 (best: 3; no improvement)" in shown

@@ -1,0 +1,322 @@
+"""The engine against plain Keras loops, and the promises that comparisons rest on."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdistill import config as configs
+from kdistill import losses, models, optimizers, training
+from kdistill.datasets import Split
+from kdistill.errors import DivergedError
+
+CLASSES, SHAPE = 4, (5, 5)
+
+
+def splits(examples=150, validation=40, seed=0):
+    """Return a train and a validation split of a task that can be learnt."""
+    rng = np.random.default_rng(seed)
+    total = examples + validation
+    labels = rng.integers(0, CLASSES, total).astype(np.int32)
+    images = rng.integers(0, 120, (total, *SHAPE))
+    images[np.arange(total), labels, labels] += 100
+    rows = rng.permutation(total)
+    images = images.astype(np.uint8)
+    return Split(images, labels, rows[:examples]), Split(images, labels, rows[examples:])
+
+
+TRAIN, VALIDATION = splits()
+TEACHER = np.random.default_rng(1).normal(0, 3, (len(TRAIN), CLASSES)).astype(np.float32)
+TEACHER_VALIDATION = TEACHER[: len(VALIDATION)]
+HARD = training.Data(TRAIN, VALIDATION)
+SOFT = training.Data(TRAIN, VALIDATION, TEACHER, TEACHER_VALIDATION)
+
+
+def student(seed=0, **changes):
+    overrides = [f"student.{key}={value}" for key, value in changes.items()]
+    arm = configs.load("quickstart", ["student.hidden=[7]", *overrides]).student
+    return models.build(arm, "student", SHAPE, CLASSES, 1 / 255, seed)
+
+
+def fit(model, objective=None, data=HARD, optimizer=None, seed=0, **changes):
+    arguments = {"batch_size": 32, "epochs": 3, "patience": None, "monitor": "val_nll", "seed": seed}
+    return training.Fit(
+        model,
+        optimizer or keras.optimizers.Adam(1e-2),
+        objective or losses.hard_objective(),
+        data,
+        **(arguments | changes),
+    )
+
+
+def train(model, *arguments, **keywords):
+    """Train to the end; return the records and the last weights, before the best are restored."""
+    run = fit(model, *arguments, **keywords)
+    records, last = [], None
+    for record in run.epochs():
+        records.append(record)
+        last = [weight.numpy() for weight in run.engine.model.weights]
+    return records, last
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def plain_loop(model, optimizer, objective, data, batch_size, epochs, seed):
+    """Train in eager mode, a batch at a time, as a textbook would."""
+    teacher = data.teacher_train if data.teacher_train is not None else np.zeros((len(data.train), 0))
+    means = []
+    for epoch in range(1, epochs + 1):
+        order = np.random.default_rng([seed, epoch]).permutation(len(data.train))
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            positions = order[start : start + batch_size]
+            rows = data.train.rows[positions]
+            with tf.GradientTape() as tape:
+                logits = model(data.train.images[rows], training=True)
+                terms = objective(data.train.labels[rows], teacher[positions], logits)
+                loss = tf.add_n([terms["loss"], *model.losses])
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            total += float(loss) * len(positions)
+        means.append(total / len(order))
+    return means
+
+
+OPTIMIZERS = {
+    "adam": ["training.optimizer=adam"],
+    "amsgrad": ["training.optimizer=adam", "training.amsgrad=true"],
+    "adamw": ["training.optimizer=adamw", "training.weight_decay=0.01"],
+    "momentum": ["training.optimizer=sgd", "training.momentum=0.9"],
+    "rmsprop": ["training.optimizer=rmsprop"],
+    "cosine": ["training.schedule=cosine", "training.decay_steps=8", "training.decay_to=0.1"],
+    "exponential": ["training.schedule=exponential", "training.decay_steps=3"],
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_engine_matches_a_plain_keras_loop(name):
+    plan = configs.load("quickstart", [*OPTIMIZERS[name], "training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.7, 3.0)
+    reference = student(l2=0.001, max_norm=1.5)
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, SOFT, 32, 3, seed=5)
+    model = student(l2=0.001, max_norm=1.5)
+    records, last = train(model, objective, SOFT, optimizers.build(plan, 5), seed=5)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+def test_records_report_the_parts_of_the_loss():
+    objective = losses.distillation_objective(0.25, 2.0)
+    records, _ = train(student(l2=0.01), objective, SOFT)
+    for record in records:
+        parts = 0.25 * record["soft"] + 0.75 * record["hard"] + record["penalty"]
+        assert record["loss"] == pytest.approx(parts, rel=1e-5)
+        assert record["penalty"] > 0
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+
+
+def test_baseline_and_distilled_start_equal_and_see_the_same_batches(monkeypatch):
+    """The pairing that every comparison rests on."""
+    seen = {}
+    block = training.Fit._block
+
+    def watch(self, positions, batches):
+        seen.setdefault(self.objective.uses_teacher, []).append(positions.copy())
+        return block(self, positions, batches)
+
+    monkeypatch.setattr(training.Fit, "_block", watch)
+    starts = []
+    for objective, data in ((losses.hard_objective(), HARD), (losses.distillation_objective(0.9, 2.0), SOFT)):
+        run = fit(student(seed=4), objective, data, seed=4)
+        starts.append([weight.numpy() for weight in run.engine.model.weights])
+        list(run.epochs())
+    assert_same(*starts)
+    assert_same(seen[False], seen[True])
+
+
+def test_with_alpha_zero_the_distilled_arm_is_the_baseline():
+    _, baseline = train(student())
+    _, distilled = train(student(), losses.distillation_objective(0.0, 2.0), SOFT)
+    for one, other in zip(baseline, distilled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_run_is_the_same_whatever_ran_before_it(dropout):
+    """Engines are shared between runs: nothing of one may reach the next."""
+    first_records, first = train(student(dropout=dropout), seed=0)
+    train(student(seed=1, dropout=dropout), seed=1)
+    records, again = train(student(dropout=dropout), seed=0)
+    assert_same(first, again)
+    training._engines.clear()
+    fresh_records, fresh = train(student(dropout=dropout), seed=0)
+    assert_same(first, fresh)
+    for record in (*first_records, *records, *fresh_records):
+        del record["seconds"]
+    assert first_records == records == fresh_records
+
+
+def test_runs_that_differ_in_numbers_share_an_engine():
+    training._engines.clear()
+    for seed, (alpha, temperature) in enumerate([(0.9, 2.0), (0.1, 20.0), (1.0, 1.0)]):
+        rate = keras.optimizers.Adam(10.0 ** -(seed + 2))
+        train(student(seed=seed), losses.distillation_objective(alpha, temperature), SOFT, rate, seed=seed, epochs=1)
+    assert len(training._engines) == 1
+    engine = next(iter(training._engines.values()))
+    assert engine._segment.experimental_get_tracing_count() == 2  # a full batch, a short one
+
+
+def test_a_learning_rate_of_a_shared_engine_is_its_own():
+    _, slow = train(student(), optimizer=keras.optimizers.SGD(1e-6), epochs=1)
+    _, fast = train(student(), optimizer=keras.optimizers.SGD(1e-1), epochs=1)
+    start = student().get_weights()
+    assert np.abs(slow[0] - start[0]).max() < 1e-4 < np.abs(fast[0] - start[0]).max()
+
+
+def test_engines_kept_are_limited():
+    training._engines.clear()
+    for units in range(1, training.ENGINES_KEPT + 3):
+        fit(student(hidden=[units]))
+    assert len(training._engines) == training.ENGINES_KEPT
+
+
+@pytest.mark.parametrize("segment", [1, 2, 3])
+def test_segment_length_changes_no_bit(monkeypatch, segment):
+    _, whole = train(student(dropout=0.3), losses.distillation_objective(0.9, 2.0), SOFT)
+    monkeypatch.setattr(training, "SEGMENT_BATCHES", segment)
+    _, parts = train(student(dropout=0.3), losses.distillation_objective(0.9, 2.0), SOFT)
+    assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 50, 149, 150])
+def test_every_example_is_trained_on_once_an_epoch(monkeypatch, batch_size):
+    run = fit(student(), batch_size=batch_size, epochs=1)
+    seen = []
+    original = run.engine.segment
+
+    def watch(images, labels, teacher, numbers, batches):
+        seen.append(np.asarray(images)[:batches].reshape(-1, *SHAPE))
+        return original(images, labels, teacher, numbers, batches)
+
+    monkeypatch.setattr(run.engine, "segment", watch)
+    list(run.epochs())
+    shown = sorted(image.tobytes() for image in np.concatenate(seen))
+    assert shown == sorted(image.tobytes() for image in TRAIN.images[TRAIN.rows])
+
+
+def test_progress_is_told_between_segments(monkeypatch):
+    monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
+    told = []
+    list(fit(student(), epochs=1).epochs(between=told.append))
+    assert told == pytest.approx([64 / 150, 128 / 150, 1.0])
+
+
+def test_a_batch_norm_student_trains_and_its_statistics_move():
+    inputs = keras.Input(SHAPE)
+    hidden = keras.layers.BatchNormalization()(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    records, _ = train(model, epochs=5)
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert model.layers[2].moving_mean.numpy().min() > 0
+
+
+def test_a_layer_that_xla_cannot_compile_falls_back():
+    class Unsupported(keras.layers.Layer):
+        def call(self, inputs):
+            shape = inputs.shape
+            outputs = tf.numpy_function(lambda values: values, [inputs], tf.float32)
+            return tf.ensure_shape(outputs, shape)
+
+    inputs = keras.Input(SHAPE)
+    flat = keras.layers.Flatten()(Unsupported()(inputs))
+    dropped = keras.layers.Dropout(0.1)(flat)
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(dropped))
+    run = fit(model, epochs=2)
+    records = list(run.epochs())
+    assert not run.engine.compiled
+    assert records[1]["loss"] < records[0]["loss"]
+
+
+def test_dropout_keeps_keras_layer_state_and_scale():
+    ours = training.FastDropout(0.25, seed=3)
+    ones = tf.ones((200, 200))
+    compiled = tf.function(lambda values: ours(values, training=True), jit_compile=True)
+    dropped = compiled(ones).numpy()
+    assert set(np.unique(dropped)) == {0.0, np.float32(1 / 0.75)}
+    assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.01)
+    assert not np.array_equal(dropped, compiled(ones).numpy())
+    np.testing.assert_array_equal(ours(ones, training=False), ones)
+    theirs = keras.layers.Dropout(0.25, seed=3)
+    assert len(theirs.variables) == len(ours.variables)
+
+
+def test_divergence_names_the_epoch():
+    optimizer = keras.optimizers.SGD(1e30)
+    with pytest.raises(DivergedError, match="epoch 1"):
+        list(fit(student(activation="'relu'"), optimizer=optimizer, epochs=5).epochs())
+
+
+def test_best_weights_are_restored_however_the_run_ends():
+    def check(run, model, stop_after=None):
+        best, kept = None, None
+        for record in run.epochs():
+            if record["best"]:
+                best, kept = record["val_nll"], [w.numpy() for w in run.engine.model.weights]
+            if record["epoch"] == stop_after:
+                break
+        assert best is not None
+        assert_same(kept, model.get_weights())
+
+    optimizer = keras.optimizers.SGD(2.0)
+    check(fit(model := student(), optimizer=optimizer, epochs=12), model)
+    check(fit(model := student(), epochs=12), model, stop_after=4)
+
+
+class Weighted:
+    """Stands in for a model: one weight, which is the epoch's number."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    @property
+    def weights(self):
+        return [tf.Variable(float(self.epoch))]
+
+
+def follow(values, monitor="val_nll", patience=2):
+    stopping, model = training.EarlyStopping(monitor, patience), Weighted()
+    bests = []
+    for model.epoch, value in enumerate(values, start=1):
+        bests.append(stopping.update({"epoch": model.epoch, monitor: value}, model))
+        if stopping.patience_left == 0:
+            break
+    return stopping, bests
+
+
+def test_early_stopping_waits_for_patience_then_stops():
+    stopping, bests = follow([3.0, 2.0, 2.5, 2.4, 1.0])
+    assert bests == [True, True, False, False]
+    assert (stopping.best_epoch, stopping.best) == (2, 2.0)
+    assert float(stopping.best_weights[0]) == 2.0
+
+
+def test_only_strict_improvement_counts_and_the_first_epoch_is_a_best():
+    assert follow([1.0, 1.0, 1.0])[1] == [True, False, False]
+    assert follow([0.5, 0.5, 0.6, 0.4], "val_accuracy", 5)[1] == [True, False, True, False]
+
+
+def test_without_patience_nothing_stops():
+    stopping, bests = follow([1.0] * 50, patience=None)
+    assert len(bests) == 50
+    assert stopping.patience_left is None
+
+
+def test_segments_shrink_for_large_examples():
+    small = Split(np.zeros((10_000, 28, 28), np.uint8), np.zeros(10_000, np.int32), np.arange(10_000))
+    assert training._segment_batches(small, 32) == 100
+    large = Split(np.zeros((4, 2048, 2048, 3), np.uint8), np.zeros(4, np.int32), np.arange(4))
+    assert training._segment_batches(large, 2) == 2
+    assert training._segment_batches(large, 4) == 1
