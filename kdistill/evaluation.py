@@ -29,11 +29,7 @@ def predictor(model: keras.Model) -> Predict:
 
 def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:
     """Return the float32 logits (n, classes) of every example of `split`, in its order."""
-    batches = (
-        predict(split.take(np.arange(start, min(start + batch_size, len(split))))[0]).numpy()
-        for start in range(0, len(split), batch_size)
-    )
-    return np.concatenate(list(batches))
+    return np.concatenate([predict(images).numpy() for images, _ in split.chunks(batch_size)])
 
 
 @dataclass(frozen=True)

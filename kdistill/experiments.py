@@ -104,19 +104,18 @@ class Session:
             return recipes.distill(setting, seed, self.teacher(teacher_file))
         return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
 
-    def evaluate(self, run: Run) -> Document:
-        """Return the test scores of a complete run, computed now unless they are there."""
+    def evaluate(self, run: Run, reuse: bool = True) -> Document:
+        """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
         teacher_file = self._teacher_of(run)
         weights = self._weights(teacher_file) if teacher_file else None
-        known = run.test_scores
-        if known and known["teacher_weights"] == weights:
+        if reuse and (known := run.test_scores(weights)):
             return known
         setting = self.setting
         from kdistill import recipes
 
         teacher = self.teacher(teacher_file) if teacher_file else None
         scores = recipes.evaluate(setting, run.model_file, teacher)
-        run.record_test({"teacher_weights": weights, **scores})
+        run.record_test(scores, weights)
         return scores
 
     def check_no_conflict(self, run: Run, teacher_weights: str | None) -> None:
@@ -264,7 +263,7 @@ def _evaluate_arms(session: Session, seed: int) -> Document:
         if run.is_complete():
             spec = (run.manifest or {})["spec"]
             session.check_no_conflict(run, spec.get("teacher_weights"))
-            arms[arm] = {"seed": seed, **session.evaluate(run)}
+            arms[arm] = {"seed": seed, **session.evaluate(run, reuse=False)}
     if not arms:
         raise ModelError(
             f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",

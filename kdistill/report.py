@@ -111,6 +111,35 @@ def config_checks(document: Document) -> RenderableType:
     return Text("\n".join(f"{entry['config']}: valid" for entry in document["configs"]))
 
 
+def data_sets(document: Document) -> RenderableType:
+    """Show for each data set whether it is there and intact, and where it was looked for."""
+    groups: list[RenderableType] = []
+    for name, info in document.items():
+        examples = ", ".join(f"{count:,} {part}" for part, count in info["examples"].items())
+        size = " x ".join(map(str, info["shape"]))
+        rows = [
+            ("state", _state(info)),
+            ("holds", f"{examples}; {size}, {len(info['classes'])} classes"),
+        ]
+        for number, place in enumerate(info["searched"]):
+            found = "intact" if place["intact"] else place["problem"]
+            rows.append(("" if number else "searched", f"{place['folder']} ({place['named_by']}): {found}"))
+        groups.append(Padding(_pairs(name, rows), (0, 0, 1, 0)))
+    return Group(*groups)
+
+
+def _state(info: Document) -> str:
+    if not info["found"]:
+        return "not here"
+    return f"intact, {info['folder']}" if info["intact"] else f"damaged, {info['folder']}: {info['problem']}"
+
+
+def fetched(document: Document) -> RenderableType:
+    """Show what was downloaded, and where to."""
+    what = ", ".join(document["downloaded"]) or "nothing to download"
+    return Text(f"{document['title']}: {what}; {document['folder']}")
+
+
 def facts(document: Document) -> RenderableType:
     """Show a flat or nested document as sections of names and values."""
     flat = [(key, value) for key, value in document.items() if not isinstance(value, Mapping)]
@@ -127,8 +156,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        if value and all(isinstance(item, int) for item in value):
-            return " x ".join(map(str, value))
         return "\n".join(_plain(item) for item in value) or "none"
     return "-" if value is None else str(value)
 

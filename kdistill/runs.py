@@ -104,14 +104,15 @@ class Run:
         """What `finish` was given, or None where the run has not finished."""
         return _read_json(self.folder / "result.json")
 
+    def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
+        """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
+        stored = _read_json(self.folder / "test.json") or {}
+        fits = stored.get("model_sha256") == self._model_sha256 and stored.get("teacher_weights") == teacher_weights
+        return stored.get("scores") if fits else None
+
     @property
-    def test_scores(self) -> dict[str, Any] | None:
-        """The scores written by `record_test`, if they belong to the model that is there now."""
-        scores, manifest = _read_json(self.folder / "test.json"), self.manifest
-        if scores is None or manifest is None:
-            return None
-        fits = scores.get("model_sha256") == manifest.get("files", {}).get("model.keras")
-        return scores if fits else None
+    def _model_sha256(self) -> str | None:
+        return (self.manifest or {}).get("files", {}).get("model.keras")
 
     def damage(self) -> str | None:
         """Return what is wrong with a finished run, or None if it is sound or not finished."""
@@ -202,16 +203,19 @@ class Run:
             write_json(self.folder / "manifest.json", manifest)
             write_json(self.folder / "result.json", result)
 
-    def record_test(self, scores: dict[str, Any]) -> None:
-        """Keep the model's scores on the test split beside it.
+    def record_test(self, scores: dict[str, Any], teacher_weights: str | None) -> None:
+        """Keep the model's scores on the test split beside it, with whose scores they are.
+
+        Args:
+            scores: see `recipes.evaluate`.
+            teacher_weights: fingerprint of the teacher it was compared with, if any.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        manifest = self.manifest or {}
-        model_sha256 = manifest.get("files", {}).get("model.keras")
+        whose = {"model_sha256": self._model_sha256, "teacher_weights": teacher_weights}
         with writing(self.folder):
-            write_json(self.folder / "test.json", {"model_sha256": model_sha256, **scores})
+            write_json(self.folder / "test.json", {**whose, "scores": scores})
 
 
 class Experiment:

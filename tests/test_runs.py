@@ -73,12 +73,14 @@ def test_conflict_names_the_keys_that_differ(run):
         runs.check_no_conflict(run, other)
 
 
-def test_test_scores_belong_to_one_model(run):
+def test_test_scores_belong_to_one_model_and_one_teacher(run):
     finish(run)
-    run.record_test({"accuracy": 0.9})
-    assert run.test_scores["accuracy"] == 0.9
-    finish(run)
-    assert run.test_scores is None
+    run.record_test({"accuracy": 0.9}, "weights")
+    assert run.test_scores("weights") == {"accuracy": 0.9}
+    assert run.test_scores("other") is None
+    run.model_file.write_bytes(b"other")
+    run.finish({})
+    assert run.test_scores("weights") is None
 
 
 def test_what_a_run_depends_on_leaves_out_place_and_names():

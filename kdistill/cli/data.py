@@ -22,7 +22,7 @@ def data_info(
 
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
-    emit(found, report.facts, json_)
+    emit(found, report.data_sets, json_)
 
 
 @app.command("fetch")
@@ -41,7 +41,7 @@ def data_fetch(
         document = datasets.fetch(_dataset(name), screen, force)
     finally:
         screen.close()
-    emit(document, report.facts, json_)
+    emit(document, report.fetched, json_)
 
 
 def _dataset(name: str) -> str:

@@ -97,8 +97,9 @@ def info(dataset: str, dir: str | None = None) -> dict[str, Any]:
         dir: `data.dir`.
 
     Returns:
-        A JSON-able document with the keys `title, found, intact, problem, folder, bytes, examples, shape, classes, searched,
-        urls`. `searched` has, for each folder in order, `folder, named_by, found, intact, problem, files, bytes`.
+        A JSON-able document with the keys `title, found, intact, problem, folder, bytes, examples, shape, classes,
+        searched, urls`. `searched` has for each folder, in order: `folder, named_by, found, intact, problem, files,
+        bytes`.
 
     Raises:
         ConfigError: there is no data set of that name.

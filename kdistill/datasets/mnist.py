@@ -8,6 +8,7 @@ expects the files to be there, and is told when they are not.
 import hashlib
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ def read(dataset: Published, directory: str | None, listener: Listener | None = 
     arrays = [_array(dataset, file, found.paths[file.name]) for file in dataset.files]
     label_files = [str(found.paths[dataset.files[index].name]) for index in (1, 3)]
     return Source(
-        train=whole(arrays[0], arrays[1].astype(np.int32)),
-        test=whole(arrays[2], arrays[3].astype(np.int32)),
+        train=whole(arrays[0], arrays[1]),
+        test=whole(arrays[2], arrays[3]),
         classes=dataset.classes,
         scale=SCALE,
         label_files=(label_files[0], label_files[1]),
@@ -86,7 +87,7 @@ def info(dataset: Published, directory: str | None = None) -> dict[str, Any]:
                 "intact": problem is None,
                 "problem": problem,
                 "files": [path.name for path in dict.fromkeys(finding.paths.values())],
-                "bytes": sum(path.stat().st_size for path in set(finding.paths.values())),
+                "bytes": sum(path.stat().st_size for path in set(finding.paths.values()) if path.is_file()),
             }
         )
     used: dict[str, Any] = next((entry for entry in searched if entry["found"]), {})
@@ -127,7 +128,7 @@ def fetch(dataset: Published, listener: Listener | None = None, force: bool = Fa
                 [base + name for base in dataset.urls],
                 folder / name,
                 file.size + CONTAINER_OVERHEAD,
-                lambda path, file=file: content(dataset, file, path),
+                partial(content, dataset, file),
                 listener,
             )
             downloaded.append(name)
@@ -173,9 +174,9 @@ def _look_in(dataset: Published, place: Place) -> Finding:
         return Finding(place, problem="no such folder")
     except NotADirectoryError:
         return Finding(place, problem="not a folder")
-    except OSError as error:
-        return Finding(place, problem=f"cannot be read: {error.strerror or error}")
-    paths = {}
+    except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
+        return Finding(place, problem=f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    paths: dict[str, Path] = {}
     for file in dataset.files:
         # The compressed one first: it is what `fetch` writes, and must prevail over a damaged plain one.
         for name in (f"{file.name}.gz", file.name):
@@ -183,7 +184,7 @@ def _look_in(dataset: Published, place: Place) -> Finding:
                 paths.setdefault(file.name, place.folder / name)
     if len(paths) == len(dataset.files):
         return Finding(place, paths)
-    if dataset.archive in present:
+    if dataset.archive is not None and dataset.archive in present:
         return Finding(place, {file.name: place.folder / dataset.archive for file in dataset.files})
     missing = [file.name for file in dataset.files if file.name not in paths]
     if not paths:

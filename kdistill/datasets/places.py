@@ -58,7 +58,10 @@ def search(directory: str | None, subfolder: str) -> list[Place]:
     keras = (_from_environment("KERAS_HOME") or _expand("~/.keras")) / "datasets"
     # Keras keeps Fashion-MNIST in a subfolder and MNIST, as `mnist.npz`, beside it.
     places += [Place("Keras cache", keras / subfolder), Place("Keras cache", keras)]
-    return list({place.folder: place for place in reversed(places)}.values())[::-1]
+    unique: dict[Path, Place] = {}
+    for place in places:
+        unique.setdefault(place.folder, place)
+    return list(unique.values())
 
 
 def _from_environment(name: str) -> Path | None:

@@ -6,6 +6,7 @@ Nothing here knows where the examples came from: every data set is checked, divi
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Literal
 
@@ -36,6 +37,11 @@ class Split:
         """Return copies of the images (k, *shape) and labels (k,) at `positions` (k,), each in [0, n)."""
         rows = self.rows[positions]
         return self.images[rows], self.labels[rows]
+
+    @cached_property
+    def all_labels(self) -> NDArray[np.int32]:
+        """The labels (n,) of all rows in order."""
+        return self.labels[self.rows]
 
     def chunks(self, size: int) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
         """Yield images and labels of all n rows in order, `size` at a time; the last chunk may be shorter."""
@@ -155,7 +161,7 @@ def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
     Raises:
         DataError: there are none, one is outside the classes, or all are the same.
     """
-    labels = split.labels[split.rows]
+    labels = split.all_labels
     if len(labels) == 0:
         raise DataError(f"{name}: expected labels; received none")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
@@ -217,7 +223,7 @@ def _fingerprint(source: Source) -> str:
         for array in (split.images, split.labels):
             # Type and shape too: the same bytes may be other images.
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     digest.update(repr(source.classes).encode())
     return digest.hexdigest()
 
@@ -226,5 +232,5 @@ def _split_fingerprint(*splits: Split) -> str:
     digest = hashlib.sha256()
     for split in splits:
         digest.update(f"{len(split)} rows:".encode())
-        digest.update(split.rows.astype("<i8"))
+        digest.update(split.rows.astype("<i8").data)
     return digest.hexdigest()

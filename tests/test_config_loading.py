@@ -1,0 +1,184 @@
+"""Finding a config, overriding it, and writing it down again."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdistill import config as configs
+from kdistill.config import loading
+from kdistill.errors import ConfigError
+
+SHIPPED = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"), key=lambda path: path.stem)
+
+
+def test_four_configs_are_shipped():
+    assert {path.stem for path in SHIPPED} >= {"quickstart", "article", "article-github", "fashion-mnist"}
+    assert configs.builtin_names() == [path.stem for path in SHIPPED]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configs_are_valid_and_have_a_manual(path):
+    config = configs.load(path)
+    assert config == configs.load(path.stem)
+    assert config.name == path.stem
+    header = path.read_text().split("\nname:")[0]
+    assert f"kdistill reproduce -c {path.stem}" in header or path.stem == "quickstart"
+    assert len(configs.summaries()) == len(SHIPPED)
+
+
+def test_the_article_to_the_letter():
+    config = configs.load("article")
+    assert (config.distill.temperature, config.distill.teacher_temperature) == (2.0, 3.0)
+    assert (config.distill.alpha, config.distill.scale_by_t_squared) == (0.9, False)
+    assert (config.teacher.hidden, config.student.hidden) == ((128, 128, 128), (128,))
+    assert (config.training_for("teacher").patience, config.training_for("student").patience) == (10, 20)
+    assert (config.training.batch_size, config.training.epochs, config.data.validation) == (32, 500, "test")
+    assert config.expected.model_dump() == {"teacher": 0.8682, "distilled": 0.8365, "baseline": 0.8302}
+
+
+def test_the_default_is_quickstart():
+    assert configs.load().name == "quickstart"
+
+
+def test_a_file_without_a_name_is_called_after_itself(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("teacher: {hidden: [8]}\nstudent: {hidden: [4]}\n")
+    assert configs.load(path).name == "mine"
+
+
+def test_a_file_in_the_working_directory_may_lack_a_suffix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("teacher: {hidden: [8]}\nstudent: {hidden: [4]}\n")
+    assert configs.load("mine").name == "mine"
+
+
+def test_overrides_apply_in_order_and_flags_win():
+    config = configs.load("quickstart", ["seed=5", "distill.T=3", "distill.temperature=8", "seed=6"], seed=7)
+    assert config.distill.temperature == 8
+    assert config.seed == 7
+
+
+def test_a_section_can_be_set_at_once():
+    config = configs.load("quickstart", ["student={hidden: [3, 2], dropout: 0.5}"])
+    assert (config.student.hidden, config.student.dropout) == ((3, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("distill.temprature=3", r"--set distill\.temprature=3: .*did you mean 'temperature'\?"),
+        ("temperature=3", r"unknown key 'temperature' here; did you mean distill\.temperature\?"),
+        ("T=3", r"did you mean distill\.temperature\?"),
+        ("distil.T=3", r"unknown key 'distil'; did you mean 'distill'\?"),
+        ("training.seed=3", "unknown key 'seed' here; did you mean seed"),
+        ("teacher.hidden", r"expected section\.key=value"),
+        ("=3", r"expected section\.key=value"),
+        ("teacher.hidden=[1", "--set teacher"),
+        ("distill.alpha=2", r"--set distill\.alpha=2: distill\.alpha: expected a number of at most 1; received 2"),
+    ],
+)
+def test_bad_overrides_are_named_as_they_were_written(override, message):
+    with pytest.raises(ConfigError, match=message):
+        configs.load("quickstart", [override])
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("seed: true\nstudent: {hidden: [4], dropuot: 0.1}\ndistill: {alpha: 3, T: 0}\n")
+    with pytest.raises(ConfigError) as raised:
+        configs.load(path)
+    assert raised.value.message.splitlines() == [
+        f"{path}:1:1: seed: expected a whole number; received true",
+        f"{path}:1:1: teacher: this key is missing, and has no default",
+        f"{path}:2:24: student.dropuot: unknown key 'dropuot'; did you mean 'dropout'?",
+        f"{path}:3:11: distill.alpha: expected a number of at most 1; received 3",
+        f"{path}:3:21: distill.temperature: expected a number above 0; received 0",
+    ]
+
+
+def test_t_and_temperature_together_are_refused(tmp_path):
+    path = tmp_path / "both.yaml"
+    path.write_text("teacher: {hidden: [8]}\nstudent: {hidden: [4]}\ndistill: {T: 2, temperature: 3}\n")
+    with pytest.raises(ConfigError, match="the same key"):
+        configs.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such config file"), (b"\x80\x81\xff", "UTF-8"), (b"", "empty"), (b"a: \x00", "not YAML text")],
+)
+def test_files_that_are_no_configs(tmp_path, content, message):
+    path = tmp_path / "c.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        configs.load(path)
+
+
+def test_a_folder_and_an_unreadable_file_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="this is a folder"):
+        configs.load(tmp_path)
+    path = tmp_path / "c.yaml"
+    path.write_text("a: 1")
+    monkeypatch.setattr(
+        Path, "read_text", lambda *a, **k: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        configs.load(path)
+
+
+def test_an_unknown_built_in_name_suggests_a_known_one():
+    with pytest.raises(ConfigError, match="did you mean 'article-github'") as raised:
+        configs.load("article-githup")
+    assert "quickstart" in raised.value.hint
+
+
+def test_installed_configs_come_before_the_checkouts(tmp_path, monkeypatch):
+    (tmp_path / "_configs").mkdir()
+    (tmp_path / "_configs" / "mine.yaml").write_text("# Mine.\n")
+    monkeypatch.setattr(loading.resources, "files", lambda package: tmp_path)
+    assert configs.summaries() == [{"name": "mine", "summary": "Mine."}]
+
+
+arms = st.fixed_dictionaries(
+    {"hidden": st.lists(st.integers(1, 9), min_size=1, max_size=3)},
+    optional={
+        "dropout": st.floats(0, 0.9),
+        "patience": st.none() | st.integers(1, 9),
+        "optimizer": st.sampled_from(["adam", "sgd"]),
+        "activation": st.sampled_from(["relu", "tanh"]),
+        "max_norm": st.none() | st.floats(0.1, 9),
+    },
+)
+whole = st.fixed_dictionaries(
+    {"teacher": arms, "student": arms, "name": st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)},
+    optional={
+        "seed": st.integers(0, 2**31 - 1),
+        "distill": st.fixed_dictionaries({}, optional={"temperature": st.floats(0.1, 99), "alpha": st.floats(0, 1)}),
+        "data": st.fixed_dictionaries({}, optional={"validation": st.just("test") | st.floats(0.01, 0.9)}),
+        "training": st.sampled_from(
+            [{}, {"schedule": "cosine", "decay_steps": 7}, {"optimizer": "adamw", "patience": None}]
+        ),
+    },
+)
+
+
+@settings(max_examples=60)
+@given(whole)
+def test_a_dumped_config_loads_to_an_equal_one(values):
+    config = configs.Config.model_validate(values)
+    text = configs.dump(config)
+    again = loading._check(*loading.yamltext.read(text, "dumped.yaml"))
+    assert again == config
+    assert configs.dump(again) == text
+    for role in ("teacher", "student"):
+        assert again.training_for(role) == config.training_for(role)
+
+
+def test_the_schema_knows_every_section():
+    schema = configs.json_schema()
+    assert set(schema["required"]) == {"teacher", "student"}
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["teacher"]["description"]

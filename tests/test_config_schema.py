@@ -1,0 +1,124 @@
+"""The schema: what an arm inherits, what is refused, and the formula it states."""
+
+import pytest
+
+from kdistill import config as configs
+from kdistill.config.schema import READERS, Arm, Config, Distill, Training, TrainingKeys
+from kdistill.errors import ConfigError
+
+MINIMAL = ["teacher.hidden=[8]", "student.hidden=[4]"]
+
+
+def load(*overrides):
+    return configs.load("quickstart", [*MINIMAL, *overrides])
+
+
+def test_arms_inherit_training_and_may_override_it():
+    config = load("training.epochs=7", "student.patience=3", "teacher.learning_rate=0.5")
+    assert config.training_for("student").epochs == 7
+    assert config.training_for("student").patience == 3
+    assert config.training_for("teacher").learning_rate == 0.5
+    assert config.training_for("student").learning_rate == config.training.learning_rate
+
+
+def test_an_override_with_null_is_not_the_same_as_none():
+    config = load("training.patience=5", "student.patience=null")
+    assert config.training_for("student").patience is None
+    assert config.training_for("teacher").patience == 5
+
+
+def test_architecture_and_training_divide_an_arm_between_them():
+    arm = load("student.epochs=3").student
+    assert set(arm.architecture()) == {"hidden", "activation", "dropout", "l2", "max_norm"}
+    assert arm.overrides() == {"epochs": 3}
+
+
+def test_configs_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        load().student.dropout = 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("seed=true", "seed: expected a whole number; received true"),
+        ("seed=1.0", "seed: expected a whole number; received 1.0"),
+        ("seed=-1", "seed: expected a number of at least 0; received -1"),
+        ("seeds=0", "seeds: expected a number of at least 1; received 0"),
+        ("name=a/b", "name: expected a name for a folder"),
+        ("name=.hidden", "name: expected a name for a folder"),
+        ("name=..", "name: expected a name for a folder"),
+        ("teacher.hidden=[]", "teacher.hidden: expected at least one layer; received []"),
+        ("teacher.hidden=[0]", "teacher.hidden.0: expected a number of at least 1; received 0"),
+        ("teacher.hidden=64", "teacher.hidden: expected a list, such as [128, 64]; received 64"),
+        ("teacher=5", "teacher: expected a section of `key: value` lines; received 5"),
+        ("student.dropout=1", "student.dropout: expected a number below 1; received 1"),
+        ("student.l2=-1", "student.l2: expected a number of at least 0; received -1"),
+        ("student.max_norm=0", "student.max_norm: expected a number above 0; received 0"),
+        ("student.activation=rleu", "received 'rleu'; did you mean 'relu'?"),
+        ("student.checkpoint_every=3", "student.checkpoint_every: unknown key 'checkpoint_every' here"),
+        ("distill.temperature=0", "distill.temperature: expected a number above 0; received 0"),
+        ("distill.T=-2", "distill.temperature: expected a number above 0; received -2"),
+        ("distill.alpha=1.5", "distill.alpha: expected a number of at most 1; received 1.5"),
+        ("distill.alpha='0.5'", "distill.alpha: expected a number; received '0.5'"),
+        ("distill.scale_by_t_squared=1", "expected true or false; received 1"),
+        ("training.patience=0", "training.patience: expected a number of at least 1; received 0"),
+        ("training.learning_rate=nan", "training.learning_rate: expected a number; received 'nan'"),
+        ("training.learning_rate=1e999", "training.learning_rate: expected a finite number; received inf"),
+        ("training.monitor=val_acc", "did you mean 'val_accuracy'?"),
+        ("training.checkpoint_every=soon", "expected auto, or a whole number of at least 1; received 'soon'"),
+        ("data.validation=1.0", "data.validation: expected a share between 0 and 1, or test; received 1.0"),
+        ("data.validation=train", "data.validation: expected a share between 0 and 1, or test; received 'train'"),
+        ("data.dataset=minst", "did you mean 'mnist'?"),
+        ("expected.teacher=86", "expected.teacher: expected a number of at most 1; received 86"),
+    ],
+)
+def test_bad_values_are_named_with_what_was_expected(override, problem):
+    with pytest.raises(ConfigError) as raised:
+        load(override)
+    assert problem in raised.value.message
+    assert "Input should" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["training.momentum=0.9"], "training.momentum: only optimizer sgd or rmsprop reads it; optimizer is adam"),
+        (["student.weight_decay=0.1"], "student.weight_decay: only optimizer adamw reads it"),
+        (["training.optimizer=sgd", "training.amsgrad=true"], "only optimizer adam or adamw reads it"),
+        (["training.decay_steps=5"], "only schedule cosine or exponential reads it; schedule is constant"),
+        (["training.schedule=cosine", "training.decay_rate=0.5"], "only schedule exponential reads it"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(overrides, problem):
+    with pytest.raises(ConfigError) as raised:
+        load(*overrides)
+    assert problem in raised.value.message
+
+
+def test_a_key_that_one_arm_reads_is_accepted():
+    config = load("training.momentum=0.9", "student.optimizer=sgd")
+    assert config.training_for("student").momentum == 0.9
+
+
+def test_every_reader_is_a_choice_of_the_schema():
+    for key, (choice, readers) in READERS.items():
+        assert key in TrainingKeys.model_fields
+        assert set(readers) <= set(TrainingKeys.model_fields[choice].annotation.__args__)
+
+
+def test_every_key_is_described():
+    for section in (Config, Arm, Training, Distill):
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
+
+
+def test_the_formula_has_the_numbers():
+    distill = load("distill.T=2", "distill.alpha=0.9").distill
+    assert distill.formula() == (
+        "loss = 0.9 * 2^2 * KL(softmax(teacher/2) || softmax(student/2)) + 0.1 * CE(labels, softmax(student))"
+    )
+    article = configs.load("article").distill
+    assert article.formula() == (
+        "loss = 0.9 * KL(softmax(teacher/3) || softmax(student/2)) + 0.1 * CE(labels, softmax(student))"
+    )

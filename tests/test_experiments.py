@@ -1,0 +1,91 @@
+"""Many runs: what is trained, what is reused, in which order, and how much is loaded for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kdistill import backend, experiments
+from kdistill import config as configs
+from kdistill.errors import ConfigError, ModelError
+from kdistill.experiments import Options, Session
+from kdistill.listener import Listener
+from kdistill.runs import Experiment
+
+SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
+
+
+def session(folder, *overrides, **options):
+    config = configs.load("quickstart", [*SHORT, *overrides])
+    return Session(config, Experiment(folder / config.name), Options(**options))
+
+
+def test_each_run_is_trained_once_and_in_order(tmp_path):
+    order = []
+
+    class Watch(Listener):
+        def run_started(self, arm, seed, epochs, patience):
+            order.append((arm, seed))
+
+    summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1])
+    assert order == [(arm, seed) for seed in (3, 1) for arm in ("teacher", "baseline", "distilled")]
+    assert summary["seeds"] == [3, 1]
+    experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1])
+    assert len(order) == 6
+
+
+def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
+    experiments.reproduce(session(tmp_path), [0])
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from kdistill import config, experiments; from kdistill.runs import Experiment\n"
+        f"cfg = config.load('quickstart', {SHORT!r})\n"
+        f"place = Experiment(Path({str(tmp_path)!r}) / 'quickstart')\n"
+        "session = experiments.Session(cfg, place, experiments.Options())\n"
+        "experiments.reproduce(session, [0]); experiments.train(session, 'distilled', 0)\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_what_is_missing_is_said_before_anything_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "load_data", None)
+    with pytest.raises(ModelError, match="distill needs a finished teacher"):
+        session(tmp_path).train("distilled", 0)
+
+
+def test_a_batch_must_fit_the_data(tmp_path):
+    with pytest.raises(ConfigError, match="student: batch_size: expected at most the 1005 examples"):
+        session(tmp_path, "student.batch_size=1006").train("baseline", 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
+    first = session(tmp_path / "a")
+    first.train("teacher", 0)
+    second = session(tmp_path / "b", "seed=1")
+    taught_by = first.experiment.run("teacher", 0).model_file
+    second.train("distilled", 0, taught_by)
+    assert second._teacher_of(second.experiment.run("distilled", 0)) == taught_by
+    distilled = second.experiment.run("distilled", 0)
+    scores = second.evaluate(distilled)
+    assert scores["agreement"] is not None
+    assert distilled.test_scores(first.experiment.run("teacher", 0).result["weights_sha256"]) == scores
+
+
+def test_scores_are_computed_again_for_a_new_model(tmp_path):
+    first = session(tmp_path)
+    first.train("baseline", 0)
+    run = first.experiment.run("baseline", 0)
+    before = first.evaluate(run)
+    assert first.evaluate(run) == before
+    other = session(tmp_path, "student.hidden=[3]", overwrite=True)
+    other.train("baseline", 0)
+    assert other.evaluate(run)["parameters"] != before["parameters"]
+
+
+def test_threads_follow_from_the_larger_model():
+    small = configs.load("article")
+    assert experiments.default_threads(small) == 1
+    large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
+    assert experiments.default_threads(large) == backend.cores()

@@ -1,0 +1,107 @@
+"""The recipes: what they write, what they return, and that they print nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kdistill import config as configs
+from kdistill import datasets, evaluation, models, recipes
+from kdistill.listener import Listener
+from kdistill.runs import Experiment
+
+
+class Recorder(Listener):
+    def __init__(self):
+        self.heard = []
+
+    def note(self, text):
+        self.heard.append(("note", text))
+
+    def run_started(self, arm, seed, epochs, patience):
+        self.heard.append(("started", arm, seed, epochs, patience))
+
+    def epoch(self, record):
+        self.heard.append(("epoch", record["epoch"]))
+
+    def run_finished(self, arm, seed, result):
+        self.heard.append(("finished", arm, seed))
+
+
+@pytest.fixture
+def setting(tmp_path):
+    config = configs.load("quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9"])
+    splits = datasets.load(config.data, Listener())
+    experiment = Experiment(tmp_path / "quickstart")
+    experiment.create(configs.dump(config))
+    return recipes.Setting(config, splits, experiment, threads=1, listener=Recorder())
+
+
+def test_teacher_baseline_and_distilled_from_beginning_to_end(setting, capfd):
+    experiment = setting.experiment
+    teacher_result = recipes.train_teacher(setting, 0)
+    baseline_result = recipes.baseline(setting, 0)
+    teacher = recipes.open_teacher(setting, experiment.run("teacher", 0).model_file)
+    distilled_result = recipes.distill(setting, 0, teacher)
+    assert capfd.readouterr() == ("", "")
+    for arm, result in (("teacher", teacher_result), ("baseline", baseline_result), ("distilled", distilled_result)):
+        run = experiment.run(arm, 0)
+        assert run.is_complete()
+        assert run.result == result
+        assert len(run.history()) == result["epochs"] == 3
+        assert json.loads((run.folder / "classes.json").read_text()) == list("0123456789")
+        assert run.manifest["threads"] == 1
+        assert run.manifest["versions"]["tensorflow"]
+    assert distilled_result["teacher_validation"] == teacher_result["validation"]
+    assert experiment.run("distilled", 0).manifest["spec"]["teacher_weights"] == teacher_result["weights_sha256"]
+    assert distilled_result["weights_sha256"] != baseline_result["weights_sha256"]
+    heard = setting.listener.heard
+    assert heard[0] == ("started", "teacher", 0, 3, 20)
+    assert heard[1:5] == [("epoch", 1), ("epoch", 2), ("epoch", 3), ("finished", "teacher", 0)]
+    assert heard[5] == ("started", "baseline", 0, 3, 9)
+
+
+def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(setting):
+    result = recipes.baseline(setting, 0)
+    run = setting.experiment.run("baseline", 0)
+    model, _ = models.load_classifier(run.model_file, (8, 8), 10)
+    assert models.fingerprint(model) == result["weights_sha256"]
+    validation = setting.splits.validation
+    scores = evaluation.score(evaluation.logits(evaluation.predictor(model), validation), validation.all_labels)
+    assert scores.accuracy == result["validation"]["accuracy"]
+    best = min(run.history(), key=lambda record: record["val_nll"])
+    assert best["epoch"] == result["best_epoch"]
+    assert best["val_nll"] == pytest.approx(result["validation"]["nll"], rel=1e-5)
+
+
+def test_evaluate_compares_a_student_with_its_teacher_on_test(setting):
+    recipes.train_teacher(setting, 0)
+    recipes.baseline(setting, 0)
+    teacher = recipes.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
+    path = setting.experiment.run("baseline", 0).model_file
+    scores = recipes.evaluate(setting, path, teacher)
+    model, _ = models.load_classifier(path, (8, 8), 10)
+    test = setting.splits.test
+    chosen = model(test.images[test.rows]).numpy().argmax(-1)
+    assert scores["accuracy"] == (chosen == test.all_labels).mean()
+    assert scores["agreement"] == (chosen == teacher.test.argmax(-1)).mean()
+    assert scores["kl_to_teacher"] > 0
+    assert scores["file_bytes"] == path.stat().st_size
+    alone = recipes.evaluate(setting, path)
+    assert alone["agreement"] is None
+    assert alone["kl_to_teacher"] is None
+
+
+def test_warnings_name_a_teacher_that_is_no_better_and_selection_on_test(setting):
+    recipes.baseline(setting, 0)
+    run = setting.experiment.run("baseline", 0)
+    weak = recipes.open_teacher(setting, run.model_file)
+    (warning,) = recipes.distill(setting, 0, weak)["warnings"]
+    assert "no better than the student trained alone" in warning
+
+
+def test_history_is_plain_json_numbers(setting):
+    recipes.baseline(setting, 0)
+    for record in setting.experiment.run("baseline", 0).history():
+        assert all(value is None or isinstance(value, int | float) for value in record.values())
+        assert np.isfinite(record["loss"])
