@@ -43,7 +43,7 @@ def test_validation_may_be_test():
 
 
 def test_a_fraction_too_small_for_the_classes_is_a_config_error():
-    with pytest.raises(ConfigError, match="data.validation"):
+    with pytest.raises(ConfigError, match=r"data\.validation"):
         datasets.load(data(validation=0.001))
 
 

@@ -30,7 +30,7 @@ def test_an_unknown_name_is_a_config_error(call):
 def test_a_data_set_is_added_in_one_line(monkeypatch, tmp_path):
     tiny = tiny_mnist.make("tiny", "Tiny", "tiny", archive=None)
     monkeypatch.setattr(published, "ALL", (*published.ALL, tiny.facts))
-    monkeypatch.setitem(catalog.CATALOG, "tiny", catalog._published(tiny.facts))
+    monkeypatch.setitem(catalog.CATALOG, "tiny", catalog.published_dataset(tiny.facts))
     monkeypatch.setenv("KDISTILL_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
     folder = tiny.write(tmp_path / "tiny")

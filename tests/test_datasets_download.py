@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers GET."""
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         status, headers, body = self.server.pages.get(self.path, (404, {"Content-Length": "0"}, b""))
         self.send_response(status)
         for name, value in headers.items():
@@ -110,8 +110,9 @@ def test_the_listener_learns_of_the_end_where_no_size_was_announced(server, tmp_
     assert ear.heard[-1] == ("file", len(CONTENT), len(CONTENT))
 
 
-def test_a_malformed_length_counts_as_none(server, tmp_path):
-    server.pages["/file"] = page(length=False, **{"Content-Length": "-5"})
+@pytest.mark.parametrize("length", ["-5", "9" * 5000], ids=["negative", "endless"])
+def test_a_malformed_length_counts_as_none(server, tmp_path, length):
+    server.pages["/file"] = page(length=False, **{"Content-Length": length})
     download([server.url + "file"], tmp_path / "file", LIMIT, verify)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -174,7 +175,7 @@ def test_a_refused_connection_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/file"
-    with pytest.raises(UnavailableError, match=re.escape(f"{url}: [Errno 111] Connection refused")):
+    with pytest.raises(UnavailableError, match=re.escape(url) + ".*refused"):
         download([url], tmp_path / "file", LIMIT, verify)
 
 

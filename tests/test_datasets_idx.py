@@ -137,7 +137,6 @@ def test_mutated_files_are_refused_or_keep_their_shape(file, pack):
     """A change to the values of a plain file is for the hash to find; nothing else may get through."""
     valid, draw = pack(VALID), random.Random(0)
     for _ in range(300):
-        content = idx.read(file(valid), SHAPE)
         mutated = bytearray(valid)
         for _ in range(draw.randint(1, 4)):
             mutated[draw.randrange(len(mutated))] = draw.randrange(256)

@@ -116,7 +116,7 @@ def test_a_data_dir_that_has_the_files_needs_no_note(tiny, tmp_path):
 
 def test_a_data_dir_without_the_files_rules_out_a_download(tiny, cache, site, tmp_path):
     tiny.write(site)
-    with pytest.raises(DataError, match="Nothing is downloaded, since data.dir is given") as error:
+    with pytest.raises(DataError, match=r"Nothing is downloaded, since data\.dir is given") as error:
         mnist.read(tiny.facts, str(tmp_path / "absent"))
     assert f"{tmp_path / 'absent'} (data.dir): no such folder" in error.value.message
     assert not cache.exists()
@@ -150,7 +150,7 @@ def test_an_unreadable_folder_is_named(tiny, tmp_path, monkeypatch):
 
 
 def test_an_impossible_folder_name_is_no_crash(tiny):
-    with pytest.raises(DataError, match="cannot be read: .*null"):
+    with pytest.raises(DataError, match=r"cannot be read: .*null"):
         mnist.read(tiny.facts, "a\0b")
 
 
@@ -264,7 +264,7 @@ def test_a_mirror_is_tried_where_the_first_address_fails(tiny, site, tmp_path):
 
 def test_a_cache_that_cannot_be_made_is_reported(tiny, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(DataError, match="the cache folder .* cannot be made") as error:
+    with pytest.raises(DataError, match=r"the cache folder .* cannot be made") as error:
         mnist.fetch(tiny.facts)
     assert "KDISTILL_CACHE_DIR" in error.value.hint
 

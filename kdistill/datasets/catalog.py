@@ -35,7 +35,8 @@ class Dataset:
     fetch: Callable[[Listener | None, bool], dict[str, Any]]
 
 
-def _published(facts: published.Published) -> Dataset:
+def published_dataset(facts: published.Published) -> Dataset:
+    """Return the entry of a data set that is published as four IDX files."""
     return Dataset(
         shape=facts.shape,
         classes=len(facts.classes),
@@ -53,8 +54,8 @@ CATALOG = {
         info=lambda directory: digits.info(),
         fetch=digits.fetch,
     ),
-    "fashion_mnist": _published(published.FASHION_MNIST),
-    "mnist": _published(published.MNIST),
+    "fashion_mnist": published_dataset(published.FASHION_MNIST),
+    "mnist": published_dataset(published.MNIST),
 }
 
 

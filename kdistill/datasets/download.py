@@ -106,7 +106,8 @@ def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, N
 
 def _announced(response: http.client.HTTPResponse) -> int | None:
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    # 18 digits are an exabyte; Python refuses to convert thousands of them.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _move(temporary: Path, path: Path) -> None:

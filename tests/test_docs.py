@@ -1,0 +1,80 @@
+"""The README: its commands run, its config is valid, its three lines of Keras work."""
+
+import re
+import shlex
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kdistill import config as configs
+from kdistill.cli import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+TRAINS = {"reproduce", "train-teacher", "baseline", "distill", "evaluate"}
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    """Return the arguments of every kdistill command in a bash block or a table of results, without redirection."""
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    lines += re.findall(r"^\|.*`(kdistill [^`]+)`", README, re.MULTILINE)
+    found = [line.split("kdistill", 1)[1].split(">")[0] for line in lines if "kdistill " in line]
+    return [shlex.split(arguments) for arguments in found]
+
+
+def test_there_are_commands_to_test():
+    assert len(commands()) >= 6
+    assert {arguments[0] for arguments in commands()} >= TRAINS
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_commands_are_accepted(arguments, tmp_path, monkeypatch, fashion_mnist_dir):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDISTILL_DATA_DIR", str(fashion_mnist_dir))
+    if arguments[0] in TRAINS:
+        arguments = [*arguments, "--dry-run"]
+    result = CliRunner().invoke(app, arguments)
+    # Dry or not, there is nothing to evaluate or to distil from yet, and that is said.
+    expected = 4 if arguments[0] in {"evaluate", "distill"} else 0
+    assert result.exit_code == expected, result.output
+
+
+@pytest.mark.slow
+def test_the_four_commands_chain_and_the_student_is_used(tmp_path, monkeypatch, fashion_mnist_dir):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDISTILL_DATA_DIR", str(fashion_mnist_dir))
+    (script,) = [block for block in blocks("bash") if "kdistill train-teacher" in block]
+    for line in script.splitlines():
+        arguments = shlex.split(line.split(">")[0])[1:]
+        result = CliRunner().invoke(app, [*arguments, "--set", "training.epochs=1", "--set", "teacher.epochs=1"])
+        assert result.exit_code == 0, result.output
+    (program,) = blocks("python")
+    names = {"images": np.zeros((2, 28, 28), np.uint8)}
+    exec(program, names)
+    np.testing.assert_allclose(keras.ops.sum(names["probabilities"], axis=-1), 1.0, rtol=1e-5)
+
+
+def test_the_config_shown_is_valid(tmp_path):
+    (text,) = blocks("yaml")
+    path = tmp_path / "shown.yaml"
+    path.write_text(text)
+    assert configs.load(path).name == "mine"
+
+
+def test_every_built_in_config_and_exit_code_is_listed():
+    for name in configs.builtin_names():
+        assert f"| `{name}` |" in README
+    for code in ("0", "1", "2", "3", "4", "5", "7"):
+        assert f"\n| {code} |" in README
+
+
+def test_nothing_is_left_to_fill_in():
+    shipped = [README, *(configs.builtin_text(name) for name in configs.builtin_names())]
+    for text in shipped:
+        assert not re.search(r"TO-FILL|-TABLE\b|-TRANSCRIPT\b", text)
