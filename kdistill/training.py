@@ -269,7 +269,7 @@ class Fit:
         try:
             for epoch in range(1, self.last_epoch + 1):
                 started = time.perf_counter()
-                record: dict[str, Any] = {"epoch": epoch, **self._train(epoch, between), **self._validate(epoch)}
+                record: dict[str, Any] = {"epoch": epoch, **self.train_epoch(epoch, between), **self._validate(epoch)}
                 record["best"] = self.stopping.update(record, self.engine.model)
                 record["patience_left"] = self.stopping.patience_left
                 record["seconds"] = round(time.perf_counter() - started, 4)
@@ -280,7 +280,8 @@ class Fit:
             if self.stopping.best_weights is not None:
                 self.model.set_weights(self.stopping.best_weights)
 
-    def _train(self, epoch: int, between: Callable[[float], None]) -> dict[str, float]:
+    def train_epoch(self, epoch: int, between: Callable[[float], None] = lambda done: None) -> dict[str, float]:
+        """Train on every example once, in the order of this epoch; return the means of `TERMS` over them."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
         sums = np.zeros(len(TERMS))
         done = 0

@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from kdistill import config as configs
 from kdistill.cli.options import Debug, Json, Set, emit
 from kdistill.errors import OutputError
 
@@ -18,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, check and start config
 @app.command("ls")
 def config_ls(json_: Json = False, debug: Debug = False) -> None:
     """List the built-in configs."""
+    from kdistill import config as configs
     from kdistill import report
 
     emit({"configs": configs.summaries()}, report.config_list, json_)
@@ -31,6 +31,8 @@ def config_show(
     debug: Debug = False,
 ) -> None:
     """Print the resolved config: a file that runs as it is."""
+    from kdistill import config as configs
+
     resolved = configs.load(config, set_ or ())
     if json_:
         print(json.dumps(resolved.model_dump(mode="json", exclude_unset=False), indent=2))
@@ -46,6 +48,7 @@ def config_check(
     debug: Debug = False,
 ) -> None:
     """Check configs; exit with 3 at the first that has problems, naming them all."""
+    from kdistill import config as configs
     from kdistill import report
 
     checked = [{"config": file, "name": configs.load(file, set_ or ()).name, "valid": True} for file in files]
@@ -55,6 +58,8 @@ def config_check(
 @app.command("schema")
 def config_schema(debug: Debug = False) -> None:
     """Print the JSON schema of config files, for editors that check and complete YAML."""
+    from kdistill import config as configs
+
     print(json.dumps(configs.json_schema(), indent=2))
 
 
@@ -66,6 +71,7 @@ def config_init(
     debug: Debug = False,
 ) -> None:
     """Write a commented config to start from."""
+    from kdistill import config as configs
     from kdistill.runs import write_text, writing
 
     text = configs.builtin_text(source)

@@ -1,12 +1,14 @@
 """The commands that train, score and compare."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdistill.cli.options import Common, Debug, Json, emit, open_session, with_common_options
-from kdistill.config import Config
+
+if TYPE_CHECKING:
+    from kdistill.config import Config
 
 
 def _train(common: Common, arm: str, teacher: Path | None = None) -> None:
@@ -63,7 +65,7 @@ def reproduce(
     common: Common,
     seeds: Annotated[
         str | None,
-        typer.Option(help="How many, counted up from the seed, or a list: 0,3,7.  [default: the config's]"),
+        typer.Option(help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"),
     ] = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
@@ -78,7 +80,7 @@ def reproduce(
     emit(document, report.reproduction, common.json)
 
 
-def _seeds(text: str | None, config: Config) -> list[int]:
+def _seeds(text: str | None, config: "Config") -> list[int]:
     if text is None:
         return [config.seed + offset for offset in range(config.seeds)]
     parts = [part.strip() for part in text.split(",") if part.strip()]

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import RenderableType
 
-from kdistill import config as configs
-
 if TYPE_CHECKING:
     from kdistill.experiments import Session
 
@@ -31,7 +29,7 @@ class Common:
 
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A file, or the name of a built-in config.  [default: quickstart]"),
+        typer.Option("--config", "-c", help="A file, or the name of a built-in config (default: quickstart)"),
     ] = None
     set: Set = None
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")] = None
@@ -44,7 +42,7 @@ class Common:
         typer.Option(
             min=1,
             envvar="KDISTILL_THREADS",
-            help="Threads within a training step.  [default: 1 for small models]",
+            help="Threads within a training step (default: 1 for small models)",
         ),
     ] = None
     device: Annotated[Literal["auto", "cpu", "gpu"], typer.Option()] = "auto"
@@ -80,6 +78,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def open_session(common: Common) -> Iterator["Session"]:
     """Load the config and open its experiment, with a screen that is taken down whatever happens."""
+    from kdistill import config as configs
     from kdistill.experiments import Options, Session
     from kdistill.progress import Screen, console
     from kdistill.runs import Experiment
