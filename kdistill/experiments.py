@@ -94,8 +94,7 @@ class Session:
             teacher_file = teacher_file or self.own_teacher(seed)
             weights = self._weights(teacher_file)
         if self._is_done(run, weights):
-            self.options.listener.note(f"{arm}, seed {seed}: complete, reused")
-            return run.result or {}
+            return self._reused(run)
         setting = self.setting
         from kdistill import recipes
 
@@ -103,6 +102,13 @@ class Session:
         if arm == "distilled" and teacher_file:
             return recipes.distill(setting, seed, self.teacher(teacher_file))
         return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
+
+    def _reused(self, run: Run) -> Document:
+        result = run.result or {}
+        self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
+        for warning in result["warnings"]:
+            self.options.listener.warning(warning)
+        return result
 
     def evaluate(self, run: Run, reuse: bool = True) -> Document:
         """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""

@@ -91,8 +91,6 @@ class Screen(Listener):
                 f"[bold]{arm:9}[/bold] seed {seed}  validation accuracy [bold]{accuracy:.4f}[/bold]  "
                 f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
             )
-        for text in result["warnings"]:
-            self.warning(text)
 
     def close(self) -> None:
         """Take down what is live, whatever happened."""

@@ -141,6 +141,9 @@ def _train(
         seed=run.seed,
     )
     spec = specification(setting.config, run.arm, run.seed, teacher.weights if teacher else None)
+    warnings = _warnings(setting, run, teacher)
+    for warning in warnings:
+        setting.listener.warning(warning)
     run.begin(spec, _about(setting, teacher))
     setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience)
     try:
@@ -152,7 +155,7 @@ def _train(
             f"{run.arm}, seed {run.seed}: {error.message}",
             hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g}",
         ) from None
-    result = _result(setting, run, fit, teacher)
+    result = {**_result(setting, run, fit, teacher), "warnings": warnings}
     run.finish(result)
     setting.listener.run_finished(run.arm, run.seed, result)
     return result
@@ -179,12 +182,12 @@ def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | No
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
         "formula": setting.config.distill.formula() if teacher else "loss = hard",
-        "warnings": _warnings(setting, run, teacher),
         "run_info": {"seconds": round(sum(record["seconds"] for record in history), 2)},
     }
 
 
 def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
+    """Return what speaks against the comparison that this run is for, known before it is trained."""
     warnings = []
     if setting.splits.validation_is_test:
         warnings.append(

@@ -15,7 +15,6 @@ RESULT = {
     "epochs": 5,
     "stopped": "no improvement",
     "run_info": {"seconds": 1.5},
-    "warnings": ["the teacher is weak"],
 }
 
 
@@ -32,6 +31,7 @@ def screen(terminal=False, width=120, **options):
 
 def play(watcher):
     watcher.note("Starting")
+    watcher.warning("the teacher is weak")
     watcher.run_started("distilled", 3, 5, 4)
     for epoch in (1, 2):
         watcher.progress(0.5)
@@ -46,8 +46,8 @@ def test_away_from_a_terminal_there_are_a_few_plain_lines():
     lines = stream.getvalue().splitlines()
     assert lines == [
         "Starting",
-        "distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)",
         "Warning: the teacher is weak",
+        "distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)",
     ]
 
 
