@@ -51,7 +51,7 @@ class Session:
         self.experiment = experiment
         self.options = options
         self._setting: Setting | None = None
-        self._teachers: dict[Path, Teacher] = {}
+        self._teacher: Teacher | None = None
 
     @property
     def setting(self) -> "Setting":
@@ -67,13 +67,13 @@ class Session:
         return self._setting
 
     def teacher(self, path: Path) -> "Teacher":
-        """Return the opened and checked teacher at `path`."""
+        """Return the opened and checked teacher at `path`. One at a time is kept: its logits take room."""
         setting = self.setting
         from kdistill.recipes import open_teacher
 
-        if path not in self._teachers:
-            self._teachers[path] = open_teacher(setting, path)
-        return self._teachers[path]
+        if self._teacher is None or self._teacher.path != path:
+            self._teacher = open_teacher(setting, path)
+        return self._teacher
 
     def train(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
         """Return the result of one run, which is trained now if it is not complete.

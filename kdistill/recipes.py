@@ -209,7 +209,7 @@ def _about(setting: Setting, teacher: Teacher | None) -> dict[str, Any]:
     packages = ("tensorflow", "keras", "numpy")
     return {
         "data": _about_data(setting.splits),
-        "teacher_file": str(teacher.path) if teacher else None,
+        "teacher_file": str(teacher.path.resolve()) if teacher else None,
         "threads": setting.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {

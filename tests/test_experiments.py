@@ -66,7 +66,7 @@ def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
     second = session(tmp_path / "b", "seed=1")
     taught_by = first.experiment.run("teacher", 0).model_file
     second.train("distilled", 0, taught_by)
-    assert second._teacher_of(second.experiment.run("distilled", 0)) == taught_by
+    assert second._teacher_of(second.experiment.run("distilled", 0)) == taught_by.resolve()
     distilled = second.experiment.run("distilled", 0)
     scores = second.evaluate(distilled)
     assert scores["agreement"] is not None
