@@ -120,7 +120,7 @@ class _RunState:
     def __init__(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
         self.arm, self.seed, self.epochs, self.patience = arm, seed, epochs, patience
         self.share = 0.0
-        self.best = 0.0
+        self.best, self.best_epoch = 0.0, 0
         self.record: Mapping[str, Any] | None = None
         self.seconds: list[float] = []
 
@@ -128,7 +128,7 @@ class _RunState:
         self.record, self.share = record, 0.0
         self.seconds.append(record["seconds"])
         if record["best"]:
-            self.best = record["val_accuracy"]
+            self.best, self.best_epoch = record["val_accuracy"], record["epoch"]
 
     def line(self, bar: bool = True) -> str:
         done = self.record["epoch"] if self.record else 0
@@ -138,7 +138,7 @@ class _RunState:
         parts.append(f"epoch {min(done + 1, self.epochs) if bar else done}/{self.epochs}")
         if self.record:
             parts.append(_losses(self.record))
-            parts.append(f"val {self.record['val_accuracy']:.4f} (best {self.best:.4f})")
+            parts.append(f"val {self.record['val_accuracy']:.4f}, best epoch {self.best_epoch} ({self.best:.4f})")
             if self.record["patience_left"] is not None:
                 parts.append(f"patience {self.record['patience_left']}")
             parts.append(self._time_left(done))

@@ -57,7 +57,7 @@ def test_in_a_terminal_there_is_a_live_line():
     text = stream.getvalue()
     assert "distilled seed 3" in text
     assert "loss 0.5000 (soft 0.2500, hard 0.7500)" in text
-    assert "val 0.9000 (best 0.9000)" in text
+    assert "val 0.9000, best epoch 2 (0.9000)" in text
     assert "patience 4" in text
     assert "at most 6 s left" in text
     assert "\x1b[?25h" in text  # the cursor is back
