@@ -1,13 +1,9 @@
-"""The training engine: one compiled loop over a segment of batches, and the epochs made of such segments.
+"""A run of training: epochs made of segments of batches, early stopping, the best weights.
 
-It knows tensors and flat values, neither config nor files. Why it is built like this: at batch 32 a small network's
-arithmetic takes a fraction of what one call into TensorFlow costs, so the loop over batches itself is compiled, with
-XLA, and Python is entered once in about a hundred batches.
+It knows arrays and flat values, neither config nor files: it yields a record an epoch, and does no input or output.
 """
 
-import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +15,12 @@ from numpy.typing import NDArray
 
 from kdistill import evaluation
 from kdistill.datasets import Split
+from kdistill.engine import TERMS, engine_for
 from kdistill.errors import DivergedError
 from kdistill.losses import Objective
 
 SEGMENT_BATCHES = 100
 SEGMENT_BYTES = 64 * 2**20
-ENGINES_KEPT = 8
-
-TERMS = ("loss", "soft", "hard", "penalty")
 
 
 @dataclass(frozen=True)
@@ -44,137 +38,6 @@ class Data:
     validation: Split
     teacher_train: NDArray[np.float32] | None = None
     teacher_validation: NDArray[np.float32] | None = None
-
-
-class Engine:
-    """A model and an optimizer with their compiled step, used by one run after another.
-
-    Compiling takes longer than a short run. So runs that differ only in their seed, their learning rate or the
-    objective's numbers share an engine, and each starts by giving it its own state.
-    """
-
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, terms: Callable) -> None:
-        self.model = keras.models.clone_model(model, clone_function=_trainable_copy)
-        self.optimizer = optimizer.__class__.from_config(optimizer.get_config())
-        self.optimizer.build(self.model.trainable_variables)
-        self.predict = evaluation.predictor(self.model)
-        self._terms = terms
-        # Without AutoGraph, whose rewriting of Python takes as long as all the rest of tracing.
-        self._segment = tf.function(self._loop, jit_compile=True, autograph=False)
-        self._plain_segment = tf.function(self._loop, autograph=False)
-        self.compiled = True
-
-    def start(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-        """Take over the weights, random states and optimizer state of a new run."""
-        optimizer.build(model.trainable_variables)
-        _copy(model.variables, self.model.variables)
-        _copy(optimizer.variables, self.optimizer.variables)
-
-    def segment(self, images, labels, teacher_logits, numbers, batches) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
-        """Train on the first `batches` of a block of batches; return the sums of `TERMS` over them.
-
-        Args:
-            images: (segment, batch, *shape), raw values.
-            labels: (segment, batch), int32.
-            teacher_logits: (segment, batch, classes), float32, or (segment, batch, 0) without a teacher.
-            numbers: what the objective takes, as float32 scalars.
-            batches: how many batches to train on; the rest of the block is padding.
-        """
-        arguments = (images, labels, teacher_logits, numbers, tf.constant(batches))
-        if self.compiled:
-            try:
-                return self._segment(*arguments).numpy().astype(np.float64)
-            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                # A layer that XLA cannot compile. Compilation fails before anything has run.
-                self.compiled = False
-                for layer in self.model.layers:
-                    if isinstance(layer, FastDropout):
-                        layer.generator = "auto_select"
-        return self._plain_segment(*arguments).numpy().astype(np.float64)
-
-    def _loop(self, images, labels, teacher_logits, numbers, batches):  # type: ignore[no-untyped-def]
-        def one(batch, sums):  # type: ignore[no-untyped-def]
-            return batch + 1, sums + self._step(images[batch], labels[batch], teacher_logits[batch], numbers)
-
-        _, sums = tf.while_loop(lambda batch, _: batch < batches, one, (0, tf.zeros(len(TERMS))))
-        return sums
-
-    def _step(self, images, labels, teacher_logits, numbers):  # type: ignore[no-untyped-def]
-        weights = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            student_logits = self.model(images, training=True)
-            terms = self._terms(labels, teacher_logits, student_logits, **numbers)
-            penalty = tf.add_n([0.0, *self.model.losses])
-            total = terms["loss"] + penalty
-        self.optimizer.apply(tape.gradient(total, weights), weights)
-        return tf.stack([total, terms["soft"], terms["hard"], penalty])
-
-
-class FastDropout(keras.layers.Dropout):
-    """Keras's Dropout with random numbers that XLA computes quickly on a CPU.
-
-    Keras leaves the choice of generator to TensorFlow, whose choice makes an epoch of a 784-128-10 network eight
-    times slower. It has the same state as Keras's layer and exists only inside an engine: models are saved with
-    Keras's own.
-    """
-
-    generator = "threefry"  # exists under XLA only
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Drop inputs at random while training; pass them on otherwise."""
-        if not training or self.rate == 0:
-            return inputs
-        seed = tf.cast(self.seed_generator.next(), tf.int32)
-        return tf.nn.experimental.stateless_dropout(
-            inputs, self.rate, seed, rng_alg=self.generator, noise_shape=self.noise_shape
-        )
-
-
-def _trainable_copy(layer: keras.Layer) -> keras.Layer:
-    kind = FastDropout if type(layer) is keras.layers.Dropout else type(layer)
-    return kind.from_config(layer.get_config())
-
-
-def _copy(sources: list[keras.Variable], targets: list[keras.Variable]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.assign(source.value)
-
-
-_engines: OrderedDict[str, Engine] = OrderedDict()
-
-
-def engine_for(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> Engine:
-    """Return an engine of this shape with the run's own state in it, compiled already if one was used before."""
-    key = _shape_of(model, optimizer, objective)
-    if key not in _engines:
-        _engines[key] = Engine(model, optimizer, objective.terms)
-        if len(_engines) > ENGINES_KEPT:
-            _engines.popitem(last=False)
-    _engines.move_to_end(key)
-    _engines[key].start(model, optimizer)
-    return _engines[key]
-
-
-def _shape_of(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> str:
-    optimizer_config = optimizer.get_config()
-    del optimizer_config["name"]  # numbered by Keras
-    if isinstance(optimizer_config["learning_rate"], float):  # a variable, so part of the state
-        del optimizer_config["learning_rate"]
-    shape = [
-        _without_seeds(model.get_config()),
-        type(optimizer).__name__,
-        optimizer_config,
-        objective.terms.__name__,
-    ]
-    return json.dumps(shape, sort_keys=True, default=str)
-
-
-def _without_seeds(config: object) -> object:
-    if isinstance(config, dict):
-        return {key: _without_seeds(value) for key, value in config.items() if key != "seed"}
-    if isinstance(config, list | tuple):
-        return [_without_seeds(value) for value in config]
-    return config
 
 
 @dataclass

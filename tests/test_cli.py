@@ -8,7 +8,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
-from kdistill import training
+from kdistill import engine, training
 from kdistill.cli import app
 from kdistill.cli.boundary import Terminated
 
@@ -79,7 +79,7 @@ def test_more_seeds_train_only_what_is_missing(output):
 
 
 def test_two_reproductions_agree_to_the_bit(finished, tmp_path):
-    training._engines.clear()
+    engine._engines.clear()
     again = document("reproduce", "--output-dir", tmp_path, "--seeds", "1", "--seed", "1", *SHORT)
     first = json.loads((finished[0] / "quickstart/seed-1/distilled/result.json").read_text())
     second = json.loads((tmp_path / "quickstart/seed-1/distilled/result.json").read_text())

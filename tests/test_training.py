@@ -4,64 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_task import CLASSES, HARD, SHAPE, SOFT, TRAIN, assert_same, fit, student, train
 
 from kdistill import config as configs
-from kdistill import losses, models, optimizers, training
+from kdistill import engine, losses, optimizers, training
 from kdistill.datasets import Split
 from kdistill.errors import DivergedError
-
-CLASSES, SHAPE = 4, (5, 5)
-
-
-def splits(examples=150, validation=40, seed=0):
-    """Return a train and a validation split of a task that can be learnt."""
-    rng = np.random.default_rng(seed)
-    total = examples + validation
-    labels = rng.integers(0, CLASSES, total).astype(np.int32)
-    images = rng.integers(0, 120, (total, *SHAPE))
-    images[np.arange(total), labels, labels] += 100
-    rows = rng.permutation(total)
-    images = images.astype(np.uint8)
-    return Split(images, labels, rows[:examples]), Split(images, labels, rows[examples:])
-
-
-TRAIN, VALIDATION = splits()
-TEACHER = np.random.default_rng(1).normal(0, 3, (len(TRAIN), CLASSES)).astype(np.float32)
-TEACHER_VALIDATION = TEACHER[: len(VALIDATION)]
-HARD = training.Data(TRAIN, VALIDATION)
-SOFT = training.Data(TRAIN, VALIDATION, TEACHER, TEACHER_VALIDATION)
-
-
-def student(seed=0, **changes):
-    overrides = [f"student.{key}={value}" for key, value in changes.items()]
-    arm = configs.load("quickstart", ["student.hidden=[7]", *overrides]).student
-    return models.build(arm, "student", SHAPE, CLASSES, 1 / 255, seed)
-
-
-def fit(model, objective=None, data=HARD, optimizer=None, seed=0, **changes):
-    arguments = {"batch_size": 32, "epochs": 3, "patience": None, "monitor": "val_nll", "seed": seed}
-    return training.Fit(
-        model,
-        optimizer or keras.optimizers.Adam(1e-2),
-        objective or losses.hard_objective(),
-        data,
-        **(arguments | changes),
-    )
-
-
-def train(model, *arguments, **keywords):
-    """Train to the end; return the records and the last weights, before the best are restored."""
-    run = fit(model, *arguments, **keywords)
-    records, last = [], None
-    for record in run.epochs():
-        records.append(record)
-        last = [weight.numpy() for weight in run.engine.model.weights]
-    return records, last
-
-
-def assert_same(first, second):
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def plain_loop(model, optimizer, objective, data, batch_size, epochs, seed):
@@ -151,36 +99,12 @@ def test_a_run_is_the_same_whatever_ran_before_it(dropout):
     train(student(seed=1, dropout=dropout), seed=1)
     records, again = train(student(dropout=dropout), seed=0)
     assert_same(first, again)
-    training._engines.clear()
+    engine._engines.clear()
     fresh_records, fresh = train(student(dropout=dropout), seed=0)
     assert_same(first, fresh)
     for record in (*first_records, *records, *fresh_records):
         del record["seconds"]
     assert first_records == records == fresh_records
-
-
-def test_runs_that_differ_in_numbers_share_an_engine():
-    training._engines.clear()
-    for seed, (alpha, temperature) in enumerate([(0.9, 2.0), (0.1, 20.0), (1.0, 1.0)]):
-        rate = keras.optimizers.Adam(10.0 ** -(seed + 2))
-        train(student(seed=seed), losses.distillation_objective(alpha, temperature), SOFT, rate, seed=seed, epochs=1)
-    assert len(training._engines) == 1
-    engine = next(iter(training._engines.values()))
-    assert engine._segment.experimental_get_tracing_count() == 2  # a full batch, a short one
-
-
-def test_a_learning_rate_of_a_shared_engine_is_its_own():
-    _, slow = train(student(), optimizer=keras.optimizers.SGD(1e-6), epochs=1)
-    _, fast = train(student(), optimizer=keras.optimizers.SGD(1e-1), epochs=1)
-    start = student().get_weights()
-    assert np.abs(slow[0] - start[0]).max() < 1e-4 < np.abs(fast[0] - start[0]).max()
-
-
-def test_engines_kept_are_limited():
-    training._engines.clear()
-    for units in range(1, training.ENGINES_KEPT + 3):
-        fit(student(hidden=[units]))
-    assert len(training._engines) == training.ENGINES_KEPT
 
 
 @pytest.mark.parametrize("segment", [1, 2, 3])
@@ -221,36 +145,6 @@ def test_a_batch_norm_student_trains_and_its_statistics_move():
     records, _ = train(model, epochs=5)
     assert records[-1]["loss"] < records[0]["loss"]
     assert model.layers[2].moving_mean.numpy().min() > 0
-
-
-def test_a_layer_that_xla_cannot_compile_falls_back():
-    class Unsupported(keras.layers.Layer):
-        def call(self, inputs):
-            shape = inputs.shape
-            outputs = tf.numpy_function(lambda values: values, [inputs], tf.float32)
-            return tf.ensure_shape(outputs, shape)
-
-    inputs = keras.Input(SHAPE)
-    flat = keras.layers.Flatten()(Unsupported()(inputs))
-    dropped = keras.layers.Dropout(0.1)(flat)
-    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(dropped))
-    run = fit(model, epochs=2)
-    records = list(run.epochs())
-    assert not run.engine.compiled
-    assert records[1]["loss"] < records[0]["loss"]
-
-
-def test_dropout_keeps_keras_layer_state_and_scale():
-    ours = training.FastDropout(0.25, seed=3)
-    ones = tf.ones((200, 200))
-    compiled = tf.function(lambda values: ours(values, training=True), jit_compile=True)
-    dropped = compiled(ones).numpy()
-    assert set(np.unique(dropped)) == {0.0, np.float32(1 / 0.75)}
-    assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.01)
-    assert not np.array_equal(dropped, compiled(ones).numpy())
-    np.testing.assert_array_equal(ours(ones, training=False), ones)
-    theirs = keras.layers.Dropout(0.25, seed=3)
-    assert len(theirs.variables) == len(ours.variables)
 
 
 def test_divergence_names_the_epoch():
