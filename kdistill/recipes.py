@@ -182,7 +182,10 @@ def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | No
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
         "formula": setting.config.distill.formula() if teacher else "loss = hard",
-        "run_info": {"seconds": round(sum(record["seconds"] for record in history), 2)},
+        "run_info": {
+            "seconds": round(sum(record["seconds"] for record in history), 2),
+            "compiled": fit.engine.compiled,  # false where XLA could not take a layer, which costs speed only
+        },
     }
 
 
