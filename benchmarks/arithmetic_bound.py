@@ -1,4 +1,4 @@
-"""The floor: the matrix products of the student's forward and backward pass, and nothing else, on one thread.
+"""The floor: the matrix products of the student's forward and backward pass, and nothing else, on one core.
 
 Counted, for each batch of 32: x @ W1, h @ W2, and going back d2 @ W2', h' @ d2, x' @ d: about 19.5 million
 multiplications and additions. Not counted: gathering and scaling the images, biases, ReLU, softmax and the loss,
