@@ -100,4 +100,11 @@ def emit(document: Mapping[str, Any], render: Callable[[Any], RenderableType], a
     else:
         from kdistill.progress import console
 
-        console().print(render(document))
+        screen = console()
+        if screen.is_terminal:
+            screen.print(render(document))
+            return
+        # Rich fills lines up with blanks, which are noise in a file.
+        with screen.capture() as captured:
+            screen.print(render(document))
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
