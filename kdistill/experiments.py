@@ -267,8 +267,9 @@ def _evaluate_arms(session: Session, seed: int) -> Document:
     for arm in ARMS:
         run = session.experiment.run(arm, seed)
         if run.is_complete():
-            spec = (run.manifest or {})["spec"]
-            session.check_no_conflict(run, spec.get("teacher_weights"))
+            taught_by = (run.manifest or {})["spec"].get("teacher_weights")
+            wanted = runs.specification(session.config, arm, seed, taught_by)
+            runs.check_no_conflict(run, wanted, hint=runs.SAME_CONFIG)
             arms[arm] = {"seed": seed, **session.evaluate(run, reuse=False)}
     if not arms:
         raise ModelError(

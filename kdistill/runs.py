@@ -279,8 +279,17 @@ class Experiment:
             write_text(self.folder / "config.yaml", config_text)
 
 
-def check_no_conflict(run: Run, spec: dict[str, Any]) -> None:
+REPLACE = "Use --overwrite to start this run afresh, or another --output-dir or `name`."
+SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
+
+
+def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:
     """Refuse to mix two configs in one run's folder.
+
+    Args:
+        run: whose folder it is.
+        spec: what is wanted of it now.
+        hint: what to do, which depends on whether the command trains or only reads.
 
     Raises:
         OutputError: naming the keys that differ.
@@ -290,7 +299,7 @@ def check_no_conflict(run: Run, spec: dict[str, Any]) -> None:
         listed = "\n".join(f"  {line}" for line in changed)
         raise OutputError(
             f"{run.folder}: this {run.arm} run was made from another config:\n{listed}",
-            hint="Use --overwrite to start this run afresh, or another --output-dir or `name`.",
+            hint=hint,
         )
 
 

@@ -132,6 +132,14 @@ def test_evaluate_scores_named_model_files(output):
     assert scores["models"][0]["accuracy"] == arms["baseline"]["accuracy"]
 
 
+def test_evaluate_with_another_config_says_which_it_needs(output):
+    """It trains nothing, so it must not offer to overwrite anything."""
+    result = run("evaluate", "--output-dir", output, code=7)
+    assert "training.epochs: was 2, is now 200" in result.stderr
+    assert "Give the -c and --set that it was made with" in result.stderr
+    assert "--overwrite" not in result.stderr
+
+
 def test_evaluate_without_anything_finished(tmp_path):
     result = run("evaluate", "--output-dir", tmp_path, code=4)
     assert "no finished run" in result.stderr
