@@ -18,6 +18,9 @@ from kdistill.losses import Objective
 
 ENGINES_KEPT = 8
 
+# Arrays by name: what a checkpoint has to keep.
+State = dict[str, np.ndarray]
+
 # What a step reports, in this order: the loss with its penalty, the parts of the objective, the penalty.
 TERMS = ("loss", "soft", "hard", "penalty")
 
@@ -45,6 +48,25 @@ class Engine:
         optimizer.build(model.trainable_variables)
         _copy(model.variables, self.model.variables)
         _copy(optimizer.variables, self.optimizer.variables)
+
+    def state(self) -> State:
+        """Return copies of all that a step changes: weights, random states, the optimizer's variables."""
+        groups = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        return {
+            f"{group}/{number}": variable.numpy()
+            for group, variables in groups.items()
+            for number, variable in enumerate(variables)
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned, of an engine of the same shape."""
+        for group, variables in (("model", self.model.variables), ("optimizer", self.optimizer.variables)):
+            for number, variable in enumerate(variables):
+                variable.assign(state[f"{group}/{number}"])
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(np.isfinite(weight.numpy()).all() for weight in self.model.weights)
 
     def segment(self, images, labels, teacher_logits, numbers, batches) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
         """Train on the first `batches` of a block of batches; return the sums of `TERMS` over them.

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdistill import backend, datasets, runs, stats
+from kdistill import backend, datasets, files, runs, stats
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
 from kdistill.errors import ConfigError, ModelError
@@ -58,13 +58,18 @@ class Session:
         """What the recipes need; the first use loads the data, then starts TensorFlow."""
         if self._setting is None:
             splits = load_data(self.config, self.options.listener)
-            threads = self.options.threads or default_threads(self.config)
+            threads = self.threads
             self.options.listener.note("Starting TensorFlow")
             backend.start(threads, self.options.device)
             from kdistill.recipes import Setting
 
             self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
         return self._setting
+
+    @property
+    def threads(self) -> int:
+        """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
+        return self.options.threads or self.experiment.threads() or default_threads(self.config)
 
     def teacher(self, path: Path) -> "Teacher":
         """Return the opened and checked teacher at `path`. One at a time is kept: its logits take room."""
@@ -95,15 +100,20 @@ class Session:
             weights = self._weights(teacher_file)
         if self._is_done(run, weights):
             return self._reused(run)
+        run.check_free()
         setting = self.setting
         from kdistill import recipes
 
         self.experiment.create(dump(self.config))
-        if arm == "distilled" and teacher_file:
-            return recipes.distill(setting, seed, self.teacher(teacher_file))
-        return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
+        with run.locked():
+            if run.is_complete() and self._is_done(run, weights):  # another process has just finished it
+                return self._reused(run)
+            if arm == "distilled" and teacher_file:
+                return recipes.distill(setting, seed, self.teacher(teacher_file))
+            return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
 
     def _reused(self, run: Run) -> Document:
+        run.tidy()
         result = run.result or {}
         self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
         for warning in result["warnings"]:
@@ -211,8 +221,8 @@ def reproduce(session: Session, seeds: Sequence[int]) -> Document:
             "output_dir": str(session.experiment.folder),
         },
     }
-    with runs.writing(session.experiment.folder):
-        runs.write_json(session.experiment.folder / "summary.json", document)
+    with files.writing(session.experiment.folder):
+        files.write_json(session.experiment.folder / "summary.json", document)
     return document
 
 
@@ -295,7 +305,7 @@ def plan(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_fi
             run = session.experiment.run(arm, seed)
             weights = ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
             session.check_no_conflict(run, weights)
-            state = "complete" if run.is_complete() else "to train"
+            state = run.state()
             rows.append({"arm": arm, "seed": seed, "state": state, "folder": str(run.folder)})
     return {
         "experiment": session.experiment.name,
@@ -307,7 +317,7 @@ def plan(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_fi
         },
         "formula": session.config.distill.formula(),
         "run_info": {
-            "threads": session.options.threads or default_threads(session.config),
+            "threads": session.threads,
             "output_dir": str(session.experiment.folder),
         },
     }

@@ -1,6 +1,6 @@
 """What a recipe tells whoever watches it. The recipes print nothing: a listener may."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -16,8 +16,10 @@ class Listener:
     def download(self, name: str, received: int, total: int | None) -> None:
         """Take in the bytes received of a file, and how many there will be, if known."""
 
-    def run_started(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
-        """Take in that a run begins, of `epochs` at most."""
+    def run_started(
+        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Take in that a run begins, of `epochs` at most, or goes on after those whose records are in `history`."""
 
     def progress(self, done: float) -> None:
         """Take in the share of the current epoch that is done, from 0 to 1."""

@@ -6,7 +6,6 @@ that a saved one works in a program that has never heard of kdistill.
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from kdistill import files
 from kdistill.errors import ModelError
 
 if TYPE_CHECKING:
@@ -93,14 +93,8 @@ def save(model: keras.Model, path: Path) -> None:
     Raises:
         OSError: the disk is full or read-only; what was at `path` is still there.
     """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with files.replacing(path) as temporary:
         model.save(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -62,9 +62,13 @@ class Screen(Listener):
             self._close()
             self.note(f"downloaded {name} ({received / 1e6:.1f} MB)")
 
-    def run_started(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
+    def run_started(
+        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         """Open the line of a run."""
         self._run = _RunState(arm, seed, epochs, patience)
+        for record in history:
+            self._run.take(record)
         self._spoke = time.monotonic()
 
     def progress(self, done: float) -> None:

@@ -11,14 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import kdistill
-from kdistill import backend, evaluation, losses, models, optimizers, training
+from kdistill import backend, evaluation, files, losses, models, optimizers, signals, training
 from kdistill.config import Config
 from kdistill.datasets import Splits
-from kdistill.errors import DivergedError
+from kdistill.errors import DivergedError, OutputError
 from kdistill.listener import Listener
 from kdistill.losses import Objective
-from kdistill.runs import Experiment, Run, specification, write_json, writing
+from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Run, specification
 from kdistill.teachers import Teacher
 
 Result = dict[str, Any]
@@ -121,6 +123,32 @@ def _train(
     """
     role = "teacher" if run.arm == "teacher" else "student"
     plan = setting.config.training_for(role)
+    fit = _fit(setting, run, role, objective, data)
+    spec = specification(setting.config, run.arm, run.seed, teacher.weights if teacher else None)
+    warnings = _warnings(setting, run, teacher)
+    for warning in warnings:
+        setting.listener.warning(warning)
+    checkpoint = run.begin(spec, _about(setting, teacher), setting.listener.warning)
+    if checkpoint:
+        _take_up(fit, checkpoint)
+        setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {checkpoint.epochs + 1}")
+    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, run.history())
+    try:
+        _run_epochs(run, fit, Cadence(plan.checkpoint_every), setting.listener)
+    except DivergedError as error:
+        raise DivergedError(
+            f"{run.arm}, seed {run.seed}: {error.message}",
+            hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g} --overwrite",
+        ) from None
+    result = {**_result(setting, run, fit, teacher), "warnings": warnings}
+    run.finish(result)
+    setting.listener.run_finished(run.arm, run.seed, result)
+    return result
+
+
+def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: training.Data) -> training.Fit:
+    """Return a fit that has not begun: a fresh model and optimizer, as the config says."""
+    plan = setting.config.training_for(role)
     model = models.build(
         getattr(setting.config, role),
         role,
@@ -129,7 +157,7 @@ def _train(
         setting.splits.scale,
         run.seed,
     )
-    fit = training.Fit(
+    return training.Fit(
         model,
         optimizers.build(plan, steps_per_epoch=-(-len(data.train) // plan.batch_size)),
         objective,
@@ -140,32 +168,54 @@ def _train(
         monitor=plan.monitor,
         seed=run.seed,
     )
-    spec = specification(setting.config, run.arm, run.seed, teacher.weights if teacher else None)
-    warnings = _warnings(setting, run, teacher)
-    for warning in warnings:
-        setting.listener.warning(warning)
-    run.begin(spec, _about(setting, teacher))
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience)
-    try:
-        for record in fit.epochs(between=setting.listener.progress):
+
+
+def _run_epochs(run: Run, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:
+    """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
+
+    def checkpoint() -> None:
+        state = fit.state()
+        with cadence.timed():
+            run.write_checkpoint(fit.epochs_done, fit.batches_done, lambda path: np.savez(path, **state))  # type: ignore[arg-type]
+
+    def stop_if_asked() -> None:
+        if received.signum is not None:
+            checkpoint()
+            epoch = f"in epoch {fit.epochs_done + 1}" if fit.batches_done else f"after epoch {fit.epochs_done}"
+            raise signals.Stopped(received.signum, f"{run.arm}, seed {run.seed}: stopped {epoch}, with a checkpoint")
+
+    def between(done: float) -> None:
+        listener.progress(done)
+        stop_if_asked()
+        if cadence.due_within():
+            checkpoint()
+
+    with signals.held_back() as received:
+        for record in fit.epochs(between):
             run.record(record)
-            setting.listener.epoch(record)
-    except DivergedError as error:
-        raise DivergedError(
-            f"{run.arm}, seed {run.seed}: {error.message}",
-            hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g}",
-        ) from None
-    result = {**_result(setting, run, fit, teacher), "warnings": warnings}
-    run.finish(result)
-    setting.listener.run_finished(run.arm, run.seed, result)
-    return result
+            listener.epoch(record)
+            stop_if_asked()
+            if cadence.due_after(record["epoch"]):
+                checkpoint()
+
+
+def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
+    """Bring a fresh fit to where it was at a checkpoint."""
+    with np.load(checkpoint.folder / STATE, allow_pickle=False) as state:
+        try:
+            fit.restore(dict(state))
+        except (KeyError, ValueError) as error:
+            raise OutputError(
+                f"{checkpoint.folder}: expected this model and optimizer; received another version: {error}",
+                hint=f"Remove {checkpoint.folder.parent} to start this run afresh.",
+            ) from error
 
 
 def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | None) -> Result:
     """Save the model of a finished fit and gather what is known of it."""
-    with writing(run.folder):
+    with files.writing(run.folder):
         models.save(fit.model, run.model_file)
-        write_json(run.folder / "classes.json", list(setting.splits.classes))
+        files.write_json(run.folder / "classes.json", list(setting.splits.classes))
     validation = setting.splits.validation
     logits = evaluation.logits(evaluation.predictor(fit.model), validation)
     scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))

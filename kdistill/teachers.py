@@ -1,7 +1,6 @@
 """A trained teacher: opened, checked, and asked once for its logits, which are kept."""
 
 import hashlib
-import os
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kdistill import evaluation, models
+from kdistill import evaluation, files, models
 from kdistill.datasets import Split, Splits
 from kdistill.errors import ModelError
 from kdistill.evaluation import Floats
-from kdistill.runs import writing
 
 # Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
 SPOT_CHECK_ROWS = 64
@@ -114,12 +112,7 @@ class Teacher:
 
 
 def _store(file: Path, logits: Floats) -> None:
-    with writing(file.parent):
+    with files.writing(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{os.getpid()}-{file.name}")
-        try:
-            with temporary.open("wb") as stream:
-                np.savez(stream, logits=logits)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with files.replacing(file) as temporary:
+            np.savez(temporary, logits=logits)

@@ -5,7 +5,7 @@ It knows arrays and flat values, neither config nor files: it yields a record an
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kdistill import evaluation
 from kdistill.datasets import Split
-from kdistill.engine import TERMS, engine_for
+from kdistill.engine import TERMS, State, engine_for
 from kdistill.errors import DivergedError
 from kdistill.losses import Objective
 
@@ -77,6 +77,15 @@ class EarlyStopping:
         return None if self.patience is None else self.patience - self.epochs_since
 
 
+@dataclass
+class Progress:
+    """How far an epoch has come: examples trained on, the sums of `TERMS` over them, the seconds it took."""
+
+    examples: int = 0
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
+    seconds: float = 0.0
+
+
 class Fit:
     """One run of training: a model, its data, and where it has come to.
 
@@ -113,6 +122,8 @@ class Fit:
         self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
         self.engine = engine_for(model, optimizer, objective)
+        self.epochs_done = 0
+        self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
         self._segment_batches = _segment_batches(data.train, batch_size)
 
@@ -125,40 +136,89 @@ class Fit:
 
         Args:
             between: called after each segment with the share of the epoch that is done; what it raises ends the run.
+                Then and between records, `state` is a state from which another fit goes on as this one would.
 
         Raises:
-            DivergedError: the loss or the validation score stopped being finite.
+            DivergedError: the loss, a weight or the validation score stopped being finite.
         """
         try:
-            for epoch in range(1, self.last_epoch + 1):
-                started = time.perf_counter()
-                record: dict[str, Any] = {"epoch": epoch, **self.train_epoch(epoch, between), **self._validate(epoch)}
-                record["best"] = self.stopping.update(record, self.engine.model)
-                record["patience_left"] = self.stopping.patience_left
-                record["seconds"] = round(time.perf_counter() - started, 4)
-                yield record
-                if self.stopping.patience_left == 0:
-                    return
+            while self.epochs_done < self.last_epoch and self.stopping.patience_left != 0:
+                yield self._epoch(between)
         finally:
             if self.stopping.best_weights is not None:
                 self.model.set_weights(self.stopping.best_weights)
 
-    def train_epoch(self, epoch: int, between: Callable[[float], None] = lambda done: None) -> dict[str, float]:
+    def _epoch(self, between: Callable[[float], None]) -> dict[str, Any]:
+        """Train what is left of this epoch, validate, and turn to the next; return the record."""
+        epoch = self.epochs_done + 1
+        record: dict[str, Any] = {"epoch": epoch, **self._train_epoch(epoch, between)}
+        started = time.perf_counter()
+        record |= self._validate(epoch)
+        record["best"] = self.stopping.update(record, self.engine.model)
+        record["patience_left"] = self.stopping.patience_left
+        record["seconds"] = round(self._progress.seconds + time.perf_counter() - started, 4)
+        self.epochs_done, self._progress = epoch, Progress()
+        return record
+
+    def _train_epoch(self, epoch: int, between: Callable[[float], None] = lambda done: None) -> dict[str, float]:
         """Train on every example once, in the order of this epoch; return the means of `TERMS` over them."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
-        sums = np.zeros(len(TERMS))
-        done = 0
-        while done < len(order):
-            taken, segment_sums = self._run_segment(order[done:])
-            sums += segment_sums
-            done += taken
-            if not np.isfinite(segment_sums).all():
+        progress = self._progress
+        while progress.examples < len(order):
+            started = time.perf_counter()
+            taken, sums = self._run_segment(order[progress.examples :])
+            progress.sums += sums
+            progress.examples += taken
+            progress.seconds += time.perf_counter() - started
+            if not np.isfinite(sums).all():
                 raise DivergedError(
                     f"training diverged: the loss is not a finite number in epoch {epoch}, "
-                    f"within examples {done - taken + 1} to {done} of {len(order)}"
+                    f"within examples {progress.examples - taken + 1} to {progress.examples} of {len(order)}"
                 )
-            between(done / len(order))
-        return dict(zip(TERMS, (sums / len(order)).tolist(), strict=True))
+            between(progress.examples / len(order))
+        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of the epoch that is on have been trained."""
+        return -(-self._progress.examples // self.batch_size)
+
+    def state(self) -> State:
+        """Return copies of everything that decides how the run goes on: see `restore`.
+
+        Raises:
+            DivergedError: a weight is not finite, so that nothing can go on from here.
+        """
+        if not self.engine.is_finite():
+            raise DivergedError(f"training diverged: a weight is not a finite number in epoch {self.epochs_done + 1}")
+        state = {
+            "epochs_done": np.array(self.epochs_done),
+            "examples": np.array(self._progress.examples),
+            "sums": self._progress.sums.copy(),
+            "seconds": np.array(self._progress.seconds),
+            "best": np.array(self.stopping.best),
+            "best_epoch": np.array(self.stopping.best_epoch),
+            "epochs_since": np.array(self.stopping.epochs_since),
+        }
+        for number, weight in enumerate(self.stopping.best_weights or []):
+            state[f"best_weights/{number}"] = weight
+        return state | self.engine.state()
+
+    def restore(self, state: State) -> None:
+        """Take over the state of a fit of the same model, data, optimizer and seed, to go on bit by bit as it would.
+
+        It has the weights and the optimizer's variables (the step, on which schedules depend, among them), the
+        layers' random states, how much of the epoch is done with the sums so far, and early stopping's memory. The
+        order of the examples needs none: it is drawn anew for each epoch.
+        """
+        self.epochs_done = int(state["epochs_done"])
+        self._progress = Progress(int(state["examples"]), state["sums"].copy(), float(state["seconds"]))
+        self.stopping.best = float(state["best"])
+        self.stopping.best_epoch = int(state["best_epoch"])
+        self.stopping.epochs_since = int(state["epochs_since"])
+        count = sum(name.startswith("best_weights/") for name in state)
+        self.stopping.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
+        self.engine.restore(state)
 
     def _run_segment(self, order: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
         """Train on the first segment of `order`; return its examples and the sums of `TERMS` over them."""
@@ -191,6 +251,8 @@ class Fit:
         logits = evaluation.logits(self.engine.predict, validation)
         if not np.isfinite(logits).all():
             raise DivergedError(f"training diverged: the outputs are not finite numbers after epoch {epoch}")
+        if not self.engine.is_finite():
+            raise DivergedError(f"training diverged: a weight is not a finite number after epoch {epoch}")
         labels = validation.all_labels
         terms = self.objective(labels, self.data.teacher_validation, logits)
         scores = evaluation.score(logits, labels)

@@ -12,8 +12,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "__init__"},
-    {"config", "backend"},
+    {"errors", "stats", "listener", "signals", "__init__"},
+    {"config", "backend", "files"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis"},
     {"engine", "teachers"},

@@ -2,15 +2,16 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import keras
 import pytest
 from typer.testing import CliRunner
 
-from kdistill import engine, training
+from kdistill import engine, files, training
 from kdistill.cli import app
-from kdistill.cli.boundary import Terminated
+from kdistill.signals import Stopped
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
 
@@ -189,9 +190,9 @@ def test_a_teacher_that_no_longer_does_what_it_did_is_refused(output):
     """Other weights under the same name: the manifest's hash would tell, so the file is taken as one from outside."""
     folder = output / "quickstart/seed-0/teacher"
     result_file = folder / "result.json"
-    result = json.loads(result_file.read_text())
+    result = files.read_sealed(result_file)
     result["validation"]["accuracy"] -= 0.2
-    result_file.write_text(json.dumps(result))
+    files.write_sealed(result_file, result)
     shutil.rmtree(output / "quickstart/seed-0/distilled")
     refused = run("distill", "--output-dir", output, *SHORT, code=4)
     assert "recorded when it was trained" in refused.stderr
@@ -342,10 +343,10 @@ def raising(error):
     return load
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
 def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
     monkeypatch.setattr("kdistill.config.load", raising(error))
-    assert "goes on" in run("config", "show", code=code).stderr
+    assert "to go on" in run("config", "show", code=code).stderr
 
 
 def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):

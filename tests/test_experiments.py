@@ -24,7 +24,7 @@ def test_each_run_is_trained_once_and_in_order(tmp_path):
     order = []
 
     class Watch(Listener):
-        def run_started(self, arm, seed, epochs, patience):
+        def run_started(self, arm, seed, epochs, patience, history=()):
             order.append((arm, seed))
 
     summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1])

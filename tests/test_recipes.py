@@ -18,7 +18,7 @@ class Recorder(Listener):
     def note(self, text):
         self.heard.append(("note", text))
 
-    def run_started(self, arm, seed, epochs, patience):
+    def run_started(self, arm, seed, epochs, patience, history=()):
         self.heard.append(("started", arm, seed, epochs, patience))
 
     def epoch(self, record):

@@ -1,13 +1,13 @@
 """The command line: options in, one call, a rendered result out."""
 
-import signal
 from typing import Annotated
 
 import typer
 
 import kdistill
+from kdistill import signals
 from kdistill.cli import config, data, experiment
-from kdistill.cli.boundary import Boundary, Terminated
+from kdistill.cli.boundary import Boundary
 
 app = typer.Typer(
     cls=Boundary,
@@ -45,9 +45,5 @@ def root(
 
 def main() -> None:
     """Run the command line."""
-
-    def terminate(signum: int, frame: object) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
+    signals.raise_on_termination()
     app()

@@ -1,6 +1,7 @@
 """The error boundary: the one place where errors become messages and exit codes."""
 
 import os
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -11,12 +12,11 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from kdistill.errors import KdistillError
+from kdistill.signals import Stopped
 
-BUG, INTERRUPTED, TERMINATED = 1, 130, 143
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived: unwinds like Ctrl-C, with an exit code of its own."""
+BUG = 1
+STOPPED = 128  # and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM
+GO_ON = "Nothing finished is lost: run the same command again to go on."
 
 
 class Boundary(TyperGroup):
@@ -33,8 +33,8 @@ class Boundary(TyperGroup):
         except KdistillError as error:
             _fail(error.message, error.hint, error.exit_code, debug)
         except KeyboardInterrupt as error:
-            code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
-            _fail("stopped", "Finished runs are kept: the same command goes on from there.", code)
+            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            _fail(stopped.where or "stopped", GO_ON, STOPPED + stopped.signum)
         except BrokenPipeError:
             # Whoever read our output has gone, as in `kdistill ... | head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

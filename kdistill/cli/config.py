@@ -72,7 +72,7 @@ def config_init(
 ) -> None:
     """Write a commented config to start from."""
     from kdistill import config as configs
-    from kdistill.runs import write_text, writing
+    from kdistill.files import write_text, writing
 
     text = configs.builtin_text(source)
     if path.exists() and not overwrite:

@@ -1,0 +1,112 @@
+"""Files that are written whole or not at all, and JSON documents that tell when they were changed."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kdistill.errors import OutputError
+
+SEAL = "sha256"
+TEMPORARY = ".new-"  # what every temporary name begins with; whatever still has one was never finished
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a failure of the file system while writing to `place` into a message.
+
+    Raises:
+        OutputError: in place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(
+            f"{error.filename or place}: cannot write: {reason}",
+            hint="What was finished before is still there; run the same command again to go on.",
+        ) from error
+
+
+def temporary_for(path: Path) -> Path:
+    """Return a hidden name beside `path` that no other process uses. It ends as `path` does."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; the file written there is brought to disk and renamed to `path`.
+
+    Whoever reads `path` sees the old file or the new one, whole, even after a power cut.
+
+    Raises:
+        OSError: the disk is full or read-only; what was at `path` is still there.
+    """
+    temporary = temporary_for(path)
+    try:
+        yield temporary
+        to_disk(temporary)
+        os.replace(temporary, path)
+        to_disk(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document with the SHA-256 of its content in it: what `read_sealed` reads."""
+    write_json(path, {**document, SEAL: _seal(document)})
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """Return a document written by `write_sealed`, or None if it is missing or is not what was written."""
+    try:
+        document = json.loads(path.read_bytes())
+        seal = document.pop(SEAL)
+        return document if seal == _seal(document) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _seal(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,33 @@
+"""Experiment and run folders on disk: what is there, what is complete, how it goes on. No TensorFlow here.
+
+runs/<name>/                     an experiment
+  config.yaml                    the resolved config
+  seed-0/teacher/                a run
+    manifest.json                who made it, from what, with which software; hashes of its files
+    history.jsonl                a record for each epoch
+    checkpoints/                 while it is not complete: from where it goes on
+    model.keras, classes.json    the model, and the names of its classes
+    result.json                  written last: a run without it is not complete
+    test.json                    scores on the test split, once it has been evaluated
+  cache/                         teacher logits
+"""
+
+from kdistill.runs.checkpoints import Cadence, Checkpoint
+from kdistill.runs.experiment import Experiment
+from kdistill.runs.run import REPLACE, SAME_CONFIG, STATE, Run, check_no_conflict
+from kdistill.runs.specification import ARMS, differences, identity, specification
+
+__all__ = [
+    "ARMS",
+    "REPLACE",
+    "SAME_CONFIG",
+    "STATE",
+    "Cadence",
+    "Checkpoint",
+    "Experiment",
+    "Run",
+    "check_no_conflict",
+    "differences",
+    "identity",
+    "specification",
+]

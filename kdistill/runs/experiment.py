@@ -1,0 +1,81 @@
+"""The folder of an experiment: the runs of all its arms and seeds."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from kdistill import files
+from kdistill.errors import OutputError
+from kdistill.runs.run import Run
+
+
+class Experiment:
+    """The folder of one experiment: the runs of all its arms and seeds.
+
+    Args:
+        folder: `<output dir>/<name>`; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        """The name of the experiment."""
+        return self.folder.name
+
+    @cached_property
+    def cache(self) -> Path:
+        """Where the teacher's logits are kept."""
+        return self.folder / "cache"
+
+    def run(self, arm: str, seed: int) -> Run:
+        """Return the run of `arm` with `seed`; its folder need not exist."""
+        return Run(self.folder / f"seed-{seed}" / arm, arm, seed)
+
+    def seeds(self) -> list[int]:
+        """Return the seeds of which there is a folder."""
+        names = (path.name.removeprefix("seed-") for path in self.folder.glob("seed-*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def threads(self) -> int | None:
+        """Return the threads that the runs here were made with, which last digits depend on; None if none are."""
+        for path in sorted(self.folder.glob("seed-*/*/manifest.json")):
+            if threads := (files.read_sealed(path) or {}).get("threads"):
+                return int(threads)
+        return None
+
+    def check_usable(self) -> None:
+        """Refuse a folder that is something else, or that cannot be written.
+
+        Raises:
+            OutputError: naming the folder and what is in it.
+        """
+        place = self.folder
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"{place}: expected a folder for the experiment; this is a file")
+        if place.is_dir() and not (place / "config.yaml").exists() and self._strangers():
+            raise OutputError(
+                f"{place}: the folder is not empty and is not an experiment: it has no config.yaml",
+                hint="Choose another --output-dir, or another `name` in the config.",
+            )
+        existing = next(parent for parent in [place, *place.parents] if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{existing}: the folder cannot be written",
+                hint="Choose another --output-dir, or change the folder's permissions.",
+            )
+
+    def _strangers(self) -> bool:
+        """Whether something is there that a process killed while making the folder would not have left."""
+        return any(not path.name.startswith(files.TEMPORARY) for path in self.folder.iterdir())
+
+    def create(self, config_text: str) -> None:
+        """Make the folder and write the resolved config into it.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        with files.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files.write_text(self.folder / "config.yaml", config_text)

@@ -1,0 +1,81 @@
+"""One writer to a run: a lock that the operating system lets go of when its holder ends, however it ends."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kdistill.errors import OutputError
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`, which is made if need be and stays.
+
+    A process that has died holds nothing, so that nothing has to be cleared away by hand.
+
+    Raises:
+        OutputError: another process holds it, which is named; or locks do not work there.
+        OSError: the file cannot be made.
+    """
+    with _open(path) as descriptor:
+        _acquire(descriptor, path)
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+
+
+def check_free(path: Path) -> None:
+    """Refuse a lock that another process holds.
+
+    Raises:
+        OutputError: naming that process.
+    """
+    if path.exists():
+        with contextlib.suppress(PermissionError), _open(path) as descriptor:
+            _acquire(descriptor, path)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # which lets go of the lock
+
+
+def _acquire(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"{path.parent / path.stem.removeprefix('.')}: another process is at work on this run: "
+            f"{_holder(descriptor)}",
+            hint="Wait until it has finished, or choose another --output-dir.",
+        ) from None
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+            raise
+        raise OutputError(
+            f"{path}: this file system has no locks, which keep two processes from writing one run",
+            hint="Choose another --output-dir.",
+        ) from None
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 1000, 0))
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):  # it has the lock, but has not written its name yet
+        return "its number is not known yet"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

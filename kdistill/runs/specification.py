@@ -1,0 +1,59 @@
+"""What a run is: everything that its result depends on, and nothing else."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdistill.config import Config, Training
+
+ARMS = ("teacher", "baseline", "distilled")
+
+
+def specification(config: "Config", arm: str, seed: int, teacher_weights: str | None = None) -> dict[str, Any]:
+    """Return everything a run's result depends on: its seed, the config keys it reads, its teacher's weights.
+
+    Left out on purpose: `name`, `data.dir`, `expected`, threads, checkpoint cadence and the output place; and what the
+    chosen optimizer and schedule do not read.
+
+    Args:
+        config: a resolved config.
+        arm: `teacher`, `baseline` or `distilled`.
+        seed: of the run.
+        teacher_weights: for a distilled run, the fingerprint of its teacher.
+    """
+    role = "teacher" if arm == "teacher" else "student"
+    spec: dict[str, Any] = {
+        "seed": seed,
+        "data": config.data.model_dump(mode="json", exclude={"dir"}),
+        role: getattr(config, role).architecture(),
+        "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
+    }
+    if arm == "distilled":
+        spec["distill"] = config.distill.model_dump(mode="json")
+        spec["teacher_weights"] = teacher_weights
+    return spec
+
+
+def _unread(training: "Training") -> set[str]:
+    from kdistill.config.schema import READERS
+
+    unread = {key for key, (choice, readers) in READERS.items() if getattr(training, choice) not in readers}
+    return {"checkpoint_every", *unread}
+
+
+def identity(spec: dict[str, Any]) -> str:
+    """Return the SHA-256 of a specification."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return a line `section.key: was x, is now y` for each leaf in which two specifications differ."""
+    lines = []
+    for key in dict.fromkeys([*old, *new]):
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            lines += differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
+    return lines

@@ -1,0 +1,101 @@
+"""A program that dies at every single step of writing a run, and looks at what is left. No TensorFlow.
+
+    python crash_steps.py FOLDER
+
+A child process writes a run: beginning, epochs with checkpoints, model, result. It is ended, as by SIGKILL, before or
+after its n-th call that changes what is on disk; then a new process goes on, as a user would by giving the same
+command again. It prints how many deaths there were.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from kdistill.runs import Run
+
+SPEC, ABOUT, EPOCHS = {"seed": 0}, {"threads": 1, "data": {"fingerprint": "f"}}, 4
+STEPS = ("fsync", "replace", "mkdir", "unlink", "rmdir", "open")
+
+
+def main(folder: Path) -> None:
+    os.fsync = lambda descriptor: None  # slow, and a process that dies takes nothing from the kernel
+    deaths = 0
+    for when in ("before", "after"):
+        step = 0
+        while died(folder / f"{when}-{step}", when, step):
+            deaths, step = deaths + 1, step + 1
+    print(deaths)
+
+
+def died(folder: Path, when: str, step: int) -> bool:
+    """Return whether a child that is to die at this step came to it; check that another goes on from there."""
+    run = Run(folder / "seed-0" / "baseline", "baseline", 0)
+    child = os.fork()
+    if child == 0:
+        end_at(step, when)
+        work(run)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, 9 << 8), status
+    work(run)
+    assert run.is_complete()
+    assert run.result == {"arm": "baseline"}
+    assert [record["epoch"] for record in run.history()] == [1, 2, 3, 4]
+    left = [path for path in folder.rglob(".*") if path.name != ".baseline.lock"]
+    assert not left, left
+    assert not run.checkpoints.exist()
+    shutil.rmtree(folder)
+    return status != 0
+
+
+def work(run: Run) -> None:
+    """Train, as far as the disk is concerned: the state is a number, which grows by one in an epoch."""
+    with run.locked():
+        if run.is_complete():
+            run.tidy()
+            return
+        warnings = []
+        checkpoint = run.begin(SPEC, ABOUT, warnings.append)
+        assert not warnings, warnings
+        done = 0
+        if checkpoint:
+            done = int((checkpoint.folder / "state.npz").read_text())
+            assert done == checkpoint.epochs
+        assert [record["epoch"] for record in run.history()] == list(range(1, done + 1))
+        for epoch in range(done + 1, EPOCHS + 1):
+            run.record({"epoch": epoch})
+            run.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
+        run.model_file.write_bytes(b"model")
+        run.finish({"arm": "baseline"})
+
+
+def end_at(step: int, when: str) -> None:
+    """Let this process die before or after its call number `step` of those that change the disk."""
+    count = 0
+
+    def patched(original):
+        def call(*arguments, **keywords):
+            nonlocal count
+            count += 1
+            if count == step + 1 and when == "before":
+                os._exit(9)
+            try:
+                return original(*arguments, **keywords)
+            finally:
+                if count == step + 1:
+                    os._exit(9)
+
+        return call
+
+    for name in STEPS:
+        setattr(os, name, patched(getattr(os, name)))
+    # These were bound before: for `shutil.rmtree`, to tell whether it may use folder descriptors.
+    with contextlib.suppress(AttributeError):
+        os.supports_dir_fd.update({os.open, os.unlink, os.rmdir, os.mkdir})
+        os.supports_fd.add(os.listdir)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

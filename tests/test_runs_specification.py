@@ -1,0 +1,41 @@
+"""What a run is: which keys it depends on, and which it does not."""
+
+import pytest
+
+from kdistill import config as configs
+from kdistill import runs
+
+
+def test_what_a_run_depends_on_leaves_out_place_and_names():
+    base = configs.load("quickstart")
+    for override in ("name=other", "data.dir=/somewhere", "expected.teacher=0.9", "training.checkpoint_every=3"):
+        changed = configs.load("quickstart", [override])
+        assert runs.specification(base, "teacher", 0) == runs.specification(changed, "teacher", 0)
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("distill.temperature=9", {"distilled"}),
+        ("student.hidden=[3]", {"baseline", "distilled"}),
+        ("teacher.hidden=[3]", {"teacher"}),
+        ("data.split_seed=7", {"teacher", "baseline", "distilled"}),
+        ("training.optimizer=sgd", {"teacher", "baseline", "distilled"}),
+        ("student.patience=77", {"baseline", "distilled"}),
+    ],
+)
+def test_a_key_changes_the_identity_of_the_runs_that_read_it(override, changes):
+    base, changed = configs.load("quickstart"), configs.load("quickstart", [override])
+    different = {
+        arm
+        for arm in runs.ARMS
+        if runs.identity(runs.specification(base, arm, 0, "w"))
+        != runs.identity(runs.specification(changed, arm, 0, "w"))
+    }
+    assert different == changes
+
+
+def test_a_distilled_run_depends_on_its_teachers_weights():
+    config = configs.load("quickstart")
+    one, two = (runs.specification(config, "distilled", 0, weights) for weights in ("a", "b"))
+    assert runs.identity(one) != runs.identity(two)
