@@ -42,6 +42,7 @@ class Engine:
         self._segment = tf.function(self._loop, jit_compile=True, autograph=False)
         self._plain_segment = tf.function(self._loop, autograph=False)
         self.compiled = True
+        self.owner: object = None  # the fit whose state is in it
 
     def start(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
         """Take over the weights, random states and optimizer state of a new run."""

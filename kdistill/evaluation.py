@@ -29,7 +29,8 @@ def predictor(model: keras.Model) -> Predict:
 
 def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:
     """Return the float32 logits (n, classes) of every example of `split`, in its order."""
-    return np.concatenate([predict(images).numpy() for images, _ in split.chunks(batch_size)])
+    # A model may compute in another precision.
+    return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])
 
 
 @dataclass(frozen=True)

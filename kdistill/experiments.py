@@ -4,6 +4,7 @@ What can fail quickly (config, folder, data, a missing teacher) is checked befor
 seconds; where nothing is left to do it is not imported at all.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kdistill import backend, datasets, files, runs, stats
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
-from kdistill.errors import ConfigError, ModelError
+from kdistill.errors import ConfigError, ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.runs import ARMS, Experiment, Run
 
@@ -97,10 +98,13 @@ class Session:
         weights = None
         if arm == "distilled":
             teacher_file = teacher_file or self.own_teacher(seed)
+            _check_not_its_own_teacher(run, teacher_file)
             weights = self._weights(teacher_file)
+        run.check_free()
+        if run.was_set_aside(runs.specification(self.config, arm, seed, weights)):
+            run.put_back()
         if self._is_done(run, weights):
             return self._reused(run)
-        run.check_free()
         setting = self.setting
         from kdistill import recipes
 
@@ -131,7 +135,10 @@ class Session:
 
         teacher = self.teacher(teacher_file) if teacher_file else None
         scores = recipes.evaluate(setting, run.model_file, teacher)
-        run.record_test(scores, weights)
+        try:
+            run.record_test(scores, weights)
+        except OutputError as error:  # it may be someone else's experiment, to be looked at only
+            self.options.listener.note(f"The scores are not kept: {error.message}")
         return scores
 
     def check_no_conflict(self, run: Run, teacher_weights: str | None) -> None:
@@ -175,15 +182,37 @@ class Session:
         return self.teacher(teacher_file).weights
 
     def _teacher_of(self, run: Run) -> Path | None:
-        """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher."""
+        """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher.
+
+        A file that is no longer the teacher that it was is not taken for it.
+        """
         if run.arm == "teacher":
             return None
-        distilled = self.experiment.run("distilled", run.seed)
-        taught_by = (distilled.manifest or {}).get("teacher_file")
-        if taught_by and Path(taught_by).is_file():
-            return Path(taught_by)
         own = self.experiment.run("teacher", run.seed)
-        return own.model_file if own.is_complete() else None
+        candidates = [own.model_file] if own.is_complete() else []
+        distilled = self.experiment.run("distilled", run.seed).manifest or {}
+        weights = distilled.get("spec", {}).get("teacher_weights")
+        if weights is None:
+            return candidates[0] if candidates else None
+        if distilled.get("teacher_file"):
+            candidates.append(Path(distilled["teacher_file"]))
+        for path in candidates:
+            with contextlib.suppress(ModelError):  # it has gone, or is damaged
+                if self._weights(path) == weights:
+                    return path
+        self.options.listener.warning(
+            f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
+        )
+        return None
+
+
+def _check_not_its_own_teacher(run: Run, teacher_file: Path) -> None:
+    """Refuse a teacher inside the folder of the run that it is to teach, which is emptied when the run begins."""
+    if teacher_file.resolve().is_relative_to(run.folder.resolve()):
+        raise ModelError(
+            f"{teacher_file}: this is the very run that would be made: a student cannot be its own teacher",
+            hint="Copy the file elsewhere first, or choose another --output-dir.",
+        )
 
 
 def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
@@ -201,13 +230,19 @@ def reproduce(session: Session, seeds: Sequence[int]) -> Document:
         The document of DESIGN 3: `experiment`, `seeds`, `arms`, `comparison`, `warnings`, `run_info`.
     """
     started = time.perf_counter()
+    for seed in seeds:  # before anything is trained
+        for arm in ("teacher", "baseline"):
+            session.check_no_conflict(session.experiment.run(arm, seed), None)
     scores: dict[str, list[Document]] = {arm: [] for arm in ARMS}
     warnings: list[str] = []
     for seed in seeds:
+        results = {arm: session.train(arm, seed) for arm in ARMS}
         for arm in ARMS:
-            warnings += session.train(arm, seed)["warnings"]
-        for arm in ARMS:
+            warnings += results[arm]["warnings"]
             scores[arm].append(session.evaluate(session.experiment.run(arm, seed)))
+        # A distilled run that is reused may have been made before there was a baseline.
+        validation = {arm: result["validation"]["accuracy"] for arm, result in results.items()}
+        warnings += stats.little_to_teach(seed, validation["teacher"], validation["baseline"])
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),

@@ -5,6 +5,7 @@ it goes. Recipes do the work unasked: whether a run is there already is the busi
 """
 
 import dataclasses
+import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import kdistill
-from kdistill import backend, evaluation, files, losses, models, optimizers, signals, training
+from kdistill import backend, evaluation, files, losses, models, optimizers, signals, stats, training
 from kdistill.config import Config
 from kdistill.datasets import Splits
-from kdistill.errors import DivergedError, OutputError
+from kdistill.errors import DivergedError, ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.losses import Objective
 from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Run, specification
@@ -71,13 +72,29 @@ def open_teacher(setting: Setting, path: Path) -> Teacher:
     Raises:
         ModelError: it cannot teach this data, or is no longer what it was when it was trained.
     """
+    _check_classes(path, setting.splits)
     teacher = Teacher(path, setting.splits, setting.experiment.cache)
     trained = Run(path.parent, "teacher", 0)
-    if trained.result and (trained.manifest or {}).get("data") == _about_data(setting.splits):
+    same_data = (trained.manifest or {}).get("data") == _about_data(setting.splits)
+    if trained.result and trained.model_file == path and same_data:
         teacher.check_accuracy(trained.result["validation"]["accuracy"])
     for note in teacher.notes:
         setting.listener.note(note)
     return teacher
+
+
+def _check_classes(path: Path, splits: Splits) -> None:
+    """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
+    try:
+        names = json.loads((path.parent / "classes.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # a model from elsewhere; that it has as many logits as there are classes is checked when it is loaded
+    if isinstance(names, list) and names != list(splits.classes):
+        received = ", ".join(map(str, names[:20]))
+        raise ModelError(
+            f"{path}: expected a teacher of the classes {', '.join(splits.classes)}; received one of {received}",
+            hint="Take a teacher that was trained on this data set.",
+        )
 
 
 def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> Result:
@@ -135,13 +152,17 @@ def _train(
     setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, run.history())
     try:
         _run_epochs(run, fit, Cadence(plan.checkpoint_every), setting.listener)
-    except DivergedError as error:
+        result = {**_result(setting, run, fit, teacher), "warnings": warnings}
+        run.finish(result)
+    except (DivergedError, OutputError) as error:
+        if run.put_back():
+            setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
+        if isinstance(error, OutputError):
+            raise
         raise DivergedError(
             f"{run.arm}, seed {run.seed}: {error.message}",
             hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g} --overwrite",
         ) from None
-    result = {**_result(setting, run, fit, teacher), "warnings": warnings}
-    run.finish(result)
     setting.listener.run_finished(run.arm, run.seed, result)
     return result
 
@@ -246,14 +267,16 @@ def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
         warnings.append(
             "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
         )
-    rival = setting.experiment.run("baseline", run.seed).result
-    if teacher and rival:
-        taught, alone = teacher.validation_scores.accuracy, rival["validation"]["accuracy"]
-        if taught <= alone:
+    if teacher:
+        taught = teacher.validation_scores.accuracy
+        labels = setting.splits.validation.all_labels
+        if taught <= np.bincount(labels).max() / len(labels):
             warnings.append(
-                f"Seed {run.seed}: the teacher is no better than the student trained alone "
-                f"({taught:.4f} against {alone:.4f} on validation): it has little to teach."
+                f"The teacher is no better than always naming the commonest class ({taught:.4f} on validation)."
             )
+        rival = setting.experiment.run("baseline", run.seed)
+        if rival.is_complete() and not rival.conflict(specification(setting.config, "baseline", run.seed)):
+            warnings += stats.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
     return warnings
 
 

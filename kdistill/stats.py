@@ -22,3 +22,13 @@ def paired_differences(first: Sequence[float], second: Sequence[float]) -> dict[
     """
     differences = [float(a - b) for a, b in zip(first, second, strict=True)]
     return {**summarize(differences), "ci_low": None, "ci_high": None, "confidence": 0.95}
+
+
+def little_to_teach(seed: int, teacher_accuracy: float, baseline_accuracy: float) -> list[str]:
+    """Return the warning that a seed's teacher is no better than the student trained alone, if that is so."""
+    if teacher_accuracy > baseline_accuracy:
+        return []
+    return [
+        f"Seed {seed}: the teacher is no better than the student trained alone "
+        f"({teacher_accuracy:.4f} against {baseline_accuracy:.4f} on validation): it has little to teach."
+    ]

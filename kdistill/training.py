@@ -122,6 +122,7 @@ class Fit:
         self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
         self.engine = engine_for(model, optimizer, objective)
+        self.engine.owner = self
         self.epochs_done = 0
         self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
@@ -222,6 +223,8 @@ class Fit:
 
     def _run_segment(self, order: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
         """Train on the first segment of `order`; return its examples and the sums of `TERMS` over them."""
+        if self.engine.owner is not self:
+            raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
         batches = min(len(order) // self.batch_size, self._segment_batches)
         if batches == 0:  # what is left is less than a batch, but is trained on too
             return len(order), len(order) * self.engine.segment(*self._block(order, 1), self._numbers, 1)

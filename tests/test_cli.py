@@ -1,6 +1,7 @@
 """Every command through the real CLI: its output, its streams, its exact exit code."""
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
-from kdistill import engine, files, training
+from kdistill import engine, files, progress, training
 from kdistill.cli import app
 from kdistill.signals import Stopped
 
@@ -219,6 +220,64 @@ def test_another_config_conflicts_with_the_runs_it_changes_alone(output):
     assert "reused" in run("train-teacher", *changed).stderr
     again = document("distill", *changed, "--overwrite")
     assert "9^2" in again["formula"]
+
+
+def test_a_finished_run_survives_a_replacement_that_fails(output):
+    wild = ["--set", "student.optimizer=sgd", "--set", "student.learning_rate=1e30"]
+    before = document("evaluate", "--output-dir", output, *SHORT)["arms"]["baseline"]
+    failed = run("baseline", "--output-dir", output, *SHORT, *wild, "--overwrite", code=5)
+    assert "the finished run that was to be replaced is still there" in failed.stderr
+    assert document("evaluate", "--output-dir", output, *SHORT)["arms"]["baseline"] == before
+
+
+def test_a_finished_run_comes_back_when_its_replacement_is_stopped_and_not_wanted(output, monkeypatch):
+    original = progress.Screen.epoch
+
+    def stop(self, record):
+        original(self, record)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    other = ["--set", "student.hidden=[5]", "--overwrite"]
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Screen, "epoch", stop)
+        run("baseline", "--output-dir", output, *SHORT, *other, code=130)
+    assert "goes on in epoch 2" in run("baseline", "--output-dir", output, *SHORT, *other).stderr
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Screen, "epoch", stop)
+        run("baseline", "--output-dir", output, *SHORT, "--overwrite", code=130)
+    assert "complete, reused" in run("baseline", "--output-dir", output, *SHORT, *other).stderr
+
+
+def test_a_student_cannot_be_its_own_teacher(output):
+    teacher = output / "quickstart/seed-0/distilled/model.keras"
+    changed = ["--output-dir", output, *SHORT, "--teacher", teacher, "--overwrite"]
+    assert "its own teacher" in run("distill", *changed, code=4).stderr
+    assert teacher.is_file()
+
+
+def test_a_student_is_not_compared_with_a_teacher_that_did_not_teach_it(tmp_path):
+    place = ["--output-dir", tmp_path, *SHORT]
+    for command in ("train-teacher", "distill"):
+        run(command, *place)
+    run("train-teacher", *place, "--set", "teacher.hidden=[5]", "--overwrite")
+    result = run("evaluate", *place, "--set", "teacher.hidden=[5]", "--json")
+    assert "no longer there" in result.stderr
+    assert json.loads(result.stdout)["arms"]["distilled"]["agreement"] is None
+
+
+def test_a_weak_teacher_is_warned_about_whatever_was_trained_first(tmp_path):
+    weak = [*SHORT, "--set", "teacher.learning_rate=1e-9", "--output-dir", tmp_path]
+    for command in ("train-teacher", "distill", "baseline"):
+        run(command, *weak)
+    summary = document("reproduce", "--seeds", 1, *weak)
+    assert any("little to teach" in warning for warning in summary["warnings"])
+
+
+def test_conflicts_are_found_before_anything_is_trained(output):
+    run("baseline", "--output-dir", output, *SHORT, "--seed", 2, "--set", "student.hidden=[5]")
+    refused = run("reproduce", "--output-dir", output, *SHORT, "--seeds", "3,2", code=7)
+    assert "seed-2/baseline" in refused.stderr
+    assert not (output / "quickstart/seed-3").exists()
 
 
 def test_a_damaged_run_is_made_again(output):

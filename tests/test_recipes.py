@@ -1,12 +1,15 @@
 """The recipes: what they write, what they return, and that they print nothing."""
 
+import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from kdistill import config as configs
-from kdistill import datasets, evaluation, models, recipes
+from kdistill import datasets, evaluation, models, recipes, training
+from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
 
@@ -98,6 +101,75 @@ def test_warnings_name_a_teacher_that_is_no_better_and_selection_on_test(setting
     weak = recipes.open_teacher(setting, run.model_file)
     (warning,) = recipes.distill(setting, 0, weak)["warnings"]
     assert "no better than the student trained alone" in warning
+
+
+def test_baseline_and_distilled_are_paired(setting, monkeypatch):
+    """The same initial weights and the same batches in the same order, dropout or not: what comparisons rest on."""
+    recipes.train_teacher(setting, 0)
+    teacher = recipes.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
+    starts, batches, masks = [], [], []
+    begin, block = training.Fit.epochs, training.Fit._block
+
+    def epochs(self, between):
+        starts.append([weight.numpy() for weight in self.engine.model.weights])
+        masks.append([v.numpy() for v in self.engine.model.non_trainable_variables])
+        batches.append([])
+        return begin(self, between)
+
+    def watched(self, positions, count):
+        batches[-1].append(positions.copy())
+        return block(self, positions, count)
+
+    monkeypatch.setattr(training.Fit, "epochs", epochs)
+    monkeypatch.setattr(training.Fit, "_block", watched)
+    config = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.dropout=0.3"])
+    setting = dataclasses.replace(setting, config=config)
+    for seed in (0, 5):
+        recipes.baseline(setting, seed)
+        recipes.distill(setting, seed, teacher)
+    for recorded in (starts, batches, masks):
+        for one, other in zip(recorded[0::2], recorded[1::2], strict=True):
+            assert len(one) > 0
+            for ours, theirs in zip(one, other, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    assert not np.array_equal(starts[0][0], starts[2][0])
+    assert not np.array_equal(batches[0][0], batches[2][0])
+
+
+def test_a_teacher_of_other_classes_is_refused_though_their_number_is_right(setting):
+    recipes.train_teacher(setting, 0)
+    path = setting.experiment.run("teacher", 0).model_file
+    names = path.parent / "classes.json"
+    names.write_text(json.dumps(list("ABCDEFGHIJ")))
+    with pytest.raises(ModelError, match="received one of A, B, C"):
+        recipes.open_teacher(setting, path)
+    names.write_text("rubbish")
+    recipes.open_teacher(setting, path)
+
+
+def test_a_teacher_that_knows_nothing_is_warned_about(setting, tmp_path):
+    constant = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    constant.set_weights([np.zeros_like(weight) for weight in constant.get_weights()])
+    constant.save(tmp_path / "constant.keras")
+    teacher = recipes.open_teacher(setting, tmp_path / "constant.keras")
+    (warning,) = recipes.distill(setting, 0, teacher)["warnings"]
+    assert "no better than always naming the commonest class" in warning
+
+
+def test_a_baseline_of_another_config_is_no_rival(setting):
+    recipes.baseline(setting, 0)
+    weak = recipes.open_teacher(setting, setting.experiment.run("baseline", 0).model_file)
+    other = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.hidden=[5]"])
+    assert recipes.distill(dataclasses.replace(setting, config=other), 0, weak)["warnings"] == []
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16"])
+def test_a_teacher_of_another_precision_teaches(setting, tmp_path, policy):
+    layers = [keras.layers.Flatten(dtype=policy), keras.layers.Dense(10, dtype=policy)]
+    keras.Sequential([keras.Input((8, 8)), *layers]).save(tmp_path / "teacher.keras")
+    teacher = recipes.open_teacher(setting, tmp_path / "teacher.keras")
+    assert teacher.train.dtype == np.float32
+    assert recipes.distill(setting, 0, teacher)["epochs"] == 3
 
 
 def test_history_is_plain_json_numbers(setting):

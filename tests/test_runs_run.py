@@ -164,6 +164,41 @@ def test_dying_at_any_step_leaves_a_run_that_goes_on(tmp_path):
     assert int(done.stdout) >= 100
 
 
+def replacing(run):
+    """Finish a run, then begin the one that is to replace it."""
+    finish(run)
+    run.begin({"seed": 0, "student": {"hidden": [9]}}, ABOUT)
+    run.record({"epoch": 1})
+
+
+def test_a_finished_run_waits_until_what_replaces_it_has_finished(run):
+    replacing(run)
+    assert not run.is_complete()
+    assert run.was_set_aside(SPEC)
+    assert not run.was_set_aside({"seed": 1})
+    run.model_file.write_bytes(b"other")
+    run.finish({"arm": "new"})
+    assert run.result == {"arm": "new"}
+    assert not run.was_set_aside(SPEC)
+    assert [path.name for path in run.folder.parent.iterdir()] == ["baseline"]
+
+
+def test_a_finished_run_comes_back_where_what_was_to_replace_it_is_given_up(run):
+    replacing(run)
+    assert run.put_back()
+    assert run.is_complete()
+    assert run.conflict(SPEC) == []
+    assert [path.name for path in run.folder.parent.iterdir()] == ["baseline"]
+    assert not run.put_back()
+
+
+def test_what_waits_is_not_lost_by_trying_twice(run):
+    replacing(run)
+    run.begin({"seed": 0, "student": {"hidden": [10]}}, ABOUT)
+    assert run.put_back()
+    assert run.is_complete()
+
+
 def test_conflict_names_the_keys_that_differ(run):
     finish(run)
     assert run.conflict(SPEC) == []

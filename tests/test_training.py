@@ -85,6 +85,14 @@ def test_baseline_and_distilled_start_equal_and_see_the_same_batches(monkeypatch
     assert_same(seen[False], seen[True])
 
 
+def test_a_fit_whose_engine_another_has_taken_says_so():
+    """They would mix their weights."""
+    first = fit(student(seed=1))
+    fit(student(seed=2))
+    with pytest.raises(RuntimeError, match="one has to end before the next"):
+        list(first.epochs())
+
+
 def test_with_alpha_zero_the_distilled_arm_is_the_baseline():
     _, baseline = train(student())
     _, distilled = train(student(), losses.distillation_objective(0.0, 2.0), SOFT)
@@ -150,7 +158,7 @@ def test_a_batch_norm_student_trains_and_its_statistics_move():
 def test_divergence_names_the_epoch():
     optimizer = keras.optimizers.SGD(1e30)
     with pytest.raises(DivergedError, match="epoch 1"):
-        list(fit(student(activation="'relu'"), optimizer=optimizer, epochs=5).epochs())
+        list(fit(student(), optimizer=optimizer, epochs=5).epochs())
 
 
 def test_best_weights_are_restored_however_the_run_ends():
