@@ -8,9 +8,10 @@ from kdistill.config.loading import (
     load,
     summaries,
 )
-from kdistill.config.schema import Arm, Config, Data, Distill, Expected, Training
+from kdistill.config.schema import READERS, Arm, Config, Data, Distill, Expected, Training
 
 __all__ = [
+    "READERS",
     "Arm",
     "Config",
     "Data",
