@@ -72,6 +72,33 @@ def test_what_is_no_hdf5_is_refused(content):
     refused(content, "model.weights.h5 is damaged")
 
 
+@pytest.mark.parametrize("place", [8, 13, 14, 24])
+def test_a_first_block_that_hdf5_does_not_write_is_refused(place):
+    """The places of everything else are looked up with what it says."""
+    content = bytearray(hdf5(lambda file: None, libver="earliest"))
+    content[place] = 4
+    refused(bytes(content), "its first block is not as HDF5 writes it")
+    refused(bytes(512) + bytes(content), "it is no HDF5 file")
+
+
+def test_a_list_of_free_blocks_that_never_ends_is_refused():
+    """HDF5 1.14.6 takes all memory for it."""
+    content = bytearray(hdf5(lambda file: None, libver="earliest"))
+    start = content.index(b"HEAP")
+    _, _, size, free, place = weights.HEAP.unpack_from(content, start)
+    assert free < size
+    weights.OFFSET.pack_into(content, place + free, free)
+    refused(bytes(content), "a list of free blocks does not end")
+
+
+def test_an_index_that_leads_back_to_itself_is_refused():
+    """H5Oget_info, which measures it, never returns from it."""
+    content = bytearray(hdf5(lambda file: None, libver="earliest"))
+    start = content.index(b"TREE")
+    weights.OFFSET.pack_into(content, start + 16, start)
+    assert weights.check(bytes(content)) == 6
+
+
 def hard_links(file):
     file["layers/again"] = file["layers/dense/vars/0"]
 
