@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
     {"errors", "stats", "listener", "signals", "__init__"},
-    {"config", "backend", "files"},
+    {"config", "backend", "files", "modelfiles"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis"},
     {"engine", "teachers"},
