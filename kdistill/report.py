@@ -107,8 +107,12 @@ def config_list(document: Document) -> RenderableType:
 
 
 def config_checks(document: Document) -> RenderableType:
-    """Show that configs are valid."""
-    return Text("\n".join(f"{entry['config']}: valid" for entry in document["configs"]))
+    """Show of each config whether it is valid."""
+    words = [
+        (entry["config"], "valid" if entry["valid"] else _count(len(entry["problems"]), "problem"))
+        for entry in document["configs"]
+    ]
+    return Text("\n".join(f"{config}: {word}" for config, word in words))
 
 
 def data_sets(document: Document) -> RenderableType:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdistill.cli.options import Common, Debug, Json, emit, open_session, with_common_options
+from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options
+from kdistill.cli.output import emit
 
 if TYPE_CHECKING:
     from kdistill.config import Config
