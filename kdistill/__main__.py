@@ -19,9 +19,9 @@ def main() -> None:
 def _open_what_is_closed() -> None:
     """Lead stdout and stderr nowhere where they were closed, as by `2>&-`: Python has None for them then."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
 
 
 if __name__ == "__main__":

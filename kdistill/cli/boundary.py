@@ -20,10 +20,10 @@ STOPPED = 128  # and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM
 GO_ON = "Nothing finished is lost: run the same command again to go on."
 
 
-def _reader_gone(screen: Console) -> None:
+def _reader_gone(self: Console) -> None:
     """Go on in silence, so that the exit code is the same; Rich's own way is to exit with 1."""
-    screen.quiet = True
-    give_up(screen.file)
+    self.quiet = True
+    give_up(self.file)
 
 
 Console.on_broken_pipe = _reader_gone  # type: ignore[method-assign]  # for Typer's consoles, which are not ours

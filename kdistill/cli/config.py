@@ -29,7 +29,7 @@ def config_ls(json_: Json = False, debug: Debug = False) -> None:
 
 @app.command("show")
 def config_show(
-    config: Annotated[str | None, typer.Argument(metavar="[CONFIG]", help="A file or a built-in name.")] = None,
+    config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A file or a built-in name.")] = None,
     option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
@@ -50,9 +50,7 @@ def config_show(
 
 @app.command("check")
 def config_check(
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG ...]", help="Files or built-in names.")
-    ] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="CONFIG", help="Files or built-in names.")] = None,
     option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
@@ -92,7 +90,7 @@ def config_schema(debug: Debug = False) -> None:
 
 @app.command("init")
 def config_init(
-    path: Annotated[str, typer.Argument(metavar="[FILE]", help="Where to write it; - is stdout.")] = "kdistill.yaml",
+    path: Annotated[str, typer.Argument(metavar="FILE", help="Where to write it; - is stdout.")] = "kdistill.yaml",
     source: Annotated[
         str | None, typer.Option("--from", metavar="NAME", help="Start from a built-in config instead.")
     ] = None,

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets
 
 @app.command("info")
 def data_info(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET ...]")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET")] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
     ] = None,
