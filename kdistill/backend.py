@@ -40,8 +40,16 @@ def start(threads: int, device: str = "auto") -> None:
         ConfigError: `gpu` was asked for and there is none.
         KdistillError: TensorFlow cannot be imported.
     """
-    if "tensorflow" in sys.modules:
-        return
+    if "tensorflow" not in sys.modules:
+        _start(threads, device)
+    if device == "gpu" and not gpus():
+        raise ConfigError(
+            "--device gpu: TensorFlow sees no GPU on this machine",
+            hint="Use --device cpu, or install `kdistill[gpu]` and run `kdistill doctor`.",
+        )
+
+
+def _start(threads: int, device: str) -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
@@ -50,11 +58,6 @@ def start(threads: int, device: str = "auto") -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _startup_noise_held_back():
         _import()
-    if device == "gpu" and not gpus():
-        raise ConfigError(
-            "--device gpu: TensorFlow sees no GPU on this machine",
-            hint="Use --device cpu, or install `kdistill[gpu]` and run `kdistill doctor`.",
-        )
 
 
 def _import() -> None:
@@ -87,20 +90,28 @@ def gpus() -> list[str]:
 def _startup_noise_held_back() -> Iterator[None]:
     """Send file descriptor 2 to a temporary file: TensorFlow's first log lines obey no setting.
 
-    What was held back is printed if the import fails, since it then says why.
+    What was held back is printed if the import fails, since it then says why; not if it is interrupted.
     """
-    sys.stderr.flush()
+    _flush_stderr()
     with tempfile.TemporaryFile() as held:
         kept = os.dup(2)
         os.dup2(held.fileno(), 2)
-        failed = True
+        failed = False
         try:
             yield
-            failed = False
+        except Exception:
+            failed = True
+            raise
         finally:
-            sys.stderr.flush()
+            _flush_stderr()
             os.dup2(kept, 2)
             os.close(kept)
             if failed:
                 held.seek(0)
-                sys.stderr.write(held.read().decode(errors="replace"))
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(held.read().decode(errors="replace"))
+
+
+def _flush_stderr() -> None:
+    with contextlib.suppress(OSError):  # nobody may be reading it any more
+        sys.stderr.flush()

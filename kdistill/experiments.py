@@ -5,18 +5,20 @@ seconds; where nothing is left to do it is not imported at all.
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdistill import backend, datasets, files, runs, stats
+from kdistill import backend, checks, datasets, files, runs, stats
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
-from kdistill.errors import ConfigError, ModelError, OutputError
+from kdistill.errors import ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.runs import ARMS, Experiment, Run
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from kdistill.teachers import Teacher
 
 Document = dict[str, Any]
+
+SUMMARY = "summary.json"
+OTHER_TEACHER = (
+    "Run `kdistill train-teacher --overwrite` with the same -c, --set and --seed first, "
+    "or give another --output-dir, or --teacher PATH."
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,16 @@ class Session:
         self._setting: Setting | None = None
         self._teacher: Teacher | None = None
 
+    @cached_property
+    def splits(self) -> Splits:
+        """The data; the first use finds and verifies it, and downloads it if need be."""
+        return datasets.load(self.config.data, self.options.listener)
+
     @property
     def setting(self) -> "Setting":
         """What the recipes need; the first use loads the data, then starts TensorFlow."""
         if self._setting is None:
-            splits = load_data(self.config, self.options.listener)
-            threads = self.threads
+            splits, threads = self.splits, self.threads
             self.options.listener.note("Starting TensorFlow")
             backend.start(threads, self.options.device)
             from kdistill.recipes import Setting
@@ -98,13 +110,16 @@ class Session:
         weights = None
         if arm == "distilled":
             teacher_file = teacher_file or self.own_teacher(seed)
-            _check_not_its_own_teacher(run, teacher_file)
+            checks.model_is_there(teacher_file)
+            checks.not_its_own_teacher(run, teacher_file)
             weights = self._weights(teacher_file)
         run.check_free()
         if run.was_set_aside(runs.specification(self.config, arm, seed, weights)):
             run.put_back()
         if self._is_done(run, weights):
             return self._reused(run)
+        checks.writable(self.experiment.folder)
+        checks.batch_fits(self.config, arm, self.splits)
         setting = self.setting
         from kdistill import recipes
 
@@ -113,8 +128,22 @@ class Session:
             if run.is_complete() and self._is_done(run, weights):  # another process has just finished it
                 return self._reused(run)
             if arm == "distilled" and teacher_file:
-                return recipes.distill(setting, seed, self.teacher(teacher_file))
-            return recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
+                result = recipes.distill(setting, seed, self.teacher(teacher_file))
+            else:
+                result = recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
+        self._drop_stale_summary(seed)
+        return result
+
+    def _drop_stale_summary(self, seed: int) -> None:
+        """Remove a summary of this seed: the run that was just made is not the one that it was computed from."""
+        summary = self.experiment.folder / SUMMARY
+        try:
+            seeds = json.loads(summary.read_bytes())["seeds"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # there is none, or nothing that could be taken for one
+        if seed in seeds:
+            with files.writing(summary):
+                summary.unlink()
 
     def _reused(self, run: Run) -> Document:
         run.tidy()
@@ -168,10 +197,11 @@ class Session:
             reason = run.damage() or "not there, or not finished"
             raise ModelError(
                 f"{run.folder}: distill needs a finished teacher; {reason}",
-                hint=f"Run `kdistill train-teacher` with the same -c and --seed {seed} first, or give --teacher PATH.",
+                hint=f"Run `kdistill train-teacher` with the same -c, --set and --seed {seed} first, "
+                "or give --teacher PATH.",
             )
         spec = runs.specification(self.config, "teacher", seed)
-        runs.check_no_conflict(run, spec)
+        runs.check_no_conflict(run, spec, hint=OTHER_TEACHER)
         return run.model_file
 
     def _weights(self, teacher_file: Path) -> str:
@@ -206,15 +236,6 @@ class Session:
         return None
 
 
-def _check_not_its_own_teacher(run: Run, teacher_file: Path) -> None:
-    """Refuse a teacher inside the folder of the run that it is to teach, which is emptied when the run begins."""
-    if teacher_file.resolve().is_relative_to(run.folder.resolve()):
-        raise ModelError(
-            f"{teacher_file}: this is the very run that would be made: a student cannot be its own teacher",
-            hint="Copy the file elsewhere first, or choose another --output-dir.",
-        )
-
-
 def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
     """Train one run unless it is complete; return its result, and where it is."""
     result = session.train(arm, seed, teacher_file)
@@ -233,6 +254,9 @@ def reproduce(session: Session, seeds: Sequence[int]) -> Document:
     for seed in seeds:  # before anything is trained
         for arm in ("teacher", "baseline"):
             session.check_no_conflict(session.experiment.run(arm, seed), None)
+    if session.options.overwrite or any(_is_missing(session.experiment, seed) for seed in seeds):
+        for arm in ARMS:
+            checks.batch_fits(session.config, arm, session.splits)
     scores: dict[str, list[Document]] = {arm: [] for arm in ARMS}
     warnings: list[str] = []
     for seed in seeds:
@@ -257,8 +281,12 @@ def reproduce(session: Session, seeds: Sequence[int]) -> Document:
         },
     }
     with files.writing(session.experiment.folder):
-        files.write_json(session.experiment.folder / "summary.json", document)
+        files.write_json(session.experiment.folder / SUMMARY, document)
     return document
+
+
+def _is_missing(experiment: Experiment, seed: int) -> bool:
+    return any(experiment.run(arm, seed).state() != "complete" for arm in ARMS)
 
 
 def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
@@ -284,96 +312,6 @@ def _comparison(scores: dict[str, list[Document]]) -> Document:
         "verdict": None,
         "verdict_text": None,
     }
-
-
-def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
-    """Score the finished arms of one seed, or the model files given, on the test split.
-
-    Raises:
-        ModelError: there is nothing to score.
-    """
-    experiment = session.experiment
-    document: Document = {"experiment": experiment.name, "split": "test", "models": [], "arms": {}}
-    if model_files:
-        setting = session.setting
-        from kdistill import recipes
-
-        for path in model_files:
-            scores = {"path": str(path), **recipes.evaluate(setting, path)}
-            document["models"].append(scores)
-    else:
-        document["arms"] = _evaluate_arms(session, seed)
-    document["examples"] = len(session.setting.splits.test)
-    return document
-
-
-def _evaluate_arms(session: Session, seed: int) -> Document:
-    arms = {}
-    for arm in ARMS:
-        run = session.experiment.run(arm, seed)
-        if run.is_complete():
-            taught_by = (run.manifest or {})["spec"].get("teacher_weights")
-            wanted = runs.specification(session.config, arm, seed, taught_by)
-            runs.check_no_conflict(run, wanted, hint=runs.SAME_CONFIG)
-            arms[arm] = {"seed": seed, **session.evaluate(run, reuse=False)}
-    if not arms:
-        raise ModelError(
-            f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",
-            hint="Run `kdistill reproduce` with the same -c first, or name model files.",
-        )
-    return arms
-
-
-def plan(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_file: Path | None = None) -> Document:
-    """Return what a command would do: every run with its state, the data's sizes, the threads. Trains nothing.
-
-    Raises:
-        OutputError, DataError, ConfigError: what the command itself would raise before training.
-    """
-    session.experiment.check_usable()
-    if arms == ["distilled"] and teacher_file is None:
-        session.own_teacher(seeds[0])
-    splits = load_data(session.config, session.options.listener)
-    rows = []
-    for seed in seeds:
-        for arm in arms:
-            run = session.experiment.run(arm, seed)
-            weights = ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
-            session.check_no_conflict(run, weights)
-            state = run.state()
-            rows.append({"arm": arm, "seed": seed, "state": state, "folder": str(run.folder)})
-    return {
-        "experiment": session.experiment.name,
-        "runs": rows,
-        "examples": {
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-        },
-        "formula": session.config.distill.formula(),
-        "run_info": {
-            "threads": session.threads,
-            "output_dir": str(session.experiment.folder),
-        },
-    }
-
-
-def load_data(config: Config, listener: Listener) -> Splits:
-    """Load the data of a config and check that it makes up at least a batch.
-
-    Raises:
-        DataError: it is not there or damaged.
-        ConfigError: a batch is larger than the training split.
-    """
-    splits = datasets.load(config.data, listener)
-    for role in ("teacher", "student"):
-        batch_size = config.training_for(role).batch_size
-        if batch_size > len(splits.train):
-            raise ConfigError(
-                f"{role}: batch_size: expected at most the {len(splits.train)} examples of the training split; "
-                f"received {batch_size}"
-            )
-    return splits
 
 
 def default_threads(config: Config) -> int:

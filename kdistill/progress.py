@@ -1,10 +1,12 @@
 """What a person sees while it trains: a live line in a terminal, a few plain lines anywhere else. All on stderr."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import IO, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -21,7 +23,41 @@ def console(stderr: bool = False) -> Console:
     """Return a console on stdout or stderr. Where there is no terminal, tables are given room and keep their shape."""
     file = sys.stderr if stderr else sys.stdout
     wide = None if file.isatty() or "COLUMNS" in os.environ else 140
-    return Console(stderr=stderr, width=wide, highlight=False)
+    return Console(file=_Narration(file) if stderr else file, width=wide, highlight=False)  # type: ignore[arg-type]
+
+
+class _Narration:
+    """A stream whose failures do no harm: nobody's training shall stop because nobody listens any more."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._failing_quietly():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._failing_quietly():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _failing_quietly(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            give_up(self._stream)
+
+
+def give_up(stream: IO[str]) -> None:
+    """Lead a stream that cannot be written nowhere, so that what it still holds does not fail again at the exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class Screen(Listener):
@@ -31,14 +67,22 @@ class Screen(Listener):
         console: standard error.
         quiet: show warnings alone.
         verbose: leave a line for every epoch.
+        monitors: for `teacher` and `student`, the measure that chooses the best epoch.
     """
 
-    def __init__(self, console: Console, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        quiet: bool = False,
+        verbose: bool = False,
+        monitors: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.console = console
         self.quiet = quiet
         self.verbose = verbose
         self._live: Live | None = None
-        self._run = _RunState("", 0, 0, None)
+        self.monitors = monitors
+        self._run = _RunState("", 0, 0)
         self._warned: set[str] = set()
         self._spoke = 0.0
 
@@ -66,7 +110,8 @@ class Screen(Listener):
         self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         """Open the line of a run."""
-        self._run = _RunState(arm, seed, epochs, patience)
+        role = "teacher" if arm == "teacher" else "student"
+        self._run = _RunState(arm, seed, epochs, self.monitors.get(role))
         for record in history:
             self._run.take(record)
         self._spoke = time.monotonic()
@@ -74,16 +119,16 @@ class Screen(Listener):
     def progress(self, done: float) -> None:
         """Move the bar within an epoch."""
         self._run.share = done
-        self._show(self._run.line())
+        self._show(self._run.line(self.console.width))
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Take the epoch's figures into the line; away from a terminal, print it now and then."""
         self._run.take(record)
-        self._show(self._run.line())
+        self._show(self._run.line(self.console.width))
         overdue = time.monotonic() - self._spoke > PLAIN_LINE_EVERY
         if self.verbose or (overdue and not self.console.is_terminal):
             self._spoke = time.monotonic()
-            self.note(self._run.line(bar=False))
+            self.note(self._run.plain_line())
 
     def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
         """Replace the live line by one that stays."""
@@ -121,8 +166,8 @@ class Screen(Listener):
 class _RunState:
     """The figures of the run that is on."""
 
-    def __init__(self, arm: str, seed: int, epochs: int, patience: int | None) -> None:
-        self.arm, self.seed, self.epochs, self.patience = arm, seed, epochs, patience
+    def __init__(self, arm: str, seed: int, epochs: int, monitor: str | None = None) -> None:
+        self.arm, self.seed, self.epochs, self.monitor = arm, seed, epochs, monitor
         self.share = 0.0
         self.best, self.best_epoch = 0.0, 0
         self.record: Mapping[str, Any] | None = None
@@ -134,25 +179,51 @@ class _RunState:
         if record["best"]:
             self.best, self.best_epoch = record["val_accuracy"], record["epoch"]
 
-    def line(self, bar: bool = True) -> str:
-        done = self.record["epoch"] if self.record else 0
-        parts = [f"{self.arm} seed {self.seed}"]
-        if bar:
-            parts.append(_bar(self.share))
-        parts.append(f"epoch {min(done + 1, self.epochs) if bar else done}/{self.epochs}")
-        if self.record:
-            parts.append(_losses(self.record))
-            parts.append(f"val {self.record['val_accuracy']:.4f}, best epoch {self.best_epoch} ({self.best:.4f})")
-            if self.record["patience_left"] is not None:
-                parts.append(f"patience {self.record['patience_left']}")
-            parts.append(self._time_left(done))
-        return "  ".join(parts)
+    def plain_line(self) -> str:
+        """Return the figures after an epoch."""
+        parts = [self._title(), f"epoch {self._done}/{self.epochs}", *self._figures().values()]
+        return "  ".join(part for part in parts if part)
 
-    def _time_left(self, done: int) -> str:
+    def line(self, width: int) -> str:
+        """Return the figures within an epoch, without those that find no room: first the least of them go."""
+        now = f"epoch {min(self._done + 1, self.epochs)}/{self.epochs}"
+        parts = {"title": self._title(), "bar": _bar(self.share), "epoch": now, **self._figures()}
+        parts = {name: part for name, part in parts.items() if part}
+        for least in ("best", "loss", "patience", "bar"):
+            if len("  ".join(parts.values())) <= width:
+                break
+            parts.pop(least, None)
+        line = "  ".join(parts.values())
+        if len(line) <= width:
+            return line
+        return line.replace("val accuracy", "val").replace("at most ", "≤ ").removesuffix(" left")
+
+    @property
+    def _done(self) -> int:
+        return self.record["epoch"] if self.record else 0
+
+    def _title(self) -> str:
+        return f"{self.arm} seed {self.seed}"
+
+    def _figures(self) -> dict[str, str]:
+        if not self.record:
+            return {}
+        by = f" by {self.monitor}" if self.monitor else ""
+        patience = self.record["patience_left"]
+        return {
+            "loss": _losses(self.record),
+            "accuracy": f"val accuracy {self.record['val_accuracy']:.4f}",
+            "best": f"best epoch{by}: {self.best_epoch} ({self.best:.4f})",
+            "patience": "" if patience is None else f"patience {patience}",
+            "left": self._time_left(),
+        }
+
+    def _time_left(self) -> str:
         """Return the time to the last epoch: early stopping may well end the run before."""
+        if self._done >= self.epochs:
+            return ""
         recent = sorted(self.seconds[-5:])
-        left = recent[len(recent) // 2] * (self.epochs - done)
-        return f"at most {_duration(left)} left"
+        return f"at most {_duration(recent[len(recent) // 2] * (self.epochs - self._done))} left"
 
 
 def _losses(record: Mapping[str, Any]) -> str:

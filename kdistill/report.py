@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 Document = Mapping[str, Any]
+
+GAP = 2  # columns between two columns of a table
 
 
 def training(document: Document) -> RenderableType:
@@ -20,21 +23,19 @@ def training(document: Document) -> RenderableType:
         ("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})"),
         ("parameters", f"{document['parameters']:,}"),
         ("model", f"{document['run_info']['model']} ({_bytes(document['file_bytes'])})"),
-        ("objective", document["formula"]),
+        ("objective", _objective(document["formula"])),
     ]
     return _pairs(f"{document['arm']}, seed {document['seed']}", rows)
 
 
 def evaluation(document: Document) -> RenderableType:
     """Show the scores of arms or model files on the test split, one row each."""
-    table = _table(f"{document['experiment']}: test split, {document['examples']:,} examples")
-    for heading in ("accuracy", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("accuracy", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file")
     named = list(document["arms"].items())
     named += [(model["path"], model) for model in document["models"]]
-    for name, scores in named:
-        table.add_row(
-            escape(name),
+    rows = [
+        (
+            name,
             _number(scores["accuracy"]),
             _number(scores["nll"]),
             _number(scores["ece"]),
@@ -43,20 +44,27 @@ def evaluation(document: Document) -> RenderableType:
             f"{scores['parameters']:,}",
             _bytes(scores["file_bytes"]),
         )
-    return table
+        for name, scores in named
+    ]
+    title = f"{document['experiment']}: test split, {document['examples']:,} examples"
+    return FittingTable(title, headings, rows)
 
 
 def reproduction(document: Document) -> RenderableType:
     """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
-    seeds = document["seeds"]
-    table = _table(f"{document['experiment']}: test accuracy over {_count(len(seeds), 'seed')}")
     published = any(arm["expected"] is not None for arm in document["arms"].values())
-    for heading in ("accuracy", "sd", *(["published"] if published else []), "NLL", "ECE"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("agreement", "parameters", "file"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, arm in document["arms"].items():
-        table.add_row(
+    headings = (
+        "accuracy",
+        "sd",
+        *(["published"] if published else []),
+        "NLL",
+        "ECE",
+        "agreement",
+        "parameters",
+        "file",
+    )
+    rows = [
+        (
             name,
             _number(arm["accuracy"]["mean"]),
             _number(arm["accuracy"]["sd"]),
@@ -67,7 +75,10 @@ def reproduction(document: Document) -> RenderableType:
             f"{arm['parameters']:,}",
             _bytes(arm["file_bytes"]),
         )
-    return Group(table, Padding(_differences(document), (1, 0, 0, 0)))
+        for name, arm in document["arms"].items()
+    ]
+    title = f"{document['experiment']}: test accuracy over {_count(len(document['seeds']), 'seed')}"
+    return Group(FittingTable(title, headings, rows), Padding(_differences(document), (1, 0, 0, 0)))
 
 
 def _differences(document: Document) -> Text:
@@ -84,20 +95,38 @@ def _differences(document: Document) -> Text:
 
 
 def plan(document: Document) -> RenderableType:
-    """Show what a command would do."""
-    examples, info = document["examples"], document["run_info"]
+    """Show what a command that trains would do."""
     table = _table(f"{document['experiment']}: the plan (nothing is trained)")
-    table.add_column("seed", justify="right")
-    table.add_column("state")
+    table.add_column("seed", justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold", min_width=12)
     table.add_column("folder", overflow="fold")
     for run in document["runs"]:
-        table.add_row(run["arm"], str(run["seed"]), run["state"], run["folder"])
-    rows = [
-        ("examples", ", ".join(f"{count:,} {name}" for name, count in examples.items())),
-        ("objective", document["formula"]),
-        ("threads", str(info["threads"])),
-    ]
-    return Group(table, _pairs(None, rows))
+        state = "\n".join([run["state"], *run["changes"]])
+        table.add_row(run["arm"], str(run["seed"]), escape(state), escape(run["folder"]))
+    rows = [*_data(document), ("objective", _objective(document["formula"]))]
+    if document["teacher"]:
+        accuracy = document["teacher"]["validation_accuracy"]
+        rows.append(("teacher", f"{document['teacher']['path']} (validation accuracy {_number(accuracy)})"))
+    return Group(table, _pairs(None, [*rows, ("threads", str(document["run_info"]["threads"]))]))
+
+
+def scoring_plan(document: Document) -> RenderableType:
+    """Show what would be scored."""
+    rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
+    rows += [("model", model["path"]) for model in document["models"]]
+    title = f"{document['experiment']}: the plan (nothing is scored)"
+    return _pairs(title, [*rows, *_data(document), ("threads", str(document["run_info"]["threads"]))])
+
+
+def _data(document: Document) -> list[tuple[str, str]]:
+    name, examples = document["data"]["dataset"], document["examples"]
+    if examples is None:
+        return [("data", f"{name}: to download")]
+    return [("data", f"{name}: {', '.join(f'{count:,} {part}' for part, count in examples.items())}")]
+
+
+def _objective(formula: str) -> str:
+    return "cross-entropy of the labels" if formula == "loss = hard" else formula
 
 
 def config_list(document: Document) -> RenderableType:
@@ -107,8 +136,12 @@ def config_list(document: Document) -> RenderableType:
 
 
 def config_checks(document: Document) -> RenderableType:
-    """Show that configs are valid."""
-    return Text("\n".join(f"{entry['config']}: valid" for entry in document["configs"]))
+    """Show of each config whether it is valid."""
+    words = [
+        (entry["config"], "valid" if entry["valid"] else _count(len(entry["problems"]), "problem"))
+        for entry in document["configs"]
+    ]
+    return Text("\n".join(f"{config}: {word}" for config, word in words))
 
 
 def data_sets(document: Document) -> RenderableType:
@@ -124,8 +157,8 @@ def data_sets(document: Document) -> RenderableType:
         for number, place in enumerate(info["searched"]):
             found = "intact" if place["intact"] else place["problem"]
             rows.append(("" if number else "searched", f"{place['folder']} ({place['named_by']}): {found}"))
-        groups.append(Padding(_pairs(name, rows), (0, 0, 1, 0)))
-    return Group(*groups)
+        groups += [Text(""), _pairs(name, rows)]
+    return Group(*groups[1:])
 
 
 def _state(info: Document) -> str:
@@ -173,6 +206,39 @@ def _table(title: str) -> Table:
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("", style="bold", overflow="fold", min_width=9)
     return table
+
+
+class FittingTable:
+    """A table of names and figures that keeps its names in a narrow terminal, and leaves out the last columns.
+
+    Args:
+        title: above it.
+        headings: of the columns after the names, those that matter most first.
+        rows: a name, and a cell for each heading.
+    """
+
+    def __init__(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.title, self.headings, self.rows = title, headings, rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table with the columns that find room, and the names of those that do not."""
+        # A long name, such as that of a file, is broken into lines, and so leaves room for the first figures.
+        names = min(max(cell_len(row[0]) for row in self.rows), max(9, options.max_width // 2))
+        kept, room = 0, options.max_width - names
+        for number, heading in enumerate(self.headings, start=1):
+            room -= GAP + max(cell_len(text) for text in (heading, *(row[number] for row in self.rows)))
+            if room < 0:
+                break
+            kept = number
+        table = _table(self.title)
+        table.columns[0].width = names if kept < len(self.headings) else None
+        for heading in self.headings[:kept]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, *cells in self.rows:
+            table.add_row(escape(name), *cells[:kept])
+        yield table
+        if kept < len(self.headings):
+            yield Text(f"No room for: {', '.join(self.headings[kept:])}", style="dim")
 
 
 def _number(value: float | None) -> str:

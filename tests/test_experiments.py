@@ -7,7 +7,7 @@ import pytest
 
 from kdistill import backend, experiments
 from kdistill import config as configs
-from kdistill.errors import ConfigError, ModelError
+from kdistill.errors import ConfigError, ModelError, OutputError
 from kdistill.experiments import Options, Session
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
@@ -49,15 +49,36 @@ def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
 
 
 def test_what_is_missing_is_said_before_anything_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "load_data", None)
+    monkeypatch.setattr(experiments.datasets, "load", None)
     with pytest.raises(ModelError, match="distill needs a finished teacher"):
         session(tmp_path).train("distilled", 0)
 
 
-def test_a_batch_must_fit_the_data(tmp_path):
-    with pytest.raises(ConfigError, match="student: batch_size: expected at most the 1005 examples"):
+def test_a_batch_must_fit_the_data_before_anything_is_trained(tmp_path):
+    with pytest.raises(ConfigError, match=r"^student\.batch_size: expected at most the 1005 examples"):
         session(tmp_path, "student.batch_size=1006").train("baseline", 0)
+    with pytest.raises(ConfigError, match=r"student\.batch_size"):
+        experiments.reproduce(session(tmp_path, "student.batch_size=1006"), [0])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_made_again_takes_the_summary_with_it(tmp_path):
+    """The summary was computed from the run that is no more."""
+    experiments.reproduce(session(tmp_path), [0])
+    summary = tmp_path / "quickstart" / "summary.json"
+    session(tmp_path).train("baseline", 0)
+    session(tmp_path).train("baseline", 1)
+    assert summary.exists()
+    session(tmp_path, "student.epochs=2", overwrite=True).train("baseline", 0)
+    assert not summary.exists()
+
+
+def test_another_teacher_is_named_as_what_to_make_first(tmp_path):
+    session(tmp_path).train("teacher", 0)
+    with pytest.raises(OutputError, match=r"teacher\.epochs|training\.epochs") as refused:
+        session(tmp_path, "teacher.epochs=2", overwrite=True).train("distilled", 0)
+    assert "kdistill train-teacher --overwrite" in refused.value.hint
+    assert "--output-dir" in refused.value.hint
 
 
 def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):

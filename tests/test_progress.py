@@ -52,12 +52,12 @@ def test_away_from_a_terminal_there_are_a_few_plain_lines():
 
 
 def test_in_a_terminal_there_is_a_live_line():
-    watcher, stream = screen(terminal=True, width=200)
+    watcher, stream = screen(terminal=True, width=200, monitors={"teacher": "val_loss", "student": "val_nll"})
     play(watcher)
     text = stream.getvalue()
     assert "distilled seed 3" in text
     assert "loss 0.5000 (soft 0.2500, hard 0.7500)" in text
-    assert "val 0.9000, best epoch 2 (0.9000)" in text
+    assert "val accuracy 0.9000  best epoch by val_nll: 2 (0.9000)" in text
     assert "patience 4" in text
     assert "at most 6 s left" in text
     assert "\x1b[?25h" in text  # the cursor is back
@@ -73,11 +73,41 @@ def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
     assert max(map(len, lines)) <= 30
 
 
+@pytest.mark.parametrize(("arm", "epochs", "seconds"), [("distilled", 200, 0.6), ("teacher", 500, 30.0)])
+def test_at_60_columns_the_score_and_the_time_left_stay_and_the_bar_goes(arm, epochs, seconds):
+    run = progress._RunState(arm, 0, epochs, "val_nll")
+    run.take(record(99, seconds=seconds))
+    line = run.line(60)
+    assert len(line) <= 60
+    assert "val 0.9000" in line or "val accuracy 0.9000" in line
+    assert re.search(r" (min|s|h)\b", line)
+    assert "━" not in line
+    wide = run.line(200)
+    assert "╌" in wide
+    assert "best epoch by val_nll: 99" in wide
+
+
 def test_verbose_leaves_a_line_an_epoch():
-    watcher, stream = screen(verbose=True)
-    play(watcher)
-    lines = [line for line in stream.getvalue().splitlines() if "epoch 1/5" in line or "epoch 2/5" in line]
+    watcher, stream = screen(verbose=True, monitors={"student": "val_nll"})
+    watcher.run_started("distilled", 3, 2, 4)
+    watcher.epoch(record(1))
+    watcher.epoch(record(2, best=False, val_accuracy=0.8))
+    lines = stream.getvalue().splitlines()
     assert len(lines) == 2
+    assert lines[1].startswith("distilled seed 3  epoch 2/2  loss 0.5000")
+    assert "val accuracy 0.8000  best epoch by val_nll: 1 (0.9000)" in lines[1]
+    assert "at most 2 s left" in lines[0]
+    assert "left" not in lines[1]
+
+
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_narration_that_nobody_hears_is_dropped(monkeypatch):
+    monkeypatch.setattr(progress.sys, "stderr", Broken())
+    play(Screen(progress.console(stderr=True), verbose=True))
 
 
 def test_a_long_run_says_something_now_and_then(monkeypatch):

@@ -8,6 +8,7 @@ import kdistill
 from kdistill import signals
 from kdistill.cli import config, data, experiment
 from kdistill.cli.boundary import Boundary
+from kdistill.cli.output import write_out
 
 app = typer.Typer(
     cls=Boundary,
@@ -29,7 +30,7 @@ app.command()(experiment.doctor)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"kdistill {kdistill.__version__}")
+        write_out(f"kdistill {kdistill.__version__}")
         raise typer.Exit
 
 

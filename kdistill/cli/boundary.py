@@ -1,6 +1,5 @@
 """The error boundary: the one place where errors become messages and exit codes."""
 
-import os
 import signal
 import sys
 import traceback
@@ -11,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from kdistill.errors import KdistillError
+from kdistill.cli.output import cannot_write
+from kdistill.errors import KdistillError, OutputError
+from kdistill.progress import console, give_up
 from kdistill.signals import Stopped
 
 BUG = 1
@@ -19,11 +20,30 @@ STOPPED = 128  # and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM
 GO_ON = "Nothing finished is lost: run the same command again to go on."
 
 
+def _reader_gone(self: Console) -> None:
+    """Go on in silence, so that the exit code is the same; Rich's own way is to exit with 1."""
+    self.quiet = True
+    give_up(self.file)
+
+
+Console.on_broken_pipe = _reader_gone  # type: ignore[method-assign]  # for Typer's consoles, which are not ours
+
+
 class Boundary(TyperGroup):
     """The error boundary: a user's mistake is one short message, never a traceback.
 
     It is the app's group class, so that it holds under Typer's test runner too.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; help that cannot be printed is a message too."""
+        try:
+            return super().main(*arguments, **options)
+        except (OSError, OutputError) as error:  # while printing help or the version, which no command does
+            give_up(sys.stdout)
+            problem = cannot_write(error) if isinstance(error, OSError) else error
+            _say(f"[bold red]Error:[/bold red] {escape(problem.message)}")
+            sys.exit(problem.exit_code)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; turn what it raises into a message on stderr and an exit code."""
@@ -34,11 +54,8 @@ class Boundary(TyperGroup):
             _fail(error.message, error.hint, error.exit_code, debug)
         except KeyboardInterrupt as error:
             stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
-            _fail(stopped.where or "stopped", GO_ON, STOPPED + stopped.signum)
-        except BrokenPipeError:
-            # Whoever read our output has gone, as in `kdistill ... | head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            _say(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", GO_ON)
+            raise typer.Exit(STOPPED + stopped.signum) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception as error:
@@ -49,9 +66,13 @@ class Boundary(TyperGroup):
 
 def _fail(message: str, hint: str | None, code: int, debug: bool = False) -> NoReturn:
     if debug:
-        traceback.print_exc()
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"[bold red]Error:[/bold red] {escape(message)}")
-    if hint:
-        console.print(escape(hint))
+        _say(escape(traceback.format_exc().rstrip()))
+    _say(f"[bold red]Error:[/bold red] {escape(message)}", hint)
     raise typer.Exit(code)
+
+
+def _say(markup: str, hint: str | None = None) -> None:
+    screen = console(stderr=True)
+    screen.print(markup, soft_wrap=True)
+    if hint:
+        screen.print(escape(hint), soft_wrap=True)

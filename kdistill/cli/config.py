@@ -1,15 +1,19 @@
 """`kdistill config ...`: list, show, check and start config files."""
 
 import json
+import os
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from kdistill.cli.options import Debug, Json, Set, emit
-from kdistill.errors import OutputError
+from kdistill.cli import values
+from kdistill.cli.options import ConfigOption, Debug, Json, Set
+from kdistill.cli.output import emit, write_out
+from kdistill.errors import ConfigError, OutputError
+from kdistill.progress import console
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and start config files.")
 
@@ -25,7 +29,8 @@ def config_ls(json_: Json = False, debug: Debug = False) -> None:
 
 @app.command("show")
 def config_show(
-    config: Annotated[str | None, typer.Argument(help="A file or a built-in name.")] = None,
+    config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A file or a built-in name.")] = None,
+    option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
@@ -33,26 +38,46 @@ def config_show(
     """Print the resolved config: a file that runs as it is."""
     from kdistill import config as configs
 
-    resolved = configs.load(config, set_ or ())
+    named = [name for name in (config, option) if name is not None]
+    if len(named) > 1:
+        raise typer.BadParameter(f"expected one config; received {' and '.join(named)}", param_hint="-c")
+    resolved = configs.load(named[0] if named else None, set_ or ())
     if json_:
-        print(json.dumps(resolved.model_dump(mode="json", exclude_unset=False), indent=2))
+        write_out(json.dumps(configs.resolved(resolved), indent=2))
     else:
-        print(configs.dump(resolved), end="")
+        write_out(configs.dump(resolved).rstrip())
 
 
 @app.command("check")
 def config_check(
-    files: Annotated[list[str], typer.Argument(metavar="CONFIG ...", help="Files or built-in names.")],
+    files: Annotated[list[str] | None, typer.Argument(metavar="CONFIG", help="Files or built-in names.")] = None,
+    option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check configs; exit with 3 at the first that has problems, naming them all."""
+    """Check configs, each with all its problems; exit with 3 if any has one."""
     from kdistill import config as configs
     from kdistill import report
 
-    checked = [{"config": file, "name": configs.load(file, set_ or ()).name, "valid": True} for file in files]
+    named = [*(files or []), *([] if option is None else [option])]
+    if not named:
+        raise typer.BadParameter("expected at least one config; received none", param_hint="CONFIG")
+    checked = [_checked(name, set_ or []) for name in named]
     emit({"configs": checked}, report.config_checks, json_)
+    problems = [line for entry in checked for line in entry["problems"]]
+    if problems:
+        raise ConfigError("\n".join(problems), hint=configs.HELP)
+
+
+def _checked(source: str, overrides: list[str]) -> dict[str, Any]:
+    from kdistill import config as configs
+
+    try:
+        name = configs.load(source, overrides).name
+    except ConfigError as error:
+        return {"config": source, "name": None, "valid": False, "problems": error.message.splitlines()}
+    return {"config": source, "name": name, "valid": True, "problems": []}
 
 
 @app.command("schema")
@@ -60,23 +85,40 @@ def config_schema(debug: Debug = False) -> None:
     """Print the JSON schema of config files, for editors that check and complete YAML."""
     from kdistill import config as configs
 
-    print(json.dumps(configs.json_schema(), indent=2))
+    write_out(json.dumps(configs.json_schema(), indent=2))
 
 
 @app.command("init")
 def config_init(
-    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("kdistill.yaml"),
-    source: Annotated[str, typer.Option("--from", help="The built-in config to start from.")] = "quickstart",
+    path: Annotated[str, typer.Argument(metavar="FILE", help="Where to write it; - is stdout.")] = "kdistill.yaml",
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="Start from a built-in config instead.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write a commented config to start from."""
+    """Write a config to start from: every key, with a comment on each."""
     from kdistill import config as configs
-    from kdistill.files import write_text, writing
 
-    text = configs.builtin_text(source)
-    if path.exists() and not overwrite:
+    text = configs.starter_text(None if path == "-" else path, source)
+    if path == "-":
+        write_out(text.rstrip())
+        return
+    _write_new(values.a_path(path), text, overwrite)
+    shown = escape(shlex.quote(path))
+    console(stderr=True).print(f"Wrote {shown}. Next: kdistill reproduce -c {shown}", soft_wrap=True)
+
+
+def _write_new(path: Path, text: str, overwrite: bool) -> None:
+    from kdistill.files import write_text
+
+    if os.path.isdir(path):
+        raise OutputError(f"{path}: expected a file to write; this is a folder", hint=f"Try {path / 'kdistill.yaml'}.")
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: this file exists", hint="Use --overwrite, or another path.")
-    with writing(path):
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"{path}: cannot be written: there is no folder {path.parent}", hint="Make the folder first.")
+    try:
         write_text(path, text)
-    Console(stderr=True).print(f"Wrote {escape(str(path))}. Next: kdistill reproduce -c {escape(str(path))}")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

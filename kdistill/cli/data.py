@@ -1,19 +1,25 @@
 """`kdistill data ...`: find, check and download data sets."""
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kdistill.cli.options import Debug, Json, emit
+from kdistill.cli import values
+from kdistill.cli.options import Debug, Json
+from kdistill.cli.output import emit
+from kdistill.progress import Screen, console
 
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
 
 @app.command("info")
 def data_info(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET ...]")] = None,
-    folder: Annotated[Path | None, typer.Option("--dir", help="Look here first.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
+    ] = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -34,7 +40,6 @@ def data_fetch(
 ) -> None:
     """Download a data set into the cache, and verify it."""
     from kdistill import datasets, report
-    from kdistill.progress import Screen, console
 
     screen = Screen(console(stderr=True))
     try:
@@ -47,7 +52,10 @@ def data_fetch(
 def _dataset(name: str) -> str:
     from kdistill import datasets
 
-    if name not in datasets.names():
-        known = ", ".join(datasets.names())
-        raise typer.BadParameter(f"expected one of {known}; received {name!r}")
-    return name
+    known = datasets.names()
+    plain = name.strip().lower().replace("-", "_")
+    if plain not in known:
+        close = difflib.get_close_matches(plain, known, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise typer.BadParameter(f"expected one of {', '.join(known)}; received {name!r}{meant}", param_hint="DATASET")
+    return plain

@@ -5,19 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdistill.cli.options import Common, Debug, Json, emit, open_session, with_common_options
+from kdistill.cli import values
+from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options
+from kdistill.cli.output import emit
 
 if TYPE_CHECKING:
     from kdistill.config import Config
 
+MOST_SEEDS = 1000
+
 
 def _train(common: Common, arm: str, teacher: Path | None = None) -> None:
-    from kdistill import experiments, report
+    from kdistill import experiments, plans, report
 
     with open_session(common) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(experiments.plan(session, [arm], [seed], teacher), report.plan, common.json)
+            emit(plans.training(session, [arm], [seed], teacher), report.plan, common.json)
             return
         document = experiments.train(session, arm, seed, teacher)
     emit(document, report.training, common.json)
@@ -40,7 +44,9 @@ def distill(
     common: Common,
     teacher: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="A `.keras` file instead of this experiment's teacher."),
+        typer.Option(
+            parser=values.a_path, metavar="PATH", help="A `.keras` file instead of this experiment's teacher."
+        ),
     ] = None,
 ) -> None:
     """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
@@ -50,13 +56,19 @@ def distill(
 @with_common_options
 def evaluate(
     common: Common,
-    models: Annotated[list[Path] | None, typer.Argument(metavar="[MODEL ...]", help="`.keras` files.")] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(parser=values.a_path, metavar="MODEL", help="`.keras` files instead of finished runs."),
+    ] = None,
 ) -> None:
     """Score the finished runs of one seed, or the model files named, on the test split."""
-    from kdistill import experiments, report
+    from kdistill import plans, report, scoring
 
     with open_session(common) as session:
-        document = experiments.evaluate(session, session.config.seed, models or [])
+        if common.dry_run:
+            emit(plans.scoring(session, session.config.seed, models or []), report.scoring_plan, common.json)
+            return
+        document = scoring.evaluate(session, session.config.seed, models or [])
     emit(document, report.evaluation, common.json)
 
 
@@ -65,16 +77,18 @@ def reproduce(
     common: Common,
     seeds: Annotated[
         str | None,
-        typer.Option(help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"),
+        typer.Option(
+            metavar="N|LIST", help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"
+        ),
     ] = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
-    from kdistill import experiments, report
+    from kdistill import experiments, plans, report
 
     with open_session(common) as session:
         chosen = _seeds(seeds, session.config)
         if common.dry_run:
-            emit(experiments.plan(session, experiments.ARMS, chosen), report.plan, common.json)
+            emit(plans.training(session, experiments.ARMS, chosen), report.plan, common.json)
             return
         document = experiments.reproduce(session, chosen)
     emit(document, report.reproduction, common.json)
@@ -82,19 +96,28 @@ def reproduce(
 
 def _seeds(text: str | None, config: "Config") -> list[int]:
     if text is None:
-        return [config.seed + offset for offset in range(config.seeds)]
+        return _counted_up(config.seed, config.seeds)
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    numbers = [int(part) for part in parts if part.isdecimal()]
+    numbers = [int(part) for part in parts if part.isdecimal() and len(part) <= len(str(values.LARGEST_SEED))]
     if not parts or len(numbers) < len(parts) or len(set(numbers)) < len(numbers):
-        raise typer.BadParameter(
-            f"expected a number of seeds, or different seeds with commas (0,3,7); received {text!r}",
-            param_hint="--seeds",
-        )
-    if "," in text:
-        return numbers
-    if not 1 <= numbers[0] <= 1000:
-        raise typer.BadParameter("expected 1 to 1000 seeds", param_hint="--seeds")
-    return [config.seed + offset for offset in range(numbers[0])]
+        raise _bad_seeds(f"a number of seeds, or different seeds with commas (0,3,7); received {text!r}")
+    if "," not in text:
+        if not 1 <= numbers[0] <= MOST_SEEDS:
+            raise _bad_seeds(f"1 to {MOST_SEEDS} seeds; received {text}")
+        return _counted_up(config.seed, numbers[0])
+    if max(numbers) > values.LARGEST_SEED:
+        raise _bad_seeds(f"seeds of at most {values.LARGEST_SEED}; received {max(numbers)}")
+    return numbers
+
+
+def _counted_up(first: int, count: int) -> list[int]:
+    if first + count - 1 > values.LARGEST_SEED:
+        raise _bad_seeds(f"seeds of at most {values.LARGEST_SEED}; received {count} counted up from {first}")
+    return list(range(first, first + count))
+
+
+def _bad_seeds(text: str) -> typer.BadParameter:
+    return typer.BadParameter(f"expected {text}", param_hint="--seeds")
 
 
 def doctor(json_: Json = False, debug: Debug = False) -> None:

@@ -1,16 +1,18 @@
-"""What commands share: their common options, the session these open, and how a result is shown."""
+"""What commands share: their common options, and the session that these open."""
 
 import dataclasses
 import functools
 import inspect
-import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
+
+from kdistill.cli import values
+from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
     from kdistill.experiments import Session
@@ -19,6 +21,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, such as distill.T=4."),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="CONFIG", help="A file, or the name of a built-in config."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -29,24 +35,46 @@ class Common:
 
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A file, or the name of a built-in config (default: quickstart)"),
+        typer.Option(
+            "--config", "-c", metavar="CONFIG", help="A file, or the name of a built-in config (default: quickstart)"
+        ),
     ] = None
     set: Set = None
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the config's seed.")] = None
-    output_dir: Annotated[Path, typer.Option(envvar="KDISTILL_OUTPUT_DIR", help="Where experiment folders go.")] = Path(
-        "runs"
-    )
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh runs that another config made.")] = False
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            parser=values.whole_number(0, values.LARGEST_SEED), metavar="N", help="Instead of the config's seed."
+        ),
+    ] = None
+    output_dir: Annotated[
+        Path,
+        typer.Option(
+            parser=values.a_path, metavar="FOLDER", envvar="KDISTILL_OUTPUT_DIR", help="Where experiment folders go."
+        ),
+    ] = Path("runs")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make again, from the start, runs that another config made.")
+    ] = False
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            parser=values.whole_number(1, values.MOST_THREADS),
+            metavar="N",
             envvar="KDISTILL_THREADS",
-            help="Threads within a training step (default: 1 for small models)",
+            help="Threads within a training step (default: those of the runs that are there; else 1 for small models, "
+            "every core for large ones)",
         ),
     ] = None
-    device: Annotated[Literal["auto", "cpu", "gpu"], typer.Option()] = "auto"
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, train nothing.")] = False
+    device: Annotated[
+        str,
+        typer.Option(
+            parser=values.device, metavar="auto|cpu|gpu", help="Where to compute: auto is a GPU if there is one."
+        ),
+    ] = "auto"
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything and print the plan; train, score, download, write nothing."),
+    ] = False
     json: Json = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and warnings alone.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each epoch.")] = False
@@ -85,7 +113,9 @@ def open_session(common: Common) -> Iterator["Session"]:
 
     top_level = {} if common.seed is None else {"seed": common.seed}
     config = configs.load(common.config, common.set or (), **top_level)
-    screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose)
+    _check_folder(common.output_dir)
+    monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
+    screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose, monitors=monitors)
     options = Options(common.threads, common.device, common.overwrite, screen)
     try:
         yield Session(config, Experiment(common.output_dir / config.name), options)
@@ -93,18 +123,9 @@ def open_session(common: Common) -> Iterator["Session"]:
         screen.close()
 
 
-def emit(document: Mapping[str, Any], render: Callable[[Any], RenderableType], as_json: bool) -> None:
-    """Print a result on stdout: as one JSON document, or as `render` shows it to a person."""
-    if as_json:
-        print(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        from kdistill.progress import console
-
-        screen = console()
-        if screen.is_terminal:
-            screen.print(render(document))
-            return
-        # Rich fills lines up with blanks, which are noise in a file.
-        with screen.capture() as captured:
-            screen.print(render(document))
-        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+def _check_folder(folder: Path) -> None:
+    for place in (folder, *folder.parents):
+        if os.path.exists(place) and not os.path.isdir(place):  # unlike Path's own, these never raise
+            raise OutputError(
+                f"--output-dir {folder}: expected a folder; {place} is a file", hint="Choose another --output-dir."
+            )

@@ -1,16 +1,20 @@
 """Configs: one YAML file describes one experiment."""
 
 from kdistill.config.loading import (
+    HELP,
     builtin_names,
     builtin_text,
     dump,
     json_schema,
     load,
+    resolved,
     summaries,
 )
 from kdistill.config.schema import READERS, Arm, Config, Data, Distill, Expected, Training
+from kdistill.config.starter import starter_text
 
 __all__ = [
+    "HELP",
     "READERS",
     "Arm",
     "Config",
@@ -23,5 +27,7 @@ __all__ = [
     "dump",
     "json_schema",
     "load",
+    "resolved",
+    "starter_text",
     "summaries",
 ]

@@ -1,6 +1,7 @@
 """Finds a config, applies overrides, checks it, and writes a resolved one."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,6 +17,7 @@ from kdistill.config.yamltext import Marks
 from kdistill.errors import ConfigError
 
 DEFAULT = "quickstart"
+HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
 
 
 def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top: Any) -> Config:
@@ -26,14 +28,18 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
+    A relative `data.dir` is resolved here: in a file from the file's folder, in an override from the working one.
+
     Raises:
         ConfigError: naming every problem with its place.
     """
-    text, place, stem = _find(str(source or DEFAULT))
+    text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
     _rename_short_keys(values, marks)
+    _anchor_data_dir(values, folder)
     for override in overrides:
         _apply(values, marks, override)
+    _anchor_data_dir(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
@@ -45,20 +51,25 @@ def _check(values: dict[str, Any], marks: Marks) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         lines = problems.explain(error, values, marks)
-        hint = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
-        raise ConfigError("\n".join(lines), hint) from None
+        raise ConfigError("\n".join(lines), HELP) from None
 
 
-def _find(source: str) -> tuple[str, str, str]:
-    """Return a config's text, what to call it in messages, and its name."""
+def _find(source: str) -> tuple[str, str, str, Path]:
+    """Return a config's text, what to call it in messages, its name, and the folder that it is in."""
+    if not source.strip():
+        raise ConfigError(
+            f"expected a config file or the name of a built-in config; received {source!r}",
+            hint=f"Built-in configs: {', '.join(builtin_names())}.",
+        )
     path = Path(source)
+    # A built-in name wins over a folder of that name, which the folder of its experiment has.
+    if path.is_dir() and source not in builtin_names():
+        raise ConfigError(f"{source}: expected a config file; this is a folder")
     is_name = path.name == source and path.suffix not in {".yaml", ".yml"}
     if is_name and not path.is_file():
-        return builtin_text(source), f"{source}.yaml", source
-    if path.is_dir():
-        raise ConfigError(f"{source}: expected a config file; this is a folder")
+        return builtin_text(source), f"{source}.yaml", source, Path.cwd()
     try:
-        return path.read_text(encoding="utf-8"), source, path.stem
+        return path.read_text(encoding="utf-8"), source, path.stem, path.parent
     except FileNotFoundError:
         raise ConfigError(
             f"{source}: no such config file",
@@ -68,6 +79,13 @@ def _find(source: str) -> tuple[str, str, str]:
         raise ConfigError(f"{source}: expected YAML text in UTF-8; this is something else") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _anchor_data_dir(values: dict[str, Any], folder: Path) -> None:
+    """Make a relative `data.dir` absolute: it is meant from `folder`."""
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("dir"), str) and data["dir"]:
+        data["dir"] = str(folder.absolute() / os.path.expanduser(data["dir"]))
 
 
 def _folder() -> Traversable:
@@ -137,8 +155,8 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
     section[path[-1]], marks[path] = value, label
 
 
-def dump(config: Config) -> str:
-    """Return a resolved config as YAML that loads to an equal one.
+def resolved(config: Config) -> dict[str, Any]:
+    """Return a config as a JSON-able document, and so as YAML, that loads to an equal one.
 
     Keys that nothing reads, such as the momentum of adam, and what an arm does not override are left out.
     """
@@ -148,7 +166,12 @@ def dump(config: Config) -> str:
         values[role] = {**arm.architecture(), **_plain(arm.overrides())}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
-    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None, allow_unicode=True)
+    return values
+
+
+def dump(config: Config) -> str:
+    """Return a resolved config as YAML: see `resolved`."""
+    return yaml.safe_dump(resolved(config), sort_keys=False, default_flow_style=None, allow_unicode=True)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -36,13 +36,37 @@ KINDS = {
 def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> list[str]:
     """Return a line `place: section.key: problem` for each problem, in the order of the text where it has one."""
     lines: dict[Path, str] = {}
-    for problem in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    misspelt = {meant for problem in found if (meant := _meant(problem))}
+    for problem in found:
+        if _is_told_otherwise(problem, values, misspelt):
+            continue
         cause = problem.get("ctx", {}).get("error")
         path = cause.location if isinstance(cause, KeyWithoutEffectError) else _trim(problem["loc"], values)
         key = ".".join(map(str, path))
         line = f"{place(marks, path)}: {key}: {_sentence(problem, path, values)}"
         lines.setdefault(path, line)
     return sorted(lines.values(), key=_position)
+
+
+def _meant(problem: Any) -> Path | None:
+    """Return the path of the key that a misspelt one may have meant."""
+    if problem["type"] != "extra_forbidden":
+        return None
+    *section, key = map(str, problem["loc"])
+    close = difflib.get_close_matches(key, keys_of(tuple(section)), n=1)
+    return (*section, close[0]) if close else None
+
+
+def _is_told_otherwise(problem: Any, values: Any, misspelt: set[Path]) -> bool:
+    """Whether a problem follows from another: a key missing that is misspelt, a list short of its bad elements."""
+    if problem["type"] == "missing":
+        return tuple(problem["loc"]) in misspelt
+    if problem["type"] == "too_short":
+        for part in problem["loc"]:
+            values = values[part]
+        return len(values) > 0
+    return False
 
 
 def _position(line: str) -> list[int]:

@@ -45,7 +45,8 @@ class Data(Section):
         "digits", description="The data set. digits ships inside scikit-learn."
     )
     dir: StrictStr | None = Field(
-        None, description="The folder of the files; else KDISTILL_DATA_DIR, the caches, a download."
+        None,
+        description="The folder of the files, from this file's own; null: KDISTILL_DATA_DIR, the caches, a download.",
     )
     validation: Annotated[Number, Field(gt=0, lt=1)] | Literal["test"] = Field(
         0.1, description="Share of train, stratified, that chooses epochs; or `test`, which flatters."

@@ -25,6 +25,7 @@ class Dataset:
         classes: how many.
         read: (the config's `data` section, listener) -> the examples, before any are held back.
         info: (`data.dir`) -> where it is looked for, and whether it is there and intact.
+        is_found: (`data.dir`) -> whether a folder has its files; they are not opened.
         fetch: (listener, download again) -> where it is, and what was downloaded.
     """
 
@@ -32,6 +33,7 @@ class Dataset:
     classes: int
     read: Callable[[Data, Listener | None], Source]
     info: Callable[[str | None], dict[str, Any]]
+    is_found: Callable[[str | None], bool]
     fetch: Callable[[Listener | None, bool], dict[str, Any]]
 
 
@@ -42,6 +44,7 @@ def published_dataset(facts: published.Published) -> Dataset:
         classes=len(facts.classes),
         read=lambda data, listener: mnist.read(facts, data.dir, listener),
         info=partial(mnist.info, facts),
+        is_found=partial(mnist.is_found, facts),
         fetch=partial(mnist.fetch, facts),
     )
 
@@ -52,6 +55,7 @@ CATALOG = {
         classes=len(digits.CLASSES),
         read=lambda data, listener: digits.read(),
         info=lambda directory: digits.info(),
+        is_found=lambda directory: True,
         fetch=digits.fetch,
     ),
     "fashion_mnist": published_dataset(published.FASHION_MNIST),
@@ -87,6 +91,15 @@ def load(data: Data, listener: Listener | None = None) -> Splits:
     """
     source = _find(data.dataset).read(data, listener)
     return divide(source, data.validation, data.split_seed)
+
+
+def needs_download(data: Data) -> bool:
+    """Whether `load` would download the data set: no folder has its files, and none was given that should.
+
+    Raises:
+        ConfigError: there is no data set of that name.
+    """
+    return not data.dir and not _find(data.dataset).is_found(None)
 
 
 def info(dataset: str, dir: str | None = None) -> dict[str, Any]:

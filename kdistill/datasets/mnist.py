@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.datasets import archive, idx, places, published
-from kdistill.datasets.download import download
+from kdistill.datasets.download import UnavailableError, download
 from kdistill.datasets.idx import CONTAINER_OVERHEAD, DamagedError
 from kdistill.datasets.places import Place
 from kdistill.datasets.published import File, Published
@@ -124,16 +124,25 @@ def fetch(dataset: Published, listener: Listener | None = None, force: bool = Fa
     downloaded = []
     for file in dataset.files:
         if force or not _is_intact(dataset, file, folder):
-            name = f"{file.name}.gz"
-            download(
-                [base + name for base in dataset.urls],
-                folder / name,
-                file.size + CONTAINER_OVERHEAD,
-                partial(content, dataset, file),
-                listener,
-            )
-            downloaded.append(name)
+            downloaded.append(_fetch_file(dataset, file, folder, listener))
     return {"title": dataset.title, "folder": str(folder), "downloaded": downloaded}
+
+
+def _fetch_file(dataset: Published, file: File, folder: Path, listener: Listener | None) -> str:
+    """Download one file; return its name."""
+    name = f"{file.name}.gz"
+    urls = [base + name for base in dataset.urls]
+    limit = file.size + CONTAINER_OVERHEAD
+    try:
+        download(urls, folder / name, limit, partial(content, dataset, file), listener)
+    except UnavailableError as error:
+        raise UnavailableError(error.message, _how_to_provide(dataset)) from error
+    return name
+
+
+def is_found(dataset: Published, directory: str | None) -> bool:
+    """Whether a folder has all files of a data set, judged by their names."""
+    return any(finding.paths for finding in look(dataset, directory))
 
 
 def look(dataset: Published, directory: str | None) -> list[Finding]:
@@ -207,13 +216,18 @@ def _nowhere(dataset: Published, findings: list[Finding], remark: str) -> DataEr
     searched = "\n".join(
         f"  {finding.place.folder} ({finding.place.origin}): {finding.problem}" for finding in findings
     )
+    return DataError(
+        f"{dataset.title} is in none of the folders searched:\n{searched}\n{remark}", hint=_how_to_provide(dataset)
+    )
+
+
+def _how_to_provide(dataset: Published) -> str:
     names = ", ".join(file.name for file in dataset.files)
     alternative = f", or {dataset.archive}" if dataset.archive else ""
-    return DataError(
-        f"{dataset.title} is in none of the folders searched:\n{searched}\n{remark}",
-        hint=f"Put {names} (plain or .gz){alternative} in a folder and name it with data.dir or KDISTILL_DATA_DIR; "
+    return (
+        f"Put {names} (plain or .gz){alternative} in a folder and name it with data.dir or KDISTILL_DATA_DIR; "
         f"or run `kdistill data fetch {dataset.name}` where there is a network, which downloads them from "
-        f"{' or '.join(dataset.urls)}.",
+        f"{' or '.join(dataset.urls)}."
     )
 
 

@@ -24,11 +24,9 @@ def cache_dir() -> Path:
     own = _from_environment("KDISTILL_CACHE_DIR")
     if own is not None:
         return own
-    shared = _from_environment("XDG_CACHE_HOME")
+    shared = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification has relative paths ignored.
-    if shared is None or not shared.is_absolute():
-        shared = _expand("~/.cache")
-    return shared / "kdistill"
+    return _expand(shared if os.path.isabs(os.path.expanduser(shared)) else "~/.cache") / "kdistill"
 
 
 def cached(subfolder: str) -> Path:
@@ -70,5 +68,5 @@ def _from_environment(name: str) -> Path | None:
 
 
 def _expand(path: str) -> Path:
-    # Unlike Path.expanduser, this does not raise where there is no home folder.
-    return Path(os.path.expanduser(path))
+    # Absolute, since messages name it. Unlike Path.expanduser, this does not raise where there is no home folder.
+    return Path(os.path.expanduser(path)).absolute()

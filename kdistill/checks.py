@@ -1,0 +1,66 @@
+"""What can be checked before TensorFlow is started and anything is trained."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from kdistill import files
+from kdistill.config import Config
+from kdistill.datasets import Splits
+from kdistill.errors import ConfigError, ModelError, OutputError
+from kdistill.runs import Run
+
+
+def writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be made. It is tried, since permissions do not tell of every file system.
+
+    Raises:
+        OutputError: saying why.
+    """
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=existing))
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: nothing can be written to {existing}: {error.strerror or error}",
+            hint="Choose another --output-dir.",
+        ) from error
+
+
+def batch_fits(config: Config, arm: str, splits: Splits) -> None:
+    """Refuse a batch larger than the training split.
+
+    Raises:
+        ConfigError: naming the key that was set.
+    """
+    role = "teacher" if arm == "teacher" else "student"
+    batch_size = config.training_for(role).batch_size
+    if batch_size > len(splits.train):
+        section = role if "batch_size" in getattr(config, role).overrides() else "training"
+        raise ConfigError(
+            f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
+            f"received {batch_size}"
+        )
+
+
+def model_is_there(path: Path) -> None:
+    """Refuse the path of a model file at which there is nothing; what is there is judged by `models`.
+
+    Raises:
+        ModelError: naming the path.
+    """
+    if "://" not in str(path) and not os.path.exists(path):
+        raise ModelError(f"{path}: no such model file", hint="Give the path of a `.keras` file.")
+
+
+def not_its_own_teacher(run: Run, teacher_file: Path) -> None:
+    """Refuse a teacher inside the folder of the run that it is to teach, which is emptied when the run begins.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    if teacher_file.resolve().is_relative_to(run.folder.resolve()):
+        raise ModelError(
+            f"{teacher_file}: this is the very run that would be made: a student cannot be its own teacher",
+            hint="Copy the file elsewhere first, or choose another --output-dir.",
+        )

@@ -1,0 +1,44 @@
+"""Results on standard output, which may go away or be full."""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+
+from kdistill.errors import OutputError
+from kdistill.progress import console, give_up
+
+
+def write_out(text: str) -> None:
+    """Print text on stdout, at once. If whoever read it has gone, as in `kdistill ... | head`, that is no error.
+
+    Raises:
+        OutputError: it leads to a file that cannot be written, as on a full disk.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        give_up(sys.stdout)
+    except OSError as error:
+        give_up(sys.stdout)
+        raise cannot_write(error) from error
+
+
+def cannot_write(error: OSError) -> OutputError:
+    """Return the message for a stdout that cannot be written."""
+    return OutputError(f"standard output cannot be written: {error.strerror or error}")
+
+
+def emit(document: Mapping[str, Any], render: Callable[[Any], RenderableType], as_json: bool) -> None:
+    """Print a result on stdout: as one JSON document, or as `render` shows it to a person."""
+    if as_json:
+        write_out(json.dumps(document, indent=2, allow_nan=False))
+        return
+    screen = console()
+    screen.file = rendered = io.StringIO()
+    screen.print(render(document))
+    # Rich fills lines up with blanks, which are noise in a file.
+    write_out("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()))

@@ -1,0 +1,87 @@
+"""The config that `config init` writes: every key with a comment, from the schema's own descriptions."""
+
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from kdistill.config.loading import builtin_text
+from kdistill.config.schema import READERS, Arm, Config, Section, Training, TrainingKeys
+
+# Where the starter differs from the defaults: a small experiment that says something.
+VALUES: dict[str, Any] = {
+    "seeds": 3,
+    "data": {"dataset": "fashion_mnist"},
+    "teacher": {"hidden": [512, 512], "dropout": 0.3},
+    "student": {"hidden": [32]},
+    "training": {"batch_size": 128, "epochs": 60, "patience": 8},
+}
+HEADER = """\
+# An experiment of kdistill: one teacher, one student, trained alone and trained against the teacher.
+#
+#   kdistill config check {file}
+#   kdistill reproduce -c {file}
+#
+# Every key is here. Only teacher.hidden and student.hidden have to be; what is commented out would be without effect
+# under the optimizer and the schedule chosen here, and is an error as long as it is.
+"""
+WIDTH, COMMENT_AT = 116, 36
+
+
+def starter_text(file: str | None, source: str | None = None) -> str:
+    """Return a valid config to start from, which is named after the file that it is for.
+
+    Args:
+        file: where it is to be written; None if that is not known, and then it has no name of its own.
+        source: the name of a built-in config to start from; None for one with every key, and a comment on each.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file or "mine.yaml").stem).lstrip(".")[:100]
+    name = _as_yaml(stem or "mine")
+    if source is not None:
+        return re.sub(r"^name: .*$", f"name: {name}", builtin_text(source), count=1, flags=re.MULTILINE)
+    lines = [HEADER.format(file=file or "FILE")]
+    for key, field in Config.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            lines += ["", f"# {field.description}", f"{key}:", *_section(kind, VALUES.get(key, {}))]
+        elif key == "name":
+            lines += _line("name" if file else "# name", name, field)
+        else:
+            lines += _line(key, VALUES.get(key, field.default), field)
+    return "\n".join(lines) + "\n"
+
+
+def _as_yaml(name: str) -> str:
+    """Return a name such that YAML reads it as text."""
+    return name if name[0].isalpha() and name.lower() not in {"true", "false", "null"} else json.dumps(name)
+
+
+def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
+    """Return the lines of a section. Of a model's training keys, which are those of `training`, there is one line."""
+    lines = []
+    for key, field in kind.model_fields.items():
+        if kind is Arm and key in TrainingKeys.model_fields:
+            continue
+        mark = "# " if key in READERS and _is_without_effect(key) else ""
+        lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
+    if kind is Arm:
+        lines += _line("  # learning_rate", 1e-3, None, "And any other key of `training`, for this model alone.")
+    return lines
+
+
+def _is_without_effect(key: str) -> bool:
+    choice, readers = READERS[key]
+    return Training.model_fields[choice].default not in readers
+
+
+def _line(key: str, value: Any, field: FieldInfo | None, text: str = "") -> list[str]:
+    """Return `key: value  # description`, the description and what else the value may be wrapped."""
+    if field is not None:
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        text = f"{field.description or ''} {'One of ' + ', '.join(choices) + '.' if choices else ''}".strip()
+    start = f"{key}: {value if isinstance(value, str) else json.dumps(value)}".ljust(COMMENT_AT - 1)
+    first, *rest = textwrap.wrap(text, WIDTH - COMMENT_AT)
+    return [f"{start} # {first}", *(f"{' ' * COMMENT_AT}# {line}" for line in rest)]

@@ -1,0 +1,169 @@
+"""What a command would do, without doing it: nothing is trained, scored, downloaded or written.
+
+Whatever can be checked is, and raises what the command itself would raise: the config, the folders, the data unless it
+would have to be downloaded, model files that were named, the device.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import backend, checks, datasets, runs
+from kdistill.errors import ModelError
+from kdistill.experiments import Document, Session
+from kdistill.runs import Experiment, Run
+from kdistill.scoring import arms_to_score, held_against
+
+MADE_AGAIN = "to make again"
+HARD = "loss = hard"
+
+
+def training(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_file: Path | None = None) -> Document:
+    """Return every run of a command with its state.
+
+    Args:
+        session: of the command.
+        arms: that it makes, in this order.
+        seeds: of the runs.
+        teacher_file: for a distilled run, its teacher, unless it is the experiment's own.
+
+    Returns:
+        `experiment`, `runs` (`arm, seed, state, changes, folder`), `data`, `examples` (None where the data is to be
+        downloaded), `teacher` (a file's path and validation accuracy, or None), `formula`, `run_info`. `state` is
+        `to train`, `interrupted`, `complete`, `damaged` or `to make again`, the last with what changed in `changes`.
+    """
+    config, experiment = session.config, session.experiment
+    experiment.check_usable()
+    checks.writable(experiment.folder)
+    if list(arms) == ["distilled"] and teacher_file is None:
+        session.own_teacher(seeds[0])
+    data = _data(session)
+    if data["examples"]:
+        for arm in arms:
+            checks.batch_fits(config, arm, session.splits)
+    teacher = None
+    if teacher_file:
+        checks.not_its_own_teacher(experiment.run("distilled", seeds[0]), teacher_file)
+        teacher = _checked_teacher(session, teacher_file)
+    _check_device(session)
+    rows: list[Document] = []
+    for seed in seeds:
+        teacher_changes = False
+        for arm in arms:
+            row = _row(session, experiment.run(arm, seed), teacher["weights"] if teacher else None, teacher_changes)
+            teacher_changes = teacher_changes or (arm == "teacher" and row["state"] == MADE_AGAIN)
+            rows.append(row)
+    return {
+        "experiment": experiment.name,
+        "runs": rows,
+        **data,
+        "teacher": teacher,
+        "formula": config.distill.formula() if "distilled" in arms else HARD,
+        "run_info": _run_info(session),
+    }
+
+
+def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
+    """Return the finished arms of one seed, or the model files given, that would be scored.
+
+    Returns:
+        `experiment`, `split`, `seed`, `arms` (`arm, folder`), `models` (`path`), `data`, `examples`, `run_info`.
+    """
+    arms = [] if model_files else arms_to_score(session, seed)
+    data = _data(session)
+    for path in model_files:
+        _check_model(session, path)
+    _check_device(session)
+    return {
+        "experiment": session.experiment.name,
+        "split": "test",
+        "seed": seed,
+        "arms": [{"arm": run.arm, "folder": str(run.folder)} for run in arms],
+        "models": [{"path": str(path)} for path in model_files],
+        **data,
+        "run_info": _run_info(session),
+    }
+
+
+def _row(session: Session, run: Run, teacher_weights: str | None, teacher_changes: bool) -> Document:
+    """Return a run with its state; refuse it where the command would."""
+    if run.arm == "distilled" and teacher_weights is None:
+        teacher_weights = _weights_of_own_teacher(session, run)
+    spec = runs.specification(session.config, run.arm, run.seed, teacher_weights)
+    run.check_free()
+    if run.was_set_aside(spec):
+        return _as_row(run, "complete", [])
+    session.check_no_conflict(run, teacher_weights)
+    changes = [_in_words(change) for change in run.conflict(spec)]
+    if run.arm == "distilled" and teacher_changes and run.manifest:
+        changes = [*changes, "teacher: is made again"]
+    return _as_row(run, MADE_AGAIN if changes else run.state(), changes)
+
+
+def _in_words(change: str) -> str:
+    return "teacher: is another one" if change.startswith("teacher_weights:") else change
+
+
+def _as_row(run: Run, state: str, changes: list[str]) -> Document:
+    return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
+
+
+def _weights_of_own_teacher(session: Session, run: Run) -> str | None:
+    """Return those of the teacher as it is; where it is still to be made, of the one that taught the run that is there.
+
+    A teacher that is made again from the same config is the same teacher.
+    """
+    teacher = session.experiment.run("teacher", run.seed)
+    if teacher.is_complete() and not teacher.conflict(runs.specification(session.config, "teacher", run.seed)):
+        return (teacher.result or {})["weights_sha256"]
+    return ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
+
+
+def _data(session: Session) -> Document:
+    """Return the data set with the sizes of its splits, read and verified unless it would have to be downloaded."""
+    name = session.config.data.dataset
+    if datasets.needs_download(session.config.data):
+        return {"data": {"dataset": name, "state": "to download"}, "examples": None}
+    splits = session.splits
+    examples = {part: len(getattr(splits, part)) for part in ("train", "validation", "test")}
+    return {"data": {"dataset": name, "state": "here"}, "examples": examples}
+
+
+def _checked_teacher(session: Session, path: Path) -> Document:
+    """Open a teacher with all the checks of training, its logits kept nowhere."""
+    checks.model_is_there(path)
+    if datasets.needs_download(session.config.data):
+        return {"path": str(path), "weights": _check_model(session, path), "validation_accuracy": None}
+    setting = session.setting
+    from kdistill import recipes
+
+    with tempfile.TemporaryDirectory() as place:
+        elsewhere = dataclasses.replace(setting, experiment=Experiment(Path(place)))
+        teacher = recipes.open_teacher(elsewhere, path)
+        accuracy = teacher.validation_scores.accuracy
+    return {"path": str(path), "weights": teacher.weights, "validation_accuracy": accuracy}
+
+
+def _check_model(session: Session, path: Path) -> str:
+    """Open a model file as far as it can be without data; return the fingerprint of its weights."""
+    checks.model_is_there(path)
+    backend.start(session.threads, session.options.device)
+    from kdistill import models
+
+    shape, classes = datasets.static_shape(session.config.data.dataset)
+    try:
+        model, _ = models.load_classifier(path, shape, classes)
+    except ModelError as error:
+        raise ModelError(error.message, error.hint or held_against(session.config)) from error
+    return models.fingerprint(model)
+
+
+def _check_device(session: Session) -> None:
+    """Refuse a GPU that is not there. It takes TensorFlow to know."""
+    if session.options.device == "gpu":
+        backend.start(session.threads, "gpu")
+
+
+def _run_info(session: Session) -> Document:
+    return {"threads": session.threads, "output_dir": str(session.experiment.folder)}

@@ -1,0 +1,142 @@
+"""Plans: the state of every run, every check of the command itself, and nothing written, scored or downloaded."""
+
+import shutil
+
+import pytest
+
+from kdistill import backend, datasets, experiments, plans
+from kdistill import config as configs
+from kdistill.datasets import mnist
+from kdistill.errors import ConfigError, ModelError, OutputError
+from kdistill.experiments import ARMS, Options, Session
+from kdistill.runs import Experiment
+
+SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
+
+
+def session(folder, *overrides, source="quickstart", **options):
+    config = configs.load(source, [*SHORT, *overrides])
+    return Session(config, Experiment(folder / config.name), Options(**options))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    experiments.reproduce(session(folder), [0])
+    return folder
+
+
+@pytest.fixture
+def output(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def rows(document):
+    return {row["arm"]: (row["state"], row["changes"]) for row in document["runs"]}
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_complete_is_said_to_be(output):
+    before = content(output)
+    assert rows(plans.training(session(output), ARMS, [0])) == dict.fromkeys(ARMS, ("complete", []))
+    assert content(output) == before
+
+
+def test_runs_of_another_config_are_said_to_be_made_again(output):
+    changed = session(output, "training.epochs=4", overwrite=True)
+    epochs = "training.epochs: was 1, is now 4"
+    assert rows(plans.training(changed, ARMS, [0])) == {
+        "teacher": ("to make again", [epochs]),
+        "baseline": ("to make again", [epochs]),
+        "distilled": ("to make again", [epochs, "teacher: is made again"]),
+    }
+    with pytest.raises(OutputError, match=epochs):
+        plans.training(session(output, "training.epochs=4"), ARMS, [0])
+
+
+def test_a_distilled_run_is_made_again_where_its_teacher_is(output):
+    changed = session(output, "teacher.epochs=2", overwrite=True)
+    states = rows(plans.training(changed, ARMS, [0]))
+    assert states["baseline"] == ("complete", [])
+    assert states["distilled"] == ("to make again", ["teacher: is made again"])
+
+
+def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(output):
+    teacher = output / "quickstart/seed-0/teacher/model.keras"
+    other = output / "quickstart/seed-0/baseline/model.keras"
+    before = content(output)
+    same = plans.training(session(output), ["distilled"], [0], teacher)
+    assert rows(same)["distilled"] == ("complete", [])
+    assert 0 < same["teacher"]["validation_accuracy"] < 1
+    again = plans.training(session(output, overwrite=True), ["distilled"], [0], other)
+    assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
+    with pytest.raises(OutputError):
+        plans.training(session(output), ["distilled"], [0], other)
+    assert content(output) == before
+
+
+def test_a_damaged_run_is_said_to_be(output):
+    (output / "quickstart/seed-0/baseline/model.keras").unlink()
+    assert rows(plans.training(session(output), ["baseline"], [0]))["baseline"][0] == "damaged"
+
+
+def test_a_bad_teacher_is_refused(output, tmp_path):
+    with pytest.raises(ModelError, match="no such model file"):
+        plans.training(session(output), ["distilled"], [0], tmp_path / "nope.keras")
+    bad = tmp_path / "bad.keras"
+    bad.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"bad\.keras"):
+        plans.training(session(output), ["distilled"], [0], bad)
+
+
+def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):
+    with pytest.raises(ModelError, match="finished teacher"):
+        plans.training(session(tmp_path), ["distilled"], [0])
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+    if backend.gpus():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match="sees no GPU"):
+        plans.training(session(tmp_path, device="gpu"), ["teacher"], [0])
+
+
+def test_a_batch_that_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"^training\.batch_size"):
+        plans.training(session(tmp_path, "training.batch_size=5000"), ["teacher"], [0])
+
+
+def test_the_objective_is_that_of_the_arms(tmp_path):
+    assert plans.training(session(tmp_path), ["teacher"], [0])["formula"] == "loss = hard"
+    assert "4^2" in plans.training(session(tmp_path), ARMS, [0])["formula"]
+
+
+def test_nothing_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "download", None)
+    monkeypatch.setattr(datasets.catalog.mnist, "fetch", None)
+    plan = plans.training(session(tmp_path, source="article"), ARMS, [0])
+    assert plan["data"] == {"dataset": "fashion_mnist", "state": "to download"}
+    assert plan["examples"] is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_scoring_names_what_would_be_scored_and_scores_nothing(output, monkeypatch):
+    monkeypatch.setattr("kdistill.recipes.evaluate", None)
+    before = content(output)
+    document = plans.scoring(session(output), 0, [])
+    assert [arm["arm"] for arm in document["arms"]] == list(ARMS)
+    assert document["examples"]["test"] == 540
+    model = output / "quickstart/seed-0/baseline/model.keras"
+    assert plans.scoring(session(output), 0, [model])["models"] == [{"path": str(model)}]
+    assert content(output) == before
+
+
+def test_a_model_for_other_data_is_refused_with_what_was_assumed(output):
+    model = output / "quickstart/seed-0/baseline/model.keras"
+    with pytest.raises(ModelError, match=r"expected one input of shape \(28, 28\)") as refused:
+        plans.scoring(session(output, source="article"), 0, [model])
+    assert "config `article` (fashion_mnist)" in refused.value.hint
