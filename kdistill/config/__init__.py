@@ -10,12 +10,11 @@ from kdistill.config.loading import (
     resolved,
     summaries,
 )
-from kdistill.config.schema import READERS, Arm, Config, Data, Distill, Expected, Training
+from kdistill.config.schema import Arm, Config, Data, Distill, Expected, Training
 from kdistill.config.starter import starter_text
 
 __all__ = [
     "HELP",
-    "READERS",
     "Arm",
     "Config",
     "Data",
