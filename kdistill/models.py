@@ -6,15 +6,16 @@ that a saved one works in a program that has never heard of kdistill.
 
 import hashlib
 import json
-import zipfile
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from kdistill import files
+from kdistill import files, modelfiles
 from kdistill.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Teacher and student draw from different streams, so that a student of the teacher's own shape does not start as it.
 _STREAM = {"teacher": 0, "student": 1}
+
+_UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
 
 def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: float, seed: int) -> keras.Model:
@@ -78,7 +81,7 @@ def fingerprint(model: keras.Model) -> str:
     for weight in model.weights:
         value = np.ascontiguousarray(weight.numpy())
         digest.update(f"{value.shape}{value.dtype}".encode())
-        digest.update(value.data)
+        digest.update(value.reshape(-1).view(np.uint8).data)  # bfloat16 is no type of Python's buffers
     return digest.hexdigest()
 
 
@@ -119,49 +122,57 @@ def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[ker
 
 
 def load(path: Path) -> keras.Model:
-    """Return the model in a local `.keras` file, not compiled.
+    """Return the model in a local `.keras` file, not compiled. Nothing that is not part of Keras is ever run for it.
 
     Raises:
-        ModelError: there is no such file, it is not a `.keras` file, it is damaged, or it needs code that is not
-            part of Keras.
+        ModelError: there is no such file, it is damaged, something in it is not accepted (see `modelfiles`), its
+            weights do not fit its layers, or Keras cannot build it.
     """
-    _check_file(path)
+    checked = modelfiles.check(path)
     try:
+        wanted = _count_weights(checked.config)
+        if wanted > checked.values:
+            raise ModelError(
+                f"{path}: the weights do not fit the layers: expected {wanted} values; received {checked.values}",
+                _UNFIT_HINT,
+            )
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ModelError:
+        raise
     except Exception as error:  # Keras raises whatever its layers raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path}: Keras cannot load this model: {reason}") from error
+        raise _loading_error(path, error) from error
 
 
-def _check_file(path: Path) -> None:
-    hint = "Give the path of a `.keras` file, as written by `model.save(...)` or by kdistill."
-    if "://" in str(path):
-        raise ModelError(f"{path}: expected a file on this machine, received an address", hint)
-    if not path.exists():
-        raise ModelError(f"{path}: no such model file", hint)
-    if not path.is_file() or path.suffix != ".keras":
-        raise ModelError(f"{path}: expected a `.keras` file", hint)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise ModelError(f"{path}: the file is damaged or not a `.keras` file: {error}") from error
-    if damaged:
-        raise ModelError(f"{path}: the file is damaged: {damaged} fails its checksum")
-    missing = {"config.json", "model.weights.h5"} - names
-    if missing:
-        raise ModelError(f"{path}: not a `.keras` file: {', '.join(sorted(missing))} is missing")
+def _count_weights(config: dict[str, Any]) -> int:
+    """Return how many values the weights of a config have, without making room for them: there may be billions."""
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            return sum(math.prod(weight.shape) for weight in model.weights)
+
+    # Keras lists the weights that it has yet to make, for each thread: this list ends with its thread.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(count).result()
+
+
+def _loading_error(path: Path, error: Exception) -> ModelError:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if "objects could not be loaded" in lines[0]:  # then comes the first of the errors, then a list of layers
+        return ModelError(f"{path}: the weights do not fit the layers: {' '.join(lines[1:2])[:300]}", _UNFIT_HINT)
+    # What went wrong in a layer comes after its whole config.
+    reason = str(error).rpartition("Exception encountered: ")[2].strip().split("\n")[0] or lines[0]
+    return ModelError(f"{path}: Keras cannot load this model: {reason[:300]}")
 
 
 def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
     """Return `model` ending in logits, and whether a final softmax had to be taken off."""
-    last = model.layers[-1]
+    last = model.outputs[0]._keras_history.operation  # which need not be the layer that was added last
     softmax = keras.activations.softmax
     if isinstance(last, keras.layers.Softmax) or (
         isinstance(last, keras.layers.Activation) and last.activation is softmax
     ):
-        return keras.Model(model.inputs, last.input, name=model.name), True
+        return keras.Model(model.inputs[0], last.input, name=model.name), True
     if getattr(last, "activation", None) is softmax:
         last.activation = keras.activations.linear
         return model, True

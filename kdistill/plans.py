@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kdistill import backend, checks, datasets, runs
 from kdistill.errors import ModelError
-from kdistill.experiments import Document, Session
 from kdistill.runs import Experiment, Run
 from kdistill.scoring import arms_to_score, held_against
+from kdistill.sessions import Document, Session
 
 MADE_AGAIN = "to make again"
 HARD = "loss = hard"

@@ -6,8 +6,8 @@ from pathlib import Path
 from kdistill import checks, runs
 from kdistill.config import Config
 from kdistill.errors import ModelError, OutputError
-from kdistill.experiments import Document, Session
 from kdistill.runs import ARMS, Run
+from kdistill.sessions import Document, Session
 
 COMMANDS = {"teacher": "train-teacher", "baseline": "baseline", "distilled": "distill"}
 

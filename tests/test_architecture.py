@@ -13,14 +13,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
     {"errors", "stats", "listener", "signals", "__init__"},
-    {"config", "backend", "files"},
+    {"config", "backend", "files", "modelfiles"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks"},
     {"engine", "teachers"},
     {"training"},
     {"recipes"},
-    {"experiments"},
-    {"scoring"},
+    {"sessions"},
+    {"experiments", "scoring"},
     {"plans"},
     {"cli"},
     {"__main__"},

@@ -114,7 +114,7 @@ def test_the_commands_chain(tmp_path):
     assert document("baseline", *common)["formula"] == "loss = hard"
     distilled = document("distill", *common)
     assert distilled["teacher_validation"]["accuracy"] == teacher["validation"]["accuracy"]
-    assert "0.9 * 4^2 * KL" in distilled["formula"]
+    assert "0.5 * 4^2 * KL" in distilled["formula"]
     scores = document("evaluate", *common)
     assert scores["split"] == "test"
     assert scores["examples"] == 540
@@ -137,7 +137,7 @@ def test_evaluate_scores_named_model_files(output):
 def test_evaluate_with_another_config_says_which_it_needs(output):
     """It trains nothing, so it must not offer to overwrite anything."""
     result = run("evaluate", "--output-dir", output, code=7)
-    assert "training.epochs: was 2, is now 200" in result.stderr
+    assert "training.epochs: was 2, is now 400" in result.stderr
     assert "Give the -c and --set that it was made with" in result.stderr
     assert "--overwrite" not in result.stderr
 

@@ -1,5 +1,7 @@
 """The division of a data set: stratified, disjoint, complete, and the same for the same split seed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,9 @@ def split(labels, seed=0):
 
 
 def source(train=(0, 1, 2) * 20, test=(0, 1, 2) * 5, classes=CLASSES):
-    return Source(split(train), split(test, 1), classes, 1 / 255, ("train-file", "test-file"))
+    return Source(
+        split(train), split(test, 1), classes, 1 / 255, ("train-images", "test-images"), ("train-file", "test-file")
+    )
 
 
 def test_rows_are_taken_by_position():
@@ -110,8 +114,8 @@ def test_the_fingerprint_follows_images_labels_and_class_names():
         source(train=(1, 0, 2) + (0, 1, 2) * 19),
         source(test=(1, 0, 2) * 5),
         source(classes=("cat", "dog", "elk")),
-        Source(whole(images, original.train.labels), original.test, CLASSES, 1 / 255, ("", "")),
-        Source(whole(images.reshape(-1, 4), original.train.labels), original.test, CLASSES, 1, ("", "")),
+        Source(whole(images, original.train.labels), original.test, CLASSES, 1 / 255, ("", ""), ("", "")),
+        Source(whole(images.reshape(-1, 4), original.train.labels), original.test, CLASSES, 1, ("", ""), ("", "")),
     ]
     assert fingerprint(source()) == fingerprint(original)
     assert len({fingerprint(each) for each in [original, *changed]}) == 1 + len(changed)
@@ -122,6 +126,28 @@ def test_the_fingerprint_follows_images_labels_and_class_names():
 def test_a_label_outside_the_classes_is_named_with_its_file_and_position(part, label):
     with pytest.raises(DataError, match=rf"{part}-file: label {label} at position 2 .*expected 0 to 2"):
         divide(source(**{part: (0, 1, label, 1)}), 0.5, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_an_image_that_is_no_number_is_named_with_its_file_and_position(part, value):
+    original = source(train=(0, 1, 2) * 700)
+    images = {name: getattr(original, name).images.astype(np.float32) for name in ("train", "test")}
+    row = len(images[part]) - 4
+    images[part][row, 1, 0] = value
+    changed = {
+        name: Split(images[name], getattr(original, name).labels, getattr(original, name).rows) for name in images
+    }
+    with pytest.raises(DataError, match=rf"{part}-images: the image at position {row} \(counted from 0\)"):
+        divide(dataclasses.replace(original, **changed), 0.5, 0)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_as_many_images_as_labels_are_expected(part):
+    original = source()
+    short = Split(getattr(original, part).images[:-1], getattr(original, part).labels, getattr(original, part).rows)
+    with pytest.raises(DataError, match=rf"{part}-images: .* images; expected as many .* in {part}-file"):
+        divide(dataclasses.replace(original, **{part: short}), 0.5, 0)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from kdistill import backend, experiments
+from kdistill import backend, datasets, experiments, sessions
 from kdistill import config as configs
 from kdistill.errors import ConfigError, ModelError, OutputError
-from kdistill.experiments import Options, Session
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
+from kdistill.sessions import Options, Session
 
 SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
 
@@ -39,9 +39,10 @@ def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
     program = (
         "import sys; from pathlib import Path\n"
         "from kdistill import config, experiments; from kdistill.runs import Experiment\n"
+        "from kdistill.sessions import Options, Session\n"
         f"cfg = config.load('quickstart', {SHORT!r})\n"
         f"place = Experiment(Path({str(tmp_path)!r}) / 'quickstart')\n"
-        "session = experiments.Session(cfg, place, experiments.Options())\n"
+        "session = Session(cfg, place, Options())\n"
         "experiments.reproduce(session, [0]); experiments.train(session, 'distilled', 0)\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
@@ -49,7 +50,7 @@ def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
 
 
 def test_what_is_missing_is_said_before_anything_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments.datasets, "load", None)
+    monkeypatch.setattr(datasets, "load", None)
     with pytest.raises(ModelError, match="distill needs a finished teacher"):
         session(tmp_path).train("distilled", 0)
 
@@ -107,6 +108,6 @@ def test_scores_are_computed_again_for_a_new_model(tmp_path):
 
 def test_threads_follow_from_the_larger_model():
     small = configs.load("article")
-    assert experiments.default_threads(small) == 1
+    assert sessions.default_threads(small) == 1
     large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
-    assert experiments.default_threads(large) == backend.cores()
+    assert sessions.default_threads(large) == backend.cores()

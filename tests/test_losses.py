@@ -158,3 +158,28 @@ def test_known_value():
     teacher = np.array([[9.0, 1.0, -4.0], [2.0, -3.0, 5.0]])
     student = np.array([[3.0, 2.0, -1.0], [-2.0, 4.0, 1.0]])
     assert float(losses.soft_loss(teacher, student, 4.0)) == pytest.approx(7.1925473, rel=1e-6)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_compiled_objective_stays_finite_on_hostile_logits(kind, classes):
+    """What trains is this, in float32 under XLA; the gradient is that of the student's logits."""
+    teacher, student = (values.astype(np.float32) for values in logits(kind, classes))
+    labels = np.arange(len(student), dtype=np.int32) % classes
+    objective = losses.distillation_objective(0.9, 4.0)
+
+    @tf.function(jit_compile=True)
+    def loss_and_gradient(outputs):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            loss = objective(labels, teacher, outputs)["loss"]
+        return loss, tape.gradient(loss, outputs)
+
+    loss, gradient = loss_and_gradient(tf.constant(student))
+    expected = 0.9 * reference_soft(teacher, student, 4.0) + 0.1 * reference_hard(labels, student)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=2e-3 if kind == "huge" else 1e-5)
+    p_student, p_teacher = (np.exp(log_softmax(z.astype(np.float64) / 4, axis=-1)) for z in (student, teacher))
+    p_hard = np.exp(log_softmax(student.astype(np.float64), axis=-1)) - np.eye(classes)[labels]
+    np.testing.assert_allclose(
+        gradient, (0.9 * 4 * (p_student - p_teacher) + 0.1 * p_hard) / len(labels), rtol=1e-3, atol=1e-6
+    )

@@ -8,8 +8,8 @@ from kdistill import backend, datasets, experiments, plans
 from kdistill import config as configs
 from kdistill.datasets import mnist
 from kdistill.errors import ConfigError, ModelError, OutputError
-from kdistill.experiments import ARMS, Options, Session
-from kdistill.runs import Experiment
+from kdistill.runs import ARMS, Experiment
+from kdistill.sessions import Options, Session
 
 SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
 

@@ -13,6 +13,14 @@ def test_what_a_run_depends_on_leaves_out_place_and_names():
         assert runs.specification(base, "teacher", 0) == runs.specification(changed, "teacher", 0)
 
 
+def test_what_the_optimizer_does_not_read_is_no_part_of_it():
+    """So that a key which a later version adds for another optimizer leaves finished runs what they are."""
+    training = runs.specification(configs.load("article"), "teacher", 0)["training"]
+    assert training["optimizer"] == "adam"
+    assert "amsgrad" in training
+    assert not {"momentum", "weight_decay", "decay_steps", "decay_to", "decay_rate"} & set(training)
+
+
 @pytest.mark.parametrize(
     ("override", "changes"),
     [

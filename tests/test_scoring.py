@@ -7,9 +7,9 @@ import pytest
 from kdistill import config as configs
 from kdistill import experiments, scoring
 from kdistill.errors import ModelError, OutputError
-from kdistill.experiments import Options, Session
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
+from kdistill.sessions import Options, Session
 
 SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
 

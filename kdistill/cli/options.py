@@ -15,7 +15,7 @@ from kdistill.cli import values
 from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
-    from kdistill.experiments import Session
+    from kdistill.sessions import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
@@ -107,9 +107,9 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 def open_session(common: Common) -> Iterator["Session"]:
     """Load the config and open its experiment, with a screen that is taken down whatever happens."""
     from kdistill import config as configs
-    from kdistill.experiments import Options, Session
     from kdistill.progress import Screen, console
     from kdistill.runs import Experiment
+    from kdistill.sessions import Options, Session
 
     top_level = {} if common.seed is None else {"seed": common.seed}
     config = configs.load(common.config, common.set or (), **top_level)

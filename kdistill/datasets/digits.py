@@ -33,6 +33,7 @@ def read() -> Source:
         test=Split(images, labels, test),
         classes=CLASSES,
         scale=SCALE,
+        image_files=(ORIGIN, ORIGIN),
         label_files=(ORIGIN, ORIGIN),
     )
 

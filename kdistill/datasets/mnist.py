@@ -61,13 +61,14 @@ def read(dataset: Published, directory: str | None, listener: Listener | None = 
     elif directory and found.place.origin != places.CONFIGURED and listener is not None:
         listener.note(f"data.dir: {directory} does not have {dataset.title}; it is read from {found.place.folder}")
     arrays = [_array(dataset, file, found.paths[file.name]) for file in dataset.files]
-    label_files = [str(found.paths[dataset.files[index].name]) for index in (1, 3)]
+    names = [str(found.paths[file.name]) for file in dataset.files]
     return Source(
         train=whole(arrays[0], arrays[1]),
         test=whole(arrays[2], arrays[3]),
         classes=dataset.classes,
         scale=SCALE,
-        label_files=(label_files[0], label_files[1]),
+        image_files=(names[0], names[2]),
+        label_files=(names[1], names[3]),
     )
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from kdistill.errors import ConfigError, DataError
 
+CHECKED_AT_ONCE = 1024  # images, so that data larger than memory can be checked
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -58,13 +60,15 @@ class Source:
         test: what is scored.
         classes: names, the index being the label.
         scale: what a raw value is multiplied by to lie in [0, 1].
-        label_files: where the labels of train and of test were read, for messages.
+        image_files: where the images of train and of test were read, for messages.
+        label_files: likewise, their labels.
     """
 
     train: Split
     test: Split
     classes: tuple[str, ...]
     scale: float
+    image_files: tuple[str, str]
     label_files: tuple[str, str]
 
 
@@ -108,11 +112,12 @@ def divide(source: Source, validation: float | Literal["test"], split_seed: int)
         split_seed: decides which examples those are. No other seed has a say in it.
 
     Raises:
-        DataError: no examples, labels outside the classes, or one class alone.
+        DataError: no examples, labels outside the classes, one class alone, or images that do not go with them.
         ConfigError: the classes cannot be divided that way.
     """
-    check_labels(source.train, source.classes, source.label_files[0])
-    check_labels(source.test, source.classes, source.label_files[1])
+    for split, images, labels in zip((source.train, source.test), source.image_files, source.label_files, strict=True):
+        check_images(split, images, labels)
+        check_labels(split, source.classes, labels)
     train, held_back = source.train, source.test
     if validation != "test":
         _check_fraction(source, validation)
@@ -150,6 +155,33 @@ def stratified(
 
     first, second = train_test_split(rows, test_size=fraction, stratify=labels[rows], random_state=seed)
     return np.sort(first), np.sort(second)
+
+
+def check_images(split: Split, images: str, labels: str) -> None:
+    """Check that the images of a split go with its labels, and are numbers.
+
+    Args:
+        images: the file that they are from, for messages.
+        labels: the file that the labels are from.
+
+    Raises:
+        DataError: there are more of one than of the other, or a value is NaN or infinite.
+    """
+    if len(split.images) != len(split.labels):
+        raise DataError(
+            f"{images}: {len(split.images)} images; expected as many as there are labels in {labels}, "
+            f"which is {len(split.labels)}"
+        )
+    if split.images.dtype.kind != "f":
+        return
+    for start in range(0, len(split), CHECKED_AT_ONCE):
+        rows = split.rows[start : start + CHECKED_AT_ONCE]
+        bad = ~np.isfinite(split.images[rows]).reshape(len(rows), -1).all(axis=1)
+        if bad.any():
+            raise DataError(
+                f"{images}: the image at position {rows[bad.argmax()]} (counted from 0) has a value that is NaN or "
+                "infinite: expected finite numbers"
+            )
 
 
 def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
