@@ -36,7 +36,7 @@ def collect() -> dict[str, Any]:
         "versions": {package: _version(package) for package in PACKAGES},
         "extras": {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
         "data": {name: _state(info) for name, info in found.items()},
-        "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+        "environment": {name: os.environ.get(name) or None for name in ENVIRONMENT},
     }
 
 

@@ -223,7 +223,8 @@ class _RunState:
         if self._done >= self.epochs:
             return ""
         recent = sorted(self.seconds[-5:])
-        return f"at most {_duration(recent[len(recent) // 2] * (self.epochs - self._done))} left"
+        left = recent[len(recent) // 2] * (self.epochs - self._done)
+        return f"at most {_duration(max(left, 1.0))} left"
 
 
 def _losses(record: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from kdistill import backend
+from kdistill.errors import ConfigError
 
 
 def test_threads_follow_from_the_size_of_a_step():
@@ -53,6 +54,23 @@ def test_noise_that_explains_a_failed_start_is_shown():
     done = fresh(program)
     assert done.returncode == 1
     assert "the reason" in done.stderr
+
+
+def test_noise_of_an_interrupted_start_is_not_shown(capfd):
+    def start():
+        with backend._startup_noise_held_back():
+            os.write(2, b"noise")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_gpu_is_looked_for_even_if_tensorflow_is_on_already(monkeypatch):
+    monkeypatch.setattr(backend, "gpus", list)
+    with pytest.raises(ConfigError, match="sees no GPU"):
+        backend.start(1, "gpu")
 
 
 def test_standard_error_is_given_back(capfd):

@@ -10,7 +10,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
-from kdistill import engine, files, progress, training
+from kdistill import __main__, engine, files, progress, training
 from kdistill.cli import app
 from kdistill.signals import Stopped
 
@@ -319,6 +319,41 @@ def test_dry_run_checks_and_plans_and_writes_nothing(tmp_path, command):
     assert "nothing is trained" in run(command, "--dry-run", "--output-dir", tmp_path).stdout
 
 
+def test_dry_run_shows_what_would_be_made_again(output):
+    changed = ["--dry-run", "--output-dir", output, *SHORT, "--set", "training.epochs=4"]
+    shown = run("reproduce", "--overwrite", *changed).stdout
+    assert "to make again" in shown
+    assert "training.epochs: was 2, is now 4" in shown
+    assert "was 2, is now 4" in run("reproduce", *changed, code=7).stderr
+    assert "cross-entropy of the labels" in run("baseline", "--overwrite", *changed).stdout
+
+
+def test_dry_run_refuses_a_teacher_that_is_no_model(output, tmp_path):
+    bad = tmp_path / "bad.keras"
+    bad.write_bytes(b"no model")
+    place = ["--dry-run", "--output-dir", output, *SHORT]
+    assert "bad.keras" in run("distill", "--teacher", bad, *place, code=4).stderr
+    assert "no such model file" in run("distill", "--teacher", tmp_path / "nope.keras", *place, code=4).stderr
+    good = output / "quickstart/seed-0/teacher/model.keras"
+    assert "validation accuracy" in run("distill", "--teacher", good, *place).stdout
+
+
+def test_dry_run_of_evaluate_scores_nothing(output, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdistill.recipes.evaluate", None)
+    plan = document("evaluate", "--dry-run", "--output-dir", output, *SHORT)
+    assert [arm["arm"] for arm in plan["arms"]] == ["teacher", "baseline", "distilled"]
+    model = output / "quickstart/seed-0/teacher/model.keras"
+    shown = run("evaluate", model, "--dry-run", "--output-dir", output, *SHORT).stdout
+    assert "nothing is scored" in shown
+    assert str(model) in shown
+    run("evaluate", "--dry-run", "--output-dir", tmp_path / "fresh", code=4)
+
+
+def test_dry_run_downloads_nothing(tmp_path):
+    shown = run("reproduce", "--dry-run", "-c", "article", "--output-dir", tmp_path).stdout
+    assert "fashion_mnist: to download" in shown
+
+
 def test_dry_run_knows_what_is_complete(output):
     plan = document("reproduce", "--dry-run", "--output-dir", output, "--seeds", 3, *SHORT)
     states = {(entry["arm"], entry["seed"]): entry["state"] for entry in plan["runs"]}
@@ -326,7 +361,7 @@ def test_dry_run_knows_what_is_complete(output):
     assert states[("teacher", 2)] == "to train"
 
 
-@pytest.mark.parametrize("seeds", ["0", "x", "1,1", ",", "-3", "1.5", "100000"])
+@pytest.mark.parametrize("seeds", ["0", "x", "1,1", ",", "-3", "1.5", "100000", "1,2147483648", "9" * 5000])
 def test_bad_seeds_are_a_usage_error(seeds, tmp_path):
     run("reproduce", "--seeds", seeds, "--output-dir", tmp_path, code=2)
 
@@ -339,36 +374,44 @@ def test_usage_errors(arguments):
     run(*arguments, code=2)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "99999999999"], "expected a whole number from 0 to 2147483647; received '99999999999'"),
+        (["--seed", "-1"], "received '-1'"),
+        (["--threads", "many"], "expected a whole number from 1 to 1024; received 'many'"),
+        (["--device", "tpu"], "expected auto, cpu or gpu; received 'tpu'"),
+        (["--output-dir", ""], "expected a path; received ''"),
+    ],
+)
+def test_bad_values_of_options_say_what_is_expected(options, message):
+    shown = " ".join(run("baseline", "--dry-run", *options, code=2).stderr.replace("│", " ").split())
+    assert message in shown
+
+
+def test_an_empty_config_is_not_the_default():
+    assert "received ''" in run("baseline", "--dry-run", "-c", "", code=3).stderr
+
+
+def test_seeds_count_up_to_the_largest_one(tmp_path):
+    run("reproduce", "--dry-run", "--seed", 2**31 - 1, "--seeds", 1, "--output-dir", tmp_path)
+    run("reproduce", "--dry-run", "--seed", 2**31 - 1, "--seeds", 2, "--output-dir", tmp_path, code=2)
+
+
+def test_an_output_dir_that_is_a_file_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "inside"):
+        shown = run("baseline", "--output-dir", folder, *SHORT, code=7).stderr
+        assert f"expected a folder; {file} is a file" in shown
+
+
 def test_config_problems_are_named_with_their_place(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("teacher: {hidden: [8]}\nstudent: {hiden: [4]}\ndistill: {T: -1}\n")
     result = run("reproduce", "-c", path, code=3)
     assert f"{path}:2:11: student.hiden: unknown key 'hiden'; did you mean 'hidden'?" in result.stderr
     assert f"{path}:3:11: distill.temperature: expected a number above 0; received -1" in result.stderr
-
-
-def test_config_commands(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {entry["name"] for entry in document("config", "ls")["configs"]}
-    assert {"quickstart", "article", "article-github", "fashion-mnist"} <= names
-    assert "quickstart" in run("config", "ls").stdout
-    assert "valid" in run("config", "check", *names).stdout
-    assert json.loads(run("config", "schema").stdout)["properties"]["student"]
-    assert document("config", "show", "article")["distill"]["temperature"] == 2.0
-    run("config", "init")
-    assert "valid" in run("config", "check", "kdistill.yaml").stdout
-    assert "this file exists" in run("config", "init", code=7).stderr
-    run("config", "init", "--overwrite", "--from", "article")
-    shown = run("config", "show", "kdistill.yaml").stdout
-    (tmp_path / "shown.yaml").write_text(shown)
-    assert run("config", "show", "shown.yaml").stdout == shown
-    assert "did you mean 'article'" in run("config", "show", "artcle", code=3).stderr
-
-
-def test_data_info_shows_where_was_looked():
-    info = document("data", "info")
-    assert info["digits"]["intact"] is True
-    assert "fashion_mnist" in run("data", "info", "fashion_mnist").stdout
 
 
 def test_fashion_mnist_that_is_nowhere_says_how_to_get_it(tmp_path):
@@ -405,7 +448,18 @@ def raising(error):
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
 def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
     monkeypatch.setattr("kdistill.config.load", raising(error))
-    assert "to go on" in run("config", "show", code=code).stderr
+    said = run("config", "show", code=code).stderr
+    assert said.startswith("Stopped.\n")
+    assert "to go on" in said
+    assert "Error" not in said
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
+def test_interruption_before_the_command_line_is_there_is_quiet(monkeypatch, error, code):
+    monkeypatch.setattr("kdistill.cli.main", raising(error))
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == code
 
 
 def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):
@@ -420,6 +474,8 @@ def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):
 def test_environment_gives_defaults_that_flags_override(output, monkeypatch):
     monkeypatch.setenv("KDISTILL_OUTPUT_DIR", str(output))
     assert "reused" in run("baseline", *SHORT).stderr
+    monkeypatch.setenv("KDISTILL_THREADS", "")
+    assert document("baseline", "--dry-run", *SHORT)["run_info"]["threads"] == 1
     monkeypatch.setenv("KDISTILL_THREADS", "3")
     assert document("baseline", "--dry-run", *SHORT)["run_info"]["threads"] == 3
     assert document("baseline", "--dry-run", "--threads", 2, *SHORT)["run_info"]["threads"] == 2

@@ -182,3 +182,33 @@ def test_the_schema_knows_every_section():
     assert set(schema["required"]) == {"teacher", "student"}
     assert schema["additionalProperties"] is False
     assert schema["properties"]["teacher"]["description"]
+
+
+def test_a_relative_data_dir_is_meant_from_where_it_is_written(tmp_path, monkeypatch):
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("teacher: {hidden: [8]}\nstudent: {hidden: [4]}\ndata: {dir: ../mine}\n")
+    monkeypatch.chdir(tmp_path)
+    assert Path(configs.load("configs/mine.yaml").data.dir).resolve() == tmp_path / "mine"
+    assert configs.load("configs/mine.yaml", ["data.dir=here"]).data.dir == str(tmp_path / "here")
+    assert configs.load("configs/mine.yaml", ["data.dir=/there"]).data.dir == "/there"
+    assert configs.load("configs/mine.yaml", ["data.dir=null"]).data.dir is None
+    assert configs.load("quickstart", ["data.dir=here"]).data.dir == str(tmp_path / "here")
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_name_is_not_the_default(source):
+    with pytest.raises(ConfigError, match="expected a config file or the name"):
+        configs.load(source)
+
+
+def test_a_problem_is_not_told_twice(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text('teacher: {hidden: [1.5, "a"]}\nstudent: {hiden: [4]}\n')
+    with pytest.raises(ConfigError) as refused:
+        configs.load(path)
+    assert [line.split(": ", 1)[1] for line in refused.value.message.splitlines()] == [
+        "teacher.hidden.0: expected a whole number; received 1.5",
+        "teacher.hidden.1: expected a whole number; received 'a'",
+        "student.hiden: unknown key 'hiden'; did you mean 'hidden'?",
+    ]

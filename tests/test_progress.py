@@ -98,6 +98,9 @@ def test_verbose_leaves_a_line_an_epoch():
     assert "val accuracy 0.8000  best epoch by val_nll: 1 (0.9000)" in lines[1]
     assert "at most 2 s left" in lines[0]
     assert "left" not in lines[1]
+    quick = progress._RunState("teacher", 0, 3)
+    quick.take(record(1, seconds=0.01))
+    assert "at most 1 s left" in quick.plain_line()
 
 
 class Broken(io.StringIO):

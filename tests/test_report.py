@@ -1,7 +1,9 @@
 """What a person reads: every figure of a document where it belongs."""
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from kdistill import report
@@ -96,3 +98,66 @@ def test_training_shows_where_the_model_is():
     assert "baseline, seed 4" in shown
     assert "runs/x/model.keras (24 kB)" in shown
     assert "7 (best: 3; no improvement)" in shown
+    assert "cross-entropy of the labels" in shown
+
+
+def evaluation(*names):
+    scores = {"accuracy": 0.5, "nll": 1.25, "ece": 0.125, "parameters": 1_234_567, "file_bytes": 24_000}
+    rows = {name: {**scores, "agreement": 0.75, "kl_to_teacher": None} for name in names}
+    models = [{**row, "path": name} for name, row in rows.items() if name.endswith(".keras")]
+    arms = {name: row for name, row in rows.items() if not name.endswith(".keras")}
+    return {"experiment": "quick", "examples": 540, "arms": arms, "models": models}
+
+
+HEADINGS = ["accuracy", "sd", "published", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize(
+    "table",
+    [
+        report.evaluation(evaluation("teacher", "baseline", "distilled")),
+        report.reproduction(reproduction()),
+        report.reproduction(reproduction(expected=None)),
+    ],
+    ids=["evaluate", "published", "reproduce"],
+)
+def test_a_narrow_table_keeps_its_names_and_drops_whole_columns(table, width):
+    lines = text(table, width).splitlines()
+    assert max(map(len, lines)) <= width
+    for arm in ("teacher", "baseline", "distilled"):
+        (row,) = [line for line in lines if line.startswith(f"{arm} ")]
+        assert len(re.findall(r"\S+", row.replace(" kB", "").replace(" MB", ""))) >= 4
+    shown = " ".join(" ".join(lines).split())
+    table_part, _, missing = shown.partition("No room for: ")
+    for heading in HEADINGS:
+        assert not (f" {heading} " in table_part and heading in re.split(", | Distilled", missing))
+    assert ("No room for" in shown) == (width < 80 or (width == 80 and "published" in shown))
+    # The unit is there or the whole column is not.
+    assert ("MB" in table_part or "kB" in table_part) == (" file " in table_part)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_names_of_model_files_can_be_told_apart(width):
+    names = [f"/home/somebody/projects/distillation/runs/fashion/seed-{seed}/distilled/model.keras" for seed in (0, 1)]
+    lines = text(report.evaluation(evaluation(*names)), width).splitlines()
+    first_column = "".join(line[: line.rfind("  ")].split("  ")[0].strip() for line in lines[2:])
+    for name in names:
+        assert name in first_column
+    assert sum("0.5000" in line for line in lines) == 2
+
+
+def test_a_plan_shows_what_changed():
+    run = {"arm": "teacher", "seed": 0, "state": "to make again", "folder": "runs/q/seed-0/teacher"}
+    document = {
+        "experiment": "q",
+        "runs": [{**run, "changes": ["training.epochs: was 3, is now 4"]}],
+        "data": {"dataset": "mnist", "state": "to download"},
+        "examples": None,
+        "teacher": {"path": "t.keras", "validation_accuracy": 0.5},
+        "formula": "loss = hard",
+        "run_info": {"threads": 1},
+    }
+    shown = text(report.plan(document))
+    for part in ("to make again", "was 3, is now 4", "mnist: to download", "cross-entropy of the labels", "t.keras"):
+        assert part in shown

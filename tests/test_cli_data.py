@@ -1,0 +1,53 @@
+"""`kdistill data ...` through the real CLI."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from kdistill.cli import app
+from kdistill.datasets import mnist
+from kdistill.datasets.download import UnavailableError
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_info_shows_where_was_looked():
+    info = json.loads(run("info", "--json").stdout)
+    assert info["digits"]["intact"] is True
+    shown = run("info").stdout
+    assert "fashion_mnist" in shown
+    assert not shown.endswith("\n\n")
+
+
+def test_a_folder_is_named_absolutely(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path / "here") in run("info", "mnist", "--dir", "here").stdout
+    run("info", "--dir", "", code=2)
+
+
+def test_hyphens_and_slips_in_names():
+    assert "fashion_mnist" in run("info", "fashion-mnist").stdout
+    assert "did you mean fashion_mnist?" in run("fetch", "fashion_mnits", code=2).stderr
+
+
+def test_a_failed_fetch_says_how_to_provide_the_files(monkeypatch):
+    def fail(*arguments):
+        raise UnavailableError("no network")
+
+    monkeypatch.setattr(mnist, "download", fail)
+    refused = run("fetch", "fashion-mnist", code=4).stderr
+    assert "no network" in refused
+    assert "KDISTILL_DATA_DIR" in refused
+    assert "train-images-idx3-ubyte" in refused
