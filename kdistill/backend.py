@@ -29,6 +29,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def started() -> bool:
+    """Whether TensorFlow has been imported."""
+    return "tensorflow" in sys.modules
+
+
 def start(threads: int, device: str = "auto") -> None:
     """Import TensorFlow and Keras with `threads` intra-op threads.
 
@@ -40,7 +45,7 @@ def start(threads: int, device: str = "auto") -> None:
         ConfigError: `gpu` was asked for and there is none.
         KdistillError: TensorFlow cannot be imported.
     """
-    if "tensorflow" not in sys.modules:
+    if not started():
         _start(threads, device)
     if device == "gpu" and not gpus():
         raise ConfigError(

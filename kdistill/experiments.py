@@ -1,13 +1,29 @@
-"""Many runs: which there are, and what they say together."""
+"""Many runs: which there are, who makes them, and what they say together."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from kdistill import checks, files, stats
-from kdistill.config import Config
-from kdistill.runs import ARMS, Experiment
+from kdistill import backend, checks, files, stats, workers
+from kdistill.config import Config, resolved
+from kdistill.runs import ARMS, Experiment, Run
 from kdistill.sessions import SUMMARY, Document, Session
+from kdistill.workers import Outcomes, Task
+
+SOME_FAILED = 6  # exit code: finished, with failed runs
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Who makes the runs.
+
+    Attributes:
+        workers: how many processes; None for as many as there are cores, and no more than there are seeds.
+    """
+
+    workers: int | None = None
+    engine: str = "local"
 
 
 def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
@@ -18,39 +34,43 @@ def train(session: Session, arm: str, seed: int, teacher_file: Path | None = Non
     return {"experiment": session.experiment.name, **result, "run_info": info}
 
 
-def reproduce(session: Session, seeds: Sequence[int]) -> Document:
+def reproduce(
+    session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None, scale: Scale | None = None
+) -> Document:
     """Train and score all arms for all seeds, and compare; writes `summary.json`.
 
+    Args:
+        session: of the experiment.
+        seeds: of baseline and distilled student.
+        teacher_seeds: of the teachers, taken in turn; by default each seed has its own.
+        scale: who makes the runs.
+
     Returns:
-        The document of DESIGN 3: `experiment`, `seeds`, `arms`, `comparison`, `warnings`, `run_info`.
+        The document of DESIGN 3: `experiment`, `seeds`, `teacher_seeds`, `formula`, `arms`, `comparison`, `failed`,
+        `warnings`, `run_info`. Seeds of which a run failed are left out of `arms` and `comparison`.
+
+    Raises:
+        KdistillError: of no seed all runs could be made; whatever made the first of them fail.
     """
     started = time.perf_counter()
-    for seed in seeds:  # before anything is trained
-        for arm in ("teacher", "baseline"):
-            session.check_no_conflict(session.experiment.run(arm, seed), None)
-    if session.options.overwrite or any(_is_missing(session.experiment, seed) for seed in seeds):
-        for arm in ARMS:
-            checks.batch_fits(session.config, arm, session.splits)
-    scores: dict[str, list[Document]] = {arm: [] for arm in ARMS}
-    warnings: list[str] = []
-    for seed in seeds:
-        results = {arm: session.train(arm, seed) for arm in ARMS}
-        for arm in ARMS:
-            warnings += results[arm]["warnings"]
-            scores[arm].append(session.evaluate(session.experiment.run(arm, seed)))
-        # A distilled run that is reused may have been made before there was a baseline.
-        validation = {arm: result["validation"]["accuracy"] for arm, result in results.items()}
-        warnings += stats.little_to_teach(seed, validation["teacher"], validation["baseline"])
+    scale = scale or Scale()
+    teachers = _teacher_of_each(seeds, teacher_seeds)
+    _check(session, seeds, sorted(set(teachers.values())))
+    outcomes, used = run(session, _tasks(session, teachers), scale)
+    whole = [seed for seed in seeds if _scores(seed) in outcomes.done]
+    if not whole:
+        raise next(iter(outcomes.failed.values())).error()
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
-        "arms": {arm: _arm_summary(session.config, arm, scores[arm]) for arm in ARMS},
-        "comparison": _comparison(scores),
-        "warnings": list(dict.fromkeys(warnings)),
+        "teacher_seeds": [teachers[seed] for seed in seeds],
+        "formula": session.config.distill.formula(),
+        **_compared(session, whole, teachers, outcomes),
+        "failed": [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()],
         "run_info": {
             "seconds": round(time.perf_counter() - started, 1),
-            "workers": 1,
-            "engine": "local",
+            "workers": used,
+            "engine": scale.engine,
             "output_dir": str(session.experiment.folder),
         },
     }
@@ -59,8 +79,144 @@ def reproduce(session: Session, seeds: Sequence[int]) -> Document:
     return document
 
 
-def _is_missing(experiment: Experiment, seed: int) -> bool:
-    return any(experiment.run(arm, seed).state() != "complete" for arm in ARMS)
+def run(session: Session, tasks: Sequence[Task], scale: Scale) -> tuple[Outcomes, int]:
+    """Do those tasks that are not done yet; return what came of all of them, and with how many workers.
+
+    Args:
+        session: tells of the listener and the threads.
+        tasks: each after those that it needs.
+        scale: who does them.
+
+    Raises:
+        KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
+    """
+    outcomes, missing = Outcomes(), list[Task]()
+    listener = session.options.listener
+    for task in tasks:
+        document = workers.known(task, listener)
+        if document is None:
+            missing.append(task)
+        else:
+            outcomes.done[task.name] = document
+    if reused := sum(task.kind == "train" and task.name in outcomes.done for task in tasks):
+        listener.note(f"{reused} of {sum(task.kind == 'train' for task in tasks)} runs are complete: reused")
+    if not missing:
+        return outcomes, 0
+    checks.writable(session.experiment.folder)
+    most = len({(task.folder, task.seed) for task in missing})
+    count = scale.workers or max(1, min(backend.cores() // session.threads, most))
+    workers.run(missing, outcomes, count, listener)
+    return outcomes, count
+
+
+def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher: Run | None = None) -> Task:
+    """Return the task of making one run of a session's experiment, or of scoring a seed where `arm` is empty."""
+    return Task(
+        name=name,
+        kind="train" if arm else "score",
+        config=resolved(session.config),
+        folder=str(session.experiment.folder),
+        cache=str(session.experiment.cache),
+        seed=seed,
+        arm=arm,
+        teacher_file=str(teacher.model_file) if teacher else None,
+        needs=needs,
+        threads=session.threads,
+        device=session.options.device,
+        overwrite=session.options.overwrite,
+        wait=session.options.wait,
+    )
+
+
+def _teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -> dict[int, int]:
+    """Return the seed of the teacher that teaches each seed."""
+    if teacher_seeds is None:
+        return {seed: seed for seed in seeds}
+    return {seed: teacher_seeds[number % len(teacher_seeds)] for number, seed in enumerate(seeds)}
+
+
+def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
+    """Refuse before anything is trained what would fail after the first seeds have been."""
+    session.experiment.check_usable()
+    wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
+    for arm, seed in wanted:
+        session.check_no_conflict(session.experiment.run(arm, seed), None)
+    if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
+        for arm in ARMS:
+            checks.batch_fits(session.config, arm, session.splits)
+
+
+def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:
+    return experiment.run(arm, seed).state() != "complete"
+
+
+def _scores(seed: int) -> str:
+    return f"seed {seed}, scores"
+
+
+def _tasks(session: Session, teachers: dict[int, int]) -> list[Task]:
+    """Return all tasks, each after those it needs, and the longest way through them first."""
+    tasks, made = list[Task](), set[str]()
+    for seed, teacher_seed in teachers.items():
+        teacher, baseline, distilled = f"teacher seed {teacher_seed}", f"baseline seed {seed}", f"distilled seed {seed}"
+        if teacher not in made:
+            made.add(teacher)
+            tasks.append(task(session, "teacher", teacher_seed, teacher))
+        taught_by = session.experiment.run("teacher", teacher_seed)
+        tasks += [
+            task(session, "baseline", seed, baseline),
+            task(session, "distilled", seed, distilled, teacher, baseline, teacher=taught_by),
+            task(session, "", seed, _scores(seed), teacher, baseline, distilled, teacher=taught_by),
+        ]
+    return tasks
+
+
+def _compared(session: Session, seeds: Sequence[int], teachers: dict[int, int], outcomes: Outcomes) -> Document:
+    """Return `arms`, `comparison` and `warnings` over the seeds of which all runs are there."""
+    scores = {arm: [outcomes.done[_scores(seed)][arm] for seed in seeds] for arm in ("baseline", "distilled")}
+    # A teacher that taught several seeds counts once.
+    of_teacher = {teachers[seed]: outcomes.done[_scores(seed)]["teacher"] for seed in seeds}
+    scores = {"teacher": list(of_teacher.values()), **scores}
+    accuracy = {arm: [score["accuracy"] for score in of_arm] for arm, of_arm in scores.items()}
+    comparison = stats.compare(
+        accuracy["distilled"],
+        accuracy["baseline"],
+        seeds=seeds,
+        disagreements=_disagreements(session.experiment, seeds),
+        shared_teacher=len(of_teacher) == 1 < len(seeds),
+    )
+    warnings = _warnings(seeds, teachers, outcomes)
+    if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
+        warnings.append(nothing)
+    return {
+        "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
+        "comparison": comparison,
+        "warnings": warnings,
+    }
+
+
+def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[int, int]] | None:
+    """Return for each seed how many test examples the distilled, and how many the baseline student alone got right."""
+    answers = [[experiment.run(arm, seed).test_correct() for arm in ("distilled", "baseline")] for seed in seeds]
+    if not all(distilled and baseline for distilled, baseline in answers):
+        return None
+    return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
+
+
+def _warnings(seeds: Sequence[int], teachers: dict[int, int], outcomes: Outcomes) -> list[str]:
+    warnings = list[str]()
+    for seed in seeds:
+        results = {
+            "teacher": outcomes.done[f"teacher seed {teachers[seed]}"],
+            "baseline": outcomes.done[f"baseline seed {seed}"],
+            "distilled": outcomes.done[f"distilled seed {seed}"],
+        }
+        for result in results.values():
+            warnings += result["warnings"]
+        # A distilled run that is reused may have been made before there was a baseline.
+        validation = {arm: result["validation"]["accuracy"] for arm, result in results.items()}
+        warnings += stats.little_to_teach(seed, validation["teacher"], validation["baseline"])
+    return list(dict.fromkeys(warnings))
 
 
 def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
@@ -72,17 +228,4 @@ def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],
         "expected": getattr(config.expected, arm),
-    }
-
-
-def _comparison(scores: dict[str, list[Document]]) -> Document:
-    """Compare distilled with baseline. Interval and tests are not computed yet: their fields are None."""
-    accuracy = {arm: [score["accuracy"] for score in scores[arm]] for arm in ARMS}
-    return {
-        "difference": stats.paired_differences(accuracy["distilled"], accuracy["baseline"]),
-        "p_value": None,
-        "probability_of_improvement": None,
-        "mcnemar": None,
-        "verdict": None,
-        "verdict_text": None,
     }

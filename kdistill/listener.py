@@ -7,6 +7,16 @@ from typing import Any
 class Listener:
     """Hears what happens and does nothing; the screen's listener overrides what it shows."""
 
+    def of(self, name: str) -> "Listener":
+        """Return who hears what happens to one of several runs that go on at the same time."""
+        return self
+
+    def planned(self, done: int, total: int) -> None:
+        """Take in how many of all runs are done."""
+
+    def run_failed(self, name: str, message: str) -> None:
+        """Take in that a run could not be made, and why."""
+
     def note(self, text: str) -> None:
         """Take in a sentence worth telling: what is reused, what takes a while."""
 

@@ -95,14 +95,10 @@ def _row(session: Session, run: Run, teacher_weights: str | None, teacher_change
     if run.was_set_aside(spec):
         return _as_row(run, "complete", [])
     session.check_no_conflict(run, teacher_weights)
-    changes = [_in_words(change) for change in run.conflict(spec)]
+    changes = run.conflict(spec)
     if run.arm == "distilled" and teacher_changes and run.manifest:
         changes = [*changes, "teacher: is made again"]
     return _as_row(run, MADE_AGAIN if changes else run.state(), changes)
-
-
-def _in_words(change: str) -> str:
-    return "teacher: is another one" if change.startswith("teacher_weights:") else change
 
 
 def _as_row(run: Run, state: str, changes: list[str]) -> Document:

@@ -82,9 +82,23 @@ class Screen(Listener):
         self.verbose = verbose
         self._live: Live | None = None
         self.monitors = monitors
-        self._run = _RunState("", 0, 0)
+        self._runs: dict[str, _RunState] = {}
         self._warned: set[str] = set()
         self._spoke = 0.0
+        self._done, self._total = 0, 0
+
+    def of(self, name: str) -> Listener:
+        """Return who shows one of several runs that go on at the same time, each on a line of its own."""
+        return _OneOf(self, name)
+
+    def planned(self, done: int, total: int) -> None:
+        """Show how many of all runs are done."""
+        self._done, self._total = done, total
+
+    def run_failed(self, name: str, message: str) -> None:
+        """Print why a run could not be made."""
+        self._remove(name)
+        self._say(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
 
     def note(self, text: str) -> None:
         """Print a sentence."""
@@ -107,37 +121,45 @@ class Screen(Listener):
             self.note(f"downloaded {name} ({received / 1e6:.1f} MB)")
 
     def run_started(
-        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+        self,
+        arm: str,
+        seed: int,
+        epochs: int,
+        patience: int | None,
+        history: Sequence[Mapping[str, Any]] = (),
+        name: str = "",
     ) -> None:
         """Open the line of a run."""
         role = "teacher" if arm == "teacher" else "student"
-        self._run = _RunState(arm, seed, epochs, self.monitors.get(role))
+        self._runs[name] = _RunState(name or f"{arm} seed {seed}", epochs, self.monitors.get(role))
         for record in history:
-            self._run.take(record)
+            self._runs[name].take(record)
         self._spoke = time.monotonic()
+        self._show_runs()
 
-    def progress(self, done: float) -> None:
+    def progress(self, done: float, name: str = "") -> None:
         """Move the bar within an epoch."""
-        self._run.share = done
-        self._show(self._run.line(self.console.width))
+        self._runs[name].share = done
+        self._show_runs()
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
+    def epoch(self, record: Mapping[str, Any], name: str = "") -> None:
         """Take the epoch's figures into the line; away from a terminal, print it now and then."""
-        self._run.take(record)
-        self._show(self._run.line(self.console.width))
+        self._runs[name].take(record)
+        self._show_runs()
         overdue = time.monotonic() - self._spoke > PLAIN_LINE_EVERY
         if self.verbose or (overdue and not self.console.is_terminal):
             self._spoke = time.monotonic()
-            self.note(self._run.plain_line())
+            self.note(self._runs[name].plain_line())
 
-    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
+    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any], name: str = "") -> None:
         """Replace the live line by one that stays."""
-        self._close()
+        self._remove(name)
         if not self.quiet:
             accuracy = result["validation"]["accuracy"]
             seconds = result["run_info"]["seconds"]
+            title = escape(name) if name else f"{arm:9} seed {seed}"
             self._say(
-                f"[bold]{arm:9}[/bold] seed {seed}  validation accuracy [bold]{accuracy:.4f}[/bold]  "
+                f"[bold]{title}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
                 f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
             )
 
@@ -148,6 +170,19 @@ class Screen(Listener):
     def _say(self, text: str) -> None:
         """Print a line of markup; only a terminal's own edge may break it."""
         self.console.print(text, soft_wrap=True)
+
+    def _show_runs(self) -> None:
+        if self.quiet or not self.console.is_terminal:
+            return
+        lines = [state.line(self.console.width) for state in self._runs.values()]
+        if self._total > 1:
+            lines.append(f"{self._done} of {self._total} done")
+        self._show("\n".join(lines))
+
+    def _remove(self, name: str) -> None:
+        self._runs.pop(name, None)
+        if not self._runs:
+            self._close()
 
     def _show(self, line: str) -> None:
         if self.quiet or not self.console.is_terminal:
@@ -163,11 +198,32 @@ class Screen(Listener):
             self._live = None
 
 
-class _RunState:
-    """The figures of the run that is on."""
+class _OneOf(Listener):
+    """Hears one of several runs, and shows it on the screen of all."""
 
-    def __init__(self, arm: str, seed: int, epochs: int, monitor: str | None = None) -> None:
-        self.arm, self.seed, self.epochs, self.monitor = arm, seed, epochs, monitor
+    def __init__(self, screen: Screen, name: str) -> None:
+        self._screen, self._name = screen, name
+
+    def run_started(
+        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        self._screen.run_started(arm, seed, epochs, patience, history, self._name)
+
+    def progress(self, done: float) -> None:
+        self._screen.progress(done, self._name)
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        self._screen.epoch(record, self._name)
+
+    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
+        self._screen.run_finished(arm, seed, result, self._name)
+
+
+class _RunState:
+    """The figures of a run that is on."""
+
+    def __init__(self, title: str, epochs: int, monitor: str | None = None) -> None:
+        self.title, self.epochs, self.monitor = title, epochs, monitor
         self.share = 0.0
         self.best, self.best_epoch = 0.0, 0
         self.record: Mapping[str, Any] | None = None
@@ -181,13 +237,13 @@ class _RunState:
 
     def plain_line(self) -> str:
         """Return the figures after an epoch."""
-        parts = [self._title(), f"epoch {self._done}/{self.epochs}", *self._figures().values()]
+        parts = [self.title, f"epoch {self._done}/{self.epochs}", *self._figures().values()]
         return "  ".join(part for part in parts if part)
 
     def line(self, width: int) -> str:
         """Return the figures within an epoch, without those that find no room: first the least of them go."""
         now = f"epoch {min(self._done + 1, self.epochs)}/{self.epochs}"
-        parts = {"title": self._title(), "bar": _bar(self.share), "epoch": now, **self._figures()}
+        parts = {"title": self.title, "bar": _bar(self.share), "epoch": now, **self._figures()}
         parts = {name: part for name, part in parts.items() if part}
         for least in ("best", "loss", "patience", "bar"):
             if len("  ".join(parts.values())) <= width:
@@ -201,9 +257,6 @@ class _RunState:
     @property
     def _done(self) -> int:
         return self.record["epoch"] if self.record else 0
-
-    def _title(self) -> str:
-        return f"{self.arm} seed {self.seed}"
 
     def _figures(self) -> dict[str, str]:
         if not self.record:

@@ -6,6 +6,7 @@ it goes. Recipes do the work unasked: whether a run is there already is the busi
 
 import dataclasses
 import json
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import kdistill
 from kdistill import backend, evaluation, files, losses, models, optimizers, signals, stats, training
@@ -97,7 +99,7 @@ def _check_classes(path: Path, splits: Splits) -> None:
         )
 
 
-def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> Result:
+def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> tuple[Result, NDArray[np.bool_]]:
     """Score a model file on the test split, every example once.
 
     Args:
@@ -106,19 +108,21 @@ def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> Re
         teacher: whom to compare a student with; without one, `agreement` and `kl_to_teacher` are None.
 
     Returns:
-        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`.
+        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and for
+        each example (n,) whether it was right.
     """
     test, classes = setting.splits.test, len(setting.splits.classes)
     model, _ = models.load_classifier(path, setting.splits.shape, classes)
     logits = evaluation.logits(evaluation.predictor(model), test)
     evaluation.check_logits(logits, str(path))
-    return {
+    scores = {
         **dataclasses.asdict(evaluation.score(logits, test.all_labels)),
         "parameters": models.parameters(model),
         "file_bytes": path.stat().st_size,
         "agreement": evaluation.agreement(teacher.test, logits) if teacher else None,
         "kl_to_teacher": evaluation.kl_to_teacher(teacher.test, logits) if teacher else None,
     }
+    return scores, logits.argmax(axis=-1) == test.all_labels
 
 
 def _train(
@@ -285,7 +289,7 @@ def _about(setting: Setting, teacher: Teacher | None) -> dict[str, Any]:
     packages = ("tensorflow", "keras", "numpy")
     return {
         "data": _about_data(setting.splits),
-        "teacher_file": str(teacher.path.resolve()) if teacher else None,
+        "teacher_file": _place(teacher.path, setting.experiment) if teacher else None,
         "threads": setting.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {
@@ -294,6 +298,12 @@ def _about(setting: Setting, teacher: Teacher | None) -> dict[str, Any]:
             **{package: version(package) for package in packages},
         },
     }
+
+
+def _place(teacher_file: Path, experiment: Experiment) -> str:
+    """Return a path that stays right when the experiment is moved with its teacher in it."""
+    path, home = teacher_file.resolve(), experiment.cache.parent.resolve()
+    return os.path.relpath(path, experiment.folder.resolve()) if path.is_relative_to(home) else str(path)
 
 
 def _about_data(splits: Splits) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,21 +78,129 @@ def reproduction(document: Document) -> RenderableType:
         )
         for name, arm in document["arms"].items()
     ]
-    title = f"{document['experiment']}: test accuracy over {_count(len(document['seeds']), 'seed')}"
-    return Group(FittingTable(title, headings, rows), Padding(_differences(document), (1, 0, 0, 0)))
+    seeds = len(document["comparison"]["difference"]["values"])
+    title = f"{document['experiment']}: test accuracy over {_count(seeds, 'seed')}"
+    parts: list[RenderableType] = [FittingTable(title, headings, rows), Padding(_comparison(document), (1, 0, 0, 0))]
+    if document["warnings"] or document["failed"]:
+        parts.append(Padding(_warnings(document), (1, 0, 0, 0)))
+    return Group(*parts)
 
 
-def _differences(document: Document) -> Text:
-    difference = document["comparison"]["difference"]
-    values = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
-    seeds = len(difference["values"])
-    spread = f" (sd {100 * difference['sd']:.2f})" if difference["sd"] is not None else ""
-    lines = [f"Distilled minus baseline, in points of accuracy: mean {100 * difference['mean']:+.2f}{spread}"]
-    if seeds > 1:
-        lines.append(f"Seed by seed: {values}")
-    else:
-        lines.append("One seed proves nothing either way: try --seeds 5 or more.")
-    return Text("\n".join(lines))
+def _comparison(document: Document) -> RenderableType:
+    """Show the verdict, what it rests on, and what speaks against it."""
+    comparison = document["comparison"]
+    difference = comparison["difference"]
+    rows = [("verdict", comparison["verdict_text"])]
+    if len(difference["values"]) > 1:
+        by_seed = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
+        rows.append(("distilled - baseline", f"{by_seed} (points, seed by seed)"))
+        rows.append(("better in", _pairs_won(comparison)))
+    if comparison["bootstrap"]:
+        low, high = (100 * comparison["bootstrap"][end] for end in ("low", "high"))
+        rows.append(("bootstrap (BCa)", f"{low:+.2f} to {high:+.2f}"))
+    rows += [("about", comparison["about"]), ("objective", document["formula"])]
+    return _pairs(None, rows)
+
+
+def _pairs_won(comparison: Document) -> str:
+    share = f"{100 * comparison['probability_of_improvement']:.0f} % of all pairs of runs"
+    counts = comparison["mcnemar"]
+    if counts is None:
+        return share
+    clear = sum(row["p_value"] < 0.05 for row in counts)
+    return f"{share}; on the same test examples {clear} of {len(counts)} seeds differ by McNemar's test at 5 %"
+
+
+def _warnings(document: Document) -> Text:
+    lines = [f"Warning: {warning}" for warning in document["warnings"]]
+    lines += [f"Failed: {failure['run']}: {failure['message']}" for failure in document["failed"]]
+    return Text("\n".join(lines), style="yellow")
+
+
+def sweep(document: Document) -> RenderableType:
+    """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
+    title = f"{document['experiment']}: validation accuracy of the distilled student, mean of "
+    title += _count(len(document["seeds"]), "seed")
+    table = _heat_map(title, document) if len(document["axes"]) == 2 else _cells(title, document)
+    winner = document["winner"]
+    rows = [
+        ("winner", f"{_settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
+        ("its config", f"{winner['config']}; run it with: kdistill reproduce -c {winner['config']}"),
+        ("on test", "the winner alone, scored once:"),
+    ]
+    test = {**document["test"], "experiment": "winner", "seeds": document["seeds"], "failed": document["failed"]}
+    return Group(table, Padding(_pairs(None, rows), (1, 0)), reproduction(test))
+
+
+def _heat_map(title: str, document: Document) -> RenderableType:
+    (row_key, row_values), (column_key, column_values) = document["axes"].items()
+    cells = {(_value(cell["set"][row_key]), _value(cell["set"][column_key])): cell for cell in document["cells"]}
+    means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
+    table = Table(box=None, pad_edge=False)
+    table.add_column(escape(f"{row_key} \\ {column_key}"), style="bold")
+    for value in column_values:
+        table.add_column(escape(_value(value)), justify="right", no_wrap=True)
+    for row in row_values:
+        shown = [
+            _heat(cells[_value(row), _value(column)], means, document["winner"]["set"]) for column in column_values
+        ]
+        table.add_row(escape(_value(row)), *shown)
+    return Group(Text(title, style="bold"), table, Text("* is the winner; the darker, the better", style="dim"))
+
+
+def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:
+    """Show a cell in a shade between the worst and the best."""
+    if not cell["validation"]:
+        return Text("failed", style="red")
+    mean = cell["validation"]["accuracy"]["mean"]
+    share = (mean - min(means)) / (max(means) - min(means) or 1)
+    red, green, blue = (round(light + share * (dark - light)) for light, dark in ((230, 20), (240, 90), (250, 160)))
+    ink = "white" if share > 0.5 else "black"
+    star = "*" if cell["set"] == winner else " "
+    return Text(f" {mean:.4f}{star}", style=f"{ink} on rgb({red},{green},{blue})")
+
+
+def _cells(title: str, document: Document) -> RenderableType:
+    rows = []
+    for cell in sorted(document["cells"], key=_mean_accuracy, reverse=True):
+        star = " *" if cell["set"] == document["winner"]["set"] else ""
+        scores = cell["validation"]
+        figures = (
+            [_number(scores[measure][of]) for measure, of in (("accuracy", "mean"), ("accuracy", "sd"))]
+            if scores
+            else []
+        )
+        figures += [_number(scores["nll"]["mean"])] if scores else ["failed", "", ""]
+        rows.append((f"{_settings(cell['set'])}{star}", *figures))
+    return FittingTable(title, ("accuracy", "sd", "NLL"), rows)
+
+
+def _mean_accuracy(cell: Document) -> float:
+    return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
+
+
+def _settings(settings: Document) -> str:
+    return ", ".join(f"{key}={_value(value)}" for key, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def sweep_plan(document: Document) -> RenderableType:
+    """Show what a sweep would do."""
+    table = _table(f"{document['experiment']}: the plan (nothing is trained)")
+    table.add_column("runs", justify="right")
+    table.add_column("done", justify="right")
+    for cell in document["cells"]:
+        table.add_row(escape(_settings(cell["set"])), str(cell["runs"]), str(cell["done"]))
+    rows = [
+        ("seeds", ", ".join(map(str, document["seeds"]))),
+        ("teachers", str(document["teachers"])),
+        ("chosen by", document["chosen_by"]),
+        ("threads", str(document["run_info"]["threads"])),
+    ]
+    return Group(table, _pairs(None, rows))
 
 
 def plan(document: Document) -> RenderableType:

@@ -36,7 +36,8 @@ def _score_file(session: Session, path: Path) -> Document:
     from kdistill import recipes
 
     try:
-        return recipes.evaluate(setting, path)
+        scores, _ = recipes.evaluate(setting, path)
+        return scores
     except ModelError as error:
         raise ModelError(error.message, error.hint or held_against(session.config)) from error
 

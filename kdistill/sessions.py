@@ -7,7 +7,6 @@ seconds; where nothing is left to do it is not imported at all.
 import contextlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -21,6 +20,7 @@ from kdistill.listener import Listener
 from kdistill.runs import Experiment, Run
 
 if TYPE_CHECKING:
+    from kdistill.config import Data
     from kdistill.recipes import Setting
     from kdistill.teachers import Teacher
 
@@ -42,35 +42,70 @@ class Options:
         device: `auto`, `cpu` or `gpu`.
         overwrite: start afresh those runs that another config made.
         listener: hears how it goes.
+        wait: for another process that is at work on the same run, rather than refuse.
     """
 
     threads: int | None = None
     device: str = "auto"
     overwrite: bool = False
     listener: Listener = field(default_factory=Listener)
+    wait: bool = False
+
+
+class Shelf:
+    """What the sessions of one process have read and can use again: data sets, and one teacher with its logits."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, Splits] = {}
+        self._teacher: tuple[object, Teacher] | None = None
+
+    def splits(self, data: "Data", listener: Listener) -> Splits:
+        """Return a data set, divided; the first use finds and verifies it, and downloads it if need be."""
+        key = data.model_dump_json()
+        if key not in self._splits:
+            self._splits[key] = datasets.load(data, listener)
+        return self._splits[key]
+
+    def teacher(self, setting: "Setting", path: Path) -> "Teacher":
+        """Return the opened and checked teacher at `path`. One at a time is kept: its logits take room."""
+        from kdistill.recipes import open_teacher
+
+        found = path.stat()
+        key = (path, found.st_mtime_ns, found.st_size, setting.splits.fingerprint, setting.splits.split_fingerprint)
+        if self._teacher is None or self._teacher[0] != key:
+            self._teacher = (key, open_teacher(setting, path))
+        return self._teacher[1]
 
 
 class Session:
-    """One command at work on one experiment. Data and TensorFlow are fetched when they are first needed."""
+    """One command at work on one experiment. Data and TensorFlow are fetched when they are first needed.
 
-    def __init__(self, config: Config, experiment: Experiment, options: Options) -> None:
+    Args:
+        config: what the experiment is.
+        experiment: its folder.
+        options: what else the command was told.
+        shelf: what was read before, by other sessions of this process.
+    """
+
+    def __init__(self, config: Config, experiment: Experiment, options: Options, shelf: Shelf | None = None) -> None:
         self.config = config
         self.experiment = experiment
         self.options = options
+        self._shelf = shelf or Shelf()
         self._setting: Setting | None = None
-        self._teacher: Teacher | None = None
 
-    @cached_property
+    @property
     def splits(self) -> Splits:
         """The data; the first use finds and verifies it, and downloads it if need be."""
-        return datasets.load(self.config.data, self.options.listener)
+        return self._shelf.splits(self.config.data, self.options.listener)
 
     @property
     def setting(self) -> "Setting":
         """What the recipes need; the first use loads the data, then starts TensorFlow."""
         if self._setting is None:
             splits, threads = self.splits, self.threads
-            self.options.listener.note("Starting TensorFlow")
+            if not backend.started():
+                self.options.listener.note("Starting TensorFlow")
             backend.start(threads, self.options.device)
             from kdistill.recipes import Setting
 
@@ -83,13 +118,8 @@ class Session:
         return self.options.threads or self.experiment.threads() or default_threads(self.config)
 
     def teacher(self, path: Path) -> "Teacher":
-        """Return the opened and checked teacher at `path`. One at a time is kept: its logits take room."""
-        setting = self.setting
-        from kdistill.recipes import open_teacher
-
-        if self._teacher is None or self._teacher.path != path:
-            self._teacher = open_teacher(setting, path)
-        return self._teacher
+        """Return the opened and checked teacher at `path`."""
+        return self._shelf.teacher(self.setting, path)
 
     def train(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
         """Return the result of one run, which is trained now if it is not complete.
@@ -111,7 +141,8 @@ class Session:
             checks.model_is_there(teacher_file)
             checks.not_its_own_teacher(run, teacher_file)
             weights = self._weights(teacher_file)
-        run.check_free()
+        if not self.options.wait:
+            run.check_free()
         if run.was_set_aside(runs.specification(self.config, arm, seed, weights)):
             run.put_back()
         if self._is_done(run, weights):
@@ -122,7 +153,7 @@ class Session:
         from kdistill import recipes
 
         self.experiment.create(dump(self.config))
-        with run.locked():
+        with run.locked(self.options.wait):
             if run.is_complete() and self._is_done(run, weights):  # another process has just finished it
                 return self._reused(run)
             if arm == "distilled" and teacher_file:
@@ -144,9 +175,12 @@ class Session:
                 summary.unlink()
 
     def _reused(self, run: Run) -> Document:
+        self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
+        return self._taken_up(run)
+
+    def _taken_up(self, run: Run) -> Document:
         run.tidy()
         result = run.result or {}
-        self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
         for warning in result["warnings"]:
             self.options.listener.warning(warning)
         return result
@@ -161,12 +195,37 @@ class Session:
         from kdistill import recipes
 
         teacher = self.teacher(teacher_file) if teacher_file else None
-        scores = recipes.evaluate(setting, run.model_file, teacher)
+        scores, correct = recipes.evaluate(setting, run.model_file, teacher)
         try:
-            run.record_test(scores, weights)
+            run.record_test(scores, weights, correct.tolist())
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
             self.options.listener.note(f"The scores are not kept: {error.message}")
         return scores
+
+    def scores(self, run: Run) -> Document | None:
+        """Return the test scores of a complete run, as far as they are known without any computation."""
+        teacher_file = self._teacher_of(run)
+        return run.test_scores(self._weights(teacher_file) if teacher_file else None)
+
+    def finished(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document | None:
+        """Return the result of a run that is complete and was made as this session would make it; else None.
+
+        Args:
+            teacher_file: for a distilled run, its teacher, which may not be there yet.
+
+        Raises:
+            OutputError: it was made from another config, and may not be overwritten.
+        """
+        run = self.experiment.run(arm, seed)
+        weights = None
+        if teacher_file is not None:
+            taught_by = Run(teacher_file.parent, "teacher", 0)
+            if not taught_by.is_complete():
+                return None
+            weights = (taught_by.result or {})["weights_sha256"]
+        if not self._is_done(run, weights):
+            return None
+        return self._taken_up(run)
 
     def check_no_conflict(self, run: Run, teacher_weights: str | None) -> None:
         """Refuse a run of another config, unless it may be overwritten; see `runs.check_no_conflict`."""
@@ -223,7 +282,7 @@ class Session:
         if weights is None:
             return candidates[0] if candidates else None
         if distilled.get("teacher_file"):
-            candidates.append(Path(distilled["teacher_file"]))
+            candidates.append(self.experiment.folder / distilled["teacher_file"])
         for path in candidates:
             with contextlib.suppress(ModelError):  # it has gone, or is damaged
                 if self._weights(path) == weights:

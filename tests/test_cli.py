@@ -60,7 +60,8 @@ def test_reproduce_reports_all_arms_and_their_differences(finished):
     expected = [a - b for a, b in zip(accuracy["distilled"], accuracy["baseline"], strict=True)]
     assert difference["values"] == pytest.approx(expected)
     assert difference["ci_low"] is None
-    assert summary["comparison"]["verdict"] is None
+    assert summary["comparison"]["verdict"] == "inconclusive"
+    assert [row["seed"] for row in summary["comparison"]["mcnemar"]] == [0, 1]
     assert json.loads((folder / "quickstart" / "summary.json").read_text()) == summary
 
 
@@ -94,7 +95,8 @@ def test_two_reproductions_agree_to_the_bit(finished, tmp_path):
 def test_the_table_on_stdout_and_the_story_on_stderr(output):
     result = run("reproduce", "--output-dir", output, "--seeds", 2, *SHORT)
     assert "test accuracy over 2 seeds" in result.stdout
-    assert "Seed by seed" in result.stdout
+    assert "Inconclusive" in result.stdout
+    assert "seed by seed" in result.stdout
     assert "reused" in result.stderr
     assert "reused" not in result.stdout
 

@@ -8,6 +8,7 @@ import pytest
 from kdistill import backend, datasets, experiments, sessions
 from kdistill import config as configs
 from kdistill.errors import ConfigError, ModelError, OutputError
+from kdistill.experiments import Scale
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
 from kdistill.sessions import Options, Session
@@ -27,10 +28,10 @@ def test_each_run_is_trained_once_and_in_order(tmp_path):
         def run_started(self, arm, seed, epochs, patience, history=()):
             order.append((arm, seed))
 
-    summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1])
+    summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1], scale=Scale(workers=1))
     assert order == [(arm, seed) for seed in (3, 1) for arm in ("teacher", "baseline", "distilled")]
     assert summary["seeds"] == [3, 1]
-    experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1])
+    experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1], scale=Scale(workers=1))
     assert len(order) == 6
 
 

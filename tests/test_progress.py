@@ -75,7 +75,7 @@ def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
 
 @pytest.mark.parametrize(("arm", "epochs", "seconds"), [("distilled", 200, 0.6), ("teacher", 500, 30.0)])
 def test_at_60_columns_the_score_and_the_time_left_stay_and_the_bar_goes(arm, epochs, seconds):
-    run = progress._RunState(arm, 0, epochs, "val_nll")
+    run = progress._RunState(f"{arm} seed 0", epochs, "val_nll")
     run.take(record(99, seconds=seconds))
     line = run.line(60)
     assert len(line) <= 60
@@ -98,7 +98,7 @@ def test_verbose_leaves_a_line_an_epoch():
     assert "val accuracy 0.8000  best epoch by val_nll: 1 (0.9000)" in lines[1]
     assert "at most 2 s left" in lines[0]
     assert "left" not in lines[1]
-    quick = progress._RunState("teacher", 0, 3)
+    quick = progress._RunState("teacher seed 0", 3)
     quick.take(record(1, seconds=0.01))
     assert "at most 1 s left" in quick.plain_line()
 

@@ -59,7 +59,7 @@ def test_teacher_baseline_and_distilled_from_beginning_to_end(setting, capfd):
     assert experiment.run("distilled", 0).manifest["spec"]["teacher_weights"] == teacher_result["weights_sha256"]
     assert distilled_result["weights_sha256"] != baseline_result["weights_sha256"]
     heard = setting.listener.heard
-    assert heard[0] == ("started", "teacher", 0, 3, 20)
+    assert heard[0] == ("started", "teacher", 0, 3, 30)
     assert heard[1:5] == [("epoch", 1), ("epoch", 2), ("epoch", 3), ("finished", "teacher", 0)]
     assert heard[5] == ("started", "baseline", 0, 3, 9)
 
@@ -82,15 +82,16 @@ def test_evaluate_compares_a_student_with_its_teacher_on_test(setting):
     recipes.baseline(setting, 0)
     teacher = recipes.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
     path = setting.experiment.run("baseline", 0).model_file
-    scores = recipes.evaluate(setting, path, teacher)
+    scores, correct = recipes.evaluate(setting, path, teacher)
     model, _ = models.load_classifier(path, (8, 8), 10)
     test = setting.splits.test
     chosen = model(test.images[test.rows]).numpy().argmax(-1)
     assert scores["accuracy"] == (chosen == test.all_labels).mean()
+    np.testing.assert_array_equal(correct, chosen == test.all_labels)
     assert scores["agreement"] == (chosen == teacher.test.argmax(-1)).mean()
     assert scores["kl_to_teacher"] > 0
     assert scores["file_bytes"] == path.stat().st_size
-    alone = recipes.evaluate(setting, path)
+    alone, _ = recipes.evaluate(setting, path)
     assert alone["agreement"] is None
     assert alone["kl_to_teacher"] is None
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from kdistill import report
+from kdistill import report, stats
 
 ARM = {
     "accuracy": {"values": [0.9, 0.92], "mean": 0.91, "sd": 0.01414},
@@ -25,7 +25,9 @@ def text(renderable, width=160):
     return stream.getvalue()
 
 
-def reproduction(values=(0.01, -0.002), sd=0.0085, expected=0.8682):
+def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=None, **more):
+    baseline = [0.9] * len(values)
+    distilled = [0.9 + value for value in values]
     return {
         "experiment": "article",
         "seeds": list(range(len(values))),
@@ -34,7 +36,11 @@ def reproduction(values=(0.01, -0.002), sd=0.0085, expected=0.8682):
             "baseline": {**STUDENT, "expected": None},
             "distilled": {**STUDENT, "expected": None},
         },
-        "comparison": {"difference": {"values": list(values), "mean": sum(values) / len(values), "sd": sd}},
+        "formula": "loss = 0.9 * soft + 0.1 * hard",
+        "comparison": stats.compare(distilled, baseline, disagreements=disagreements),
+        "warnings": [],
+        "failed": [],
+        **more,
     }
 
 
@@ -45,8 +51,33 @@ def test_reproduction_shows_ours_published_and_the_differences():
     assert "0.8682" in shown
     assert "1,234,567" in shown
     assert "2.3 MB" in shown
-    assert "mean +0.40 (sd 0.85)" in shown
-    assert "+1.00  -0.20" in shown
+    assert "+1.00  -0.20 (points, seed by seed)" in shown
+    assert "loss = 0.9 * soft" in shown
+    assert "Inconclusive" in shown
+    assert "Warning" not in shown
+    assert "Failed" not in shown
+
+
+def test_reproduction_says_what_the_verdict_rests_on():
+    document = reproduction((0.01, 0.012, 0.011), disagreements=[(30, 5), (20, 18), (40, 10)])
+    shown = " ".join(text(report.reproduction(document)).split())
+    assert "Distillation helps: +1.10 points" in shown
+    assert "100 % of all pairs of runs" in shown
+    assert "2 of 3 seeds differ by McNemar's test" in shown
+    assert "training seeds" in shown
+    assert "bootstrap" not in shown
+
+
+def test_the_bootstrap_is_shown_where_there_is_one():
+    values = [0.01 + 0.0001 * number for number in range(20)]
+    assert "bootstrap (BCa)" in text(report.reproduction(reproduction(values)))
+
+
+def test_reproduction_repeats_what_speaks_against_it():
+    failed = [{"run": "distilled seed 7", "message": "training diverged"}]
+    shown = text(report.reproduction(reproduction(warnings=["Selected on test."], failed=failed)))
+    assert "Warning: Selected on test." in shown
+    assert "Failed: distilled seed 7: training diverged" in shown
 
 
 def test_published_has_no_column_where_nothing_was_published():
@@ -54,8 +85,9 @@ def test_published_has_no_column_where_nothing_was_published():
 
 
 def test_one_seed_is_said_to_prove_nothing():
-    shown = text(report.reproduction(reproduction((0.01,), None)))
-    assert "One seed proves nothing" in shown
+    shown = text(report.reproduction(reproduction((0.01,))))
+    assert "Inconclusive" in shown
+    assert "seed by seed" not in shown
     assert "over 1 seed\n" in shown.replace("  ", "").replace(" \n", "\n")
 
 

@@ -210,12 +210,15 @@ def test_conflict_names_the_keys_that_differ(run):
 
 def test_test_scores_belong_to_one_model_and_one_teacher(run):
     finish(run)
-    run.record_test({"accuracy": 0.9}, "weights")
+    assert run.test_correct() == []
+    run.record_test({"accuracy": 0.9}, "weights", [True, False, True])
+    assert run.test_correct() == [True, False, True]
     assert run.test_scores("weights") == {"accuracy": 0.9}
     assert run.test_scores("other") is None
     run.model_file.write_bytes(b"other")
     run.finish({})
     assert run.test_scores("weights") is None
+    assert run.test_correct() == []
 
 
 @pytest.mark.parametrize(

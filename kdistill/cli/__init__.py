@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Distil a large neural-network classifier into a small one, and prove whether that helped.",
 )
 app.command()(experiment.reproduce)
+app.command()(experiment.sweep)
 app.command()(experiment.train_teacher)
 app.command()(experiment.baseline)
 app.command()(experiment.distill)

@@ -1,18 +1,29 @@
 """The commands that train, score and compare."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options
+from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options, with_more
 from kdistill.cli.output import emit
 
 if TYPE_CHECKING:
     from kdistill.config import Config
 
 MOST_SEEDS = 1000
+MOST_WORKERS = 1024
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=values.whole_number(1, MOST_WORKERS),
+        metavar="N",
+        help="Processes that train at the same time (default: as many as there are cores, at most one a seed)",
+    ),
+]
 
 
 def _train(common: Common, arm: str, teacher: Path | None = None) -> None:
@@ -81,43 +92,87 @@ def reproduce(
             metavar="N|LIST", help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"
         ),
     ] = None,
+    teacher_seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|LIST", help="Of the teachers, taken in turn: 1 teaches all seeds (default: each its own)"
+        ),
+    ] = None,
+    workers: Workers = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
     from kdistill import experiments, plans, report
+    from kdistill.runs import ARMS
 
     with open_session(common) as session:
         chosen = _seeds(seeds, session.config)
+        teachers = _seeds(teacher_seeds, session.config, "--teacher-seeds") if teacher_seeds else None
         if common.dry_run:
-            emit(plans.training(session, experiments.ARMS, chosen), report.plan, common.json)
+            emit(plans.training(session, ARMS, chosen), report.plan, common.json)
             return
-        document = experiments.reproduce(session, chosen)
+        scale = experiments.Scale(workers)
+        document = experiments.reproduce(session, chosen, teachers, scale)
     emit(document, report.reproduction, common.json)
+    if document["failed"]:
+        raise typer.Exit(experiments.SOME_FAILED)
 
 
-def _seeds(text: str | None, config: "Config") -> list[int]:
+@with_common_options
+def sweep(
+    common: Common,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V1,V2", help="A config key and the values to try (default: those under `sweep` in the config)"
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N|LIST", help="How many of every cell, or a list: 0,3,7 (default: the config's)"),
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Try every combination of some settings, choose on validation, and score the winner on the test split."""
+    from kdistill import experiments, report, sweeps
+
+    with open_session(common) as session:
+        chosen = _seeds(seeds, session.config)
+        axes = sweeps.axes(session.config, grid or [])
+        with_settings = functools.partial(with_more, common)
+        if common.dry_run:
+            emit(sweeps.outlook(session, axes, with_settings, chosen), report.sweep_plan, common.json)
+            return
+        scale = experiments.Scale(workers)
+        document = sweeps.sweep(session, axes, with_settings, chosen, scale)
+    emit(document, report.sweep, common.json)
+    if document["failed"]:
+        raise typer.Exit(experiments.SOME_FAILED)
+
+
+def _seeds(text: str | None, config: "Config", option: str = "--seeds") -> list[int]:
     if text is None:
-        return _counted_up(config.seed, config.seeds)
+        return _counted_up(config.seed, config.seeds, option)
     parts = [part.strip() for part in text.split(",") if part.strip()]
     numbers = [int(part) for part in parts if part.isdecimal() and len(part) <= len(str(values.LARGEST_SEED))]
     if not parts or len(numbers) < len(parts) or len(set(numbers)) < len(numbers):
-        raise _bad_seeds(f"a number of seeds, or different seeds with commas (0,3,7); received {text!r}")
+        raise _bad_seeds(option, f"a number of seeds, or different seeds with commas (0,3,7); received {text!r}")
     if "," not in text:
         if not 1 <= numbers[0] <= MOST_SEEDS:
-            raise _bad_seeds(f"1 to {MOST_SEEDS} seeds; received {text}")
-        return _counted_up(config.seed, numbers[0])
+            raise _bad_seeds(option, f"1 to {MOST_SEEDS} seeds; received {text}")
+        return _counted_up(config.seed, numbers[0], option)
     if max(numbers) > values.LARGEST_SEED:
-        raise _bad_seeds(f"seeds of at most {values.LARGEST_SEED}; received {max(numbers)}")
+        raise _bad_seeds(option, f"seeds of at most {values.LARGEST_SEED}; received {max(numbers)}")
     return numbers
 
 
-def _counted_up(first: int, count: int) -> list[int]:
+def _counted_up(first: int, count: int, option: str) -> list[int]:
     if first + count - 1 > values.LARGEST_SEED:
-        raise _bad_seeds(f"seeds of at most {values.LARGEST_SEED}; received {count} counted up from {first}")
+        raise _bad_seeds(option, f"seeds of at most {values.LARGEST_SEED}; received {count} counted up from {first}")
     return list(range(first, first + count))
 
 
-def _bad_seeds(text: str) -> typer.BadParameter:
-    return typer.BadParameter(f"expected {text}", param_hint="--seeds")
+def _bad_seeds(option: str, text: str) -> typer.BadParameter:
+    return typer.BadParameter(f"expected {text}", param_hint=option)
 
 
 def doctor(json_: Json = False, debug: Debug = False) -> None:

@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import inspect
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from kdistill.cli import values
 from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.config import Config
     from kdistill.sessions import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -68,7 +70,9 @@ class Common:
     device: Annotated[
         str,
         typer.Option(
-            parser=values.device, metavar="auto|cpu|gpu", help="Where to compute: auto is a GPU if there is one."
+            parser=values.one_of("auto", "cpu", "gpu"),
+            metavar="auto|cpu|gpu",
+            help="Where to compute: auto is a GPU if there is one.",
         ),
     ] = "auto"
     dry_run: Annotated[
@@ -111,8 +115,7 @@ def open_session(common: Common) -> Iterator["Session"]:
     from kdistill.runs import Experiment
     from kdistill.sessions import Options, Session
 
-    top_level = {} if common.seed is None else {"seed": common.seed}
-    config = configs.load(common.config, common.set or (), **top_level)
+    config = configs.load(common.config, common.set or (), **_top_level(common))
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
     screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose, monitors=monitors)
@@ -121,6 +124,18 @@ def open_session(common: Common) -> Iterator["Session"]:
         yield Session(config, Experiment(common.output_dir / config.name), options)
     finally:
         screen.close()
+
+
+def with_more(common: Common, settings: Mapping[str, Any]) -> "Config":
+    """Return the config of a command with some more keys set."""
+    from kdistill import config as configs
+
+    more = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return configs.load(common.config, [*(common.set or ()), *more], **_top_level(common))
+
+
+def _top_level(common: Common) -> dict[str, int]:
+    return {} if common.seed is None else {"seed": common.seed}
 
 
 def _check_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import typer
 
@@ -32,10 +31,13 @@ def a_path(text: str) -> Path:
     return Path(text)
 
 
-def device(text: str) -> Literal["auto", "cpu", "gpu"]:
-    """Read where to compute."""
-    match text:
-        case "auto" | "cpu" | "gpu":
-            return text
-        case _:
-            raise typer.BadParameter(f"expected auto, cpu or gpu; received {text!r}")
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a reader of one of a few words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            *others, last = choices
+            raise typer.BadParameter(f"expected {', '.join(others)} or {last}; received {text!r}")
+        return text
+
+    return read

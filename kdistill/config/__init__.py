@@ -12,6 +12,7 @@ from kdistill.config.loading import (
 )
 from kdistill.config.schema import Arm, Config, Data, Distill, Expected, Training
 from kdistill.config.starter import starter_text
+from kdistill.config.yamltext import read_value
 
 __all__ = [
     "HELP",
@@ -26,6 +27,7 @@ __all__ = [
     "dump",
     "json_schema",
     "load",
+    "read_value",
     "resolved",
     "starter_text",
     "summaries",

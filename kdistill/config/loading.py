@@ -166,6 +166,8 @@ def resolved(config: Config) -> dict[str, Any]:
         values[role] = {**arm.architecture(), **_plain(arm.overrides())}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
+    if not config.sweep:
+        del values["sweep"]
     return values
 
 

@@ -162,6 +162,9 @@ class Config(Section):
     student: Arm = Field(description="The small model, trained as baseline and as distilled arm.")
     distill: Distill = Field(Distill(), description="The distillation loss.")
     training: Training = Field(Training(), description="How both models are trained.")
+    sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="For `sweep`: the values to try of each config key, such as distill.temperature: [1, 2, 4]."
+    )
     expected: Expected = Field(Expected(), description="Published test accuracies.")
 
     def training_for(self, role: str) -> Training:

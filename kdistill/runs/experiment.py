@@ -1,7 +1,6 @@
 """The folder of an experiment: the runs of all its arms and seeds."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 
 from kdistill import files
@@ -14,20 +13,17 @@ class Experiment:
 
     Args:
         folder: `<output dir>/<name>`; it need not exist.
+        cache: where the teacher's logits are kept; inside the folder, unless it is that of a whole it is a part of.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cache: Path | None = None) -> None:
         self.folder = folder
+        self.cache = cache or folder / "cache"
 
     @property
     def name(self) -> str:
         """The name of the experiment."""
         return self.folder.name
-
-    @cached_property
-    def cache(self) -> Path:
-        """Where the teacher's logits are kept."""
-        return self.folder / "cache"
 
     def run(self, arm: str, seed: int) -> Run:
         """Return the run of `arm` with `seed`; its folder need not exist."""

@@ -14,8 +14,12 @@ from kdistill.errors import OutputError
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock file at `path`, which is made if need be and stays.
+
+    Args:
+        path: of the lock file.
+        wait: until whoever holds it lets go, rather than refuse.
 
     A process that has died holds nothing, so that nothing has to be cleared away by hand.
 
@@ -24,7 +28,7 @@ def locked(path: Path) -> Iterator[None]:
         OSError: the file cannot be made.
     """
     with _open(path) as descriptor:
-        _acquire(descriptor, path)
+        _acquire(descriptor, path, wait)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
@@ -39,7 +43,7 @@ def check_free(path: Path) -> None:
     """
     if path.exists():
         with contextlib.suppress(PermissionError), _open(path) as descriptor:
-            _acquire(descriptor, path)
+            _acquire(descriptor, path, wait=False)
 
 
 @contextlib.contextmanager
@@ -51,9 +55,9 @@ def _open(path: Path) -> Iterator[int]:
         os.close(descriptor)  # which lets go of the lock
 
 
-def _acquire(descriptor: int, path: Path) -> None:
+def _acquire(descriptor: int, path: Path, wait: bool) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise OutputError(
             f"{path.parent / path.stem.removeprefix('.')}: another process is at work on this run: "

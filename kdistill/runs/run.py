@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,15 +67,18 @@ class Run:
         return self.folder.with_name(f".before-{self.folder.name}")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: bool = False) -> Iterator[None]:
         """Be the only process that writes to this run.
+
+        Args:
+            wait: for another one that is at it, rather than refuse.
 
         Raises:
             OutputError: another one is at it, or the folder cannot be written.
         """
         with files.writing(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with lock.locked(self._lock_file):
+        with lock.locked(self._lock_file, wait):
             yield
 
     def check_free(self) -> None:
@@ -87,6 +90,13 @@ class Run:
         stored = files.read_sealed(self.folder / "test.json") or {}
         fits = stored.get("model_sha256") == self._model_sha256 and stored.get("teacher_weights") == teacher_weights
         return stored.get("scores") if fits else None
+
+    def test_correct(self) -> list[bool]:
+        """Return for each example of the test split whether the model that is there was right; empty if not known."""
+        stored = files.read_sealed(self.folder / "test.json") or {}
+        if stored.get("model_sha256") != self._model_sha256:
+            return []
+        return [answer == "1" for answer in stored.get("correct", "")]
 
     @property
     def _model_sha256(self) -> str | None:
@@ -268,19 +278,21 @@ class Run:
             files.write_sealed(self.folder / "result.json", result)
         self._discard()
 
-    def record_test(self, scores: dict[str, Any], teacher_weights: str | None) -> None:
+    def record_test(self, scores: dict[str, Any], teacher_weights: str | None, correct: Sequence[bool]) -> None:
         """Keep the model's scores on the test split beside it, with whose scores they are.
 
         Args:
             scores: see `recipes.evaluate`.
             teacher_weights: fingerprint of the teacher it was compared with, if any.
+            correct: for each example of the split, whether it was right.
 
         Raises:
             OutputError: the folder cannot be written.
         """
+        answers = "".join("1" if right else "0" for right in correct)
         whose = {"model_sha256": self._model_sha256, "teacher_weights": teacher_weights}
         with files.writing(self.folder):
-            files.write_sealed(self.folder / "test.json", {**whose, "scores": scores})
+            files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
 
 def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:

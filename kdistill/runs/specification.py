@@ -54,6 +54,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         before, now = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
             lines += differences(before, now, f"{prefix}{key}.")
+        elif key == "teacher_weights" and before != now:
+            lines.append("teacher: is another one")  # their fingerprints would tell nobody anything
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines

@@ -1,0 +1,226 @@
+"""Workers on this machine: one in this process, or a pool of processes."""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import kdistill
+from kdistill import signals
+from kdistill.listener import Listener
+from kdistill.workers.tasks import Failure, Outcomes, Task
+
+ATTEMPTS = 2  # a worker that dies may have been unlucky once
+PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
+
+
+def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> None:
+    """Do tasks in this process, one after another; see `workers.run`."""
+    from kdistill.workers.perform import perform
+
+    for number, task in enumerate(tasks):
+        listener.planned(number, len(tasks))
+        if outcomes.hopeless([task]):
+            outcomes.give_up(task)
+            continue
+        try:
+            outcomes.done[task.name] = perform(task, listener)
+        except Exception as error:
+            failure = Failure.of(error, traceback.format_exc())
+            listener.run_failed(task.name, failure.message)
+            outcomes.fail(task, failure)
+
+
+def run_in_pool(tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener) -> None:
+    """Do tasks in `workers` processes; a process that dies is replaced, and its task done again once.
+
+    See `workers.run`.
+    """
+    with _Pool(tasks, outcomes, min(workers, len(tasks)), listener) as pool, signals.held_back() as received:
+        while pool.busy():
+            pool.assign()
+            pool.listen()
+            if received.signum is not None:
+                raise signals.Stopped(received.signum, pool.stop())
+
+
+class _Worker:
+    """A worker process and what it is doing."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.task: Task | None = None
+        self._rest = b""
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        # The package may be on the path of this process only.
+        path = os.pathsep.join([str(Path(kdistill.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kdistill.workers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+            start_new_session=True,  # Ctrl-C is for the process that started it, which tells it to stop
+        )
+
+    def give(self, task: Task) -> None:
+        """Let it do a task."""
+        self.task = task
+        if self.process.stdin:
+            self.process.stdin.write(json.dumps(task.to_json()).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def events(self) -> list[dict[str, Any]] | None:
+        """Return what it has to say; None if it has ended."""
+        chunk = os.read(self.process.stdout.fileno(), 1 << 16) if self.process.stdout else b""
+        if not chunk:
+            return None
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def obituary(self) -> str:
+        """Return how it ended, in words."""
+        code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return "its process was killed (SIGKILL): often because memory ran out"
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        self._noise.seek(0)
+        last = self._noise.read().decode(errors="replace").strip().splitlines()[-1:]
+        return f"its process ended {how}{': ' if last else ''}{''.join(last)}"
+
+    def end(self, patience: float = 0.0) -> None:
+        """Wait for it to end, and then end it."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self._noise):
+            if stream:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+class _Pool:
+    def __init__(self, tasks: Sequence[Task], outcomes: Outcomes, size: int, listener: Listener) -> None:
+        self.outcomes = outcomes
+        self._waiting = list(tasks)
+        self._total = len(tasks)
+        self._attempts: dict[str, int] = {}
+        self._listener = listener
+        self._told: set[str] = set()
+        self._selector = selectors.DefaultSelector()
+        self._workers: list[_Worker] = []
+        self._size = size
+        self._started = 0
+
+    def __enter__(self) -> "_Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._workers:
+            if worker.task is None and worker.process.stdin:
+                worker.process.stdin.close()  # it has nothing to do, and ends
+            else:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.end(patience=5.0)
+        self._selector.close()
+
+    def busy(self) -> bool:
+        """Whether anything is left to do or being done."""
+        for task in self.outcomes.hopeless(self._waiting):
+            self._waiting.remove(task)
+            self.outcomes.give_up(task)
+        return bool(self._waiting) or self._busy_workers() > 0
+
+    def _busy_workers(self) -> int:
+        return sum(worker.task is not None for worker in self._workers)
+
+    def assign(self) -> None:
+        """Give every worker that has nothing to do a task that is ready, with a new worker if there is room."""
+        while task := self.outcomes.ready(self._waiting):
+            worker = next((worker for worker in self._workers if worker.task is None), None)
+            if worker is None and len(self._workers) < self._size:
+                worker = self._hire()
+            if worker is None:
+                return
+            self._waiting.remove(task)
+            self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
+            with contextlib.suppress(BrokenPipeError):  # it died in its sleep: noticed when it is listened to
+                worker.give(task)
+
+    def listen(self, seconds: float = 0.5) -> None:
+        """Take in what the workers have to say, waiting for it up to `seconds`."""
+        for key, _ in self._selector.select(seconds):
+            worker: _Worker = key.data
+            events = worker.events()
+            if events is None:
+                self._bury(worker)
+            for event in events or []:
+                self._take(worker, event)
+
+    def stop(self) -> str:
+        """Let all workers stop with a checkpoint; return in words what was stopped."""
+        stopped = sorted(worker.task.name for worker in self._workers if worker.task)
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            # What it still has to say would fill the pipe, and it would wait for ever.
+            while worker.events() is not None:
+                pass
+            worker.end(PATIENCE)
+        return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
+
+    def _hire(self) -> _Worker:
+        worker = _Worker(self._started)
+        self._started += 1
+        self._workers.append(worker)
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+        return worker
+
+    def _bury(self, worker: _Worker) -> None:
+        """Take a dead worker out; do its task again, unless it has died of it before."""
+        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+        self._workers.remove(worker)
+        how, task = worker.obituary(), worker.task
+        worker.end()
+        if task is None:
+            return
+        if self._attempts[task.name] < ATTEMPTS:
+            self._listener.warning(f"{task.name}: {how}; it is done again")
+            self._waiting.insert(0, task)
+        else:
+            self._fail(task, Failure(f"{how}, twice"))
+
+    def _take(self, worker: _Worker, event: dict[str, Any]) -> None:
+        kind = event.pop("event")
+        task = worker.task
+        if task is None:
+            return
+        if kind == "done":
+            self.outcomes.done[task.name] = event["result"]
+            worker.task = None
+            self._listener.planned(self._total - len(self._waiting) - self._busy_workers(), self._total)
+        elif kind == "failed":
+            worker.task = None
+            self._fail(task, Failure(**event["failure"]))
+        elif kind in ("note", "warning"):
+            # Every worker starts TensorFlow, and reads what they all read.
+            if event["text"] not in self._told:
+                self._told.add(event["text"])
+                getattr(self._listener, kind)(event["text"])
+        else:
+            getattr(self._listener.of(task.name), kind)(**event)
+
+    def _fail(self, task: Task, failure: Failure) -> None:
+        self._listener.run_failed(task.name, failure.message)
+        self.outcomes.fail(task, failure)

@@ -1,0 +1,56 @@
+"""Does one task, in whatever process it is called."""
+
+from pathlib import Path
+
+from kdistill.config import Config
+from kdistill.listener import Listener
+from kdistill.runs import ARMS, Experiment, Run
+from kdistill.sessions import Options, Session, Shelf
+from kdistill.workers.tasks import Document, Task
+
+# Of this process: what one task has read, the next can use.
+_shelf = Shelf()
+
+
+def perform(task: Task, listener: Listener) -> Document:
+    """Do a task; return the result of the run that was trained, or a seed's test scores by arm.
+
+    Raises:
+        KdistillError: whatever its session raises.
+    """
+    session = session_for(task, listener)
+    if task.kind == "train":
+        return session.train(task.arm, task.seed, Path(task.teacher_file) if task.teacher_file else None)
+    return {run.arm: session.evaluate(run) for run in _to_score(task, session)}
+
+
+def known(task: Task, listener: Listener) -> Document | None:
+    """Return what `perform` would, if nothing has to be computed for it; else None.
+
+    Raises:
+        OutputError: a run that is there was made from another config, and may not be overwritten.
+    """
+    session = session_for(task, listener)
+    if task.kind == "train":
+        teacher_file = Path(task.teacher_file) if task.teacher_file else None
+        return session.finished(task.arm, task.seed, teacher_file)
+    finished = _to_score(task, session)
+    if not all(run.is_complete() for run in finished):
+        return None
+    scores = {run.arm: session.scores(run) for run in finished}
+    return scores if all(scores.values()) else None
+
+
+def _to_score(task: Task, session: Session) -> list[Run]:
+    """Return the three runs of a seed; its teacher may be another seed's."""
+    teacher = Path(task.teacher_file or "").parent
+    return [
+        Run(teacher, arm, task.seed) if arm == "teacher" else session.experiment.run(arm, task.seed) for arm in ARMS
+    ]
+
+
+def session_for(task: Task, listener: Listener) -> Session:
+    """Return the session in which a task is done."""
+    config = Config.model_validate(task.config)
+    options = Options(task.threads, task.device, task.overwrite, listener, task.wait)
+    return Session(config, Experiment(Path(task.folder), Path(task.cache)), options, _shelf)

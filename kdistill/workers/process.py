@@ -1,0 +1,100 @@
+"""A worker: a process that imports TensorFlow once and does one task after another.
+
+    python -m kdistill.workers.process
+
+Tasks come in on standard input and events go out on standard output, a line of JSON each. When the input ends, which
+it does too if the process that started it dies, the worker stops at the next safe point, with a checkpoint.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
+from typing import IO, Any
+
+from kdistill import signals
+from kdistill.listener import Listener
+from kdistill.workers.tasks import Failure, Task
+
+EVENT_EVERY = 0.2  # seconds between two reports on the epochs of a run, some of which take a few milliseconds
+
+
+class Reporter(Listener):
+    """Sends what it hears to the process that started this one."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._sent = 0.0
+
+    def send(self, **event: Any) -> None:
+        """Send one event."""
+        self._stream.write(json.dumps(event) + "\n")
+        self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Send a sentence."""
+        self.send(event="note", text=text)
+
+    def warning(self, text: str) -> None:
+        """Send a warning."""
+        self.send(event="warning", text=text)
+
+    def run_started(
+        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Send that a run begins."""
+        about = {"arm": arm, "seed": seed, "epochs": epochs, "patience": patience}
+        self.send(event="run_started", **about, history=[dict(record) for record in history])
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Send the record of an epoch, unless one was sent just now; a best one always is."""
+        if record["best"] or time.monotonic() - self._sent > EVENT_EVERY:
+            self._sent = time.monotonic()
+            self.send(event="epoch", record=dict(record))
+
+    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
+        """Send the result of a run."""
+        self.send(event="run_finished", arm=arm, seed=seed, result=dict(result))
+
+
+def main() -> None:
+    """Do tasks until the input ends."""
+    # Whatever prints to standard output must not end up between the events.
+    reporter = Reporter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    signals.raise_on_termination()
+    tasks: SimpleQueue[str | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+    try:
+        while (line := tasks.get()) is not None:
+            _do(Task.from_json(json.loads(line)), reporter)
+    except (KeyboardInterrupt, BrokenPipeError):
+        # Threads of TensorFlow may be at work still: nothing is left that would have to be put in order.
+        os._exit(128 + signal.SIGTERM)
+
+
+def _listen(tasks: "SimpleQueue[str | None]") -> None:
+    """Take in tasks; at the end of the input, stop what is being done."""
+    for line in sys.stdin:
+        tasks.put(line)
+    tasks.put(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _do(task: Task, reporter: Reporter) -> None:
+    from kdistill.workers.perform import perform
+
+    try:
+        reporter.send(event="done", result=perform(task, reporter))
+    except Exception as error:
+        failure = Failure.of(error, traceback.format_exc())
+        reporter.send(event="failed", failure=vars(failure))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Sweeps: every cell is made, the winner is chosen on validation, and it alone is scored on test."""
+
+import json
+import re
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from kdistill import config as configs
+from kdistill import training
+from kdistill.cli import app
+
+SHORT = ["--set", "training.epochs=4", "--set", "teacher.hidden=[16]", "--workers", "1"]
+GRID = ["--grid", "distill.T=1,4", "--grid", "distill.alpha=0.1,0.9,1.0"]
+
+
+def invoke(*arguments, code=0):
+    result = CliRunner().invoke(app, ["sweep", *map(str, arguments)], env={"NO_COLOR": "1", "COLUMNS": "160"})
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    output = tmp_path_factory.mktemp("swept")
+    result = invoke(*GRID, *SHORT, "--seeds", 2, "--output-dir", output, "--json")
+    return output, json.loads(result.stdout)
+
+
+def test_every_cell_is_there_with_its_validation_scores(swept):
+    output, document = swept
+    assert document["axes"] == {"distill.temperature": [1, 4], "distill.alpha": [0.1, 0.9, 1.0]}
+    settings = [(cell["set"]["distill.temperature"], cell["set"]["distill.alpha"]) for cell in document["cells"]]
+    assert settings == [(t, alpha) for t in (1, 4) for alpha in (0.1, 0.9, 1.0)]
+    for cell in document["cells"]:
+        assert cell["status"] == "done"
+        assert len(cell["validation"]["accuracy"]["values"]) == 2
+    assert json.loads((output / "quickstart/sweep.json").read_text()) == document
+
+
+def test_the_winner_is_the_best_on_validation_and_the_only_one_scored_on_test(swept):
+    output, document = swept
+    ranks = [(c["validation"]["accuracy"]["mean"], -c["validation"]["nll"]["mean"]) for c in document["cells"]]
+    best = document["cells"][ranks.index(max(ranks))]
+    assert document["winner"]["set"] == best["set"]
+    scored = {path.parents[2] for path in (output / "quickstart").rglob("test.json")}
+    assert len(scored) == 1
+    assert len(document["test"]["arms"]["distilled"]["accuracy"]["values"]) == 2
+    assert document["test"]["comparison"]["verdict"] == "inconclusive"
+
+
+def test_cells_share_their_teachers(swept):
+    output, _ = swept
+    home = output / "quickstart"
+    made = [path for path in home.rglob("manifest.json") if path.parent.name == "teacher"]
+    own = [path for path in made if path.parents[2] == home]
+    assert len(own) == 2
+    copies = [path for path in made if path not in own]
+    assert {json.loads(path.read_text())["attempts"][0]["started"] for path in copies} <= {
+        json.loads(path.read_text())["attempts"][0]["started"] for path in own
+    }
+    weights = {json.loads(path.read_text())["weights_sha256"] for path in home.rglob("teacher/result.json")}
+    assert len(weights) == 2
+    assert len(list((home / "cache").glob("*.npz"))) == 6  # train, validation and the winner's test, for two teachers
+
+
+def test_the_winners_config_is_reproduced_with_the_same_result(swept, tmp_path):
+    _, document = swept
+    config = configs.load(document["winner"]["config"])
+    assert config.name == "quickstart-winner"
+    assert config.distill.temperature == document["winner"]["set"]["distill.temperature"]
+    arguments = ["reproduce", "-c", document["winner"]["config"], "--seeds", "2", "--workers", "1", "--json"]
+    result = CliRunner().invoke(app, [*arguments, "--output-dir", str(tmp_path)])
+    again = json.loads(result.stdout)
+    assert again["arms"] == document["test"]["arms"]
+    assert again["comparison"] == document["test"]["comparison"]
+
+
+def test_a_sweep_again_trains_nothing_and_says_the_same(swept, monkeypatch):
+    output, document = swept
+    monkeypatch.setattr(training, "Fit", None)
+    again = json.loads(invoke(*GRID, *SHORT, "--seeds", 2, "--output-dir", output, "--json").stdout)
+    assert {**again, "run_info": 0} == {**document, "run_info": 0}
+
+
+def test_what_a_person_sees(swept):
+    output, document = swept
+    shown = invoke(*GRID, *SHORT, "--seeds", 2, "--output-dir", output).stdout
+    assert "distill.temperature \\ distill.alpha" in shown
+    assert len(re.findall(r"\d\*", shown)) == 1
+    for cell in document["cells"]:
+        assert f"{cell['validation']['accuracy']['mean']:.4f}" in shown
+    assert "the winner alone, scored once" in shown
+    one_axis = invoke("--grid", "distill.T=1,4", *SHORT, "--seeds", 1, "--output-dir", output / "one").stdout
+    assert "distill.temperature=4" in one_axis
+
+
+def test_an_axis_of_the_teacher_makes_teachers_of_its_own(tmp_path):
+    arguments = ["--grid", "teacher.hidden=[16],[8]", *SHORT, "--seeds", 1, "--output-dir", tmp_path, "--json"]
+    document = json.loads(invoke(*arguments).stdout)
+    assert [cell["set"]["teacher.hidden"] for cell in document["cells"]] == [[16], [8]]
+    home = tmp_path / "quickstart"
+    assert (home / "seed-0/teacher/result.json").is_file()
+    assert len(list(home.glob("cells/*/seed-0/teacher/result.json"))) >= 1
+
+
+def test_a_cell_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path):
+    arguments = ["--grid", "student.learning_rate=0.01,1e30", "--set", "student.optimizer=sgd", *SHORT]
+    result = invoke(*arguments, "--seeds", 1, "--output-dir", tmp_path, "--json", code=6)
+    document = json.loads(result.stdout)
+    assert [cell["status"] for cell in document["cells"]] == ["done", "failed"]
+    assert "diverged" in document["cells"][1]["failed"][0]
+    assert document["winner"]["set"] == {"student.learning_rate": 0.01}
+    assert "Failed: learning_rate=1e+30 seed 0" in result.stderr
+
+
+def test_a_sweep_that_would_choose_on_test_is_refused(tmp_path):
+    result = invoke(*GRID, "--set", "data.validation=test", "--output-dir", tmp_path, code=3)
+    assert "chosen on what it is scored on" in result.stderr
+    invoke("--grid", "data.validation=0.1,test", "--output-dir", tmp_path, code=3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ([], "expected values to try"),
+        (["distill.T"], "expected section.key=value,value"),
+        (["distill.T="], "expected section.key=value,value"),
+        (["distill.temprature=1,2"], "did you mean 'temperature'"),
+        (["distill.T=1,-2"], "expected a number above 0"),
+        (["distill.T=1,1"], "expected different values"),
+        (["distill.T=1,2", "distill.temperature=3"], "is given twice"),
+        (["distill.T=[1,2"], "--grid distill.T=[1,2"),
+        (
+            [f"seed={','.join(map(str, range(200)))}", f"data.split_seed={','.join(map(str, range(200)))}"],
+            "at most 10,000",
+        ),
+    ],
+)
+def test_bad_grids_are_refused(tmp_path, grid, message):
+    options = [part for text in grid for part in ("--grid", text)]
+    assert message in invoke(*options, "--output-dir", tmp_path, code=3).stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_axes_may_stand_in_the_config(tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = configs.builtin_text("quickstart") + "\nsweep: {distill.temperature: [1, 2], student.hidden: [[4], [5]]}\n"
+    path.write_text(text)
+    plan = json.loads(invoke("-c", path, "--dry-run", "--json", "--seeds", 3, "--output-dir", tmp_path / "o").stdout)
+    assert [cell["set"] for cell in plan["cells"]][1] == {"distill.temperature": 1, "student.hidden": [5]}
+    assert {cell["runs"] for cell in plan["cells"]} == {3}
+    assert plan["teachers"] == 3
+    assert not (tmp_path / "o").exists()
+    assert "student.hidden=[5]" in invoke("-c", path, "--dry-run", "--output-dir", tmp_path / "o").stdout
+    shown = yaml.safe_load(CliRunner().invoke(app, ["config", "show", str(path)]).stdout)
+    assert shown["sweep"]["student.hidden"] == [[4], [5]]
+
+
+def test_no_cell_left_is_an_error(tmp_path):
+    arguments = ["--grid", "student.learning_rate=1e29,1e30", "--set", "student.optimizer=sgd", *SHORT]
+    assert "diverged" in invoke(*arguments, "--seeds", 1, "--output-dir", tmp_path, code=5).stderr

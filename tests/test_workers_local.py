@@ -1,0 +1,217 @@
+"""The pool: it does every task once, in the order of their needs, and survives its workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import killing
+import pytest
+
+from kdistill import config as configs
+from kdistill import experiments
+from kdistill.errors import KdistillError
+from kdistill.experiments import Scale
+from kdistill.listener import Listener
+from kdistill.runs import Experiment
+from kdistill.sessions import Options, Session
+from kdistill.workers import Failure, Outcomes, local
+
+SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
+LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
+
+
+class Watch(Listener):
+    """Remembers what it hears, and may act on it."""
+
+    def __init__(self, on_epoch=lambda record: None):
+        self.warnings, self.failures, self.notes, self.planned_ = [], [], [], []
+        self.started = []
+        self.on_epoch = on_epoch
+
+    def warning(self, text):
+        self.warnings.append(text)
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def run_started(self, arm, seed, epochs, patience, history=()):
+        self.started.append((arm, seed))
+
+    def run_failed(self, name, message):
+        self.failures.append((name, message))
+
+    def epoch(self, record):
+        self.on_epoch(record)
+
+
+def session(folder, overrides=SHORT, listener=None):
+    config = configs.load("quickstart", overrides)
+    return Session(config, Experiment(folder / config.name), Options(threads=1, listener=listener or Watch()))
+
+
+def children():
+    """Return the worker processes of this process."""
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "kdistill.workers"], capture_output=True, text=True)
+    return [int(number) for number in found.stdout.split()]
+
+
+def outcomes_of(folder, seeds):
+    experiment = Experiment(folder / "quickstart")
+    return [
+        killing.outcome(experiment.run(arm, seed)) for seed in seeds for arm in ("teacher", "baseline", "distilled")
+    ]
+
+
+def without_place(document):
+    return {key: value for key, value in document.items() if key != "run_info"}
+
+
+def test_results_are_the_same_however_many_workers_there_are(tmp_path):
+    here = experiments.reproduce(session(tmp_path / "1"), [0, 1], scale=Scale(workers=1))
+    pool = experiments.reproduce(session(tmp_path / "2"), [0, 1], scale=Scale(workers=2))
+    assert without_place(here) == without_place(pool)
+    assert outcomes_of(tmp_path / "1", [0, 1]) == outcomes_of(tmp_path / "2", [0, 1])
+    assert (here["run_info"]["workers"], pool["run_info"]["workers"]) == (1, 2)
+    assert children() == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, times):
+    """Killed once the run ends as if nothing had happened; killed twice it is recorded as failed."""
+    kills = []
+
+    def kill(record):
+        if record["epoch"] > 5 + 100 * len(kills) and len(kills) < times:
+            kills.append(record["epoch"])
+            for number in children():
+                os.kill(number, signal.SIGKILL)
+
+    watch = Watch(kill)
+    overrides = [*LONG, "training.checkpoint_every=1"]
+    tasks = experiments._tasks(session(tmp_path, overrides, watch), {0: 0})
+    only = [task for task in tasks if task.name == "baseline seed 0"]
+    outcomes = Outcomes()
+    local.run_in_pool(only, outcomes, 2, watch)
+    assert len(kills) == times
+    assert "killed (SIGKILL)" in watch.warnings[0]
+    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+    if times == 1:
+        assert outcomes.done["baseline seed 0"]["epochs"] == 400
+        assert run.manifest["attempts"][1]["from_epoch"] > 0
+    else:
+        assert watch.failures[0][0] == "baseline seed 0"
+        assert "twice" in outcomes.failed["baseline seed 0"].message
+        assert run.state() == "interrupted"
+    assert children() == []
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
+    wild = ["student.optimizer=sgd", "student.learning_rate=1e30"]
+    tasks = experiments._tasks(session(tmp_path, [*SHORT, *wild]), {0: 0, 1: 1})
+    outcomes, watch = Outcomes(), Watch()
+    local.run_in_pool(tasks, outcomes, 2, watch)
+    assert sorted(outcomes.done) == ["teacher seed 0", "teacher seed 1"]
+    assert outcomes.failed["baseline seed 0"].exit_code == 5
+    assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
+    assert outcomes.failed["seed 0, scores"].exit_code == 5
+    assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
+    with pytest.raises(KdistillError, match="diverged") as error:
+        experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=2))
+    assert error.value.exit_code == 5
+
+
+def test_what_the_user_has_to_mend_stops_everything(tmp_path):
+    experiments.reproduce(session(tmp_path), [0], scale=Scale(workers=1))
+    changed = session(tmp_path, [*SHORT, "distill.T=9"])
+    with pytest.raises(KdistillError, match="made from another config") as error:
+        experiments.reproduce(changed, [0, 1, 2], scale=Scale(workers=2))
+    assert error.value.exit_code == 7
+    assert children() == []
+
+
+def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in [*LONG, "student.epochs=1500"] for part in ("--set", override)]
+    process = killing.start(arguments)
+    experiment = Experiment(tmp_path / "quickstart")
+    runs = [experiment.run("baseline", seed) for seed in (0, 1)]
+    assert killing.wait_for(lambda: all(killing.lines(run) for run in runs), process)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
+    assert [run.state() for run in runs] == ["interrupted", "interrupted"]
+    assert workers_of(process.pid) == []
+    code, stdout, stderr = killing.finish(killing.start([*arguments, "--json"]))
+    assert code == 0, stderr
+    assert json.loads(stdout)["failed"] == []
+    assert all(run.manifest["attempts"][1]["from_epoch"] > 0 for run in runs)
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made(tmp_path):
+    arguments = ["reproduce", "--seeds", "3", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in LONG for part in ("--set", override)]
+    process = killing.start(arguments)
+    experiment = Experiment(tmp_path / "quickstart")
+    assert killing.wait_for(lambda: killing.lines(experiment.run("distilled", 0)), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while workers_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers_of(process.pid) == []
+    done = experiment.run("baseline", 0)
+    assert done.is_complete()
+    before = (done.folder / "manifest.json").read_bytes()
+    code, _, stderr = killing.finish(killing.start(arguments))
+    assert code == 0, stderr
+    assert (done.folder / "manifest.json").read_bytes() == before
+    whole = tmp_path / "whole"
+    arguments[arguments.index(tmp_path)] = whole
+    assert killing.finish(killing.start(arguments))[0] == 0
+    assert outcomes_of(tmp_path, [0, 1, 2]) == outcomes_of(whole, [0, 1, 2])
+
+
+def workers_of(parent):
+    """Return the worker processes that a process has, or had: they are named in no other way once it is gone."""
+    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()
+    rows = [line.split(None, 2) for line in found if "kdistill.workers.process" in line]
+    return [pid for pid, ppid, _ in rows if int(ppid) in (parent, 1)]
+
+
+@pytest.mark.slow
+def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
+    """A hundred short runs of one shape share the compiled step."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from kdistill import config, experiments\n"
+        "from kdistill.listener import Listener\n"
+        "from kdistill.runs import Experiment\n"
+        "from kdistill.sessions import Options, Session\n"
+        "from kdistill.workers import Outcomes, local\n"
+        f"cfg = config.load('quickstart', {SHORT!r})\n"
+        "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "def do(seeds):\n"
+        "    tasks = [t for t in experiments._tasks(session, {s: s for s in seeds}) if t.arm == 'baseline']\n"
+        "    outcomes = Outcomes(); local.run_here(tasks, outcomes, Listener())\n"
+        "    assert len(outcomes.done) == len(tasks)\n"
+        "do(range(20)); early = peak(); do(range(20, 120)); print(early, peak())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    early, late = map(float, done.stdout.split())
+    assert late < early + 40
+
+
+def test_a_failure_keeps_the_exit_code_and_the_words_of_its_error():
+    error = KdistillError("message", "hint")
+    error.exit_code = 5
+    assert Failure.of(error) == Failure("message", "hint", 5)
+    assert Failure.of(error).error().exit_code == 5
+    bug = Failure.of(ZeroDivisionError("oops\nmore"), "Traceback ...")
+    assert (bug.exit_code, bug.message) == (1, "this is a bug in kdistill: ZeroDivisionError: oops")
