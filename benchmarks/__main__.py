@@ -1,4 +1,4 @@
-"""`python -m benchmarks [epochs|chain|checkpoints]`: see the package's docstring."""
+"""`python -m benchmarks [epochs|chain|checkpoints|seeds]`: see the package's docstring."""
 
 import argparse
 import os
@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import benchmarks
-from benchmarks import chain, checkpoints, compare
+from benchmarks import chain, checkpoints, compare, seeds
 from benchmarks.processes import signals_end_the_benchmark
 
-# A further measurement (many seeds, two workers against one) is a further module with these two functions.
-MEASUREMENTS = {"epochs": compare, "chain": chain, "checkpoints": checkpoints}
+# A further measurement is a further module with these two functions.
+MEASUREMENTS = {"epochs": compare, "chain": chain, "checkpoints": checkpoints, "seeds": seeds}
 
 
 def main() -> int:

@@ -1,5 +1,7 @@
 """Finding a config, overriding it, and writing it down again."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -122,9 +124,8 @@ def test_a_folder_and_an_unreadable_file_are_refused(tmp_path, monkeypatch):
         configs.load(tmp_path)
     path = tmp_path / "c.yaml"
     path.write_text("a: 1")
-    monkeypatch.setattr(
-        Path, "read_text", lambda *a, **k: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
-    )
+    denied = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(loading, "_read", lambda *arguments: (_ for _ in ()).throw(denied))
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
         configs.load(path)
 
@@ -212,3 +213,30 @@ def test_a_problem_is_not_told_twice(tmp_path):
         "teacher.hidden.1: expected a whole number; received 'a'",
         "student.hiden: unknown key 'hiden'; did you mean 'hidden'?",
     ]
+
+
+def test_a_pipe_or_a_device_is_no_config(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", "/dev/zero", "/dev/null"):
+        with pytest.raises(ConfigError, match="this is a pipe or a device"):
+            configs.load(path)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "huge.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte of nothing
+    with pytest.raises(ConfigError, match="at most 200,000 bytes"):
+        configs.load(path)
+
+
+@pytest.mark.parametrize(
+    "piece", ["[", "- ", "a: {b: ", "? ", "&a [*a, ", "- a\n", "'", "x: !!python/object:os.system\n"]
+)
+def test_the_longest_text_of_anything_is_judged_in_seconds(tmp_path, piece):
+    path = tmp_path / "long.yaml"
+    path.write_text(piece * (199_000 // len(piece)))
+    started = time.monotonic()
+    with pytest.raises(ConfigError):
+        configs.load(path)
+    assert time.monotonic() - started < 10

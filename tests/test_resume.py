@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import killing
 import numpy as np
@@ -165,3 +166,41 @@ def test_two_processes_on_one_run(tmp_path, uninterrupted):
     assert f"process {first.pid} on" in refused.stderr
     assert killing.finish(first)[0] == 0
     assert killing.outcome(run) == uninterrupted
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of its own, of 600 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", place], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, uninterrupted):
+    """The checkpoints of two runs do not fit at once: the second is refused, and goes on once there is room."""
+    filler = tiny_disk / "filler"
+    filler.write_bytes(bytes(560_000))
+    full = invoke(*arguments(tiny_disk), *OFTEN, code=7)
+    assert "the disk is full" in full.stderr
+    run = run_in(tiny_disk)
+    assert run.state() in ("interrupted", "to train")
+    filler.unlink()
+    invoke(*arguments(tiny_disk), *OFTEN)
+    assert killing.outcome(run) == uninterrupted
+    filler.write_bytes(bytes(480_000))
+    before = (run.folder / "result.json").read_bytes()
+    assert (
+        "the disk is full"
+        in invoke(*arguments(tiny_disk), "--set", "student.hidden=[64]", "--overwrite", code=7).stderr
+    )
+    assert (run.folder / "result.json").read_bytes() == before
+    assert run.is_complete()
+
+
+def test_a_read_only_disk_is_one_message(tiny_disk):
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    assert "cannot be written" in invoke(*arguments(tiny_disk), code=7).stderr

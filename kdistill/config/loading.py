@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import stat
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -69,7 +70,7 @@ def _find(source: str) -> tuple[str, str, str, Path]:
     if is_name and not path.is_file():
         return builtin_text(source), f"{source}.yaml", source, Path.cwd()
     try:
-        return path.read_text(encoding="utf-8"), source, path.stem, path.parent
+        return _read(path, source), source, path.stem, path.parent
     except FileNotFoundError:
         raise ConfigError(
             f"{source}: no such config file",
@@ -79,6 +80,17 @@ def _find(source: str) -> tuple[str, str, str, Path]:
         raise ConfigError(f"{source}: expected YAML text in UTF-8; this is something else") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _read(path: Path, source: str) -> str:
+    """Return the text of a file that could be a config: a pipe would wait for ever, a device never end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ConfigError(f"{source}: expected a config file; this is a pipe or a device")
+        content = file.read(yamltext.MAX_BYTES + 1)
+    if len(content) > yamltext.MAX_BYTES:
+        raise ConfigError(f"{source}: expected a config of at most {yamltext.MAX_BYTES:,} bytes")
+    return content.decode("utf-8")
 
 
 def _anchor_data_dir(values: dict[str, Any], folder: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from kdistill.errors import ConfigError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_VALUES = 20_000
 
 # Where each value stands: the path of keys and list positions -> "file:line:column".
