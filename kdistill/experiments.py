@@ -54,7 +54,7 @@ def reproduce(
     """
     started = time.perf_counter()
     scale = scale or Scale()
-    teachers = _teacher_of_each(seeds, teacher_seeds)
+    teachers = teacher_of_each(seeds, teacher_seeds)
     _check(session, seeds, sorted(set(teachers.values())))
     outcomes, used = run(session, _tasks(session, teachers), scale)
     whole = [seed for seed in seeds if _scores(seed) in outcomes.done]
@@ -128,7 +128,7 @@ def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher:
     )
 
 
-def _teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -> dict[int, int]:
+def teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -> dict[int, int]:
     """Return the seed of the teacher that teaches each seed."""
     if teacher_seeds is None:
         return {seed: seed for seed in seeds}

@@ -6,11 +6,12 @@ would have to be downloaded, model files that were named, the device.
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kdistill import backend, checks, datasets, runs
 from kdistill.errors import ModelError
+from kdistill.experiments import teacher_of_each
 from kdistill.runs import Experiment, Run
 from kdistill.scoring import arms_to_score, held_against
 from kdistill.sessions import Document, Session
@@ -19,7 +20,13 @@ MADE_AGAIN = "to make again"
 HARD = "loss = hard"
 
 
-def training(session: Session, arms: Sequence[str], seeds: Sequence[int], teacher_file: Path | None = None) -> Document:
+def training(
+    session: Session,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    teacher_file: Path | None = None,
+    teacher_seeds: Sequence[int] | None = None,
+) -> Document:
     """Return every run of a command with its state.
 
     Args:
@@ -27,6 +34,7 @@ def training(session: Session, arms: Sequence[str], seeds: Sequence[int], teache
         arms: that it makes, in this order.
         seeds: of the runs.
         teacher_file: for a distilled run, its teacher, unless it is the experiment's own.
+        teacher_seeds: of the experiment's own teachers, taken in turn; by default each seed has its own.
 
     Returns:
         `experiment`, `runs` (`arm, seed, state, changes, folder`), `data`, `examples` (None where the data is to be
@@ -47,16 +55,10 @@ def training(session: Session, arms: Sequence[str], seeds: Sequence[int], teache
         checks.not_its_own_teacher(experiment.run("distilled", seeds[0]), teacher_file)
         teacher = _checked_teacher(session, teacher_file)
     _check_device(session)
-    rows: list[Document] = []
-    for seed in seeds:
-        teacher_changes = False
-        for arm in arms:
-            row = _row(session, experiment.run(arm, seed), teacher["weights"] if teacher else None, teacher_changes)
-            teacher_changes = teacher_changes or (arm == "teacher" and row["state"] == MADE_AGAIN)
-            rows.append(row)
+    given = teacher["weights"] if teacher else None
     return {
         "experiment": experiment.name,
-        "runs": rows,
+        "runs": _rows(session, arms, teacher_of_each(seeds, teacher_seeds), given),
         **data,
         "teacher": teacher,
         "formula": config.distill.formula() if "distilled" in arms else HARD,
@@ -86,10 +88,24 @@ def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Documen
     }
 
 
-def _row(session: Session, run: Run, teacher_weights: str | None, teacher_changes: bool) -> Document:
+def _rows(session: Session, arms: Sequence[str], teachers: Mapping[int, int], given: str | None) -> list[Document]:
+    """Return a row for each run; `teachers` has each seed's teacher's seed, `given` the weights of a teacher's file."""
+    rows: dict[tuple[str, int], Document] = {}
+    for seed, teacher_seed in teachers.items():
+        own = session.experiment.run("teacher", teacher_seed)
+        for arm in arms:
+            run = own if arm == "teacher" else session.experiment.run(arm, seed)
+            if (run.arm, run.seed) not in rows:
+                made_again = rows.get(("teacher", teacher_seed), {}).get("state") == MADE_AGAIN
+                rows[run.arm, run.seed] = _row(session, run, own, given, made_again)
+    return list(rows.values())
+
+
+def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool) -> Document:
     """Return a run with its state; refuse it where the command would."""
-    if run.arm == "distilled" and teacher_weights is None:
-        teacher_weights = _weights_of_own_teacher(session, run)
+    teacher_weights = None
+    if run.arm == "distilled":
+        teacher_weights = given or _weights_of_own_teacher(session, teacher, run)
     spec = runs.specification(session.config, run.arm, run.seed, teacher_weights)
     run.check_free()
     if run.was_set_aside(spec):
@@ -105,13 +121,12 @@ def _as_row(run: Run, state: str, changes: list[str]) -> Document:
     return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
 
 
-def _weights_of_own_teacher(session: Session, run: Run) -> str | None:
+def _weights_of_own_teacher(session: Session, teacher: Run, run: Run) -> str | None:
     """Return those of the teacher as it is; where it is still to be made, of the one that taught the run that is there.
 
     A teacher that is made again from the same config is the same teacher.
     """
-    teacher = session.experiment.run("teacher", run.seed)
-    if teacher.is_complete() and not teacher.conflict(runs.specification(session.config, "teacher", run.seed)):
+    if teacher.is_complete() and not teacher.conflict(runs.specification(session.config, "teacher", teacher.seed)):
         return (teacher.result or {})["weights_sha256"]
     return ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from kdistill import backend, datasets, experiments, sessions
+from kdistill import backend, datasets, experiments, recipes, sessions
 from kdistill import config as configs
-from kdistill.errors import ConfigError, ModelError, OutputError
+from kdistill.errors import ConfigError, DivergedError, ModelError, OutputError
 from kdistill.experiments import Scale
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
@@ -112,3 +112,52 @@ def test_threads_follow_from_the_larger_model():
     assert sessions.default_threads(small) == 1
     large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
     assert sessions.default_threads(large) == backend.cores()
+
+
+def test_one_teacher_teaches_all_seeds_where_it_is_shared(tmp_path):
+    summary = experiments.reproduce(session(tmp_path), [0, 1, 2], [5], Scale(workers=1))
+    assert summary["teacher_seeds"] == [5, 5, 5]
+    assert len(summary["arms"]["teacher"]["accuracy"]["values"]) == 1
+    assert len(summary["arms"]["distilled"]["accuracy"]["values"]) == 3
+    assert "this one teacher" in summary["comparison"]["about"]
+    experiment = session(tmp_path).experiment
+    weights = {experiment.run("distilled", seed).manifest["spec"]["teacher_weights"] for seed in (0, 1, 2)}
+    assert weights == {experiment.run("teacher", 5).result["weights_sha256"]}
+    assert not experiment.run("teacher", 0).folder.exists()
+    assert all(value is not None for value in summary["arms"]["baseline"]["agreement"]["values"])
+
+
+def test_an_experiment_that_was_moved_still_knows_its_teachers(tmp_path):
+    experiments.reproduce(session(tmp_path / "a"), [0, 1], [1], Scale(workers=1))
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = session(tmp_path / "b")
+    scores = moved.evaluate(moved.experiment.run("distilled", 0), reuse=False)
+    assert scores["agreement"] is not None
+
+
+def test_a_seed_of_which_a_run_failed_is_left_out(tmp_path, monkeypatch):
+    """Seed 1 diverges; what is left is compared, and the failure is told."""
+    baseline = recipes.baseline
+
+    def diverging(setting, seed):
+        if seed == 1:
+            raise DivergedError("training diverged")
+        return baseline(setting, seed)
+
+    monkeypatch.setattr(recipes, "baseline", diverging)
+    summary = experiments.reproduce(session(tmp_path), [0, 1, 2], scale=Scale(workers=1))
+    assert [failure["run"] for failure in summary["failed"]] == [
+        "baseline seed 1",
+        "distilled seed 1",
+        "seed 1, scores",
+    ]
+    assert summary["seeds"] == [0, 1, 2]
+    assert len(summary["comparison"]["difference"]["values"]) == 2
+    assert [row["seed"] for row in summary["comparison"]["mcnemar"]] == [0, 2]
+
+
+def test_mcnemar_counts_the_examples_that_one_of_two_got_right(tmp_path):
+    summary = experiments.reproduce(session(tmp_path), [0], scale=Scale(workers=1))
+    (row,) = summary["comparison"]["mcnemar"]
+    difference = summary["comparison"]["difference"]["values"][0]
+    assert (row["only_distilled"] - row["only_baseline"]) / 540 == pytest.approx(difference)

@@ -140,3 +140,9 @@ def test_a_model_for_other_data_is_refused_with_what_was_assumed(output):
     with pytest.raises(ModelError, match=r"expected one input of shape \(28, 28\)") as refused:
         plans.scoring(session(output, source="article"), 0, [model])
     assert "config `article` (fashion_mnist)" in refused.value.hint
+
+
+def test_a_shared_teacher_is_listed_once(tmp_path):
+    rows = plans.training(session(tmp_path), ARMS, [0, 1, 2], teacher_seeds=[7])["runs"]
+    assert [(row["arm"], row["seed"]) for row in rows if row["arm"] == "teacher"] == [("teacher", 7)]
+    assert len(rows) == 7

@@ -108,7 +108,7 @@ def reproduce(
         chosen = _seeds(seeds, session.config)
         teachers = _seeds(teacher_seeds, session.config, "--teacher-seeds") if teacher_seeds else None
         if common.dry_run:
-            emit(plans.training(session, ARMS, chosen), report.plan, common.json)
+            emit(plans.training(session, ARMS, chosen, None, teachers), report.plan, common.json)
             return
         scale = experiments.Scale(workers)
         document = experiments.reproduce(session, chosen, teachers, scale)
