@@ -6,6 +6,7 @@ it is measured directly, since the difference between two runs is smaller than w
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -70,19 +71,18 @@ def _train(article, splits, every):  # type: ignore[no-untyped-def]
 
     spent: list[float] = []
 
-    class Timed(runs.Run):
-        def write_checkpoint(self, *arguments) -> None:  # type: ignore[no-untyped-def]
+    class Timed(runs.Cadence):
+        @contextlib.contextmanager
+        def timed(self):  # type: ignore[no-untyped-def]
             started = time.perf_counter()
-            super().write_checkpoint(*arguments)
+            with super().timed():
+                yield
             spent.append(time.perf_counter() - started)
 
-    class Experiment(runs.Experiment):
-        def run(self, arm: str, seed: int) -> Timed:
-            return Timed(self.folder / f"seed-{seed}" / arm, arm, seed)
-
+    recipes.Cadence = Timed  # type: ignore[misc]
     config = article.model_copy(update={"training": article.training.model_copy(update={"checkpoint_every": every})})
     with tempfile.TemporaryDirectory(prefix="kdistill-bench-") as folder:
-        setting = recipes.Setting(config, splits, Experiment(Path(folder)), threads=1, listener=Listener())
+        setting = recipes.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())
         started = time.perf_counter()
         recipes.baseline(setting, 0)
         return time.perf_counter() - started, spent

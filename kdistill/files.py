@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,24 @@ def writing(place: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Turn a failure of the file system while reading `place` into a message: it is no proof of damage.
+
+    Raises:
+        OutputError: in place of any OSError but that the file is not there.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or place}: cannot be read: {error.strerror or error}",
+            hint="Nothing was changed: try again once it can be read.",
+        ) from error
+
+
 def temporary_for(path: Path) -> Path:
     """Return a hidden name beside `path` that no other process uses. It ends as `path` does."""
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
@@ -72,8 +91,28 @@ def to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems cannot do it for folders
+            raise
     finally:
         os.close(descriptor)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a folder or file, and bring the new name to disk."""
+    os.replace(source, target)
+    to_disk(target.parent)
+
+
+def sweep(folder: Path, older_than: float = 86_400.0) -> None:
+    """Remove from a folder what processes that were killed had not finished to write, if it is older than a day.
+
+    What is younger may be another process's that is still at it.
+    """
+    for left in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > older_than:
+                left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -93,9 +132,15 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
-    """Return a document written by `write_sealed`, or None if it is missing or is not what was written."""
+    """Return a document written by `write_sealed`, or None if it is missing or is not what was written.
+
+    Raises:
+        OutputError: it is there and cannot be read.
+    """
     try:
-        document = json.loads(path.read_bytes())
+        with reading(path):
+            content = path.read_bytes()
+        document = json.loads(content)
         seal = document.pop(SEAL)
         return document if seal == _seal(document) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -107,6 +152,10 @@ def _seal(document: dict[str, Any]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        OutputError: it is there and cannot be read.
+    """
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,6 +21,8 @@ from kdistill.errors import ModelError
 if TYPE_CHECKING:
     from kdistill.config import Arm
 
+MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
+
 # Teacher and student draw from different streams, so that a student of the teacher's own shape does not start as it.
 _STREAM = {"teacher": 0, "student": 1}
 
@@ -130,30 +132,50 @@ def load(path: Path) -> keras.Model:
     """
     checked = modelfiles.check(path)
     try:
-        wanted = _count_weights(checked.config)
+        wanted = _count_weights(checked.config, checked.values)
         if wanted > checked.values:
             raise ModelError(
                 f"{path}: the weights do not fit the layers: expected {wanted} values; received {checked.values}",
                 _UNFIT_HINT,
             )
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise ModelError(
+            error.message if str(path) in error.message else f"{path}: {error.message}", error.hint
+        ) from None
     except Exception as error:  # Keras raises whatever its layers raise
         raise _loading_error(path, error) from error
 
 
-def _count_weights(config: dict[str, Any]) -> int:
-    """Return how many values the weights of a config have, without making room for them: there may be billions."""
+def _count_weights(config: dict[str, Any], stored: int) -> int:
+    """Return how many values the weights of a config have, without making room for them: there may be billions.
+
+    Raises:
+        ModelError: they are not more than are stored, but what a layer puts out would be.
+    """
 
     def count() -> int:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-            return sum(math.prod(weight.shape) for weight in model.weights)
+            wanted = sum(math.prod(weight.shape) for weight in model.weights)
+            if wanted <= stored:
+                for layer in model._flatten_layers(include_self=False):
+                    _check_output(layer)
+            return wanted
 
     # Keras lists the weights that it has yet to make, for each thread: this list ends with its thread.
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(count).result()
+
+
+def _check_output(layer: keras.Layer) -> None:
+    """Refuse a layer that makes a giant of a small example, such as UpSampling2D(100000)."""
+    shapes = [tuple(tensor.shape[1:]) for node in layer._inbound_nodes for tensor in node.output_tensors]
+    for shape in shapes:
+        if math.prod(size or 1 for size in shape) > MOST_VALUES:
+            raise ModelError(
+                f"the layer {layer.name} has outputs of shape {shape}: expected at most {MOST_VALUES:,} values"
+            )
 
 
 def _loading_error(path: Path, error: Exception) -> ModelError:

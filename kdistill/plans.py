@@ -108,8 +108,6 @@ def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_ch
         teacher_weights = given or _weights_of_own_teacher(session, teacher, run)
     spec = runs.specification(session.config, run.arm, run.seed, teacher_weights)
     run.check_free()
-    if run.was_set_aside(spec):
-        return _as_row(run, "complete", [])
     session.check_no_conflict(run, teacher_weights)
     changes = run.conflict(spec)
     if run.arm == "distilled" and teacher_changes and run.manifest:

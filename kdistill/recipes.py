@@ -23,7 +23,7 @@ from kdistill.datasets import Splits
 from kdistill.errors import DivergedError, ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.losses import Objective
-from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Run, specification
+from kdistill.runs import CLASSES, STATE, Cadence, Checkpoint, Experiment, Making, Run, specification
 from kdistill.teachers import Teacher
 
 Result = dict[str, Any]
@@ -88,7 +88,7 @@ def open_teacher(setting: Setting, path: Path) -> Teacher:
 def _check_classes(path: Path, splits: Splits) -> None:
     """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
     try:
-        names = json.loads((path.parent / "classes.json").read_text(encoding="utf-8"))
+        names = json.loads((path.parent / CLASSES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # a model from elsewhere; that it has as many logits as there are classes is checked when it is loaded
     if isinstance(names, list) and names != list(splits.classes):
@@ -149,24 +149,22 @@ def _train(
     warnings = _warnings(setting, run, teacher)
     for warning in warnings:
         setting.listener.warning(warning)
-    checkpoint = run.begin(spec, _about(setting, teacher), setting.listener.warning)
-    if checkpoint:
-        _take_up(fit, checkpoint)
-        setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {checkpoint.epochs + 1}")
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, run.history())
+    making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
+    if making.checkpoint:
+        _take_up(fit, making.checkpoint)
+        setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {making.checkpoint.epochs + 1}")
+    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
     try:
-        _run_epochs(run, fit, Cadence(plan.checkpoint_every), setting.listener)
-        result = {**_result(setting, run, fit, teacher), "warnings": warnings}
-        run.finish(result)
-    except (DivergedError, OutputError) as error:
-        if run.put_back():
+        _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting.listener)
+    except DivergedError as error:
+        if run.finished:
             setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
-        if isinstance(error, OutputError):
-            raise
         raise DivergedError(
             f"{run.arm}, seed {run.seed}: {error.message}",
             hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g} --overwrite",
         ) from None
+    result = {**_result(setting, making, fit, teacher), "warnings": warnings}
+    making.finish(result)
     setting.listener.run_finished(run.arm, run.seed, result)
     return result
 
@@ -195,18 +193,19 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: trai
     )
 
 
-def _run_epochs(run: Run, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:
+def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:
     """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
 
     def checkpoint() -> None:
-        state = fit.state()
         with cadence.timed():
-            run.write_checkpoint(fit.epochs_done, fit.batches_done, lambda path: np.savez(path, **state))  # type: ignore[arg-type]
+            state = fit.state()
+            making.write_checkpoint(fit.epochs_done, fit.batches_done, lambda path: np.savez(path, **state))  # type: ignore[arg-type]
 
     def stop_if_asked() -> None:
         if received.signum is not None:
             checkpoint()
             epoch = f"in epoch {fit.epochs_done + 1}" if fit.batches_done else f"after epoch {fit.epochs_done}"
+            run = making.run
             raise signals.Stopped(received.signum, f"{run.arm}, seed {run.seed}: stopped {epoch}, with a checkpoint")
 
     def between(done: float) -> None:
@@ -217,11 +216,12 @@ def _run_epochs(run: Run, fit: training.Fit, cadence: Cadence, listener: Listene
 
     with signals.held_back() as received:
         for record in fit.epochs(between):
-            run.record(record)
+            making.record(record)
             listener.epoch(record)
             stop_if_asked()
             if cadence.due_after(record["epoch"]):
                 checkpoint()
+        stop_if_asked()
 
 
 def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
@@ -236,19 +236,19 @@ def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
             ) from error
 
 
-def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | None) -> Result:
+def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teacher | None) -> Result:
     """Save the model of a finished fit and gather what is known of it."""
+    run = making.run
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
-        files.write_json(run.folder / "classes.json", list(setting.splits.classes))
+        files.write_json(run.folder / CLASSES, list(setting.splits.classes))
     validation = setting.splits.validation
     logits = evaluation.logits(evaluation.predictor(fit.model), validation)
     scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))
-    history = run.history()
     return {
         "arm": run.arm,
         "seed": run.seed,
-        "epochs": len(history),
+        "epochs": len(making.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
         "validation": scores,
@@ -258,7 +258,7 @@ def _result(setting: Setting, run: Run, fit: training.Fit, teacher: Teacher | No
         "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
         "formula": setting.config.distill.formula() if teacher else "loss = hard",
         "run_info": {
-            "seconds": round(sum(record["seconds"] for record in history), 2),
+            "seconds": round(sum(record["seconds"] for record in making.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA could not take a layer, which costs speed only
         },
     }

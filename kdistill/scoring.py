@@ -58,8 +58,10 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
     for run in (session.experiment.run(arm, seed) for arm in ARMS):
         if run.state() not in {"complete", "damaged"}:
             continue
-        taught_by = ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
-        if changed := run.conflict(runs.specification(session.config, run.arm, seed, taught_by)):
+        manifest = run.manifest
+        taught_by = ((manifest or {}).get("spec") or {}).get("teacher_weights")
+        changed = run.conflict(runs.specification(session.config, run.arm, seed, taught_by)) if manifest else []
+        if changed:
             listed = "".join(f"\n  {line}" for line in changed)
             others.append(f"{run.folder}: this {run.arm} run was made from another config:{listed}")
         elif damage := run.damage():

@@ -143,8 +143,6 @@ class Session:
             weights = self._weights(teacher_file)
         if not self.options.wait:
             run.check_free()
-        if run.was_set_aside(runs.specification(self.config, arm, seed, weights)):
-            run.put_back()
         if self._is_done(run, weights):
             return self._reused(run)
         checks.writable(self.experiment.folder)
@@ -154,7 +152,7 @@ class Session:
 
         self.experiment.create(dump(self.config))
         with run.locked(self.options.wait):
-            if run.is_complete() and self._is_done(run, weights):  # another process has just finished it
+            if self._is_done(run, weights):  # another process has just made it
                 return self._reused(run)
             if arm == "distilled" and teacher_file:
                 result = recipes.distill(setting, seed, self.teacher(teacher_file))
@@ -167,10 +165,10 @@ class Session:
         """Remove a summary of this seed: the run that was just made is not the one that it was computed from."""
         summary = self.experiment.folder / SUMMARY
         try:
-            seeds = json.loads(summary.read_bytes())["seeds"]
-        except (OSError, ValueError, KeyError, TypeError):
+            stale = seed in json.loads(summary.read_bytes())["seeds"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return  # there is none, or nothing that could be taken for one
-        if seed in seeds:
+        if stale:
             with files.writing(summary):
                 summary.unlink()
 
@@ -195,9 +193,10 @@ class Session:
         from kdistill import recipes
 
         teacher = self.teacher(teacher_file) if teacher_file else None
+        model_sha256 = run.model_sha256
         scores, correct = recipes.evaluate(setting, run.model_file, teacher)
         try:
-            run.record_test(scores, weights, correct.tolist())
+            run.record_test(scores, weights, correct.tolist(), model_sha256)
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
             self.options.listener.note(f"The scores are not kept: {error.message}")
         return scores

@@ -40,6 +40,8 @@ class Received:
 def held_back() -> Iterator[Received]:
     """Hold the first signal back, for the loop inside to look at; a second one raises Stopped at once.
 
+    One that the loop did not come to look at is raised at the end.
+
     Signals that this process ignores stay ignored, as under nohup. Outside the main thread, where Python handles no
     signals, nothing is held back.
     """
@@ -56,6 +58,8 @@ def held_back() -> Iterator[Received]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+    if received.signum is not None:
+        raise Stopped(received.signum)
 
 
 def raise_on_termination() -> None:

@@ -267,11 +267,15 @@ def _adopt(session: Session, made: Run) -> None:
     if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
         return
     with wanted.locked(), files.writing(wanted.folder):
+        if wanted.finished:
+            return
         temporary = files.temporary_for(wanted.folder)
         for left in (*wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}"), wanted.folder):
             shutil.rmtree(left, ignore_errors=True)
         shutil.copytree(made.folder, temporary)
-        temporary.replace(wanted.folder)
+        for path in temporary.iterdir():
+            files.to_disk(path)
+        files.move(temporary, wanted.folder)
 
 
 def _shown(value: Any) -> str:

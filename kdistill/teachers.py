@@ -1,7 +1,6 @@
 """A trained teacher: opened, checked, and asked once for its logits, which are kept."""
 
 import hashlib
-import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ class Teacher:
         try:
             with np.load(file, allow_pickle=False) as archive:
                 logits = archive["logits"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except Exception:  # whatever a damaged archive makes zipfile and NumPy raise: it is computed again
             return None
         rows = np.unique(np.linspace(0, len(split) - 1, SPOT_CHECK_ROWS, dtype=np.int64))
         if logits.shape != (len(split), len(self.splits.classes)) or logits.dtype != np.float32:

@@ -21,6 +21,7 @@ from kdistill.losses import Objective
 
 SEGMENT_BATCHES = 100
 SEGMENT_BYTES = 64 * 2**20
+SEGMENT_FLOPS = 1e11  # some seconds of one core, which is how long Ctrl-C waits
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Fit:
         self.epochs_done = 0
         self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
-        self._segment_batches = _segment_batches(data.train, batch_size)
+        self._segment_batches = _segment_batches(data.train, batch_size, model.count_params())
 
     def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[dict]:
         """Train, and yield a record after each epoch.
@@ -257,17 +258,21 @@ class Fit:
         if not self.engine.is_finite():
             raise DivergedError(f"training diverged: a weight is not a finite number after epoch {epoch}")
         labels = validation.all_labels
-        terms = self.objective(labels, self.data.teacher_validation, logits)
+        loss = float(self.objective(labels, self.data.teacher_validation, logits)["loss"])
+        if not np.isfinite(loss):
+            raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
         scores = evaluation.score(logits, labels)
         return {
-            "val_loss": float(terms["loss"]),
+            "val_loss": loss,
             "val_nll": scores.nll,
             "val_accuracy": scores.accuracy,
         }
 
 
-def _segment_batches(train: Split, batch_size: int) -> int:
-    """Return how many batches a segment has: about a hundred, fewer where that is too much data at once."""
+def _segment_batches(train: Split, batch_size: int, weights: int) -> int:
+    """Return how many batches a segment has: about a hundred, fewer where that is too much data or work at once."""
     whole = max(1, len(train) // batch_size)
     example_bytes = train.images[:1].nbytes
-    return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes)))
+    # A multiplication and an addition for each weight, forward once and backward twice.
+    by_work = int(SEGMENT_FLOPS / (6 * batch_size * max(1, weights)))
+    return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes), by_work))

@@ -2,9 +2,10 @@
 
     python crash_steps.py FOLDER
 
-A child process writes a run: beginning, epochs with checkpoints, model, result. It is ended, as by SIGKILL, before or
-after its n-th call that changes what is on disk; then a new process goes on, as a user would by giving the same
-command again. It prints how many deaths there were.
+A child process writes a run: beginning, epochs with checkpoints, model, result; first where there is nothing, then to
+replace a finished run of another config. It is ended, as by SIGKILL, before or after its n-th call that changes what is
+on disk; then a new process goes on, as a user would by giving the same command again. It prints how many deaths there
+were.
 """
 
 import contextlib
@@ -13,62 +14,75 @@ import shutil
 import sys
 from pathlib import Path
 
-from kdistill.runs import Run
+from kdistill.runs import Making, Run
 
-SPEC, ABOUT, EPOCHS = {"seed": 0}, {"threads": 1, "data": {"fingerprint": "f"}}, 4
+SPEC, OLD = {"seed": 0, "name": "new"}, {"seed": 0, "name": "old"}
+ABOUT, EPOCHS = {"threads": 1, "data": {"fingerprint": "f"}}, 3
 STEPS = ("fsync", "replace", "mkdir", "unlink", "rmdir", "open")
 
 
 def main(folder: Path) -> None:
     os.fsync = lambda descriptor: None  # slow, and a process that dies takes nothing from the kernel
     deaths = 0
-    for when in ("before", "after"):
-        step = 0
-        while died(folder / f"{when}-{step}", when, step):
-            deaths, step = deaths + 1, step + 1
+    for replacing in (False, True):
+        for when in ("before", "after"):
+            step = 0
+            while died(folder / f"{replacing}-{when}-{step}", replacing, when, step):
+                deaths, step = deaths + 1, step + 1
     print(deaths)
 
 
-def died(folder: Path, when: str, step: int) -> bool:
+def died(folder: Path, replacing: bool, when: str, step: int) -> bool:
     """Return whether a child that is to die at this step came to it; check that another goes on from there."""
     run = Run(folder / "seed-0" / "baseline", "baseline", 0)
+    if replacing:
+        work(run, OLD)
     child = os.fork()
     if child == 0:
         end_at(step, when)
-        work(run)
+        work(run, SPEC)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status in (0, 9 << 8), status
-    work(run)
-    assert run.is_complete()
-    assert run.result == {"arm": "baseline"}
-    assert [record["epoch"] for record in run.history()] == [1, 2, 3, 4]
-    left = [path for path in folder.rglob(".*") if path.name != ".baseline.lock"]
-    assert not left, left
-    assert not run.checkpoints.exist()
+    with run.locked():
+        # Whatever happened, the old run is there whole, or the new one is.
+        assert not replacing or run.is_complete()
+    work(run, SPEC)
+    check(run)
     shutil.rmtree(folder)
     return status != 0
 
 
-def work(run: Run) -> None:
+def check(run: Run) -> None:
+    assert run.is_complete()
+    assert run.result["name"] == "new"
+    assert [record["epoch"] for record in run.history()] == [1, 2, 3]
+    left = [path for path in run.folder.parents[1].rglob(".*") if path.name != ".baseline.lock"]
+    assert not left, left
+    assert not run.checkpoints.exist()
+
+
+def work(run: Run, spec: dict) -> None:
     """Train, as far as the disk is concerned: the state is a number, which grows by one in an epoch."""
     with run.locked():
-        if run.is_complete():
-            run.tidy()
-            return
+        done = run.is_complete() and not run.conflict(spec)
+    if done:
+        run.tidy()
+        return
+    with run.locked():
         warnings = []
-        checkpoint = run.begin(SPEC, ABOUT, warnings.append)
+        making = Making(run, spec, ABOUT, warnings.append)
         assert not warnings, warnings
         done = 0
-        if checkpoint:
-            done = int((checkpoint.folder / "state.npz").read_text())
-            assert done == checkpoint.epochs
-        assert [record["epoch"] for record in run.history()] == list(range(1, done + 1))
+        if making.checkpoint:
+            done = int((making.checkpoint.folder / "state.npz").read_text())
+            assert done == making.checkpoint.epochs
+        assert [record["epoch"] for record in making.history] == list(range(1, done + 1))
         for epoch in range(done + 1, EPOCHS + 1):
-            run.record({"epoch": epoch})
-            run.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
-        run.model_file.write_bytes(b"model")
-        run.finish({"arm": "baseline"})
+            making.record({"epoch": epoch})
+            making.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
+        making.run.model_file.write_bytes(b"model")
+        making.finish({"name": spec["name"]})
 
 
 def end_at(step: int, when: str) -> None:

@@ -236,7 +236,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 def test_the_longest_text_of_anything_is_judged_in_seconds(tmp_path, piece):
     path = tmp_path / "long.yaml"
     path.write_text(piece * (199_000 // len(piece)))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError):
         configs.load(path)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

@@ -83,6 +83,41 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_older(tmp_path, monkeyp
     assert killing.outcome(run) == uninterrupted
 
 
+@pytest.mark.parametrize("epoch", [250, 249])
+def test_a_signal_at_the_very_end_is_not_swallowed(tmp_path, monkeypatch, uninterrupted, epoch):
+    with monkeypatch.context() as patch:
+        signal_at(patch, epoch, signal.SIGTERM)
+        invoke(*arguments(tmp_path), code=143)
+    run = run_in(tmp_path)
+    assert run.state() == "interrupted"
+    invoke(*arguments(tmp_path))
+    assert killing.outcome(run) == uninterrupted
+
+
+def test_a_signal_within_an_epoch_goes_on_within_it(tmp_path, monkeypatch):
+    """With batches of two an epoch has several segments."""
+    small = ["--set", "student.batch_size=2", "--set", "student.epochs=3"]
+    invoke(*arguments(tmp_path / "whole"), *small)
+    original, calls = progress.Screen.progress, []
+
+    def send(self, done):
+        original(self, done)
+        calls.append(done)
+        if len(calls) == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Screen, "progress", send)
+        stopped = invoke(*arguments(tmp_path / "cut"), *small, code=130)
+    assert "stopped in epoch 2, with a checkpoint" in stopped.stderr
+    run = run_in(tmp_path / "cut")
+    invoke(*arguments(tmp_path / "cut"), *small)
+    attempt = run.manifest["attempts"][1]
+    assert attempt["from_epoch"] == 1
+    assert attempt["from_batch"] > 0
+    assert killing.outcome(run) == killing.outcome(run_in(tmp_path / "whole"))
+
+
 def test_how_often_checkpoints_are_made_changes_nothing(tmp_path, uninterrupted):
     invoke(*arguments(tmp_path), *OFTEN)
     assert killing.outcome(run_in(tmp_path)) == uninterrupted
@@ -203,4 +238,4 @@ def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, 
 
 def test_a_read_only_disk_is_one_message(tiny_disk):
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
-    assert "cannot be written" in invoke(*arguments(tiny_disk), code=7).stderr
+    assert "Read-only file system" in invoke(*arguments(tiny_disk), code=7).stderr

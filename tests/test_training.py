@@ -218,10 +218,11 @@ def test_without_patience_nothing_stops():
 
 def test_segments_shrink_for_large_examples():
     small = Split(np.zeros((10_000, 28, 28), np.uint8), np.zeros(10_000, np.int32), np.arange(10_000))
-    assert training._segment_batches(small, 32) == 100
+    assert training._segment_batches(small, 32, 100_000) == 100
+    assert training._segment_batches(small, 32, 100_000_000) == 5
     large = Split(np.zeros((4, 2048, 2048, 3), np.uint8), np.zeros(4, np.int32), np.arange(4))
-    assert training._segment_batches(large, 2) == 2
-    assert training._segment_batches(large, 4) == 1
+    assert training._segment_batches(large, 2, 1000) == 2
+    assert training._segment_batches(large, 4, 1000) == 1
 
 
 RESUMED = {

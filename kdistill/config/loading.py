@@ -63,14 +63,8 @@ def _find(source: str) -> tuple[str, str, str, Path]:
             hint=f"Built-in configs: {', '.join(builtin_names())}.",
         )
     path = Path(source)
-    # A built-in name wins over a folder of that name, which the folder of its experiment has.
-    if path.is_dir() and source not in builtin_names():
-        raise ConfigError(f"{source}: expected a config file; this is a folder")
-    is_name = path.name == source and path.suffix not in {".yaml", ".yml"}
-    if is_name and not path.is_file():
-        return builtin_text(source), f"{source}.yaml", source, Path.cwd()
     try:
-        return _read(path, source), source, path.stem, path.parent
+        return _find_at(path, source)
     except FileNotFoundError:
         raise ConfigError(
             f"{source}: no such config file",
@@ -80,6 +74,16 @@ def _find(source: str) -> tuple[str, str, str, Path]:
         raise ConfigError(f"{source}: expected YAML text in UTF-8; this is something else") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _find_at(path: Path, source: str) -> tuple[str, str, str, Path]:
+    # A built-in name wins over a folder of that name, which the folder of its experiment has.
+    if path.is_dir() and source not in builtin_names():
+        raise ConfigError(f"{source}: expected a config file; this is a folder")
+    is_name = path.name == source and path.suffix not in {".yaml", ".yml"}
+    if is_name and not path.is_file():
+        return builtin_text(source), f"{source}.yaml", source, Path.cwd()
+    return _read(path, source), source, path.stem, path.parent
 
 
 def _read(path: Path, source: str) -> str:

@@ -67,6 +67,7 @@ def _check_first_block(content: bytes) -> None:
 def _check_heaps(content: bytes) -> None:
     """Refuse a list of free blocks that leads back to itself: HDF5 1.14 follows it until no memory is left."""
     blocks = len(content) // 16  # at most, as each takes two numbers
+    heaps = 0
     start = content.find(b"HEAP")
     while 0 <= start <= len(content) - HEAP.size:
         _, version, size, free, place = HEAP.unpack_from(content, start)
@@ -76,6 +77,9 @@ def _check_heaps(content: bytes) -> None:
             (free,) = OFFSET.unpack_from(content, place + free)
             blocks -= 1
         start = content.find(b"HEAP", start + 1)
+        heaps += 1
+        if heaps > OBJECTS:
+            raise ModelError(f"model.weights.h5: expected at most {OBJECTS} objects; received more", HINT)
     if blocks < 0:
         raise ModelError("model.weights.h5 is damaged: a list of free blocks does not end", DAMAGED_HINT)
 

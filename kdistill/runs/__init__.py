@@ -9,22 +9,26 @@ runs/<name>/                     an experiment
     model.keras, classes.json    the model, and the names of its classes
     result.json                  written last: a run without it is not complete
     test.json                    scores on the test split, once it has been evaluated
+  seed-0/.next-teacher/          a run that is to replace a finished one, while it is being made
   cache/                         teacher logits
 """
 
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
-from kdistill.runs.run import REPLACE, SAME_CONFIG, STATE, Run, check_no_conflict
+from kdistill.runs.making import CLASSES, STATE, Making
+from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict
 from kdistill.runs.specification import ARMS, differences, identity, specification
 
 __all__ = [
     "ARMS",
+    "CLASSES",
     "REPLACE",
     "SAME_CONFIG",
     "STATE",
     "Cadence",
     "Checkpoint",
     "Experiment",
+    "Making",
     "Run",
     "check_no_conflict",
     "differences",

@@ -11,6 +11,7 @@ at which it comes to be. The last two are kept: one that is damaged is passed ov
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ KEPT = 2
 ABOUT = "checkpoint.json"
 
 Write = Callable[[Path], None]
+
+_NAME = re.compile(r"epoch-(\d+)-batch-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Checkpoints:
         Raises:
             OSError: the disk is full or read-only; the checkpoints before are still there.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # not its parents: if they have gone, this run is nobody's any more
         place = self.folder / f"epoch-{epochs:05}-batch-{batches:08}"
         temporary = files.temporary_for(place)
         try:
@@ -120,7 +123,8 @@ class Checkpoints:
 
     def _places(self) -> list[Path]:
         """Return the folders of all checkpoints, oldest first."""
-        return sorted(self.folder.glob("epoch-*-batch-*"))
+        found = [(match, path) for path in self.folder.glob("epoch-*") if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(found, key=lambda each: tuple(map(int, each[0].groups())))]
 
     def _remove(self, place: Path) -> None:
         """Remove a checkpoint; whatever happens, no half of it is left under its name."""
@@ -137,8 +141,8 @@ class Checkpoints:
         for name, expected in about["files"].items():
             try:
                 found = files.sha256(place / name)
-            except OSError as error:
-                return None, f"{name} cannot be read: {error.strerror}"
+            except FileNotFoundError:
+                return None, f"{name} is missing"
             if found != expected:
                 return None, f"{name} is not the file that was written: its SHA-256 differs"
         return Checkpoint(place, about["epochs"], about["batches"]), ""

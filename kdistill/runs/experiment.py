@@ -1,6 +1,5 @@
 """The folder of an experiment: the runs of all its arms and seeds."""
 
-import os
 from pathlib import Path
 
 from kdistill import files
@@ -36,13 +35,13 @@ class Experiment:
 
     def threads(self) -> int | None:
         """Return the threads that the runs here were made with, which last digits depend on; None if none are."""
-        for path in sorted(self.folder.glob("seed-*/*/manifest.json")):
+        for path in sorted(self.folder.glob("seed-*/[!.]*/manifest.json")):
             if threads := (files.read_sealed(path) or {}).get("threads"):
                 return int(threads)
         return None
 
     def check_usable(self) -> None:
-        """Refuse a folder that is something else, or that cannot be written.
+        """Refuse a folder that is something else. Whether it can be written is for `checks.writable` to find out.
 
         Raises:
             OutputError: naming the folder and what is in it.
@@ -54,12 +53,6 @@ class Experiment:
             raise OutputError(
                 f"{place}: the folder is not empty and is not an experiment: it has no config.yaml",
                 hint="Choose another --output-dir, or another `name` in the config.",
-            )
-        existing = next(parent for parent in [place, *place.parents] if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"{existing}: the folder cannot be written",
-                hint="Choose another --output-dir, or change the folder's permissions.",
             )
 
     def _strangers(self) -> bool:
@@ -74,4 +67,6 @@ class Experiment:
         """
         with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, self.cache):
+                files.sweep(folder)
             files.write_text(self.folder / "config.yaml", config_text)

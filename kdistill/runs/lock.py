@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kdistill import files
 from kdistill.errors import OutputError
 
 
@@ -25,13 +26,15 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
 
     Raises:
         OutputError: another process holds it, which is named; or locks do not work there.
-        OSError: the file cannot be made.
+        OutputError: the file cannot be made.
     """
-    with _open(path) as descriptor:
-        _acquire(descriptor, path, wait)
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    with contextlib.ExitStack() as held:
+        with files.writing(path):
+            descriptor = held.enter_context(_open(path))
+            _acquire(descriptor, path, wait)
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
 
 

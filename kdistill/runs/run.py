@@ -1,23 +1,18 @@
-"""The folder of one run: what is there, whether it is complete, how it goes on."""
+"""The folder of one run: what is there, whether it is complete, whom it belongs to."""
 
-import hashlib
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kdistill import files
 from kdistill.errors import OutputError
 from kdistill.runs import lock
-from kdistill.runs.checkpoints import Checkpoint, Checkpoints, Write
+from kdistill.runs.checkpoints import Checkpoints
 from kdistill.runs.specification import differences, identity
-
-FORMAT = 1
-STATE = "state.npz"
 
 REPLACE = "Use --overwrite to start this run afresh, or another --output-dir or `name`."
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
@@ -25,7 +20,7 @@ SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run: one arm trained with one seed."""
+    """The folder of one run: one arm trained with one seed. It is written by `making.Making`."""
 
     folder: Path
     arm: str
@@ -48,25 +43,35 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest, or None where there is none that can be read."""
+        """The manifest, or None where there is none, or it is not what was written."""
         return files.read_sealed(self.folder / "manifest.json")
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What `finish` was given, or None where the run has not finished."""
+        """What the run came to, or None where it has not finished."""
         return files.read_sealed(self.folder / "result.json")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end, sound or damaged since."""
+        return (self.folder / "result.json").exists()
+
+    @property
+    def next(self) -> "Run":
+        """The run that is to replace this finished one, which stays until its replacement has finished too."""
+        return Run(self.folder.with_name(f".next-{self.folder.name}"), self.arm, self.seed)
+
+    @property
+    def last(self) -> Path:
+        """Where the folder of a replaced run is for the moment between two renames."""
+        return self.folder.with_name(f".last-{self.folder.name}")
 
     @property
     def _lock_file(self) -> Path:
         # Beside the folder, which is emptied when a run starts afresh.
         return self.folder.with_name(f".{self.folder.name}.lock")
 
-    @property
-    def _aside(self) -> Path:
-        """Where a finished run waits until the one that is to replace it has finished too."""
-        return self.folder.with_name(f".before-{self.folder.name}")
-
-    @contextmanager
+    @contextlib.contextmanager
     def locked(self, wait: bool = False) -> Iterator[None]:
         """Be the only process that writes to this run.
 
@@ -79,32 +84,51 @@ class Run:
         with files.writing(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
         with lock.locked(self._lock_file, wait):
+            self.settle()
             yield
 
     def check_free(self) -> None:
         """Raise OutputError if another process is at work on this run, naming it."""
         lock.check_free(self._lock_file)
 
+    def settle(self) -> None:
+        """Put a replacement that has finished in the place of the run that it replaces. Whoever calls holds the lock.
+
+        A process that is killed between the two renames leaves the rest to the next that takes the lock.
+        """
+        with files.writing(self.folder):
+            if self.next.finished:
+                if self.folder.exists():
+                    shutil.rmtree(self.last, ignore_errors=True)
+                    files.move(self.folder, self.last)
+                files.move(self.next.folder, self.folder)
+        shutil.rmtree(self.last, ignore_errors=True)
+
     def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
         """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
         stored = files.read_sealed(self.folder / "test.json") or {}
-        fits = stored.get("model_sha256") == self._model_sha256 and stored.get("teacher_weights") == teacher_weights
+        fits = stored.get("model_sha256") == self.model_sha256 and stored.get("teacher_weights") == teacher_weights
         return stored.get("scores") if fits else None
 
     def test_correct(self) -> list[bool]:
         """Return for each example of the test split whether the model that is there was right; empty if not known."""
         stored = files.read_sealed(self.folder / "test.json") or {}
-        if stored.get("model_sha256") != self._model_sha256:
+        if stored.get("model_sha256") != self.model_sha256:
             return []
         return [answer == "1" for answer in stored.get("correct", "")]
 
     @property
-    def _model_sha256(self) -> str | None:
+    def model_sha256(self) -> str | None:
+        """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
         return (self.manifest or {}).get("files", {}).get("model.keras")
 
     def damage(self) -> str | None:
-        """Return what is wrong with a finished run, or None if it is sound or not finished."""
-        if not (self.folder / "result.json").exists():
+        """Return what is wrong with a finished run, or None if it is sound or not finished.
+
+        Raises:
+            OutputError: a file is there and cannot be read, which proves nothing.
+        """
+        if not self.finished:
             return None
         if self.result is None:
             return "result.json is not what was written"
@@ -125,113 +149,18 @@ class Run:
 
     def state(self) -> str:
         """Return `complete`, `damaged`, `interrupted` (it goes on from a checkpoint) or `to train`."""
-        if (self.folder / "result.json").exists():
+        if self.finished:
             return "damaged" if self.damage() else "complete"
         return "interrupted" if self.checkpoints.exist() else "to train"
 
     def conflict(self, spec: dict[str, Any]) -> list[str]:
         """Return how `spec` differs from that of the run in this folder; empty where they agree or none is there."""
         manifest = self.manifest
-        if manifest is None or manifest.get("identity") == identity(spec):
-            return []
-        return differences(manifest.get("spec", {}), spec)
-
-    def begin(
-        self, spec: dict[str, Any], about: dict[str, Any], warn: Callable[[str], None] = lambda text: None
-    ) -> Checkpoint | None:
-        """Make the folder ready for a run that starts now, or goes on, and write its manifest.
-
-        Args:
-            spec: see `specification`.
-            about: what else the manifest records: data fingerprints, versions, device, threads.
-            warn: told what may keep the run from going on to the very same result.
-
-        Returns:
-            The checkpoint from which the run goes on; None where it starts in an emptied folder.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        before = self.manifest or {}
-        same = before.get("identity") == identity(spec)
-        attempts = before.get("attempts", []) if same and not (self.folder / "result.json").exists() else []
-        manifest = {
-            "format": FORMAT,
-            "arm": self.arm,
-            "seed": self.seed,
-            "identity": identity(spec),
-            "spec": spec,
-            **about,
-        }
-        with files.writing(self.folder):
-            found = self.checkpoints.latest(_owner(manifest), warn) if same or not before else None
-            if found is None:
-                self._empty()
-            else:
-                self._take_up(found)
-                for change in _changes(before, manifest):
-                    warn(f"{self.folder}: goes on with other {change}: the last digits may differ")
-            attempt = {
-                "started": now(),
-                "from_epoch": found.epochs if found else 0,
-                "from_batch": found.batches if found else 0,
-            }
-            files.write_sealed(self.folder / "manifest.json", {**manifest, "attempts": [*attempts, attempt]})
-        return found
-
-    def _empty(self) -> None:
-        """Leave an empty folder; what is complete is set aside, since what replaces it may never be."""
-        if self.is_complete():
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self.folder.replace(self._aside)
-        elif self.folder.exists():
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
-
-    def put_back(self) -> bool:
-        """Give up the run that has begun for the finished one that it was to replace; return whether there is one."""
-        if not self._aside.exists():
-            return False
-        with files.writing(self.folder):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self._aside.replace(self.folder)
-        return True
-
-    def was_set_aside(self, spec: dict[str, Any]) -> bool:
-        """Whether a finished run of this very specification waits to be replaced."""
-        waiting = Run(self._aside, self.arm, self.seed)
-        return (waiting.manifest or {}).get("identity") == identity(spec) and waiting.is_complete()
-
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Bring the folder to where it was at a checkpoint."""
-        self._sweep()
-        history = (checkpoint.folder / self.history_file.name).read_text(encoding="utf-8")
-        files.write_text(self.history_file, history)
-
-    def _sweep(self) -> None:
-        """Remove files that a process which was killed had not finished to write."""
-        for left in self.folder.glob(f"{files.TEMPORARY}*"):
-            left.unlink(missing_ok=True)
-
-    def tidy(self) -> None:
-        """Remove what a process that was killed at its very end has left in a complete run."""
-        with files.writing(self.folder):
-            self._sweep()
-        self._discard()
-
-    def _discard(self) -> None:
-        """Remove what a complete run has no more use for."""
-        self.checkpoints.clear()
-        shutil.rmtree(self._aside, ignore_errors=True)
-
-    def record(self, epoch: dict[str, Any]) -> None:
-        """Append one epoch's record to the history.
-
-        Raises:
-            OutputError: the disk is full or the folder has gone.
-        """
-        with files.writing(self.folder), self.history_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(epoch) + "\n")
+        if manifest is not None:
+            same = manifest.get("identity") == identity(spec)
+            return [] if same else differences(manifest.get("spec", {}), spec)
+        known = (self.result or {}).get("identity")
+        return [] if known in (None, identity(spec)) else ["which keys cannot be told: manifest.json is damaged"]
 
     def history(self) -> list[dict[str, Any]]:
         """Return the records of all epochs so far."""
@@ -239,58 +168,34 @@ class Run:
             return []
         return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
 
-    def write_checkpoint(self, epochs: int, batches: int, write_state: Write) -> None:
-        """Make a checkpoint of a run that has begun.
+    def tidy(self) -> None:
+        """Remove what a process that was killed at its very end has left in a complete run, if none is at work."""
+        with contextlib.suppress(OutputError), self.locked():
+            if self.is_complete():
+                self.sweep()
+                self.checkpoints.clear()
 
-        Args:
-            epochs: how many are done and recorded.
-            batches: how many of the next epoch are done.
-            write_state: writes the state to a path.
+    def sweep(self) -> None:
+        """Remove files that a process which was killed had not finished to write."""
+        for left in self.folder.glob(f"{files.TEMPORARY}*"):
+            left.unlink(missing_ok=True)
 
-        Raises:
-            OutputError: the disk is full or read-only; the checkpoints before are still there.
-        """
-        contents = {STATE: write_state, self.history_file.name: self._copy_history}
-        with files.writing(self.folder):
-            self.checkpoints.write(_owner(self.manifest or {}), epochs, batches, contents)
-
-    def _copy_history(self, path: Path) -> None:
-        path.write_bytes(self.history_file.read_bytes() if self.history_file.exists() else b"")
-
-    def finish(self, result: dict[str, Any]) -> None:
-        """Hash the run's files into the manifest, then write `result.json`: from here on the run is complete.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        with files.writing(self.folder):
-            own = sorted(
-                path
-                for path in self.folder.iterdir()
-                if path.is_file() and path.name not in {"manifest.json", "result.json"} and path.name[0] != "."
-            )
-            manifest = {
-                **(self.manifest or {}),
-                "finished": now(),
-                "files": {path.name: files.sha256(path) for path in own},
-            }
-            files.write_sealed(self.folder / "manifest.json", manifest)
-            files.write_sealed(self.folder / "result.json", result)
-        self._discard()
-
-    def record_test(self, scores: dict[str, Any], teacher_weights: str | None, correct: Sequence[bool]) -> None:
-        """Keep the model's scores on the test split beside it, with whose scores they are.
+    def record_test(
+        self, scores: dict[str, Any], teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
+    ) -> None:
+        """Keep a model's scores on the test split beside it, with whose scores they are.
 
         Args:
             scores: see `recipes.evaluate`.
             teacher_weights: fingerprint of the teacher it was compared with, if any.
             correct: for each example of the split, whether it was right.
+            model_sha256: of the model's file, when it was loaded.
 
         Raises:
             OutputError: the folder cannot be written.
         """
         answers = "".join("1" if right else "0" for right in correct)
-        whose = {"model_sha256": self._model_sha256, "teacher_weights": teacher_weights}
+        whose = {"model_sha256": model_sha256, "teacher_weights": teacher_weights}
         with files.writing(self.folder):
             files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
@@ -313,22 +218,3 @@ def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> No
             f"{run.folder}: this {run.arm} run was made from another config:\n{listed}",
             hint=hint,
         )
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _owner(manifest: dict[str, Any]) -> str:
-    """Return whose checkpoints those of a run are: of its specification, on this very data."""
-    text = json.dumps([manifest.get("identity"), manifest.get("data")], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return in what, of all that may change the last digits, a run goes on otherwise than it began."""
-    kept = [(key, before.get(key), after.get(key)) for key in ("threads", "device")]
-    versions = after.get("versions", {})
-    kept += [(name, before.get("versions", {}).get(name), version) for name, version in versions.items()]
-    return [f"{name} ({was} before, now {value})" for name, was, value in kept if was not in (None, value)]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,13 +97,10 @@ class _Worker:
         last = self._noise.read().decode(errors="replace").strip().splitlines()[-1:]
         return f"its process ended {how}{': ' if last else ''}{''.join(last)}"
 
-    def end(self, patience: float = 0.0) -> None:
-        """Wait for it to end, and then end it."""
-        try:
-            self.process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+    def end(self) -> None:
+        """End it, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self._noise):
             if stream:
                 with contextlib.suppress(BrokenPipeError):
@@ -126,13 +124,10 @@ class _Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for worker in self._workers:
-            if worker.task is None and worker.process.stdin:
-                worker.process.stdin.close()  # it has nothing to do, and ends
-            else:
+        if isinstance(error[1], signals.Stopped):  # a second signal: nobody waits
+            for worker in self._workers:
                 worker.process.kill()
-        for worker in self._workers:
-            worker.end(patience=5.0)
+        self.stop()
         self._selector.close()
 
     def busy(self) -> bool:
@@ -173,11 +168,15 @@ class _Pool:
         stopped = sorted(worker.task.name for worker in self._workers if worker.task)
         for worker in self._workers:
             worker.process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        while any(worker.process.poll() is None for worker in self._workers) and time.monotonic() < deadline:
+            # What they still have to say would fill the pipes, and they would wait for ever.
+            for key, _ in self._selector.select(0.1):
+                if key.data.events() is None:
+                    self._selector.unregister(key.fileobj)
         for worker in self._workers:
-            # What it still has to say would fill the pipe, and it would wait for ever.
-            while worker.events() is not None:
-                pass
-            worker.end(PATIENCE)
+            worker.end()
+        self._workers = []
         return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
 
     def _hire(self) -> _Worker:

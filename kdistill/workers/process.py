@@ -6,6 +6,7 @@ Tasks come in on standard input and events go out on standard output, a line of 
 it does too if the process that started it dies, the worker stops at the next safe point, with a checkpoint.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -33,8 +34,10 @@ class Reporter(Listener):
 
     def send(self, **event: Any) -> None:
         """Send one event."""
-        self._stream.write(json.dumps(event) + "\n")
-        self._stream.flush()
+        # Where nobody listens any more the input has ended too, which stops this process with a checkpoint.
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(json.dumps(event) + "\n")
+            self._stream.flush()
 
     def note(self, text: str) -> None:
         """Send a sentence."""
