@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -215,9 +215,12 @@ class Run:
 
     def tidy(self) -> None:
         """Remove what a process that was killed at its very end has left in a complete run."""
-        with files.writing(self.folder):
+        if not any((self.checkpoints.folder.exists(), self._aside.exists(), *self.folder.glob(f"{files.TEMPORARY}*"))):
+            return
+        # Where another process is at work on it, as one that scores it is, what it is writing is not left over.
+        with suppress(OutputError), files.writing(self.folder), self.locked():
             self._sweep()
-        self._discard()
+            self._discard()
 
     def _discard(self) -> None:
         """Remove what a complete run has no more use for."""
@@ -291,7 +294,7 @@ class Run:
         """
         answers = "".join("1" if right else "0" for right in correct)
         whose = {"model_sha256": self._model_sha256, "teacher_weights": teacher_weights}
-        with files.writing(self.folder):
+        with files.writing(self.folder), self.locked(wait=True):
             files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
 
