@@ -179,7 +179,10 @@ class Session:
         return self._taken_up(run)
 
     def _taken_up(self, run: Run) -> Document:
-        run.tidy()
+        if run.is_untidy():
+            # Where another process is at work on it, as one that scores it is, what that writes is not left over.
+            with contextlib.suppress(OutputError), run.locked():
+                run.tidy()
         result = run.result or {}
         for warning in result["warnings"]:
             self.options.listener.warning(warning)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,14 +213,16 @@ class Run:
         for left in self.folder.glob(f"{files.TEMPORARY}*"):
             left.unlink(missing_ok=True)
 
+    def is_untidy(self) -> bool:
+        """Whether there is something for `tidy` to remove, unless another process is writing it at the moment."""
+        left = (self.checkpoints.folder.exists(), self._aside.exists(), *self.folder.glob(f"{files.TEMPORARY}*"))
+        return any(left)
+
     def tidy(self) -> None:
         """Remove what a process that was killed at its very end has left in a complete run."""
-        if not any((self.checkpoints.folder.exists(), self._aside.exists(), *self.folder.glob(f"{files.TEMPORARY}*"))):
-            return
-        # Where another process is at work on it, as one that scores it is, what it is writing is not left over.
-        with suppress(OutputError), files.writing(self.folder), self.locked():
+        with files.writing(self.folder):
             self._sweep()
-            self._discard()
+        self._discard()
 
     def _discard(self) -> None:
         """Remove what a complete run has no more use for."""

@@ -1,6 +1,7 @@
 """The connection to Ray: started on this machine or joined, quiet, and checked before anything is trained."""
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -62,8 +63,7 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
             folder = tempfile.mkdtemp(prefix="kdistill-ray-", dir="/tmp")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             # Whoever else is on this machine can reach its ports, and whoever Ray answers to can run programs here.
-            token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            environment.update(LOOPBACK | token)
+            environment.update(LOOPBACK | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _secret()})
             settings |= {"address": "local", "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
             settings |= {"num_cpus": threads * (workers or max(1, backend.cores() // threads))}
             settings |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
@@ -79,6 +79,12 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
         stack.callback(ray.shutdown)
         _init(ray, settings)
         yield ray
+
+
+@functools.cache
+def _secret() -> str:
+    """Return a token of this process: Ray reads it once, and a sweep starts Ray twice."""
+    return secrets.token_hex(32)
 
 
 def _init(ray: Any, settings: Mapping[str, Any]) -> None:
