@@ -1,17 +1,14 @@
 """What `kdistill doctor` says: the facts that a bug report needs."""
 
-import importlib.util
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import kdistill
-from kdistill import backend, datasets
+from kdistill import backend, datasets, extras
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pydantic", "typer", "rich")
-# Extra -> the module that is there when it is installed.
-EXTRAS = {"gpu": "nvidia"}
 ENVIRONMENT = (
     "KDISTILL_DATA_DIR",
     "KDISTILL_OUTPUT_DIR",
@@ -34,7 +31,7 @@ def collect() -> dict[str, Any]:
         "gpus": backend.gpus(),
         "cache_folder": str(datasets.cache_dir()),
         "versions": {package: _version(package) for package in PACKAGES},
-        "extras": {extra: importlib.util.find_spec(module) is not None for extra, module in EXTRAS.items()},
+        "extras": {extra: extras.installed(extra) for extra in extras.MODULES},
         "data": {name: _state(info) for name, info in found.items()},
         "environment": {name: os.environ.get(name) or None for name in ENVIRONMENT},
     }

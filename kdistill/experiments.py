@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
 from kdistill.config import Config, resolved
+from kdistill.parts import Part
 from kdistill.runs import ARMS, Experiment, Run
 from kdistill.sessions import SUMMARY, Document, Session
 from kdistill.workers import Outcomes, Task
@@ -19,11 +20,15 @@ class Scale:
     """Who makes the runs.
 
     Attributes:
-        workers: how many processes; None for as many as there are cores, and no more than there are seeds.
+        workers: how many processes; None for as many as there are cores, and no more than there are seeds, or with
+            `ray` for all that the cluster has room for.
+        engine: `local` or `ray`.
+        address: of a Ray cluster; None starts Ray on this machine.
     """
 
     workers: int | None = None
     engine: str = "local"
+    address: str | None = None
 
 
 def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
@@ -66,17 +71,74 @@ def reproduce(
         "teacher_seeds": [teachers[seed] for seed in seeds],
         "formula": session.config.distill.formula(),
         **_compared(session, whole, teachers, outcomes),
-        "failed": [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()],
-        "run_info": {
-            "seconds": round(time.perf_counter() - started, 1),
-            "workers": used,
-            "engine": scale.engine,
-            "output_dir": str(session.experiment.folder),
-        },
+        "failed": failures(outcomes),
+        "run_info": run_info(session, scale, started, used),
     }
     with files.writing(session.experiment.folder):
         files.write_json(session.experiment.folder / SUMMARY, document)
     return document
+
+
+def make_part(
+    session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None, part: Part, scale: Scale
+) -> Document:
+    """Train and score all arms for some of the seeds; nothing is compared, and no summary is written.
+
+    Args:
+        session: of the experiment, which should wait for other parts where they share a teacher.
+        seeds: of the whole.
+        teacher_seeds: see `reproduce`.
+        part: which of the seeds.
+        scale: who makes the runs.
+
+    Returns:
+        See `part_document`.
+    """
+    teachers = {seed: of for seed, of in teacher_of_each(seeds, teacher_seeds).items() if seed in part.of(seeds)}
+    if teachers:
+        _check(session, list(teachers), sorted(set(teachers.values())))
+    return part_document(session, _tasks(session, teachers), part, scale)
+
+
+def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> Document:
+    """Do the tasks of a part.
+
+    Returns:
+        `experiment`, `part`, `runs` (`run, folder, status`), `failed`, `run_info`.
+    """
+    started = time.perf_counter()
+    outcomes, used = run(session, tasks, scale)
+    rows = [
+        {
+            "run": task.name,
+            "folder": str(Path(task.folder) / f"seed-{task.seed}" / task.arm),
+            "status": "done" if task.name in outcomes.done else "failed",
+        }
+        for task in tasks
+        if task.kind == "train"
+    ]
+    return {
+        "experiment": session.experiment.name,
+        "part": str(part),
+        "runs": rows,
+        "failed": failures(outcomes),
+        "run_info": run_info(session, scale, started, used),
+    }
+
+
+def run_info(session: Session, scale: Scale, started: float, used: int) -> Document:
+    """Return what depends on the machine, the engine and the place; `started` is a time of the performance counter."""
+    return {
+        "seconds": round(time.perf_counter() - started, 1),
+        "workers": used,
+        "engine": scale.engine,
+        "output_dir": str(session.experiment.folder),
+    }
+
+
+def failures(outcomes: Outcomes) -> list[Document]:
+    """Return which tasks failed and why."""
+    return [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()]
 
 
 def run(session: Session, tasks: Sequence[Task], scale: Scale) -> tuple[Outcomes, int]:
@@ -103,10 +165,11 @@ def run(session: Session, tasks: Sequence[Task], scale: Scale) -> tuple[Outcomes
     if not missing:
         return outcomes, 0
     checks.writable(session.experiment.folder)
-    most = len({(task.folder, task.seed) for task in missing})
-    count = scale.workers or max(1, min(backend.cores() // session.threads, most))
-    workers.run(missing, outcomes, count, listener)
-    return outcomes, count
+    count = scale.workers
+    if count is None and scale.engine == "local":
+        most = len({(task.folder, task.seed) for task in missing})
+        count = max(1, min(backend.cores() // session.threads, most))
+    return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address)
 
 
 def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher: Run | None = None) -> Task:

@@ -203,6 +203,17 @@ def sweep_plan(document: Document) -> RenderableType:
     return Group(table, _pairs(None, rows))
 
 
+def part(document: Document) -> RenderableType:
+    """Show which runs a part of a command has made."""
+    title = f"{document['experiment']}: part {document['part']}; the same command without --part compares the runs"
+    table = _table(title)
+    table.add_column("status", no_wrap=True)
+    table.add_column("folder", overflow="fold")
+    for run in document["runs"]:
+        table.add_row(escape(run["run"]), run["status"], escape(run["folder"]))
+    return table
+
+
 def plan(document: Document) -> RenderableType:
     """Show what a command that trains would do."""
     table = _table(f"{document['experiment']}: the plan (nothing is trained)")

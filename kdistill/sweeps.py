@@ -18,6 +18,7 @@ from kdistill import experiments, files, runs, stats
 from kdistill.config import Config, dump, read_value
 from kdistill.errors import ConfigError
 from kdistill.experiments import Scale, task
+from kdistill.parts import Part
 from kdistill.runs import Experiment, Run
 from kdistill.sessions import Document, Session
 from kdistill.workers import Outcomes, Task
@@ -101,17 +102,29 @@ def sweep(
         "cells": rows,
         "winner": {"set": dict(cells[best].settings), "config": str(path)},
         "test": {key: test[key] for key in ("arms", "comparison", "formula", "warnings")},
-        "failed": [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()],
-        "run_info": {
-            "seconds": round(time.perf_counter() - started, 1),
-            "workers": used,
-            "engine": scale.engine,
-            "output_dir": str(session.experiment.folder),
-        },
+        "failed": experiments.failures(outcomes),
+        "run_info": experiments.run_info(session, scale, started, used),
     }
     with files.writing(session.experiment.folder):
         files.write_json(session.experiment.folder / SUMMARY, document)
     return document
+
+
+def make_part(session: Session, cells: Sequence[Cell], seeds: Sequence[int], part: Part, scale: Scale) -> Document:
+    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
+
+    Returns:
+        See `experiments.part_document`.
+    """
+    session.experiment.check_usable()
+    session.experiment.create(dump(session.config))
+    tasks = {task.name: task for task in _tasks(cells, seeds)}
+    chosen = [tasks[cell.distilled(seed)] for cell, seed in part.of(list(itertools.product(cells, seeds)))]
+    teachers = [tasks[name] for name in dict.fromkeys(task.needs[0] for task in chosen)]
+    baselines = [task(session, "baseline", seed, f"baseline seed {seed}") for seed in part.of(seeds)]
+    # Those of a cell with another student are made when it is known which one has won.
+    shared = any(_spec(cell.session.config, "baseline") == _spec(session.config, "baseline") for cell in cells)
+    return experiments.part_document(session, [*teachers, *chosen, *(baselines if shared else [])], part, scale)
 
 
 def axes(config: Config, grid: Sequence[str]) -> dict[str, list[Any]]:

@@ -12,8 +12,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "__init__"},
-    {"config", "backend", "files", "modelfiles"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "__init__"},
+    {"config", "backend", "files", "modelfiles", "extras"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks"},
     {"engine", "teachers"},
@@ -28,7 +28,7 @@ LEVELS = [
     {"__main__"},
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-HEAVY = {"tensorflow", "keras", "sklearn", "scipy"}
+HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray"}
 
 
 def module_of(path):

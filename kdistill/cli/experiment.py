@@ -9,21 +9,12 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options, with_more
 from kdistill.cli.output import emit
+from kdistill.cli.spreading import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
 
 if TYPE_CHECKING:
     from kdistill.config import Config
 
 MOST_SEEDS = 1000
-MOST_WORKERS = 1024
-
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        parser=values.whole_number(1, MOST_WORKERS),
-        metavar="N",
-        help="Processes that train at the same time (default: as many as there are cores, at most one a seed)",
-    ),
-]
 
 
 def _train(common: Common, arm: str, teacher: Path | None = None) -> None:
@@ -99,20 +90,34 @@ def reproduce(
         ),
     ] = None,
     workers: Workers = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    part: PartOption = None,
+    emit_for: Emit = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
     from kdistill import experiments, plans, report
     from kdistill.runs import ARMS
 
-    with open_session(common) as session:
+    scale = scale_of(workers, engine, ray_address)
+    check_emit(emit_for, part, engine, common)
+    with open_session(common, wait=part is not None) as session:
         chosen = _seeds(seeds, session.config)
         teachers = _seeds(teacher_seeds, session.config, "--teacher-seeds") if teacher_seeds else None
-        if common.dry_run:
-            emit(plans.training(session, ARMS, chosen, None, teachers), report.plan, common.json)
+        if emit_for:
+            command = ["reproduce", "--seeds", _listed(chosen)]
+            command += ["--teacher-seeds", _listed(teachers)] if teachers else []
+            emit_slurm(session, common, command, workers or len(chosen))
             return
-        scale = experiments.Scale(workers)
-        document = experiments.reproduce(session, chosen, teachers, scale)
-    emit(document, report.reproduction, common.json)
+        if common.dry_run:
+            planned = part.of(chosen) if part else chosen
+            emit(plans.training(session, ARMS, planned, None, teachers), report.plan, common.json)
+            return
+        if part:
+            document = experiments.make_part(session, chosen, teachers, part, scale)
+        else:
+            document = experiments.reproduce(session, chosen, teachers, scale)
+    emit(document, report.part if part else report.reproduction, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 
@@ -131,20 +136,34 @@ def sweep(
         typer.Option(metavar="N|LIST", help="How many of every cell, or a list: 0,3,7 (default: the config's)"),
     ] = None,
     workers: Workers = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    part: PartOption = None,
+    emit_for: Emit = None,
 ) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
     from kdistill import experiments, report, sweeps
 
-    with open_session(common) as session:
+    scale = scale_of(workers, engine, ray_address)
+    check_emit(emit_for, part, engine, common)
+    with open_session(common, wait=part is not None) as session:
         chosen = _seeds(seeds, session.config)
         axes = sweeps.axes(session.config, grid or [])
         with_settings = functools.partial(with_more, common)
+        if emit_for:
+            cells = sweeps.plan(session, axes, with_settings)
+            command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
+            emit_slurm(session, common, command, workers or len(cells) * len(chosen))
+            return
         if common.dry_run:
             emit(sweeps.outlook(session, axes, with_settings, chosen), report.sweep_plan, common.json)
             return
-        scale = experiments.Scale(workers)
-        document = sweeps.sweep(session, axes, with_settings, chosen, scale)
-    emit(document, report.sweep, common.json)
+        if part:
+            cells = sweeps.plan(session, axes, with_settings)
+            document = sweeps.make_part(session, cells, chosen, part, scale)
+        else:
+            document = sweeps.sweep(session, axes, with_settings, chosen, scale)
+    emit(document, report.part if part else report.sweep, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 
@@ -163,6 +182,11 @@ def _seeds(text: str | None, config: "Config", option: str = "--seeds") -> list[
     if max(numbers) > values.LARGEST_SEED:
         raise _bad_seeds(option, f"seeds of at most {values.LARGEST_SEED}; received {max(numbers)}")
     return numbers
+
+
+def _listed(seeds: list[int]) -> str:
+    """Return seeds as a list that `_seeds` reads as the same ones: a single number would be how many."""
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def _counted_up(first: int, count: int, option: str) -> list[int]:

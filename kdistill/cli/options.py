@@ -108,8 +108,13 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def open_session(common: Common) -> Iterator["Session"]:
-    """Load the config and open its experiment, with a screen that is taken down whatever happens."""
+def open_session(common: Common, wait: bool = False) -> Iterator["Session"]:
+    """Load the config and open its experiment, with a screen that is taken down whatever happens.
+
+    Args:
+        common: the options of the command.
+        wait: for other commands that are at work on the same runs, rather than refuse.
+    """
     from kdistill import config as configs
     from kdistill.progress import Screen, console
     from kdistill.runs import Experiment
@@ -119,7 +124,7 @@ def open_session(common: Common) -> Iterator["Session"]:
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
     screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose, monitors=monitors)
-    options = Options(common.threads, common.device, common.overwrite, screen)
+    options = Options(common.threads, common.device, common.overwrite, screen, wait)
     try:
         yield Session(config, Experiment(common.output_dir / config.name), options)
     finally:

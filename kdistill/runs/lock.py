@@ -6,12 +6,15 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kdistill import files
 from kdistill.errors import OutputError
+
+LOOK_EVERY = 0.2  # seconds between two looks at a lock that another holds
 
 
 @contextlib.contextmanager
@@ -60,7 +63,9 @@ def _open(path: Path) -> Iterator[int]:
 
 def _acquire(descriptor: int, path: Path, wait: bool) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        # A call that waits would not return for a signal that Ray simulates, nor on every network for a real one.
+        while not _is_ours(descriptor, wait):
+            time.sleep(LOOK_EVERY)
     except BlockingIOError:
         raise OutputError(
             f"{path.parent / path.stem.removeprefix('.')}: another process is at work on this run: "
@@ -74,6 +79,17 @@ def _acquire(descriptor: int, path: Path, wait: bool) -> None:
             f"{path}: this file system has no locks, which keep two processes from writing one run",
             hint="Choose another --output-dir.",
         ) from None
+
+
+def _is_ours(descriptor: int, wait: bool) -> bool:
+    """Take a lock if it is free; where it is not, say so if there is time to wait, and raise BlockingIOError if not."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            raise
+        return False
+    return True
 
 
 def _holder(descriptor: int) -> str:

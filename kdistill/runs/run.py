@@ -170,6 +170,9 @@ class Run:
 
     def tidy(self) -> None:
         """Remove what a process that was killed at its very end has left in a complete run, if none is at work."""
+        left = [self.checkpoints.folder, self.next.folder, self.last, *self.folder.glob(f"{files.TEMPORARY}*")]
+        if not any(path.exists() for path in left):
+            return  # nothing is written to look at what is there
         with contextlib.suppress(OutputError), self.locked():
             if self.is_complete():
                 self.sweep()

@@ -9,22 +9,35 @@ from kdistill.workers.tasks import Failure, Outcomes, Task
 __all__ = ["Failure", "Outcomes", "Task", "known", "run"]
 
 
-def run(tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener) -> None:
-    """Do tasks and add what came of them to `outcomes`.
+def run(
+    tasks: Sequence[Task],
+    outcomes: Outcomes,
+    workers: int | None,
+    listener: Listener,
+    engine: str = "local",
+    address: str | None = None,
+) -> int:
+    """Do tasks and add what came of them to `outcomes`; return how many at most were done at the same time.
 
     Args:
         tasks: each after those of them that it needs.
         outcomes: has what others need that were done before.
-        workers: how many; one local worker is this process.
+        workers: how many; one local worker is this process. None, for `ray` alone: all that the cluster has room for.
         listener: hears how it goes.
+        engine: `local` or `ray`.
+        address: for `ray`, of the cluster: see `cluster.run_on_ray`.
 
     Raises:
         KdistillError: a task failed for a reason that would fail the others too.
         Stopped: a signal asked to stop; what was being done has a checkpoint.
     """
-    from kdistill.workers import local
+    from kdistill.workers import cluster, local
 
-    if workers == 1 or len(tasks) == 1:
+    if engine == "ray":
+        return cluster.run_on_ray(tasks, outcomes, workers, address, listener)
+    count = workers or 1
+    if count == 1 or len(tasks) == 1:
         local.run_here(tasks, outcomes, listener)
     else:
-        local.run_in_pool(tasks, outcomes, workers, listener)
+        local.run_in_pool(tasks, outcomes, count, listener)
+    return count

@@ -17,6 +17,7 @@ from typing import Any
 import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
+from kdistill.workers.process import pass_on
 from kdistill.workers.tasks import Failure, Outcomes, Task
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once
@@ -201,8 +202,7 @@ class _Pool:
             self._fail(task, Failure(f"{how}, twice"))
 
     def _take(self, worker: _Worker, event: dict[str, Any]) -> None:
-        kind = event.pop("event")
-        task = worker.task
+        kind, task = event["event"], worker.task
         if task is None:
             return
         if kind == "done":
@@ -212,13 +212,8 @@ class _Pool:
         elif kind == "failed":
             worker.task = None
             self._fail(task, Failure(**event["failure"]))
-        elif kind in ("note", "warning"):
-            # Every worker starts TensorFlow, and reads what they all read.
-            if event["text"] not in self._told:
-                self._told.add(event["text"])
-                getattr(self._listener, kind)(event["text"])
         else:
-            getattr(self._listener.of(task.name), kind)(**event)
+            pass_on(event, task.name, self._listener, self._told)
 
     def _fail(self, task: Task, failure: Failure) -> None:
         self._listener.run_failed(task.name, failure.message)

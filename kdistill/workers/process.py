@@ -14,9 +14,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 from kdistill import signals
 from kdistill.listener import Listener
@@ -26,18 +26,19 @@ EVENT_EVERY = 0.2  # seconds between two reports on the epochs of a run, some of
 
 
 class Reporter(Listener):
-    """Sends what it hears to the process that started this one."""
+    """Sends what it hears to the process that gave the task.
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    Args:
+        deliver: takes an event there: its kind in `event`, and the arguments of the listener's method of that name.
+    """
+
+    def __init__(self, deliver: Callable[[dict[str, Any]], None]) -> None:
+        self._deliver = deliver
         self._sent = 0.0
 
     def send(self, **event: Any) -> None:
         """Send one event."""
-        # Where nobody listens any more the input has ended too, which stops this process with a checkpoint.
-        with contextlib.suppress(BrokenPipeError):
-            self._stream.write(json.dumps(event) + "\n")
-            self._stream.flush()
+        self._deliver(event)
 
     def note(self, text: str) -> None:
         """Send a sentence."""
@@ -65,11 +66,37 @@ class Reporter(Listener):
         self.send(event="run_finished", arm=arm, seed=seed, result=dict(result))
 
 
+def pass_on(event: dict[str, Any], name: str, listener: Listener, told: set[str]) -> None:
+    """Tell a listener what a `Reporter` sent about a task.
+
+    Args:
+        event: as it was sent.
+        name: of the task.
+        listener: of all tasks.
+        told: sentences that need no repeating, since every worker starts TensorFlow, and reads what they all read.
+    """
+    kind = event["event"]
+    arguments = {key: value for key, value in event.items() if key != "event"}
+    if kind not in ("note", "warning"):
+        getattr(listener.of(name), kind)(**arguments)
+    elif event["text"] not in told:
+        told.add(event["text"])
+        getattr(listener, kind)(**arguments)
+
+
 def main() -> None:
     """Do tasks until the input ends."""
     # Whatever prints to standard output must not end up between the events.
-    reporter = Reporter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+
+    def deliver(event: dict[str, Any]) -> None:
+        # Where nobody listens any more the input has ended too, which stops this process with a checkpoint.
+        with contextlib.suppress(BrokenPipeError):
+            stream.write(json.dumps(event) + "\n")
+            stream.flush()
+
+    reporter = Reporter(deliver)
     signals.raise_on_termination()
     tasks: SimpleQueue[str | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()

@@ -1,0 +1,26 @@
+"""The optional extras: which there are, whether they are installed, and what is said where one is missing."""
+
+import importlib.util
+
+from kdistill.errors import ConfigError
+
+# Extra -> the module that is there when it is installed.
+MODULES = {"gpu": "nvidia", "ray": "ray"}
+
+
+def installed(extra: str) -> bool:
+    """Whether an extra is installed."""
+    return importlib.util.find_spec(MODULES[extra]) is not None
+
+
+def check_installed(extra: str, what: str) -> None:
+    """Refuse `what` (as the user wrote it) where the extra that it needs is not installed.
+
+    Raises:
+        ConfigError: with the command that installs it.
+    """
+    if not installed(extra):
+        raise ConfigError(
+            f"{what}: needs the extra `{extra}`, which is not installed",
+            hint=f"Run `pip install 'kdistill[{extra}]'`, with the Python that runs kdistill.",
+        )

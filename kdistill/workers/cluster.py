@@ -1,0 +1,194 @@
+"""Workers of Ray, on many machines or on this one: Ray core tasks, one for each run.
+
+Ray places the tasks and tells of workers and nodes that die. What a run has come to is in its folder alone, which all
+nodes share, so that a task can be done again anywhere and goes on from the last checkpoint.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kdistill import signals
+from kdistill.listener import Listener
+from kdistill.workers import connection, remote
+from kdistill.workers.connection import Needs
+from kdistill.workers.process import pass_on
+from kdistill.workers.tasks import Failure, Outcomes, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ATTEMPTS = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
+PATIENCE = 60.0  # seconds that tasks get to stop with a checkpoint
+
+
+def run_on_ray(
+    tasks: Sequence[Task], outcomes: Outcomes, workers: int | None, address: str | None, listener: Listener
+) -> int:
+    """Do tasks on a Ray cluster; return how many at most were done at the same time. See `workers.run`.
+
+    Args:
+        tasks: see `workers.run`.
+        outcomes: likewise.
+        workers: how many tasks at a time; None for all that there is room for.
+        address: of the cluster, `auto` for the one this machine belongs to; None starts Ray on this machine alone.
+        listener: hears how it goes.
+
+    Raises:
+        ConfigError: Ray is not installed, does not answer, or has no room for one task.
+        OutputError: a node does not see the experiment's folder.
+        KdistillError: a task failed for a reason that would fail the others too.
+        Stopped: a signal asked to stop.
+    """
+    tasks = [_anywhere(task) for task in tasks]
+    with connection.to_ray(tasks[0].threads, tasks[0].device, workers, address, listener) as ray:
+        needs = {task.name: Needs.of(ray, task) for task in tasks}
+        room = min(min(need.room(ray) for need in needs.values()), workers or len(tasks), len(tasks))
+        with signals.held_back() as received, connection.shared_token(tasks) as token:
+            connection.check_nodes(ray, token)
+            with _driving(ray, tasks, needs, outcomes, room, token, listener) as driver:
+                while driver.busy():
+                    driver.submit()
+                    driver.listen()
+                    if received.signum is not None:
+                        raise signals.Stopped(received.signum, driver.stop())
+    return room
+
+
+def _anywhere(task: Task) -> Task:
+    """Return a task that means the same in whatever folder and on whatever node it is done.
+
+    It waits for a run that another is at work on: where a node was cut off and its task given to another, it may be.
+    """
+    teacher_file = os.path.abspath(task.teacher_file) if task.teacher_file else None
+    folder, cache = os.path.abspath(task.folder), os.path.abspath(task.cache)
+    return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, wait=True)
+
+
+@contextlib.contextmanager
+def _driving(ray: Any, *arguments: Any) -> Iterator["_Driver"]:
+    """Yield a driver; whatever happens, nothing is left running on the cluster."""
+    driver = _Driver(ray, *arguments)
+    try:
+        yield driver
+    finally:
+        driver.end()
+
+
+class _Driver:
+    def __init__(
+        self,
+        ray: Any,
+        tasks: Sequence[Task],
+        needs: dict[str, Needs],
+        outcomes: Outcomes,
+        room: int,
+        token: "Path",
+        listener: Listener,
+    ) -> None:
+        self._ray, self._needs, self._token, self._listener = ray, needs, str(token), listener
+        self._outcomes, self._waiting, self._room, self._total = outcomes, list(tasks), room, len(tasks)
+        self._running: dict[Any, Task] = {}
+        self._attempts: dict[str, int] = {}
+        self._begun: set[str] = set()
+        self._stopped: set[str] = set()
+        self._told: set[str] = set()
+        self._mailbox = connection.mailbox(ray)
+        # A process that has had a GPU keeps it: it cannot do a second task, which Ray may give another one.
+        self._do = {gpu: ray.remote(max_retries=0, max_calls=1 if gpu else 0)(remote.do_task) for gpu in (False, True)}
+
+    def busy(self) -> bool:
+        """Whether anything is left to do or being done."""
+        for task in self._outcomes.hopeless(self._waiting):
+            self._waiting.remove(task)
+            self._outcomes.give_up(task)
+        return bool(self._waiting or self._running)
+
+    def submit(self) -> None:
+        """Submit the tasks that are ready, as far as there is room."""
+        while len(self._running) < self._room and (task := self._outcomes.ready(self._waiting)):
+            need = self._needs[task.name]
+            self._waiting.remove(task)
+            self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
+            submitted = self._do[need.gpus > 0].options(**need.options(task.name))
+            self._running[submitted.remote(task.to_json(), self._token, self._mailbox)] = task
+
+    def listen(self, seconds: float = 0.5) -> None:
+        """Take in what the tasks have to say and what came of them, waiting for it up to `seconds`."""
+        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        self._hear()
+        for reference in finished:
+            self._take(reference, self._running.pop(reference))
+
+    def stop(self) -> str:
+        """Let all tasks stop with a checkpoint; return in words what was stopped."""
+        for reference in self._running:
+            self._ray.cancel(reference, force=False, recursive=False)
+        deadline = time.monotonic() + PATIENCE
+        left = list(self._running)
+        while left and time.monotonic() < deadline:
+            _, left = self._ray.wait(left, num_returns=len(left), timeout=0.5)
+            self._hear()
+        # Those that did not stop in time, or had not begun to train, end with the connection.
+        stopped = sorted(self._stopped)
+        return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
+
+    def end(self) -> None:
+        """Let nothing go on that is still running."""
+        for reference in self._running:
+            self._ray.cancel(reference, force=True, recursive=False)
+
+    def _hear(self) -> None:
+        try:
+            events = self._ray.get(self._mailbox.take.remote(), timeout=10)
+        except self._ray.exceptions.RayError:
+            return  # only what is shown on the way comes through it
+        running = {task.name for task in self._running.values()}
+        for name, event in events:
+            kind = event["event"]
+            if kind == "stopped":
+                self._stopped.add(name)
+            elif kind == "run_started":
+                self._begun.add(name)
+            # What a dead worker said may come late, when nothing more of it is expected.
+            if kind in ("note", "warning") or (kind != "stopped" and name in running & self._begun):
+                pass_on(event, name, self._listener, self._told)
+
+    def _take(self, reference: Any, task: Task) -> None:
+        errors = self._ray.exceptions
+        deaths = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.TaskCancelledError)
+        try:
+            answer = self._ray.get(reference)
+        except deaths as error:
+            self._do_again(task, _how(error))
+        except errors.RayError as error:
+            self._fail(task, Failure(f"Ray cannot do it: {connection.first_line(error)}"))
+        else:
+            if "failure" in answer:
+                self._fail(task, Failure(**answer["failure"]))
+                return
+            self._outcomes.done[task.name] = answer["result"]
+            self._listener.planned(self._total - len(self._waiting) - len(self._running), self._total)
+
+    def _do_again(self, task: Task, how: str) -> None:
+        if self._attempts[task.name] < ATTEMPTS:
+            self._listener.warning(f"{task.name}: {how}; it is done again")
+            self._waiting.insert(0, task)
+        else:
+            self._fail(task, Failure(f"{how}, {ATTEMPTS} times"))
+
+    def _fail(self, task: Task, failure: Failure) -> None:
+        self._listener.run_failed(task.name, failure.message)
+        self._outcomes.fail(task, failure)
+
+
+def _how(error: Exception) -> str:
+    """Return in words how a task was lost."""
+    return {
+        "NodeDiedError": "its node died",
+        "OutOfMemoryError": "Ray ended its process, since the memory of its node ran out",
+        "WorkerCrashedError": "its process died: often because memory ran out",
+    }.get(type(error).__name__, "it was cancelled from elsewhere")
