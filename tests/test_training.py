@@ -237,7 +237,11 @@ def through_a_file(state, path):
         return dict(archive)
 
 
-@pytest.mark.parametrize("name", RESUMED)
+# Compiling takes seconds: by default the kinds of state there are, in the slow tier every optimizer.
+QUICK = {"adam", "cosine", "dropout"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RESUMED])
 def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkeypatch, tmp_path):
     """Three segments an epoch: a state is taken between all of them, and after each epoch."""
     monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
