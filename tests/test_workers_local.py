@@ -1,6 +1,5 @@
 """The pool: it does every task once, in the order of their needs, and survives its workers."""
 
-import json
 import os
 import signal
 import subprocess
@@ -78,7 +77,7 @@ def test_results_are_the_same_however_many_workers_there_are(tmp_path):
     assert children() == []
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, times):
     """Killed once the run ends as if nothing had happened; killed twice it is recorded as failed."""
     kills = []
@@ -145,10 +144,6 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
     assert [run.state() for run in runs] == ["interrupted", "interrupted"]
     assert workers_of(process.pid) == []
-    code, stdout, stderr = killing.finish(killing.start([*arguments, "--json"]))
-    assert code == 0, stderr
-    assert json.loads(stdout)["failed"] == []
-    assert all(run.manifest["attempts"][1]["from_epoch"] > 0 for run in runs)
 
 
 @pytest.mark.slow
