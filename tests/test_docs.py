@@ -14,7 +14,7 @@ from kdistill import config as configs
 from kdistill.cli import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-TRAINS = {"reproduce", "train-teacher", "baseline", "distill", "evaluate"}
+TRAINS = {"reproduce", "sweep", "train-teacher", "baseline", "distill", "evaluate"}
 
 
 def blocks(language):
