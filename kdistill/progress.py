@@ -131,7 +131,7 @@ class Screen(Listener):
     ) -> None:
         """Open the line of a run."""
         role = "teacher" if arm == "teacher" else "student"
-        self._runs[name] = _RunState(name or f"{arm} seed {seed}", epochs, self.monitors.get(role))
+        self._runs[name] = _RunState(name or f"{arm} seed {seed}", epochs, self.monitors.get(role), whole=bool(name))
         for record in history:
             self._runs[name].take(record)
         self._spoke = time.monotonic()
@@ -181,7 +181,9 @@ class Screen(Listener):
 
     def _remove(self, name: str) -> None:
         self._runs.pop(name, None)
-        if not self._runs:
+        if self._runs:
+            self._show_runs()
+        else:
             self._close()
 
     def _show(self, line: str) -> None:
@@ -220,10 +222,17 @@ class _OneOf(Listener):
 
 
 class _RunState:
-    """The figures of a run that is on."""
+    """The figures of a run that is on.
 
-    def __init__(self, title: str, epochs: int, monitor: str | None = None) -> None:
-        self.title, self.epochs, self.monitor = title, epochs, monitor
+    Args:
+        title: of the run.
+        epochs: how many at most.
+        monitor: the measure that chooses the best epoch.
+        whole: the bar is of the whole run, for want of news from within an epoch.
+    """
+
+    def __init__(self, title: str, epochs: int, monitor: str | None = None, whole: bool = False) -> None:
+        self.title, self.epochs, self.monitor, self.whole = title, epochs, monitor, whole
         self.share = 0.0
         self.best, self.best_epoch = 0.0, 0
         self.record: Mapping[str, Any] | None = None
@@ -243,7 +252,12 @@ class _RunState:
     def line(self, width: int) -> str:
         """Return the figures within an epoch, without those that find no room: first the least of them go."""
         now = f"epoch {min(self._done + 1, self.epochs)}/{self.epochs}"
-        parts = {"title": self.title, "bar": _bar(self.share), "epoch": now, **self._figures()}
+        parts = {
+            "title": self.title,
+            "bar": _bar(self._done / self.epochs if self.whole else self.share),
+            "epoch": now,
+            **self._figures(),
+        }
         parts = {name: part for name, part in parts.items() if part}
         for least in ("best", "loss", "patience", "bar"):
             if len("  ".join(parts.values())) <= width:

@@ -165,3 +165,19 @@ def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
     assert progress.console().width == 140
     monkeypatch.setenv("COLUMNS", "60")
     assert progress.console().width == 60
+
+
+def test_several_runs_have_a_line_each_until_they_have_ended():
+    watcher, stream = screen(terminal=True)
+    for seed in (1, 2):
+        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4)
+        watcher.of(f"baseline seed {seed}").epoch(record(5))
+    watcher.planned(1, 4)
+    watcher.of("baseline seed 1").run_finished("baseline", 1, RESULT)
+    assert list(watcher._runs) == ["baseline seed 2"]
+    assert "━━━━━━━━╌╌╌╌╌╌╌╌" in watcher._runs["baseline seed 2"].line(200)
+    watcher.run_failed("baseline seed 2", "training diverged")
+    watcher.close()
+    shown = stream.getvalue()
+    assert "1 of 4 done" in shown
+    assert "baseline seed 2: training diverged" in shown
