@@ -36,12 +36,30 @@ SLOW += ["training.checkpoint_every=1"]
 MIDDLE = [*LONG, "student.epochs=150"]
 
 
+# The numbers of the process sessions that these tests started: Ray's processes stay in that of their driver.
+SESSIONS = {os.getsid(0)}
+
+
+def start(arguments):
+    """Start `kdistill`, and count what it leaves behind as ours."""
+    process = killing.start(arguments)
+    SESSIONS.add(process.pid)
+    return process
+
+
 def processes():
-    """Return number and name of every process of Ray that is there, those that only wait to be reaped left out."""
-    rows = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True).stdout.splitlines()
-    found = [row.split(None, 2) for row in rows[1:]]
+    """Return number and name of the processes of Ray that these tests started, those to be reaped left out.
+
+    Others may use Ray on this machine at the same time.
+    """
+    rows = subprocess.run(["ps", "-eo", "pid,sid,stat,args"], capture_output=True, text=True).stdout.splitlines()
+    found = [row.split(None, 3) for row in rows[1:]]
     names = ("ray::", "/raylet/raylet ", "gcs_server ", "ray/dashboard/", "ray/_private/", "ray/autoscaler/")
-    return {int(pid): args for pid, stat, args in found if stat[0] != "Z" and any(name in args for name in names)}
+    return {
+        int(pid): args
+        for pid, sid, stat, args in found
+        if int(sid) in SESSIONS and stat[0] != "Z" and any(name in args for name in names)
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +155,7 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
 def test_a_sweep_with_a_run_that_diverges_goes_on_without_it(tmp_path):
     grid = ["sweep", "--grid", "student.learning_rate=1e-2,1e30", "--set", "student.optimizer=sgd"]
     common = arguments(tmp_path, SHORT, "--seeds", "1", "--json", *ON_RAY)[1:]
-    code, stdout, stderr = killing.finish(killing.start([*grid, *common]))
+    code, stdout, stderr = killing.finish(start([*grid, *common]))
     assert code == 6, stderr
     document = json.loads(stdout)
     assert [cell["status"] for cell in document["cells"]] == ["done", "failed"]
@@ -147,9 +165,10 @@ def test_a_sweep_with_a_run_that_diverges_goes_on_without_it(tmp_path):
 def test_a_driver_that_is_killed_and_started_again_ends_as_if_nothing_had_happened(tmp_path):
     """Its workers end with it, only what is missing is made, and the results are those of one worker here."""
     line = arguments(tmp_path, MIDDLE, "--seeds", "2", *ON_RAY)
-    process = killing.start(line)
+    process = start(line)
     experiment = Experiment(tmp_path / "quickstart")
     assert killing.wait_for(lambda: killing.lines(experiment.run("distilled", 0)), process)
+    assert at_work() != []
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     done = [experiment.run(arm, 0) for arm in ("teacher", "baseline")]
@@ -158,7 +177,7 @@ def test_a_driver_that_is_killed_and_started_again_ends_as_if_nothing_had_happen
     while at_work() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert at_work() == []
-    code, stdout, stderr = killing.finish(killing.start([*line, "--json"]))
+    code, stdout, stderr = killing.finish(start([*line, "--json"]))
     assert code == 0, stderr
     document = json.loads(stdout)
     assert (document["run_info"]["engine"], document["run_info"]["workers"]) == ("ray", 2)
@@ -175,7 +194,7 @@ def test_a_driver_that_is_killed_and_started_again_ends_as_if_nothing_had_happen
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
 def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
     """As a terminal does it, to all processes of the group."""
-    process = killing.start(
+    process = start(
         arguments(tmp_path, [*LONG, "student.epochs=3000", "training.checkpoint_every=3000"], "--seeds", "2", *ON_RAY)
     )
     runs = [Experiment(tmp_path / "quickstart").run("baseline", seed) for seed in (0, 1)]
