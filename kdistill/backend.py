@@ -13,6 +13,14 @@ from kdistill.errors import ConfigError, KdistillError
 SMALL_STEP_FLOPS = 2e9
 
 
+def step_flops(weights: int, batch_size: int) -> int:
+    """Return the floating-point operations of a training step of a dense network.
+
+    A multiplication and an addition for each weight and example, forward once and backward twice.
+    """
+    return 6 * weights * batch_size
+
+
 def threads_for(step_flops: float) -> int:
     """Return the intra-op threads for a training step of `step_flops` floating-point operations.
 

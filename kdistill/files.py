@@ -79,8 +79,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         to_disk(temporary)
-        os.replace(temporary, path)
-        to_disk(path.parent)
+        move(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -7,6 +7,7 @@ seconds; where nothing is left to do it is not imported at all.
 import contextlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -112,7 +113,7 @@ class Session:
             self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
         return self._setting
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
         return self.options.threads or self.experiment.threads() or default_threads(self.config)
@@ -218,10 +219,9 @@ class Session:
         run = self.experiment.run(arm, seed)
         weights = None
         if teacher_file is not None:
-            taught_by = Run(teacher_file.parent, "teacher", 0)
-            if not taught_by.is_complete():
+            weights = _recorded_weights(teacher_file)
+            if weights is None:
                 return None
-            weights = (taught_by.result or {})["weights_sha256"]
         if not self._is_done(run, weights):
             return None
         return self._taken_up(run)
@@ -239,7 +239,8 @@ class Session:
             return False
         if damage := run.damage():
             self.options.listener.warning(f"{run.folder}: {damage}; the run is made again")
-        return run.is_complete()
+            return False
+        return run.finished
 
     def own_teacher(self, seed: int) -> Path:
         """Return the model file of this experiment's finished teacher.
@@ -262,10 +263,7 @@ class Session:
 
     def _weights(self, teacher_file: Path) -> str:
         """Return the fingerprint of a teacher's weights: read from its run where it has one."""
-        run = Run(teacher_file.parent, "teacher", 0)
-        if run.is_complete() and run.model_file == teacher_file:
-            return (run.result or {})["weights_sha256"]
-        return self.teacher(teacher_file).weights
+        return _recorded_weights(teacher_file) or self.teacher(teacher_file).weights
 
     def _teacher_of(self, run: Run) -> Path | None:
         """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher.
@@ -292,6 +290,14 @@ class Session:
         return None
 
 
+def _recorded_weights(teacher_file: Path) -> str | None:
+    """Return the fingerprint of the weights of a teacher that is the model of a complete run; else None."""
+    run = Run(teacher_file.parent, "teacher", 0)
+    if run.model_file != teacher_file or not run.is_complete():
+        return None
+    return (run.result or {})["weights_sha256"]
+
+
 def default_threads(config: Config) -> int:
     """Return the intra-op threads that suit the larger of the two models."""
     shape, classes = datasets.static_shape(config.data.dataset)
@@ -299,6 +305,5 @@ def default_threads(config: Config) -> int:
     for role in ("teacher", "student"):
         widths = [prod(shape), *getattr(config, role).hidden, classes]
         weights = sum(a * b for a, b in pairwise(widths))
-        # A multiplication and an addition for each weight, forward once and backward twice.
-        flops.append(6 * weights * config.training_for(role).batch_size)
+        flops.append(backend.step_flops(weights, config.training_for(role).batch_size))
     return backend.threads_for(max(flops))

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kdistill import evaluation
+from kdistill import backend, evaluation
 from kdistill.datasets import Split
 from kdistill.engine import TERMS, State, engine_for
 from kdistill.errors import DivergedError
@@ -273,6 +273,5 @@ def _segment_batches(train: Split, batch_size: int, weights: int) -> int:
     """Return how many batches a segment has: about a hundred, fewer where that is too much data or work at once."""
     whole = max(1, len(train) // batch_size)
     example_bytes = train.images[:1].nbytes
-    # A multiplication and an addition for each weight, forward once and backward twice.
-    by_work = int(SEGMENT_FLOPS / (6 * batch_size * max(1, weights)))
+    by_work = int(SEGMENT_FLOPS / backend.step_flops(max(1, weights), batch_size))
     return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes), by_work))

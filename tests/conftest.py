@@ -9,6 +9,8 @@ from kdistill import backend
 
 FASHION_MNIST = Path(__file__).parents[2] / "shared" / "data" / "fashion-mnist"
 
+pytest_plugins = ["small_experiment"]
+
 backend.start(threads=1, device="cpu")
 
 

@@ -1,35 +1,12 @@
 """Plans: the state of every run, every check of the command itself, and nothing written, scored or downloaded."""
 
-import shutil
-
 import pytest
+from small_experiment import session
 
-from kdistill import backend, datasets, experiments, plans
-from kdistill import config as configs
+from kdistill import backend, datasets, plans
 from kdistill.datasets import mnist
 from kdistill.errors import ConfigError, ModelError, OutputError
-from kdistill.runs import ARMS, Experiment
-from kdistill.sessions import Options, Session
-
-SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
-
-
-def session(folder, *overrides, source="quickstart", **options):
-    config = configs.load(source, [*SHORT, *overrides])
-    return Session(config, Experiment(folder / config.name), Options(**options))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    experiments.reproduce(session(folder), [0])
-    return folder
-
-
-@pytest.fixture
-def output(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "runs")
-    return tmp_path / "runs"
+from kdistill.runs import ARMS
 
 
 def rows(document):
@@ -40,14 +17,14 @@ def content(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_complete_is_said_to_be(output):
-    before = content(output)
-    assert rows(plans.training(session(output), ARMS, [0])) == dict.fromkeys(ARMS, ("complete", []))
-    assert content(output) == before
+def test_what_is_complete_is_said_to_be(experiment_copy):
+    before = content(experiment_copy)
+    assert rows(plans.training(session(experiment_copy), ARMS, [0])) == dict.fromkeys(ARMS, ("complete", []))
+    assert content(experiment_copy) == before
 
 
-def test_runs_of_another_config_are_said_to_be_made_again(output):
-    changed = session(output, "training.epochs=4", overwrite=True)
+def test_runs_of_another_config_are_said_to_be_made_again(experiment_copy):
+    changed = session(experiment_copy, "training.epochs=4", overwrite=True)
     epochs = "training.epochs: was 1, is now 4"
     assert rows(plans.training(changed, ARMS, [0])) == {
         "teacher": ("to make again", [epochs]),
@@ -55,42 +32,42 @@ def test_runs_of_another_config_are_said_to_be_made_again(output):
         "distilled": ("to make again", [epochs, "teacher: is made again"]),
     }
     with pytest.raises(OutputError, match=epochs):
-        plans.training(session(output, "training.epochs=4"), ARMS, [0])
+        plans.training(session(experiment_copy, "training.epochs=4"), ARMS, [0])
 
 
-def test_a_distilled_run_is_made_again_where_its_teacher_is(output):
-    changed = session(output, "teacher.epochs=2", overwrite=True)
+def test_a_distilled_run_is_made_again_where_its_teacher_is(experiment_copy):
+    changed = session(experiment_copy, "teacher.epochs=2", overwrite=True)
     states = rows(plans.training(changed, ARMS, [0]))
     assert states["baseline"] == ("complete", [])
     assert states["distilled"] == ("to make again", ["teacher: is made again"])
 
 
-def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(output):
-    teacher = output / "quickstart/seed-0/teacher/model.keras"
-    other = output / "quickstart/seed-0/baseline/model.keras"
-    before = content(output)
-    same = plans.training(session(output), ["distilled"], [0], teacher)
+def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(experiment_copy):
+    teacher = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    other = experiment_copy / "quickstart/seed-0/baseline/model.keras"
+    before = content(experiment_copy)
+    same = plans.training(session(experiment_copy), ["distilled"], [0], teacher)
     assert rows(same)["distilled"] == ("complete", [])
     assert 0 < same["teacher"]["validation_accuracy"] < 1
-    again = plans.training(session(output, overwrite=True), ["distilled"], [0], other)
+    again = plans.training(session(experiment_copy, overwrite=True), ["distilled"], [0], other)
     assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
     with pytest.raises(OutputError):
-        plans.training(session(output), ["distilled"], [0], other)
-    assert content(output) == before
+        plans.training(session(experiment_copy), ["distilled"], [0], other)
+    assert content(experiment_copy) == before
 
 
-def test_a_damaged_run_is_said_to_be(output):
-    (output / "quickstart/seed-0/baseline/model.keras").unlink()
-    assert rows(plans.training(session(output), ["baseline"], [0]))["baseline"][0] == "damaged"
+def test_a_damaged_run_is_said_to_be(experiment_copy):
+    (experiment_copy / "quickstart/seed-0/baseline/model.keras").unlink()
+    assert rows(plans.training(session(experiment_copy), ["baseline"], [0]))["baseline"][0] == "damaged"
 
 
-def test_a_bad_teacher_is_refused(output, tmp_path):
+def test_a_bad_teacher_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        plans.training(session(output), ["distilled"], [0], tmp_path / "nope.keras")
+        plans.training(session(experiment_copy), ["distilled"], [0], tmp_path / "nope.keras")
     bad = tmp_path / "bad.keras"
     bad.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"bad\.keras"):
-        plans.training(session(output), ["distilled"], [0], bad)
+        plans.training(session(experiment_copy), ["distilled"], [0], bad)
 
 
 def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):
@@ -124,21 +101,21 @@ def test_nothing_is_downloaded(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_scoring_names_what_would_be_scored_and_scores_nothing(output, monkeypatch):
+def test_scoring_names_what_would_be_scored_and_scores_nothing(experiment_copy, monkeypatch):
     monkeypatch.setattr("kdistill.recipes.evaluate", None)
-    before = content(output)
-    document = plans.scoring(session(output), 0, [])
+    before = content(experiment_copy)
+    document = plans.scoring(session(experiment_copy), 0, [])
     assert [arm["arm"] for arm in document["arms"]] == list(ARMS)
     assert document["examples"]["test"] == 540
-    model = output / "quickstart/seed-0/baseline/model.keras"
-    assert plans.scoring(session(output), 0, [model])["models"] == [{"path": str(model)}]
-    assert content(output) == before
+    model = experiment_copy / "quickstart/seed-0/baseline/model.keras"
+    assert plans.scoring(session(experiment_copy), 0, [model])["models"] == [{"path": str(model)}]
+    assert content(experiment_copy) == before
 
 
-def test_a_model_for_other_data_is_refused_with_what_was_assumed(output):
-    model = output / "quickstart/seed-0/baseline/model.keras"
+def test_a_model_for_other_data_is_refused_with_what_was_assumed(experiment_copy):
+    model = experiment_copy / "quickstart/seed-0/baseline/model.keras"
     with pytest.raises(ModelError, match=r"expected one input of shape \(28, 28\)") as refused:
-        plans.scoring(session(output, source="article"), 0, [model])
+        plans.scoring(session(experiment_copy, source="article"), 0, [model])
     assert "config `article` (fashion_mnist)" in refused.value.hint
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
+from kdistill import files
 from kdistill.datasets.idx import DamagedError
 from kdistill.errors import DataError
 from kdistill.listener import Listener
@@ -52,7 +53,7 @@ def download(
                 verify(temporary)
             except DamagedError as error:
                 raise UnavailableError(f"{url}: the file there is not the right one: {error}") from error
-            _move(temporary, path)
+            files.move(temporary, path)
         except UnavailableError as error:
             failures.append(error.message)
         except OSError as error:
@@ -108,13 +109,3 @@ def _announced(response: http.client.HTTPResponse) -> int | None:
     text = response.headers.get("Content-Length", "")
     # 18 digits are an exabyte; Python refuses to convert thousands of them.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def _move(temporary: Path, path: Path) -> None:
-    """Rename, and bring the new name to disk."""
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -84,8 +84,7 @@ class Checkpoints:
             }
             files.write_sealed(temporary / ABOUT, about)
             files.to_disk(temporary)
-            os.replace(temporary, place)
-            files.to_disk(self.folder)
+            files.move(temporary, place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         for old in self._places()[:-KEPT]:

@@ -35,7 +35,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         with files.writing(path):
             descriptor = held.enter_context(_open(path))
             _acquire(descriptor, path, wait)
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
@@ -100,5 +100,6 @@ def _holder(descriptor: int) -> str:
         return "its number is not known yet"
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

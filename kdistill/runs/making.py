@@ -5,13 +5,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kdistill import files
 from kdistill.errors import OutputError
 from kdistill.runs.checkpoints import Checkpoint, Write
+from kdistill.runs.lock import now
 from kdistill.runs.run import Run
 from kdistill.runs.specification import identity
 
@@ -150,11 +150,6 @@ class Making:
                 f"{self.run.folder}: the folder was moved or removed while the run was at work",
                 hint="If it was moved, run the same command with its new --output-dir to go on.",
             )
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ class Run:
 
     def is_complete(self) -> bool:
         """Whether the run has finished and its files are those that were written."""
-        return self.result is not None and self.damage() is None
+        return self.finished and self.damage() is None
 
     def state(self) -> str:
         """Return `complete`, `damaged`, `interrupted` (it goes on from a checkpoint) or `to train`."""

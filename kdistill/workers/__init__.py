@@ -1,4 +1,4 @@
-"""Who does the work: this process, or a pool of processes. Whoever it is, the results are the same."""
+"""Who does the work: this process, a pool of processes, or a Ray cluster. Whoever it is, the results are the same."""
 
 from collections.abc import Sequence
 

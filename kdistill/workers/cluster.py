@@ -102,9 +102,7 @@ class _Driver:
 
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
-        for task in self._outcomes.hopeless(self._waiting):
-            self._waiting.remove(task)
-            self._outcomes.give_up(task)
+        self._outcomes.give_up(self._waiting)
         return bool(self._waiting or self._running)
 
     def submit(self) -> None:

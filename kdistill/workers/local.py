@@ -28,17 +28,17 @@ def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> N
     """Do tasks in this process, one after another; see `workers.run`."""
     from kdistill.workers.perform import perform
 
-    for number, task in enumerate(tasks):
-        listener.planned(number, len(tasks))
-        if outcomes.hopeless([task]):
-            outcomes.give_up(task)
-            continue
+    waiting = list(tasks)
+    while waiting:
+        listener.planned(len(tasks) - len(waiting), len(tasks))
+        task = waiting.pop(0)
         try:
             outcomes.done[task.name] = perform(task, listener)
         except Exception as error:
             failure = Failure.of(error, traceback.format_exc())
             listener.run_failed(task.name, failure.message)
             outcomes.fail(task, failure)
+            outcomes.give_up(waiting)
 
 
 def run_in_pool(tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener) -> None:
@@ -57,8 +57,7 @@ def run_in_pool(tasks: Sequence[Task], outcomes: Outcomes, workers: int, listene
 class _Worker:
     """A worker process and what it is doing."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
         self.task: Task | None = None
         self._rest = b""
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
@@ -119,7 +118,6 @@ class _Pool:
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
         self._size = size
-        self._started = 0
 
     def __enter__(self) -> "_Pool":
         return self
@@ -133,9 +131,7 @@ class _Pool:
 
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
-        for task in self.outcomes.hopeless(self._waiting):
-            self._waiting.remove(task)
-            self.outcomes.give_up(task)
+        self.outcomes.give_up(self._waiting)
         return bool(self._waiting) or self._busy_workers() > 0
 
     def _busy_workers(self) -> int:
@@ -181,8 +177,7 @@ class _Pool:
         return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
 
     def _hire(self) -> _Worker:
-        worker = _Worker(self._started)
-        self._started += 1
+        worker = _Worker()
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
         return worker

@@ -108,11 +108,12 @@ class Outcomes:
         """Return the first task all of whose needs are done."""
         return next((task for task in waiting if all(need in self.done for need in task.needs)), None)
 
-    def hopeless(self, waiting: Sequence[Task]) -> list[Task]:
-        """Return the tasks that need one which has failed."""
-        return [task for task in waiting if any(need in self.failed for need in task.needs)]
-
-    def give_up(self, task: Task) -> None:
-        """Record that a task cannot be done, since one that it needs has failed."""
-        need = next(need for need in task.needs if need in self.failed)
-        self.failed[task.name] = Failure(f"not done, since {need} failed", exit_code=self.failed[need].exit_code)
+    def give_up(self, waiting: list[Task]) -> None:
+        """Take out of `waiting` the tasks that cannot be done, since one that they need has failed, and record it."""
+        for task in list(waiting):
+            need = next((need for need in task.needs if need in self.failed), None)
+            if need is not None:
+                waiting.remove(task)
+                self.failed[task.name] = Failure(
+                    f"not done, since {need} failed", exit_code=self.failed[need].exit_code
+                )

@@ -1,0 +1,31 @@
+"""An experiment of a moment on the digits, finished for one seed: shared by the tests of what is said of one."""
+
+import shutil
+
+import pytest
+
+from kdistill import config as configs
+from kdistill import experiments
+from kdistill.runs import Experiment
+from kdistill.sessions import Options, Session
+
+SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
+
+
+def session(folder, *overrides, source="quickstart", **options):
+    config = configs.load(source, [*SHORT, *overrides])
+    return Session(config, Experiment(folder / config.name), Options(**options))
+
+
+@pytest.fixture(scope="session")
+def finished_experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    experiments.reproduce(session(folder), [0])
+    return folder
+
+
+@pytest.fixture
+def experiment_copy(finished_experiment, tmp_path):
+    """The folder of a finished experiment, to change."""
+    shutil.copytree(finished_experiment, tmp_path / "runs")
+    return tmp_path / "runs"
