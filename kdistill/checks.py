@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from kdistill import files
+from kdistill import arithmetic, files, modelfiles
 from kdistill.config import Config
 from kdistill.datasets import Splits
 from kdistill.errors import ConfigError, ModelError, OutputError
@@ -41,6 +42,24 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
             f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
             f"received {batch_size}"
         )
+
+
+def models_fit(config: Config, arm: str, shape: Sequence[int]) -> None:
+    """Refuse a model that cannot be built for examples of `shape`: the student of any arm, the teacher for its own.
+
+    A file's architecture is judged by `models`; here it has to be there and to be accepted.
+
+    Raises:
+        ConfigError: naming the key.
+        ModelError: naming the file.
+    """
+    for role in ("teacher", "student") if arm == "teacher" else ("student",):
+        section = getattr(config, role)
+        if section.model:
+            model_is_there(Path(section.model))
+            modelfiles.check(Path(section.model))
+        else:
+            arithmetic.check_images(section, role, shape)
 
 
 def model_is_there(path: Path) -> None:

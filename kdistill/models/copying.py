@@ -1,0 +1,87 @@
+"""The architecture of a `.keras` file, to be trained here: with fresh weights, or going on from its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+
+from kdistill.errors import ModelError
+from kdistill.models.loading import open_classifier
+
+# Layers that settle how large the values are that come after them, and what `x / 255` leaves in a model.
+SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
+SCALING_OPERATIONS = ("Divide", "TrueDivide", "Multiply")
+
+
+def from_file(
+    path: Path,
+    shape: Sequence[int],
+    classes: int,
+    scaling: keras.Layer,
+    seeds: Iterator[int],
+    keep_weights: bool,
+    note: Callable[[str], None],
+) -> keras.Model:
+    """Return a model of the layers in a `.keras` file, from raw values to logits.
+
+    With fresh weights all layers are trained, those too that were frozen in the file; the mean and variance of a
+    Normalization layer, which are of the data and not learnt, stay. With its own weights, what was frozen stays so.
+
+    Args:
+        path: of the file.
+        shape: of one example.
+        classes: number of logits.
+        scaling: put in front of a model that does not begin by scaling its inputs itself.
+        seeds: for the initial weights and for what layers draw at random, an own one for each.
+        keep_weights: start from the weights in the file.
+        note: told what is done to the model to make it fit.
+
+    Raises:
+        ModelError: the file is missing or not accepted, or the model does not fit the data or cannot be trained.
+    """
+    source, notes = open_classifier(path, shape, classes)
+    if not _scales(source):
+        inputs = keras.Input(tuple(shape), name="input")
+        source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
+        notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
+    model = type(source).from_config(_reseeded(source.get_config(), seeds))
+    if keep_weights:
+        model.set_weights(source.get_weights())
+    else:
+        model.trainable = True
+        _keep_statistics(source, model)
+    if not model.trainable_variables:
+        raise ModelError(
+            f"{path}: expected a model with something to train; all of its layers are frozen or have no weights"
+        )
+    for text in notes:
+        note(text)
+    return model
+
+
+def _scales(model: keras.Model) -> bool:
+    """Whether a model begins by scaling its inputs, before any layer with weights."""
+    for operation in model.operations:
+        if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
+            return True
+        if isinstance(operation, keras.Model):
+            return _scales(operation)
+        if getattr(operation, "weights", None):
+            return False
+    return False
+
+
+def _reseeded(config: object, seeds: Iterator[int]) -> object:
+    """Return a config in which each initializer, and each layer that draws at random, has a seed of its own."""
+    if isinstance(config, dict):
+        return {key: next(seeds) if key == "seed" else _reseeded(value, seeds) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_reseeded(value, seeds) for value in config]
+    return config
+
+
+def _keep_statistics(source: keras.Model, model: keras.Model) -> None:
+    layers = zip(source._flatten_layers(), model._flatten_layers(), strict=True)
+    for before, after in layers:
+        if isinstance(before, keras.layers.Normalization):
+            after.set_weights(before.get_weights())
