@@ -44,22 +44,28 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
         )
 
 
-def models_fit(config: Config, arm: str, shape: Sequence[int]) -> None:
-    """Refuse a model that cannot be built for examples of `shape`: the student of any arm, the teacher for its own.
+def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
+    """Refuse a model that cannot be built for examples of `shape`: the student of any run, the teacher of its own.
 
-    A file's architecture is judged by `models`; here it has to be there and to be accepted.
+    A file whose architecture is taken has to be there, accepted, and not part of the run; whether its layers fit is
+    judged by `models`.
 
     Raises:
         ConfigError: naming the key.
         ModelError: naming the file.
     """
-    for role in ("teacher", "student") if arm == "teacher" else ("student",):
+    for role in ("teacher", "student") if run.arm == "teacher" else ("student",):
         section = getattr(config, role)
+        arithmetic.check_images(section, role, shape)
         if section.model:
-            model_is_there(Path(section.model))
-            modelfiles.check(Path(section.model))
-        else:
-            arithmetic.check_images(section, role, shape)
+            path = Path(section.model)
+            model_is_there(path)
+            modelfiles.check(path)
+            if path.resolve().is_relative_to(run.folder.resolve()):
+                raise ModelError(
+                    f"{path}: {role}.model is a file of the very run that would be made",
+                    hint="Copy the file elsewhere first, or choose another --output-dir.",
+                )
 
 
 def model_is_there(path: Path) -> None:

@@ -146,7 +146,7 @@ class Session:
             return self._reused(run)
         checks.writable(self.experiment.folder)
         checks.batch_fits(self.config, arm, self.splits)
-        checks.models_fit(self.config, arm, self.splits.shape)
+        checks.models_fit(self.config, run, self.splits.shape)
         setting = self.setting
         from kdistill import recipes
 

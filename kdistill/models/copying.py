@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -44,12 +45,13 @@ def from_file(
         inputs = keras.Input(tuple(shape), name="input")
         source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
         notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
-    model = type(source).from_config(_reseeded(source.get_config(), seeds))
+    model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
-        model.set_weights(source.get_weights())
+        for before, after in zip(_learnt(source), _learnt(model), strict=True):
+            after.assign(before)
     else:
-        model.trainable = True
-        _keep_statistics(source, model)
+        for layer in model._flatten_layers():  # set on the model alone, it does not reach the layers
+            layer.trainable = True
     if not model.trainable_variables:
         raise ModelError(
             f"{path}: expected a model with something to train; all of its layers are frozen or have no weights"
@@ -61,7 +63,7 @@ def from_file(
 
 def _scales(model: keras.Model) -> bool:
     """Whether a model begins by scaling its inputs, before any layer with weights."""
-    for operation in model.operations:
+    for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
         if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
             return True
         if isinstance(operation, keras.Model):
@@ -71,17 +73,25 @@ def _scales(model: keras.Model) -> bool:
     return False
 
 
-def _reseeded(config: object, seeds: Iterator[int]) -> object:
+def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:
+    """Return a layer of the same config, with other seeds and no weights."""
+    config = _reseeded(layer.get_config(), seeds)
+    if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+        # As weights they would be lost, and as tensors Keras computes with them.
+        config |= {"mean": layer.adapt_mean.numpy().tolist(), "variance": layer.adapt_variance.numpy().tolist()}
+    return type(layer).from_config(config)
+
+
+def _reseeded(config: Any, seeds: Iterator[int]) -> Any:
     """Return a config in which each initializer, and each layer that draws at random, has a seed of its own."""
     if isinstance(config, dict):
         return {key: next(seeds) if key == "seed" else _reseeded(value, seeds) for key, value in config.items()}
     if isinstance(config, list | tuple):
-        return [_reseeded(value, seeds) for value in config]
+        return type(config)(_reseeded(value, seeds) for value in config)
     return config
 
 
-def _keep_statistics(source: keras.Model, model: keras.Model) -> None:
-    layers = zip(source._flatten_layers(), model._flatten_layers(), strict=True)
-    for before, after in layers:
-        if isinstance(before, keras.layers.Normalization):
-            after.set_weights(before.get_weights())
+def _learnt(model: keras.Model) -> list[keras.Variable]:
+    layers = model._flatten_layers(include_self=False)
+    known = {id(weight) for layer in layers if isinstance(layer, keras.layers.Normalization) for weight in layer.weights}
+    return [weight for weight in model.weights if id(weight) not in known]
