@@ -21,6 +21,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     first_line = (description or "").partition("\n")[0]
     result = argparse.ArgumentParser(description=first_line)
     result.add_argument("--images", type=int, default=workload.TRAIN_IMAGES)
+    result.add_argument("--net", choices=workload.NETS, default="mlp")
+    result.add_argument("--batch", type=int, default=workload.BATCH)
     return result
 
 

@@ -49,7 +49,9 @@ def of_arm(arm: "Arm", shape: Sequence[int], classes: int) -> int:
         before, channels = tuple(shape[:2]), shape[2] if len(shape) == 3 else 1
         for number, (filters, after) in enumerate(zip(arm.conv, _sizes(arm, shape), strict=True)):
             window = arm.kernel**2
-            weights = window * channels + channels * filters if arm.separable and number else window * channels * filters
+            weights = (
+                window * channels + channels * filters if arm.separable and number else window * channels * filters
+            )
             total += weights * prod(before)
             before, channels = after, filters
         features = channels if arm.global_pool else channels * prod(before)

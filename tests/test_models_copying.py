@@ -135,7 +135,9 @@ def test_scaling_of_its_own_is_recognised(tmp_path, way):
     if way == "late":
         flat = layers.BatchNormalization()(layers.Dense(4)(flat))
     else:
-        flat = {"layer": layers.Rescaling(0.1), "norm": layers.BatchNormalization(), "division": lambda x: x / 16}[way](flat)
+        flat = {"layer": layers.Rescaling(0.1), "norm": layers.BatchNormalization(), "division": lambda x: x / 16}[way](
+            flat
+        )
     keras.Model(inputs, layers.Dense(3)(flat)).save(tmp_path / "m.keras")
     build(tmp_path / "m.keras", notes=(notes := []))
     assert len(notes) == (way == "late")
@@ -168,6 +170,8 @@ def test_an_architecture_that_does_not_fit_the_data_is_refused(saved, shape, cla
 
 
 def test_code_in_the_file_is_never_run(tmp_path):
-    keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Lambda(lambda x: x[:, :3])]).save(tmp_path / "m.keras")
+    keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Lambda(lambda x: x[:, :3])]).save(
+        tmp_path / "m.keras"
+    )
     with pytest.raises(ModelError, match="Lambda is not accepted"):
         build(tmp_path / "m.keras")

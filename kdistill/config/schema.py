@@ -160,9 +160,11 @@ class Arm(TrainingKeys):
             own = set(ARCHITECTURE) - {"model", "initial_weights"}
             unread = dict.fromkeys(own, "model is given, and the layers are those of its file")
         else:
-            unread["initial_weights"] = "only a model that is taken from a file has any; model is not given"
+            unread["initial_weights"] = "only a model from a file has any, and none is given"
             if not self.conv:
-                unread |= dict.fromkeys(("kernel", "pool", "separable", "global_pool"), "only conv reads it; none is given")
+                unread |= dict.fromkeys(
+                    ("kernel", "pool", "separable", "global_pool"), "only conv reads it, and none is given"
+                )
             elif len(self.conv) == 1:
                 unread["separable"] = "the first block is never separable, and conv has no other"
         return {key: why for key, why in unread.items() if getattr(self, key) != Arm.model_fields[key].default}

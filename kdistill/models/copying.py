@@ -93,5 +93,7 @@ def _reseeded(config: Any, seeds: Iterator[int]) -> Any:
 
 def _learnt(model: keras.Model) -> list[keras.Variable]:
     layers = model._flatten_layers(include_self=False)
-    known = {id(weight) for layer in layers if isinstance(layer, keras.layers.Normalization) for weight in layer.weights}
+    known = {
+        id(weight) for layer in layers if isinstance(layer, keras.layers.Normalization) for weight in layer.weights
+    }
     return [weight for weight in model.weights if id(weight) not in known]

@@ -70,7 +70,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
             lines += differences(before, now, f"{prefix}{key}.")
         elif key == "teacher_weights" and before != now:
             lines.append("teacher: is another one")  # their fingerprints would tell nobody anything
-        elif key in ("model", "initial_weights") and before and now:
+        elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
