@@ -17,7 +17,7 @@ from benchmarks import table, workload
 from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way, ours_on
 from benchmarks.processes import ChildError, Worker
 
-COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "run with", "once, s", "peak MB")
+COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "CPU", "x ours", "run with", "once, s", "peak MB")
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Entry:
     worker: Worker | None = None
     facts: dict = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
     @property
@@ -48,6 +49,7 @@ class Entry:
             "way": asdict(self.way),
             "facts": self.facts,
             "seconds": self.seconds,
+            "cpu": self.cpu,
             "median": self.median if self.seconds else None,
             "peak_mb": self.peak_mb,
         }
@@ -127,6 +129,7 @@ def _start(entry: Entry, options: argparse.Namespace, stack: contextlib.ExitStac
 def _epoch(entry: Entry) -> None:
     reply = entry.worker.epoch()
     entry.seconds.append(reply["seconds"])
+    entry.cpu.append(reply["cpu"])
     entry.peak_mb = reply["peak_mb"]
 
 
@@ -144,7 +147,7 @@ def _guarded(entry: Entry, failures: list[str], action) -> None:  # type: ignore
 
 def _show(entries: list[Entry], options: argparse.Namespace, notes: Sequence[str]) -> None:
     measured = [entry for entry in entries if entry.seconds]
-    ours = next((entry.median for entry in measured if entry.competitor.name == OURS), None)
+    ours = next((entry for entry in measured if entry.competitor.name == OURS), None)
     shown = measured if options.all_ways else _fastest_ways(measured)
     title = (
         f"Distillation of {options.net} at batch {options.batch}, {options.images:,} images, {options.rounds} rounds"
@@ -152,6 +155,7 @@ def _show(entries: list[Entry], options: argparse.Namespace, notes: Sequence[str
     about = (
         f"Data: {_data_source(measured)}. "
         "Each row: its fastest way of running, all of them measured in turn (--all-ways shows them).",
+        "CPU: seconds of all threads together, which other work on the machine changes less than the clock's.",
         "once: computing the teacher's logits before the first epoch, where they are cached.",
         table.machine_line(),
     )
@@ -174,9 +178,12 @@ def _fastest_ways(measured: list[Entry]) -> list[Entry]:
     return list(best.values())
 
 
-def _row(entry: Entry, ours: float | None) -> list[str]:
-    ratio = f"{entry.median / ours:.2f}" if ours else "-"
+def _row(entry: Entry, ours: Entry | None) -> list[str]:
+    cpu = statistics.median(entry.cpu)
+    ratio = f"{entry.median / ours.median:.2f}" if ours else "-"
+    cpu_ratio = f"{cpu / statistics.median(ours.cpu):.2f}" if ours else "-"
     once = f"{entry.facts['once']:.2f}" if "once" in entry.facts else "-"
     middle, extent = table.spread(entry.seconds, 3)
     label = entry.way.label
-    return [entry.competitor.name, middle, extent, ratio, label, once, f"{entry.peak_mb:.0f}"]
+    name, peak = entry.competitor.name, f"{entry.peak_mb:.0f}"
+    return [name, middle, extent, ratio, f"{cpu:.3f}", cpu_ratio, label, once, peak]
