@@ -70,6 +70,23 @@ def test_a_moved_file_is_the_same_model_and_another_one_a_conflict(folder):
     assert parameters == 65 * 7 + 80
 
 
+def test_a_network_from_elsewhere_learns_as_a_student(folder):
+    """Residual, with operations of Keras, a model within it, normalisation and dropout."""
+    inputs = keras.Input((8, 8))
+    first = layers.Conv2D(8, 3, padding="same")(layers.Reshape((8, 8, 1))(inputs / 16))
+    block = [keras.Input((8, 8, 8)), layers.Conv2D(8, 3, padding="same"), layers.BatchNormalization(), layers.ReLU()]
+    outputs = layers.Flatten()(layers.MaxPooling2D()(keras.Sequential(block)(first) + first))
+    outputs = layers.Dense(10, activation="softmax")(layers.Dropout(0.2)(outputs))
+    keras.Model(inputs, outputs).save(folder / "my.keras")
+    quickly = ["--set", "student.epochs=8", "--set", "student.batch_size=16", "--set", "student.learning_rate=0.01"]
+    result = run("baseline", "-c", "mine/mine.yaml", *quickly)
+    assert "ends in a softmax, which was taken off" in result.stderr
+    assert "scaling" not in result.stderr
+    finished = json.loads((folder.parent / "runs/mine/seed-0/baseline/result.json").read_text())
+    assert finished["validation"]["accuracy"] > 0.8
+    assert finished["parameters"] == keras.saving.load_model(folder / "my.keras").count_params()
+
+
 def test_it_goes_on_from_the_weights_in_the_file_if_asked(folder):
     config = ["-c", "mine/mine.yaml", "--seed", 3]
     run("baseline", *config, "--set", "student.epochs=30")
