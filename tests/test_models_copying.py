@@ -169,6 +169,26 @@ def test_an_architecture_that_does_not_fit_the_data_is_refused(saved, shape, cla
         models.build(arm(saved), "student", shape, classes, 1.0, 0)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16", "float64"])
+def test_a_model_of_another_precision_computes_in_float32(tmp_path, policy):
+    dense = [layers.Dense(5, activation="relu", dtype=policy), layers.BatchNormalization(dtype=policy)]
+    original = sequential(*dense, layers.Dense(3, dtype=policy))
+    original.save(tmp_path / "m.keras")
+    for start in ("fresh", "file"):
+        model = build(tmp_path / "m.keras", initial_weights=start)
+        assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+        assert model(RAW).numpy().dtype == np.float32
+    np.testing.assert_allclose(model(RAW), keras.ops.cast(original(RAW), "float32"), rtol=0.05, atol=0.05)
+
+
+def test_a_model_for_batches_of_one_size_is_refused(tmp_path):
+    keras.Sequential([keras.Input(batch_shape=(32, *SHAPE)), layers.Flatten(), layers.Dense(3)]).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(ModelError, match=r"m\.keras: expected a model for batches of any size; .*batches of 32"):
+        build(tmp_path / "m.keras")
+
+
 def test_code_in_the_file_is_never_run(tmp_path):
     keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Lambda(lambda x: x[:, :3])]).save(
         tmp_path / "m.keras"

@@ -27,6 +27,7 @@ def from_file(
 
     With fresh weights all layers are trained, those too that were frozen in the file; the mean and variance of a
     Normalization layer, which are of the data and not learnt, stay. With its own weights, what was frozen stays so.
+    It computes in float32, as all models here, whatever the file's did.
 
     Args:
         path: of the file.
@@ -41,6 +42,11 @@ def from_file(
         ModelError: the file is missing or not accepted, or the model does not fit the data or cannot be trained.
     """
     source, notes = open_classifier(path, shape, classes)
+    if size := source.inputs[0].shape[0]:
+        raise ModelError(
+            f"{path}: expected a model for batches of any size; received one for batches of {size}",
+            hint="Build it with keras.Input(shape) rather than with a batch shape, and save it again.",
+        )
     if not _scales(source):
         inputs = keras.Input(tuple(shape), name="input")
         source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
@@ -79,6 +85,8 @@ def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:
     if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
         # As weights they would be lost, and as tensors Keras computes with them.
         config |= {"mean": layer.adapt_mean.numpy().tolist(), "variance": layer.adapt_variance.numpy().tolist()}
+    if "dtype" in config and layer.dtype_policy.name != "float32":
+        config["dtype"] = "float32"
     return type(layer).from_config(config)
 
 
