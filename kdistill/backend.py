@@ -13,12 +13,15 @@ from kdistill.errors import ConfigError, KdistillError
 SMALL_STEP_FLOPS = 2e9
 
 
-def step_flops(weights: int, batch_size: int) -> int:
-    """Return the floating-point operations of a training step of a dense network.
+def step_flops(multiplications: int, batch_size: int) -> int:
+    """Return the floating-point operations of a training step.
 
-    A multiplication and an addition for each weight and example, forward once and backward twice.
+    Args:
+        multiplications: for one example, going forward, each with its addition; see `arithmetic`. Backward takes twice
+            as many.
+        batch_size: examples in a step.
     """
-    return 6 * weights * batch_size
+    return 6 * multiplications * batch_size
 
 
 def threads_for(step_flops: float) -> int:
