@@ -16,6 +16,7 @@ Floats = NDArray[np.floating]
 Predict = Callable[[np.ndarray], tf.Tensor]
 
 BATCH_SIZE = 2048
+BATCH_BYTES = 64 * 2**20  # of raw values, which take four times as much once they are scaled
 CALIBRATION_BINS = 15
 
 
@@ -28,7 +29,12 @@ def predictor(model: keras.Model) -> Predict:
 
 
 def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:
-    """Return the float32 logits (n, classes) of every example of `split`, in its order."""
+    """Return the float32 logits (n, classes) of every example of `split`, in its order.
+
+    Args:
+        batch_size: examples at a time, fewer where these are more than `BATCH_BYTES`.
+    """
+    batch_size = max(1, min(batch_size, BATCH_BYTES // max(1, split.images[:1].nbytes)))
     # A model may compute in another precision.
     return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from kdistill import files, modelfiles
 from kdistill.errors import ModelError
+from kdistill.scaling import Scale, Standardization
 
 if TYPE_CHECKING:
     from kdistill.config import Arm
@@ -29,7 +30,7 @@ _STREAM = {"teacher": 0, "student": 1}
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
 
-def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: float, seed: int) -> keras.Model:
+def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: Scale, seed: int) -> keras.Model:
     """Return an MLP with fresh weights: scaling, hidden layers, one logit for each class.
 
     The initial weights and the dropout masks depend on `role`, `seed` and the layer alone: two students of one
@@ -40,12 +41,12 @@ def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: floa
         role: `teacher` or `student`.
         shape: of one example, such as (28, 28).
         classes: number of logits.
-        scale: raw values are multiplied by it.
+        scale: raw values are multiplied by it, or standardised as it says.
         seed: of the run.
     """
     seeds = _layer_seeds(role, seed)
     inputs = keras.Input(tuple(shape), name="input")
-    outputs = keras.layers.Rescaling(scale, name="scaling")(inputs)
+    outputs = _scaling(scale)(inputs)
     outputs = keras.layers.Flatten(name="flatten")(outputs)
     for number, units in enumerate(arm.hidden, start=1):
         outputs = keras.layers.Dense(
@@ -64,6 +65,15 @@ def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: floa
         name="logits",
     )(outputs)
     return keras.Model(inputs, outputs, name=role)
+
+
+def _scaling(scale: Scale) -> keras.Layer:
+    """Return the layer that takes raw values."""
+    if not isinstance(scale, Standardization):
+        return keras.layers.Rescaling(scale, name="scaling")
+    if len(scale.mean) == 1:  # of all values, whatever the shape
+        return keras.layers.Normalization(axis=None, mean=scale.mean[0], variance=scale.variance[0], name="scaling")
+    return keras.layers.Normalization(axis=-1, mean=list(scale.mean), variance=list(scale.variance), name="scaling")
 
 
 def _layer_seeds(role: str, seed: int):  # type: ignore[no-untyped-def]

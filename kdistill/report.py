@@ -14,6 +14,7 @@ from rich.text import Text
 Document = Mapping[str, Any]
 
 GAP = 2  # columns between two columns of a table
+CLASSES_SHOWN = 50
 
 
 def training(document: Document) -> RenderableType:
@@ -277,8 +278,21 @@ def data_sets(document: Document) -> RenderableType:
         for number, place in enumerate(info["searched"]):
             found = "intact" if place["intact"] else place["problem"]
             rows.append(("" if number else "searched", f"{place['folder']} ({place['named_by']}): {found}"))
+        if "per_class" in info:
+            rows += _own_data(info)
         groups += [Text(""), _pairs(name, rows)]
     return Group(*groups[1:])
+
+
+def _own_data(info: Document) -> list[tuple[str, str]]:
+    """Return rows on the user's own data: values, and the examples of each class in each split."""
+    rows = [("values", f"{info['type']}, {info['scaling']}"), *(("warning", text) for text in info["warnings"])]
+    counts = list(zip(info["classes"], *info["per_class"].values(), strict=True))
+    for number, (name, *of_class) in enumerate(counts[:CLASSES_SHOWN]):
+        rows.append(("" if number else "classes", f"{name}: {' + '.join(f'{count:,}' for count in of_class)}"))
+    if len(counts) > CLASSES_SHOWN:
+        rows.append(("", f"and {len(counts) - CLASSES_SHOWN} more; --json has them all"))
+    return rows
 
 
 def _state(info: Document) -> str:

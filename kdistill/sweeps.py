@@ -123,7 +123,7 @@ def make_part(session: Session, cells: Sequence[Cell], seeds: Sequence[int], par
     teachers = [tasks[name] for name in dict.fromkeys(task.needs[0] for task in chosen)]
     baselines = [task(session, "baseline", seed, f"baseline seed {seed}") for seed in part.of(seeds)]
     # Those of a cell with another student are made when it is known which one has won.
-    shared = any(_spec(cell.session.config, "baseline") == _spec(session.config, "baseline") for cell in cells)
+    shared = any(_spec(cell.session, "baseline") == _spec(session, "baseline") for cell in cells)
     return experiments.part_document(session, [*teachers, *chosen, *(baselines if shared else [])], part, scale)
 
 
@@ -205,24 +205,23 @@ def plan(session: Session, axes: Mapping[str, Sequence[Any]], with_settings: Wit
 
 
 def _cell(session: Session, settings: dict[str, Any], with_settings: WithSettings) -> Cell:
-    config = with_settings(settings)
-    teacher = session
-    if _spec(config, "teacher") != _spec(session.config, "teacher"):
-        teacher = _at(session, config, _spec(config, "teacher"))
-    own = _at(session, config, [_spec(config, "teacher"), _spec(config, "distilled")])
+    of_cell, teacher = session.sibling(with_settings(settings), session.experiment), session
+    if _spec(of_cell, "teacher") != _spec(session, "teacher"):
+        teacher = _at(of_cell, _spec(of_cell, "teacher"))
+    own = _at(of_cell, [_spec(of_cell, "teacher"), _spec(of_cell, "distilled")])
     return Cell(settings, own, teacher)
 
 
-def _at(session: Session, config: Config, spec: object) -> Session:
+def _at(session: Session, spec: object) -> Session:
     """Return the session of a folder that belongs to a specification, below the experiment's own."""
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     home = session.experiment
-    return Session(config, Experiment(home.folder / "cells" / digest, home.cache), session.options)
+    return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
 
 
-def _spec(config: Config, arm: str) -> Document:
+def _spec(session: Session, arm: str) -> Document:
     """Return what the runs of an arm depend on, whatever their seed and their teacher's."""
-    return runs.specification(config, arm, 0)
+    return session.specification(arm, 0)
 
 
 def _tasks(cells: Sequence[Cell], seeds: Sequence[int]) -> list[Task]:
@@ -276,7 +275,7 @@ def _score(cell: Cell, seeds: Sequence[int], scale: Scale) -> Document:
 def _adopt(session: Session, made: Run) -> None:
     """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
     wanted = session.experiment.run(made.arm, made.seed)
-    identity = runs.identity(runs.specification(session.config, made.arm, made.seed))
+    identity = runs.identity(session.specification(made.arm, made.seed))
     if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
         return
     with wanted.locked(), files.writing(wanted.folder):

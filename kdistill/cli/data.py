@@ -2,12 +2,12 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Debug, Json
+from kdistill.cli.options import Debug, Json, Set
 from kdistill.cli.output import emit
 from kdistill.progress import Screen, console
 
@@ -20,12 +20,24 @@ def data_info(
     folder: Annotated[
         Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
     ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="CONFIG", help="Show the data of this config, your own too, read whole."
+        ),
+    ] = None,
+    set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show where data sets are looked for, and whether they are there and intact."""
+    """Show where data sets are looked for, and whether they are there and intact; or what a config's data holds."""
     from kdistill import datasets, report
 
+    if config is not None or set_:
+        if names or folder:
+            raise typer.BadParameter("expected no DATASET and no --dir with -c or --set", param_hint="-c")
+        emit(_of_config(config, set_ or []), report.data_sets, json_)
+        return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
     emit(found, report.data_sets, json_)
@@ -47,6 +59,21 @@ def data_fetch(
     finally:
         screen.close()
     emit(document, report.fetched, json_)
+
+
+def _of_config(source: str | None, overrides: list[str]) -> dict[str, Any]:
+    """Return what is found of a config's data, under the name of its data set."""
+    from kdistill import config as configs
+    from kdistill import datasets
+
+    data = configs.load(source, overrides).data
+    if not data.is_own:
+        return {data.dataset: datasets.info(data.dataset, data.dir)}
+    screen = Screen(console(stderr=True))
+    try:
+        return {data.dataset: datasets.describe(data, screen)}
+    finally:
+        screen.close()
 
 
 def _dataset(name: str) -> str:

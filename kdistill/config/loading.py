@@ -29,7 +29,8 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
-    A relative `data.dir` is resolved here: in a file from the file's folder, in an override from the working one.
+    A relative `data.dir` or `data.path` is resolved here: in a file from the file's folder, in an override from the
+    working one.
 
     Raises:
         ConfigError: naming every problem with its place.
@@ -37,10 +38,10 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
     _rename_short_keys(values, marks)
-    _anchor_data_dir(values, folder)
+    _anchor_paths(values, folder)
     for override in overrides:
         _apply(values, marks, override)
-    _anchor_data_dir(values, Path.cwd())
+    _anchor_paths(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
@@ -97,11 +98,12 @@ def _read(path: Path, source: str) -> str:
     return content.decode("utf-8")
 
 
-def _anchor_data_dir(values: dict[str, Any], folder: Path) -> None:
-    """Make a relative `data.dir` absolute: it is meant from `folder`."""
+def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
+    """Make a relative `data.dir` or `data.path` absolute: it is meant from `folder`."""
     data = values.get("data")
-    if isinstance(data, dict) and isinstance(data.get("dir"), str) and data["dir"]:
-        data["dir"] = str(folder.absolute() / os.path.expanduser(data["dir"]))
+    for key in ("dir", "path"):
+        if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]:
+            data[key] = str(folder.absolute() / os.path.expanduser(data[key]))
 
 
 def _folder() -> Traversable:
@@ -174,12 +176,14 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
 def resolved(config: Config) -> dict[str, Any]:
     """Return a config as a JSON-able document, and so as YAML, that loads to an equal one.
 
-    Keys that nothing reads, such as the momentum of adam, and what an arm does not override are left out.
+    Keys that nothing reads, such as the momentum of adam or the label column of images, and what an arm does not
+    override are left out.
     """
     values = config.model_dump(mode="json")
     for role in ("teacher", "student"):
         arm = getattr(config, role)
         values[role] = {**arm.architecture(), **_plain(arm.overrides())}
+    values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
     if not config.sweep:

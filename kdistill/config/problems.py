@@ -6,12 +6,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdistill.config.schema import Config, KeyWithoutEffectError
+from kdistill.config.schema import Config, MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
 # Values that may be of two kinds: pydantic has a problem for each, a person has one.
 EXPECTED = {
-    "validation": "a share between 0 and 1, or test",
+    "validation": "a share between 0 and 1, test or given",
+    "channels": "1 or 3",
+    "image_size": "[height, width]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
 
@@ -42,7 +44,7 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
         if _is_told_otherwise(problem, values, misspelt):
             continue
         cause = problem.get("ctx", {}).get("error")
-        path = cause.location if isinstance(cause, KeyWithoutEffectError) else _trim(problem["loc"], values)
+        path = cause.location if isinstance(cause, MisplacedError) else _trim(problem["loc"], values)
         key = ".".join(map(str, path))
         line = f"{place(marks, path)}: {key}: {_sentence(problem, path, values)}"
         lines.setdefault(path, line)
@@ -132,6 +134,8 @@ def _trim(location: Iterable[str | int], values: Any) -> Path:
 def _sentence(problem: Any, path: Path, values: Any) -> str:
     received = problem["input"]
     name = str(path[-1]) if path else ""
+    if "image_size" in path and problem["type"] in {"missing", "too_long"}:
+        return f"expected {EXPECTED['image_size']}"
     match problem["type"]:
         case "extra_forbidden":
             return unknown_key(path)
