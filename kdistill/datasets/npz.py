@@ -1,4 +1,4 @@
-"""The user's own arrays in an `.npz` archive: `x_train, y_train`, and where there are such those of test and validation.
+"""The user's own arrays in an `.npz` archive: `x_train, y_train`, and where there are such, test and validation.
 
 No pickled object is ever loaded, and nothing is copied before every header is known to fit.
 """
