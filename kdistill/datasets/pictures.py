@@ -77,6 +77,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a named pipe would wait for ever
             raise UnreadableError("not a regular file")
         with Image.open(path, formats=FORMATS) as image:
+            # Pillow 13.0 makes black images of those that are not compressed, without a word.
+            if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:
+                raise UnreadableError("a TIFF file that lies on its side: expected one that is saved upright")
             yield image
     except UnidentifiedImageError:
         raise UnreadableError(f"no image in the format {' or '.join(FORMATS)}") from None
