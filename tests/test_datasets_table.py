@@ -62,6 +62,10 @@ def test_spreadsheets_files_are_read(tmp_path):
     assert source.train.labels.tolist() == [0, 1, 0, 1]
 
 
+def test_names_may_have_underscores(tmp_path):
+    assert text_of(tmp_path, "kind,a\nx_1,1\ny_1,2\nx_1,3\ny_1,4\n").classes == ("x_1", "y_1")
+
+
 def test_numbers_as_labels_are_classes_in_the_order_of_numbers(tmp_path):
     rows = "".join(f"{label},1\n" for label in (10, 9, -1, 10, 9, -1))
     source = text_of(tmp_path, f"kind,a\n{rows}")
@@ -96,6 +100,7 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         (HEAD + "x,nan,1\n", r"a.csv, line 6, column 'a': expected a finite number; received 'nan'"),
         (HEAD + "x,1,-inf\n", r"a.csv, line 6, column 'b': .*received '-inf'"),
         (HEAD + "x,1,1e999\n", r"a.csv, line 6, column 'b': .*received '1e999'"),
+        (HEAD + "x,1_0,1\n", r"a.csv, line 6, column 'a': .*received '1_0'"),
         (HEAD + "x,1,1e39\n", r"a.csv, line 6, column 'b': .*received '1e39'"),  # infinite in float32
         (HEAD + "\n\nx,1,no\n", r"a.csv, line 8, column 'b'"),
         (HEAD + "x,1\n", r"a.csv, line 6: expected 3 cells; received 2"),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -11,6 +12,15 @@ from pydantic import (
     StrictStr,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
+
+
+def _no_lookalike(value: Any) -> Any:
+    """Refuse true and 1.0, which Python takes for 1."""
+    if type(value) is not int:
+        raise PydanticKnownError("literal_error", {"expected": "a whole number"})
+    return value
+
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -71,7 +81,7 @@ class Data(Section):
     image_size: tuple[Count, Count] | None = Field(
         None, description="image_folder: [height, width] that all are resized to; null: that of the first image."
     )
-    channels: Literal[1, 3] | None = Field(
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_lookalike)] | None = Field(
         None, description="image_folder: 1 is grey, 3 is colour; null: 1 if every image is grey, else 3."
     )
     on_error: Literal["fail", "skip"] = Field(

@@ -178,7 +178,8 @@ def _features(file: Path, block: list[tuple[int, list[str]]], columns: Columns) 
         values = np.full((1, 1), np.nan)
     with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
         converted_values = values.astype(np.float32)
-    if not np.isfinite(converted_values).all():
+    # Python takes 1_000 for a number, which no table means.
+    if not np.isfinite(converted_values).all() or any("_" in cell for _, row in block for cell in row):
         _name_bad_cell(file, block, columns)
     return converted_values
 
@@ -198,7 +199,7 @@ def _name_bad_cell(file: Path, block: list[tuple[int, list[str]]], columns: Colu
 def _is_number(text: str) -> bool:
     try:
         with np.errstate(over="ignore"):
-            return bool(np.isfinite(np.float32(float(text))))
+            return "_" not in text and bool(np.isfinite(np.float32(float(text))))
     except ValueError:
         return False
 
