@@ -55,7 +55,7 @@ def parts_at(path: Path) -> dict[str, Part]:
         return {"train": _part(path)}
     found: dict[str, Part] = {}
     for part, names in FOLDERS.items():
-        there = [path / name for name in names if (path / name).is_dir()]
+        there = [path / name for name in names if os.path.isdir(path / name)]
         if len(there) > 1:
             raise DataError(f"{path}: expected one of the folders {' and '.join(names)}; received both")
         if there:

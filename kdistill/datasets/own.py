@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -47,7 +48,7 @@ def read(data: Data, listener: Listener | None = None) -> Source:
         ConfigError: a part is missing or given twice: see `data.test`.
     """
     path = Path(data.path or "")
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path's own, this never raises
         raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to where the data is.")
     form = FORMS[data.dataset](data, path)
     folder = converted.place(data.dataset, path, form.settings)

@@ -3,6 +3,7 @@
 import csv
 import difflib
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def files_at(path: Path) -> dict[str, Path]:
         return {"train": path}
     found: dict[str, Path] = {}
     for part, names in FILES.items():
-        there = [path / name for name in names if (path / name).exists()]
+        there = [path / name for name in names if os.path.exists(path / name)]
         if len(there) > 1:
             raise DataError(f"{path}: expected one of {' and '.join(names)}; received both")
         if there:
@@ -173,13 +174,13 @@ def _cells(file: Path, rows: "Reader", columns: Columns) -> Iterator[tuple[int, 
 def _features(file: Path, block: list[tuple[int, list[str]]], columns: Columns) -> np.ndarray:
     """Return the features (rows, features) of some rows as float32, or say which cell is no number."""
     try:
-        values = np.array([[float(row[cell]) for cell in columns.cells] for _, row in block])
+        values = np.array([list(map(float, [row[cell] for cell in columns.cells])) for _, row in block])
     except ValueError:
         values = np.full((1, 1), np.nan)
     with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
         converted_values = values.astype(np.float32)
     # Python takes 1_000 for a number, which no table means.
-    if not np.isfinite(converted_values).all() or any("_" in cell for _, row in block for cell in row):
+    if not np.isfinite(converted_values).all() or any("_" in "".join(row) for _, row in block):
         _name_bad_cell(file, block, columns)
     return converted_values
 
