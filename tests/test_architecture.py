@@ -16,7 +16,7 @@ LEVELS = [
     {"config", "backend", "files", "modelfiles", "extras"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks"},
-    {"engine", "teachers"},
+    {"engine", "teachers", "inventory"},
     {"training"},
     {"recipes"},
     {"sessions"},

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,7 +36,7 @@ def data_info(
     if config is not None or set_:
         if names or folder:
             raise typer.BadParameter("expected no DATASET and no --dir with -c or --set", param_hint="-c")
-        emit(_of_config(config, set_ or []), report.data_sets, json_)
+        _show_data_of(config, set_ or [], json_)
         return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
@@ -61,19 +61,21 @@ def data_fetch(
     emit(document, report.fetched, json_)
 
 
-def _of_config(source: str | None, overrides: list[str]) -> dict[str, Any]:
-    """Return what is found of a config's data, under the name of its data set."""
+def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:
+    """Show what is found of a config's data, under the name of its data set."""
     from kdistill import config as configs
-    from kdistill import datasets
+    from kdistill import datasets, inventory, report
 
     data = configs.load(source, overrides).data
     if not data.is_own:
-        return {data.dataset: datasets.info(data.dataset, data.dir)}
+        emit({data.dataset: datasets.info(data.dataset, data.dir)}, report.data_sets, json_)
+        return
     screen = Screen(console(stderr=True))
     try:
-        return {data.dataset: datasets.describe(data, screen)}
+        found = datasets.describe(data, screen)
     finally:
         screen.close()
+    emit({data.dataset: found}, inventory.own_data, json_)
 
 
 def _dataset(name: str) -> str:
