@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +76,60 @@ def model_is_there(path: Path) -> None:
         ModelError: naming the path.
     """
     if "://" not in str(path) and not os.path.exists(path):
-        raise ModelError(f"{path}: no such model file", hint="Give the path of a `.keras` file.")
+        kind, suffix = ("file of logits", ".npz") if path.suffix == ".npz" else ("model file", ".keras")
+        raise ModelError(f"{path}: no such {kind}", hint=f"Give the path of a `{suffix}` file.")
+
+
+def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
+    """Refuse an augmentation that examples of this shape do not allow.
+
+    Raises:
+        ConfigError: they are no images, or too small for it.
+    """
+    keys = config.augmentation
+    if not keys.changes_images:
+        return
+    if len(shape) not in (2, 3):
+        raise ConfigError(
+            f"augmentation: expected images, height x width or height x width x channels; "
+            f"received examples of shape {tuple(shape)}",
+            hint="Remove the section `augmentation`: rows of features have nothing to shift or mirror.",
+        )
+    for key, pixels in (("shift", keys.shift), ("crop", keys.crop or 0)):
+        if pixels >= min(shape[:2]):
+            raise ConfigError(
+                f"augmentation.{key}: expected fewer pixels than the images have, which are {shape[0]} x {shape[1]}; "
+                f"received {pixels}"
+            )
+
+
+def teachers_are_there(run: Run, teacher_files: Sequence[Path]) -> None:
+    """Refuse files of teachers that are not there, are given twice, or are part of the run that they are to teach.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    for number, path in enumerate(teacher_files):
+        model_is_there(path)
+        not_its_own_teacher(run, path)
+        if any(path.resolve() == other.resolve() for other in teacher_files[:number]):
+            raise ModelError(f"{path}: this teacher is given twice", hint="Each teacher counts the same: name it once.")
+
+
+def teachers_have_test(teacher_files: Sequence[Path]) -> None:
+    """Refuse a file of logits without those of the test split, on which teacher and students are to be compared.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    for path in teacher_files:
+        if path.suffix == ".npz" and zipfile.is_zipfile(path):  # what is none is refused when it is read
+            with zipfile.ZipFile(path) as archive:
+                if "test.npy" not in archive.namelist():
+                    raise ModelError(
+                        f"{path}: expected logits for the test split, on which teacher and students are compared",
+                        hint="Add an array `test` to the file of logits.",
+                    )
 
 
 def not_its_own_teacher(run: Run, teacher_file: Path) -> None:

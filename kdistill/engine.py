@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kdistill import backend, evaluation
+from kdistill.augmentation import Augmentation
 from kdistill.losses import Objective
 
 ENGINES_KEPT = 8
@@ -30,13 +31,26 @@ class Engine:
 
     Compiling takes longer than a short run. So runs that differ only in their seed, their learning rate or the
     objective's numbers share an engine, and each starts by giving it its own state.
+
+    Args:
+        model: what is trained; the engine works on a copy of it.
+        optimizer: likewise.
+        terms: see `Objective`.
+        augmentation: of the images in a step, if any.
     """
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, terms: Callable) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        terms: Callable,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.model = keras.models.clone_model(model, clone_function=_trainable_copy, recursive=True)
         self.optimizer = optimizer.__class__.from_config(optimizer.get_config())
         self.optimizer.build(self.model.trainable_variables)
         self.predict = evaluation.predictor(self.model)
+        self._augmentation = augmentation
         self._terms = terms
         # Without AutoGraph, whose rewriting of Python takes as long as all the rest of tracing.
         self._segment = tf.function(self._loop, jit_compile=True, autograph=False)
@@ -71,17 +85,19 @@ class Engine:
         """Whether every weight is a finite number."""
         return all(np.isfinite(weight.numpy()).all() for weight in self.model.weights)
 
-    def segment(self, images, labels, teacher_logits, numbers, batches) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+    def segment(self, images, labels, teacher_logits, numbers, batches, draws=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
         """Train on the first `batches` of a block of batches; return the sums of `TERMS` over them.
 
         Args:
             images: (segment, batch, *shape), raw values.
             labels: (segment, batch), int32.
-            teacher_logits: (segment, batch, classes), float32, or (segment, batch, 0) without a teacher.
+            teacher_logits: (segment, batch, classes) or (segment, batch, teachers, classes), float32; or
+                (segment, batch, 0) without a teacher.
             numbers: what the objective takes, as float32 scalars.
             batches: how many batches to train on; the rest of the block is padding.
+            draws: what the augmentation does to each image, (segment, batch, 5), where there is one.
         """
-        arguments = (images, labels, teacher_logits, numbers, tf.constant(batches))
+        arguments = (images, labels, teacher_logits, numbers, tf.constant(batches), draws)
         if self.compiled:
             try:
                 return self._segment(*arguments).numpy().astype(np.float64)
@@ -96,9 +112,10 @@ class Engine:
             if isinstance(layer, FastDropout):
                 layer.generator = "auto_select"
 
-    def _loop(self, images, labels, teacher_logits, numbers, batches):  # type: ignore[no-untyped-def]
+    def _loop(self, images, labels, teacher_logits, numbers, batches, draws):  # type: ignore[no-untyped-def]
         def one(batch, sums):  # type: ignore[no-untyped-def]
-            return batch + 1, sums + self._step(images[batch], labels[batch], teacher_logits[batch], numbers)
+            seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
+            return batch + 1, sums + self._step(seen, labels[batch], teacher_logits[batch], numbers)
 
         _, sums = tf.while_loop(lambda batch, _: batch < batches, one, (0, tf.zeros(len(TERMS))))
         return sums
@@ -158,11 +175,16 @@ def _copy(sources: list[keras.Variable], targets: list[keras.Variable]) -> None:
 _engines: OrderedDict[str, Engine] = OrderedDict()
 
 
-def engine_for(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> Engine:
+def engine_for(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Objective,
+    augmentation: Augmentation | None = None,
+) -> Engine:
     """Return an engine of this shape with the run's own state in it, compiled already if one was used before."""
-    key = _shape_of(model, optimizer, objective)
+    key = _shape_of(model, optimizer, objective, augmentation)
     if key not in _engines:
-        _engines[key] = Engine(model, optimizer, objective.terms)
+        _engines[key] = Engine(model, optimizer, objective.terms, augmentation)
         if len(_engines) > ENGINES_KEPT:
             _engines.popitem(last=False)
     _engines.move_to_end(key)
@@ -170,7 +192,12 @@ def engine_for(model: keras.Model, optimizer: keras.optimizers.Optimizer, object
     return _engines[key]
 
 
-def _shape_of(model: keras.Model, optimizer: keras.optimizers.Optimizer, objective: Objective) -> str:
+def _shape_of(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    objective: Objective,
+    augmentation: Augmentation | None,
+) -> str:
     optimizer_config = optimizer.get_config()
     del optimizer_config["name"]  # numbered by Keras
     if isinstance(optimizer_config["learning_rate"], float):  # a variable, so part of the state
@@ -180,6 +207,7 @@ def _shape_of(model: keras.Model, optimizer: keras.optimizers.Optimizer, objecti
         type(optimizer).__name__,
         optimizer_config,
         objective.terms.__name__,
+        repr(augmentation),
     ]
     return json.dumps(shape, sort_keys=True, default=str)
 

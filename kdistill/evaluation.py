@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from kdistill.datasets import Split
 from kdistill.errors import ModelError
@@ -38,6 +38,18 @@ def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floa
     batch_size = max(1, min(batch_size, BATCH_VALUES // max(1, split.images[:1].size)))
     # A model may compute in another precision.
     return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])
+
+
+def together(logits: Floats) -> Floats:
+    """Return logits (n, classes) of the mean of several teachers' probabilities at T = 1.
+
+    Args:
+        logits: theirs, (n, teachers, classes); those of one alone, (n, classes), are returned as they are.
+    """
+    if logits.ndim == 2:
+        return logits
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    return logsumexp(log_p, axis=1) - np.log(logits.shape[1])
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,16 @@ def kl_to_teacher(teacher_logits: Floats, student_logits: Floats) -> float:
     return float((np.exp(teacher) * (teacher - student)).sum(axis=-1).mean())
 
 
-def check_logits(logits: Floats, source: str) -> None:
+NO_SOFTMAX = "Save the model without its last softmax: probabilities would be softened twice."
+
+
+def check_logits(logits: Floats, source: str, hint: str = NO_SOFTMAX) -> None:
     """Refuse outputs that cannot be logits: not finite, or probabilities.
+
+    Args:
+        logits: (n, classes).
+        source: where they come from, for messages.
+        hint: what to do about probabilities.
 
     Raises:
         ModelError: naming `source` and what was seen.
@@ -114,5 +134,5 @@ def check_logits(logits: Floats, source: str) -> None:
     if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
         raise ModelError(
             f"{source}: expected logits; every row sums to 1, so these are probabilities",
-            hint="Save the model without its last softmax: probabilities would be softened twice.",
+            hint=hint,
         )

@@ -1,12 +1,13 @@
 """Many runs: which there are, who makes them, and what they say together."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
 from kdistill.config import Config, resolved
+from kdistill.errors import ConfigError
 from kdistill.listener import Listener
 from kdistill.parts import Part
 from kdistill.runs import ARMS, Experiment, Run
@@ -32,9 +33,9 @@ class Scale:
     address: str | None = None
 
 
-def train(session: Session, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
+def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
     """Train one run unless it is complete; return its result, and where it is."""
-    result = session.train(arm, seed, teacher_file)
+    result = session.train(arm, seed, *teacher_files)
     run = session.experiment.run(arm, seed)
     info = {**result["run_info"], "model": str(run.model_file)}
     return {"experiment": session.experiment.name, **result, "run_info": info}
@@ -48,7 +49,8 @@ def reproduce(
     Args:
         session: of the experiment.
         seeds: of baseline and distilled student.
-        teacher_seeds: of the teachers, taken in turn; by default each seed has its own.
+        teacher_seeds: of the teachers, taken in turn; by default each seed has its own. Teachers that the config names
+            teach all seeds.
         scale: who makes the runs.
 
     Returns:
@@ -60,8 +62,8 @@ def reproduce(
     """
     started = time.perf_counter()
     scale = scale or Scale()
-    teachers = teacher_of_each(seeds, teacher_seeds)
-    _check(session, seeds, sorted(set(teachers.values())))
+    teachers = teachers_of(session, seeds, teacher_seeds)
+    _check(session, seeds, _own(teachers))
     outcomes, used = run(session, tasks_of(session, teachers), scale)
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
@@ -69,7 +71,8 @@ def reproduce(
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
-        "teacher_seeds": [teachers[seed] for seed in seeds],
+        "teacher_seeds": [teachers[seed] for seed in _own(teachers) and seeds],
+        "teachers": list(session.config.distill.teachers),
         **comparison,
         "failed": failures(outcomes),
         "run_info": run_info(session, scale, started, used),
@@ -94,9 +97,9 @@ def make_part(
     Returns:
         See `part_document`.
     """
-    teachers = {seed: of for seed, of in teacher_of_each(seeds, teacher_seeds).items() if seed in part.of(seeds)}
+    teachers = {seed: of for seed, of in teachers_of(session, seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
-        _check(session, list(teachers), sorted(set(teachers.values())))
+        _check(session, list(teachers), _own(teachers))
     return part_document(session, tasks_of(session, teachers), part, scale)
 
 
@@ -208,6 +211,7 @@ def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher:
         seed=seed,
         arm=arm,
         teacher_file=str(teacher.model_file) if teacher else None,
+        given=session.config.distill.teachers if arm in ("", "distilled") else (),
         needs=needs,
         threads=session.threads,
         device=session.options.device,
@@ -223,13 +227,40 @@ def teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -
     return {seed: teacher_seeds[number % len(teacher_seeds)] for number, seed in enumerate(seeds)}
 
 
+def teachers_of(
+    session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None
+) -> dict[int, int | None]:
+    """Return the seed of the teacher that teaches each seed, or None where the config names teachers.
+
+    Raises:
+        ConfigError: it does, and seeds of others are given.
+    """
+    if not session.given_teachers():
+        return dict(teacher_of_each(seeds, teacher_seeds))
+    if teacher_seeds is not None:
+        raise ConfigError(
+            "--teacher-seeds: no teacher is trained here, since distill.teachers names files",
+            hint="Leave out the one or the other.",
+        )
+    return dict.fromkeys(seeds)
+
+
+def _own(teachers: Mapping[int, int | None]) -> list[int]:
+    """Return the seeds of the teachers that are trained here, each once."""
+    return sorted({teacher for teacher in teachers.values() if teacher is not None})
+
+
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
     """Refuse before anything is trained what would fail after the first seeds have been."""
     session.experiment.check_usable()
+    for seed in seeds:
+        checks.teachers_are_there(session.experiment.run("distilled", seed), session.given_teachers())
+    checks.teachers_have_test(session.given_teachers())
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     for arm, seed in wanted:
         session.check_no_conflict(session.experiment.run(arm, seed), None)
     if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
+        checks.augmentation_fits(session.config, session.splits.shape)
         for arm in ARMS:
             checks.batch_fits(session.config, arm, session.splits)
 
@@ -242,34 +273,36 @@ def _scores(seed: int) -> str:
     return f"seed {seed}, scores"
 
 
-def tasks_of(session: Session, teachers: dict[int, int]) -> list[Task]:
+def tasks_of(session: Session, teachers: Mapping[int, int | None]) -> list[Task]:
     """Return the tasks of `reproduce`, each after those it needs.
 
     Args:
         session: of the experiment.
-        teachers: the seed of the teacher of each seed.
+        teachers: the seed of the teacher of each seed; None where the config names teachers.
     """
-    tasks, made = list[Task](), set[str]()
+    tasks, made = list[Task](), set[int]()
     for seed, teacher_seed in teachers.items():
-        teacher, baseline, distilled = f"teacher seed {teacher_seed}", f"baseline seed {seed}", f"distilled seed {seed}"
-        if teacher not in made:
-            made.add(teacher)
-            tasks.append(task(session, "teacher", teacher_seed, teacher))
-        taught_by = session.experiment.run("teacher", teacher_seed)
+        baseline, distilled = f"baseline seed {seed}", f"distilled seed {seed}"
+        needed, taught_by = list[str](), None
+        if teacher_seed is not None:
+            needed, taught_by = [f"teacher seed {teacher_seed}"], session.experiment.run("teacher", teacher_seed)
+            if teacher_seed not in made:
+                made.add(teacher_seed)
+                tasks.append(task(session, "teacher", teacher_seed, *needed))
         tasks += [
             task(session, "baseline", seed, baseline),
-            task(session, "distilled", seed, distilled, teacher, baseline, teacher=taught_by),
-            task(session, "", seed, _scores(seed), teacher, baseline, distilled, teacher=taught_by),
+            task(session, "distilled", seed, distilled, *needed, baseline, teacher=taught_by),
+            task(session, "", seed, _scores(seed), *needed, baseline, distilled, teacher=taught_by),
         ]
     return tasks
 
 
-def compared(session: Session, teachers: dict[int, int], outcomes: Outcomes) -> Document | None:
+def compared(session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes) -> Document | None:
     """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
 
     Args:
         session: of the experiment.
-        teachers: the seed of the teacher of each seed.
+        teachers: the seed of the teacher of each seed; None where the config names teachers.
         outcomes: what came of `tasks_of`.
     """
     seeds = [seed for seed in teachers if _scores(seed) in outcomes.done]
@@ -292,7 +325,7 @@ def compared(session: Session, teachers: dict[int, int], outcomes: Outcomes) -> 
     if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
         warnings.append(nothing)
     return {
-        "formula": session.config.distill.formula(),
+        "formula": session.formula,
         "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
         "comparison": comparison,
         "warnings": warnings,
@@ -307,19 +340,18 @@ def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[i
     return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
 
 
-def _warnings(seeds: Sequence[int], teachers: dict[int, int], outcomes: Outcomes) -> list[str]:
+def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes) -> list[str]:
     warnings = list[str]()
     for seed in seeds:
-        results = {
-            "teacher": outcomes.done[f"teacher seed {teachers[seed]}"],
-            "baseline": outcomes.done[f"baseline seed {seed}"],
-            "distilled": outcomes.done[f"distilled seed {seed}"],
-        }
-        for result in results.values():
-            warnings += result["warnings"]
+        made = [f"baseline seed {seed}", f"distilled seed {seed}"]
+        if teachers[seed] is not None:
+            made.insert(0, f"teacher seed {teachers[seed]}")
+        for name in made:
+            warnings += outcomes.done[name]["warnings"]
         # A distilled run that is reused may have been made before there was a baseline.
-        validation = {arm: result["validation"]["accuracy"] for arm, result in results.items()}
-        warnings += stats.little_to_teach(seed, validation["teacher"], validation["baseline"])
+        baseline, distilled = (outcomes.done[name] for name in made[-2:])
+        taught = distilled["teacher_validation"]["accuracy"]
+        warnings += stats.little_to_teach(seed, taught, baseline["validation"]["accuracy"])
     return list(dict.fromkeys(warnings))
 
 

@@ -4,11 +4,13 @@
     hard = mean_batch cross_entropy(y, softmax(z_s))
     loss = alpha * soft + (1 - alpha) * hard
 
-Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2. Everything is computed
+With several teachers p_t is the mean of their softened outputs. Hinton, Vinyals and Dean, "Distilling the Knowledge in
+a Neural Network" (2015), section 2, and section 1 on ensembles. Everything is computed
 from logits through `log_softmax`, so logits of +-1e4 give finite values and gradients, and in the dtype of the
 student's logits. Nothing here checks its input: models, data and config have been checked before.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,7 +32,7 @@ def soft_loss(
     `scale_by_t_squared` keeps the soft and the hard term in proportion when T changes.
 
     Args:
-        teacher_logits: shape (batch, classes).
+        teacher_logits: shape (batch, classes), or of several teachers (batch, teachers, classes).
         student_logits: shape (batch, classes).
         temperature: T, above 0; it softens both models unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0, where the teacher is softened differently.
@@ -75,6 +77,8 @@ def _scaled_kl(
     scale: float | tf.Tensor,
 ) -> tf.Tensor:
     teacher = tf.nn.log_softmax(teacher_logits / teacher_temperature)
+    if len(teacher.shape) > len(student_logits.shape):  # several: the logarithm of their mean, without underflow
+        teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
     student = tf.nn.log_softmax(student_logits / temperature)
     return scale * tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
 

@@ -11,20 +11,21 @@ from pathlib import Path
 
 from kdistill import backend, checks, datasets
 from kdistill.errors import ModelError
-from kdistill.experiments import teacher_of_each
-from kdistill.runs import Experiment, Run
+from kdistill.experiments import teacher_of_each, teachers_of
+from kdistill.runs import Experiment, Run, joint_weights
 from kdistill.scoring import arms_to_score, held_against
 from kdistill.sessions import Document, Session
 
 MADE_AGAIN = "to make again"
 HARD = "loss = hard"
+MODEL = ".keras"
 
 
 def training(
     session: Session,
     arms: Sequence[str],
     seeds: Sequence[int],
-    teacher_file: Path | None = None,
+    teacher_files: Sequence[Path] = (),
     teacher_seeds: Sequence[int] | None = None,
 ) -> Document:
     """Return every run of a command with its state.
@@ -33,21 +34,25 @@ def training(
         session: of the command.
         arms: that it makes, in this order.
         seeds: of the runs.
-        teacher_file: for a distilled run, its teacher, unless it is the experiment's own.
+        teacher_files: for a distilled run, its teachers, unless they are those of the config, or else the experiment's
+            own.
         teacher_seeds: of the experiment's own teachers, taken in turn; by default each seed has its own.
 
     Returns:
         `experiment`, `runs` (`arm, seed, state, changes, folder`), `data`, `examples` (None where the data is to be
-        downloaded), `teacher` (a file's path and validation accuracy, or None), `formula`, `run_info`. `state` is
-        `to train`, `interrupted`, `complete`, `damaged` or `to make again`, the last with what changed in `changes`.
+        downloaded), `teacher` (of files: their paths and validation accuracy together; or None), `formula`, `run_info`.
+        `state` is `to train`, `interrupted`, `complete`, `damaged` or `to make again`, the last with what changed in
+        `changes`.
     """
     config, experiment = session.config, session.experiment
     experiment.check_usable()
     checks.writable(experiment.folder)
-    if list(arms) == ["distilled"] and teacher_file is None:
+    teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
+    if list(arms) == ["distilled"] and not teacher_files:
         session.own_teacher(seeds[0])
     data = _data(session)
     if data["examples"]:
+        checks.augmentation_fits(config, session.splits.shape)
         for arm in arms:
             checks.batch_fits(config, arm, session.splits)
             checks.models_fit(config, experiment.run(arm, seeds[0]), session.splits.shape)
@@ -55,9 +60,12 @@ def training(
         if model := getattr(config, role).model:
             _check_model(session, Path(model))
     teacher = None
-    if teacher_file:
-        checks.not_its_own_teacher(experiment.run("distilled", seeds[0]), teacher_file)
-        teacher = _checked_teacher(session, teacher_file)
+    teachers_of(session, seeds, teacher_seeds)  # refuses what cannot be meant
+    if teacher_files:
+        for seed in seeds:
+            checks.teachers_are_there(experiment.run("distilled", seed), teacher_files)
+        teacher = _checked_teacher(session, teacher_files)
+        arms = [arm for arm in arms if arm != "teacher"]
     _check_device(session)
     given = teacher["weights"] if teacher else None
     return {
@@ -65,7 +73,7 @@ def training(
         "runs": _rows(session, arms, teacher_of_each(seeds, teacher_seeds), given),
         **data,
         "teacher": teacher,
-        "formula": config.distill.formula() if "distilled" in arms else HARD,
+        "formula": config.distill.formula(len(teacher_files)) if "distilled" in arms else HARD,
         "run_info": _run_info(session),
     }
 
@@ -143,19 +151,20 @@ def _data(session: Session) -> Document:
     return {"data": {"dataset": name, "state": "here"}, "examples": examples}
 
 
-def _checked_teacher(session: Session, path: Path) -> Document:
-    """Open a teacher with all the checks of training, its logits kept nowhere."""
-    checks.model_is_there(path)
+def _checked_teacher(session: Session, paths: Sequence[Path]) -> Document:
+    """Open a teacher, or several, with all the checks of training, their logits kept nowhere."""
+    names = ", ".join(map(str, paths))
     if datasets.needs_download(session.config.data):
-        return {"path": str(path), "weights": _check_model(session, path), "validation_accuracy": None}
+        models = [_check_model(session, path) for path in paths if path.suffix == MODEL]
+        return {"path": names, "weights": joint_weights(models), "validation_accuracy": None}
     setting = session.setting
     from kdistill import recipes
 
     with tempfile.TemporaryDirectory() as place:
         elsewhere = dataclasses.replace(setting, experiment=Experiment(Path(place)))
-        teacher = recipes.open_teacher(elsewhere, path)
+        teacher = recipes.open_teacher(elsewhere, *paths)
         accuracy = teacher.validation_scores.accuracy
-    return {"path": str(path), "weights": teacher.weights, "validation_accuracy": accuracy}
+    return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy}
 
 
 def _check_model(session: Session, path: Path) -> str:

@@ -5,7 +5,6 @@ it goes. Recipes do the work unasked: whether a run is there already is the busi
 """
 
 import dataclasses
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -17,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kdistill
-from kdistill import backend, evaluation, files, losses, models, optimizers, signals, stats, training
+from kdistill import backend, evaluation, files, losses, models, opening, optimizers, signals, stats, training
+from kdistill.augmentation import Augmentation
 from kdistill.config import Config
 from kdistill.datasets import Splits
 from kdistill.errors import DivergedError, ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.losses import Objective
 from kdistill.runs import CLASSES, STATE, Cadence, Checkpoint, Experiment, Making, Run, specification
-from kdistill.teachers import Teacher
+from kdistill.teachers import Source
 
 Result = dict[str, Any]
+
+WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,24 @@ class Setting:
 
 def train_teacher(setting: Setting, seed: int) -> Result:
     """Train the teacher on labels alone; see `_train` for the result."""
-    run = setting.experiment.run("teacher", seed)
-    data = training.Data(setting.splits.train, setting.splits.validation)
-    return _train(setting, run, losses.hard_objective(), data)
+    return _train(setting, setting.experiment.run("teacher", seed), losses.hard_objective(), _data(setting))
 
 
 def baseline(setting: Setting, seed: int) -> Result:
     """Train the student on labels alone: what distillation has to beat."""
-    run = setting.experiment.run("baseline", seed)
-    data = training.Data(setting.splits.train, setting.splits.validation)
-    return _train(setting, run, losses.hard_objective(), data)
+    return _train(setting, setting.experiment.run("baseline", seed), losses.hard_objective(), _data(setting))
 
 
-def distill(setting: Setting, seed: int, teacher: Teacher) -> Result:
-    """Train the same student, from the same weights and on the same batches, against the teacher's logits."""
+def distill(setting: Setting, seed: int, teacher: Source) -> Result:
+    """Train the same student, from the same weights and on the same batches, against the teacher's logits.
+
+    They are computed once, unless the images are augmented: then the teacher is asked about each image that the student
+    sees.
+
+    Raises:
+        ModelError: the images are augmented, and of the teacher there are only logits.
+    """
     run = setting.experiment.run("distilled", seed)
-    data = training.Data(setting.splits.train, setting.splits.validation, teacher.train, teacher.validation)
     distillation = setting.config.distill
     objective = losses.distillation_objective(
         distillation.alpha,
@@ -65,21 +69,34 @@ def distill(setting: Setting, seed: int, teacher: Teacher) -> Result:
         distillation.teacher_temperature,
         distillation.scale_by_t_squared,
     )
-    return _train(setting, run, objective, data, teacher)
+    return _train(setting, run, objective, _data(setting, teacher), teacher)
 
 
-def open_teacher(setting: Setting, path: Path) -> Teacher:
-    """Open a teacher and check it before anything is trained: its classes, its logits, its recorded accuracy.
+def _data(setting: Setting, teacher: Source | None = None) -> training.Data:
+    """Return what an arm is trained on."""
+    train, validation = setting.splits.train, setting.splits.validation
+    augmentation = _augmentation(setting)
+    if teacher is None:
+        return training.Data(train, validation, augmentation=augmentation)
+    if augmentation is None:
+        return training.Data(train, validation, teacher.train, teacher.validation)
+    opening.check_can_be_asked(setting.config, teacher)
+    setting.listener.note(
+        "Augmentation: the teacher is asked about every image as the student sees it; cached logits are not used"
+    )
+    return training.Data(train, validation, None, teacher.validation, teacher.predictors, augmentation)
 
-    Raises:
-        ModelError: it cannot teach this data, or is no longer what it was when it was trained.
-    """
-    _check_classes(path, setting.splits)
-    teacher = Teacher(path, setting.splits, setting.experiment.cache)
-    trained = Run(path.parent, "teacher", 0)
-    same_data = (trained.manifest or {}).get("data") == _about_data(setting.splits)
-    if trained.result and trained.model_file == path and same_data:
-        teacher.check_accuracy(trained.result["validation"]["accuracy"])
+
+def _augmentation(setting: Setting) -> Augmentation | None:
+    keys = setting.config.augmentation
+    if not keys.changes_images:
+        return None
+    return Augmentation(keys.shift, keys.flip, keys.crop or 0)
+
+
+def open_teacher(setting: Setting, *paths: Path) -> Source:
+    """Open a teacher, or several; see `opening.open_teacher`. What was done to use them is told the listener."""
+    teacher = opening.open_teacher(setting.config, setting.splits, setting.experiment.cache, paths)
     for note in teacher.notes:
         setting.listener.note(note)
     return teacher
@@ -95,27 +112,14 @@ def check_student(setting: Setting) -> None:
         models.load_classifier(Path(model), setting.splits.shape, len(setting.splits.classes))
 
 
-def _check_classes(path: Path, splits: Splits) -> None:
-    """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
-    try:
-        names = json.loads((path.parent / CLASSES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # a model from elsewhere; that it has as many logits as there are classes is checked when it is loaded
-    if isinstance(names, list) and names != list(splits.classes):
-        received = ", ".join(map(str, names[:20]))
-        raise ModelError(
-            f"{path}: expected a teacher of the classes {', '.join(splits.classes)}; received one of {received}",
-            hint="Take a teacher that was trained on this data set.",
-        )
-
-
-def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> tuple[Result, NDArray[np.bool_]]:
+def evaluate(setting: Setting, path: Path, teacher: Source | None = None) -> tuple[Result, NDArray[np.bool_]]:
     """Score a model file on the test split, every example once.
 
     Args:
         setting: says which data.
         path: of a `.keras` file.
-        teacher: whom to compare a student with; without one, `agreement` and `kl_to_teacher` are None.
+        teacher: whom to compare a student with, several by their mean probability; without one, or without its logits
+            on test, `agreement` and `kl_to_teacher` are None.
 
     Returns:
         `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and for
@@ -125,14 +129,36 @@ def evaluate(setting: Setting, path: Path, teacher: Teacher | None = None) -> tu
     model, _ = models.load_classifier(path, setting.splits.shape, classes)
     logits = evaluation.logits(evaluation.predictor(model), test)
     evaluation.check_logits(logits, str(path))
+    taught = None if teacher is None or teacher.test is None else evaluation.together(teacher.test)
     scores = {
         **dataclasses.asdict(evaluation.score(logits, test.all_labels)),
         "parameters": models.parameters(model),
         "file_bytes": path.stat().st_size,
-        "agreement": evaluation.agreement(teacher.test, logits) if teacher else None,
-        "kl_to_teacher": evaluation.kl_to_teacher(teacher.test, logits) if teacher else None,
+        "agreement": None if taught is None else evaluation.agreement(taught, logits),
+        "kl_to_teacher": None if taught is None else evaluation.kl_to_teacher(taught, logits),
     }
     return scores, logits.argmax(axis=-1) == test.all_labels
+
+
+def evaluate_teacher(setting: Setting, teacher: Source) -> Result:
+    """Score a teacher that is no run of the experiment on the test split; several by their mean probability.
+
+    Returns:
+        What `evaluate` does, without an agreement; `parameters` is None where there are only logits.
+
+    Raises:
+        ModelError: there are no logits for the test split.
+    """
+    if teacher.test is None:  # which is found out earlier, unless the file was changed since
+        raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
+    scores = evaluation.score(evaluation.together(teacher.test), setting.splits.test.all_labels)
+    return {
+        **dataclasses.asdict(scores),
+        "parameters": teacher.parameters,
+        "file_bytes": sum(path.stat().st_size for path in teacher.paths),
+        "agreement": None,
+        "kl_to_teacher": None,
+    }
 
 
 def _train(
@@ -140,13 +166,14 @@ def _train(
     run: Run,
     objective: Objective,
     data: training.Data,
-    teacher: Teacher | None = None,
+    teacher: Source | None = None,
 ) -> Result:
     """Train, save and score one run; write its folder from manifest to result.
 
     Returns:
         What stands in `result.json`: `epochs`, `best_epoch`, `stopped`, the `validation` scores of the best weights,
-        `parameters`, `file_bytes`, `weights_sha256`, `formula`, `warnings`, and `run_info`.
+        `parameters`, `file_bytes`, `weights_sha256`, `formula`, `augmentation` and `soft_targets` where there are any,
+        `warnings`, and `run_info`.
 
     Raises:
         DivergedError: naming the arm, the epoch and what to try.
@@ -251,7 +278,7 @@ def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
             ) from error
 
 
-def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teacher | None) -> Result:
+def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Source | None) -> Result:
     """Save the model of a finished fit and gather what is known of it."""
     run = making.run
     with files.writing(run.folder):
@@ -271,7 +298,8 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teache
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
-        "formula": setting.config.distill.formula() if teacher else "loss = hard",
+        "formula": setting.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
+        **_about_images(fit),
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in making.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
@@ -279,7 +307,17 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teache
     }
 
 
-def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
+def _about_images(fit: training.Fit) -> Result:
+    """Return how images were augmented, if they were, and where the soft targets are from, if there are any."""
+    data, about = fit.data, Result()
+    if data.augmentation:
+        about["augmentation"] = dataclasses.asdict(data.augmentation)
+    if fit.objective.uses_teacher:
+        about["soft_targets"] = "computed for every augmented image" if data.teachers else "computed once"
+    return about
+
+
+def _warnings(setting: Setting, run: Run, teacher: Source | None) -> list[str]:
     """Return what speaks against the comparison that this run is for, known before it is trained."""
     warnings = list(setting.splits.warnings)
     if setting.splits.validation_is_test:
@@ -289,9 +327,17 @@ def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
     if teacher:
         taught = teacher.validation_scores.accuracy
         labels = setting.splits.validation.all_labels
+        scaling = opening.unscaled(setting.config, teacher)
+        nll, of_equal = teacher.validation_scores.nll, float(np.log(len(setting.splits.classes)))
         if taught <= np.bincount(labels).max() / len(labels):
             warnings.append(
                 f"The teacher is no better than always naming the commonest class ({taught:.4f} on validation)."
+                f"{scaling}"
+            )
+        elif scaling and nll > of_equal * WORSE:  # the classes may be right all the same
+            warnings.append(
+                f"The teacher's probabilities are worse than equal ones would be (NLL {nll:.2f} on validation; "
+                f"{of_equal:.2f}).{scaling}"
             )
         rival = setting.experiment.run("baseline", run.seed)
         if rival.is_complete() and not rival.conflict(_specification(setting, "baseline", run.seed)):
@@ -299,12 +345,12 @@ def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
     return warnings
 
 
-def _about(setting: Setting, teacher: Teacher | None) -> dict[str, Any]:
+def _about(setting: Setting, teacher: Source | None) -> dict[str, Any]:
     """Return what a manifest records beside the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
-        "data": _about_data(setting.splits),
-        "teacher_file": _place(teacher.path, setting.experiment) if teacher else None,
+        "data": opening.about_data(setting.splits),
+        "teacher_files": [_place(path, setting.experiment) for path in teacher.paths] if teacher else [],
         "threads": setting.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {
@@ -319,13 +365,3 @@ def _place(teacher_file: Path, experiment: Experiment) -> str:
     """Return a path that stays right when the experiment is moved with its teacher in it."""
     path, home = teacher_file.resolve(), experiment.cache.parent.resolve()
     return os.path.relpath(path, experiment.folder.resolve()) if path.is_relative_to(home) else str(path)
-
-
-def _about_data(splits: Splits) -> dict[str, Any]:
-    about = {
-        "fingerprint": splits.fingerprint,
-        "split_fingerprint": splits.split_fingerprint,
-        "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
-        "classes": list(splits.classes),
-    }
-    return {**about, "skipped": splits.skipped} if splits.skipped else about

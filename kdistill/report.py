@@ -74,7 +74,7 @@ def reproduction(document: Document) -> RenderableType:
             _number(arm["nll"]["mean"]),
             _number(arm["ece"]["mean"]),
             _number(arm["agreement"]["mean"]) if "agreement" in arm else "",
-            f"{arm['parameters']:,}",
+            "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
             _bytes(arm["file_bytes"]),
         )
         for name, arm in document["arms"].items()

@@ -6,6 +6,7 @@ seconds; where nothing is left to do it is not imported at all.
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from kdistill.runs import Experiment, Run
 if TYPE_CHECKING:
     from kdistill.config import Data
     from kdistill.recipes import Setting
-    from kdistill.teachers import Teacher
+    from kdistill.teachers import Source
 
 Document = dict[str, Any]
 
@@ -56,7 +57,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._splits: dict[str, Splits] = {}
-        self._teacher: tuple[object, Teacher] | None = None
+        self._teacher: tuple[object, Source] | None = None
 
     def splits(self, data: "Data", listener: Listener) -> Splits:
         """Return a data set, divided; the first use finds and verifies it, and downloads it if need be."""
@@ -65,14 +66,19 @@ class Shelf:
             self._splits[key] = datasets.load(data, listener)
         return self._splits[key]
 
-    def teacher(self, setting: "Setting", path: Path) -> "Teacher":
-        """Return the opened and checked teacher at `path`. One at a time is kept: its logits take room."""
+    def teacher(self, setting: "Setting", paths: Sequence[Path]) -> "Source":
+        """Return the opened and checked teacher, or teachers. One at a time is kept: its logits take room."""
         from kdistill.recipes import open_teacher
 
-        found = path.stat()
-        key = (path, found.st_mtime_ns, found.st_size, setting.splits.fingerprint, setting.splits.split_fingerprint)
+        for path in paths:
+            checks.model_is_there(path)
+        found = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        config, splits = setting.config, setting.splits
+        asked = (config.teacher.preprocessing, config.augmentation.changes_images)
+        key = (found, splits.fingerprint, splits.split_fingerprint, asked)
         if self._teacher is None or self._teacher[0] != key:
-            self._teacher = (key, open_teacher(setting, path))
+            self._teacher = None  # before another one takes room
+            self._teacher = (key, open_teacher(setting, *paths))
         return self._teacher[1]
 
 
@@ -132,17 +138,27 @@ class Session:
         """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
         return self.options.threads or self.experiment.threads() or default_threads(self.config, self.example)
 
-    def teacher(self, path: Path) -> "Teacher":
-        """Return the opened and checked teacher at `path`."""
-        return self.shelf.teacher(self.setting, path)
+    def teacher(self, *paths: Path) -> "Source":
+        """Return the opened and checked teacher at a path, or the teachers at several."""
+        return self.shelf.teacher(self.setting, paths)
 
-    def train(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
+    def given_teachers(self) -> list[Path]:
+        """Return the files of the teachers that the config names instead of this experiment's own."""
+        return [Path(path) for path in self.config.distill.teachers]
+
+    @property
+    def formula(self) -> str:
+        """The loss of the distilled arm."""
+        return self.config.distill.formula(len(self.config.distill.teachers))
+
+    def train(self, arm: str, seed: int, *teacher_files: Path) -> Document:
         """Return the result of one run, which is trained now if it is not complete.
 
         Args:
             arm: `teacher`, `baseline` or `distilled`.
             seed: of the run.
-            teacher_file: for a distilled run, its teacher, unless it is this experiment's own.
+            teacher_files: for a distilled run, its teachers, unless they are those of the config, or else this
+                experiment's own.
 
         Raises:
             OutputError: the folder cannot be used, or holds a run of another config.
@@ -152,16 +168,16 @@ class Session:
         run = self.experiment.run(arm, seed)
         weights = None
         if arm == "distilled":
-            teacher_file = teacher_file or self.own_teacher(seed)
-            checks.model_is_there(teacher_file)
-            checks.not_its_own_teacher(run, teacher_file)
-            weights = self._weights(teacher_file)
+            teacher_files = teacher_files or tuple(self.given_teachers()) or (self.own_teacher(seed),)
+            checks.teachers_are_there(run, teacher_files)
+            weights = self._weights(teacher_files)
         if not self.options.wait:
             run.check_free()
         if self._is_done(run, weights):
             return self._reused(run)
         checks.writable(self.experiment.folder)
         checks.batch_fits(self.config, arm, self.splits)
+        checks.augmentation_fits(self.config, self.splits.shape)
         checks.models_fit(self.config, run, self.splits.shape)
         setting = self.setting
         from kdistill import recipes
@@ -172,8 +188,8 @@ class Session:
         with run.locked(self.options.wait):
             if self._is_done(run, weights):  # another process has just made it
                 return self._reused(run)
-            if arm == "distilled" and teacher_file:
-                result = recipes.distill(setting, seed, self.teacher(teacher_file))
+            if arm == "distilled":
+                result = recipes.distill(setting, seed, self.teacher(*teacher_files))
             else:
                 result = recipes.train_teacher(setting, seed) if arm == "teacher" else recipes.baseline(setting, seed)
         self._drop_stale_summary(seed)
@@ -203,14 +219,14 @@ class Session:
 
     def evaluate(self, run: Run, reuse: bool = True) -> Document:
         """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
-        teacher_file = self._teacher_of(run)
-        weights = self._weights(teacher_file) if teacher_file else None
+        teacher_files = self._teachers_of(run)
+        weights = self._weights(teacher_files) if teacher_files else None
         if reuse and (known := run.test_scores(weights)):
             return known
         setting = self.setting
         from kdistill import recipes
 
-        teacher = self.teacher(teacher_file) if teacher_file else None
+        teacher = self.teacher(*teacher_files) if teacher_files else None
         model_sha256 = run.model_sha256
         scores, correct = recipes.evaluate(setting, run.model_file, teacher)
         try:
@@ -221,22 +237,29 @@ class Session:
 
     def scores(self, run: Run) -> Document | None:
         """Return the test scores of a complete run, as far as they are known without any computation."""
-        teacher_file = self._teacher_of(run)
-        return run.test_scores(self._weights(teacher_file) if teacher_file else None)
+        teacher_files = self._teachers_of(run)
+        return run.test_scores(self._weights(teacher_files) if teacher_files else None)
 
-    def finished(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document | None:
+    def evaluate_teachers(self, paths: Sequence[Path]) -> Document:
+        """Return the test scores of teachers that are no runs of this experiment: see `recipes.evaluate_teacher`."""
+        setting = self.setting
+        from kdistill import recipes
+
+        return recipes.evaluate_teacher(setting, self.teacher(*paths))
+
+    def finished(self, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document | None:
         """Return the result of a run that is complete and was made as this session would make it; else None.
 
         Args:
-            teacher_file: for a distilled run, its teacher, which may not be there yet.
+            teacher_files: for a distilled run, its teachers, which may not be there yet.
 
         Raises:
             OutputError: it was made from another config, and may not be overwritten.
         """
         run = self.experiment.run(arm, seed)
         weights = None
-        if teacher_file is not None:
-            weights = _recorded_weights(teacher_file)
+        if teacher_files:
+            weights = _recorded_weights(teacher_files)
             if weights is None:
                 return None
         if not self._is_done(run, weights):
@@ -278,41 +301,46 @@ class Session:
         runs.check_no_conflict(run, spec, hint=OTHER_TEACHER)
         return run.model_file
 
-    def _weights(self, teacher_file: Path) -> str:
-        """Return the fingerprint of a teacher's weights: read from its run where it has one."""
-        return _recorded_weights(teacher_file) or self.teacher(teacher_file).weights
+    def _weights(self, teacher_files: Sequence[Path]) -> str:
+        """Return the fingerprint of a teacher, or of several: read from their runs where they have some."""
+        return _recorded_weights(teacher_files) or self.teacher(*teacher_files).weights
 
-    def _teacher_of(self, run: Run) -> Path | None:
+    def _teachers_of(self, run: Run) -> list[Path]:
         """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher.
 
         A file that is no longer the teacher that it was is not taken for it.
         """
         if run.arm == "teacher":
-            return None
+            return []
         own = self.experiment.run("teacher", run.seed)
-        candidates = [own.model_file] if own.is_complete() else []
+        candidates = [[own.model_file]] if own.is_complete() else []
         distilled = self.experiment.run("distilled", run.seed).manifest or {}
         weights = distilled.get("spec", {}).get("teacher_weights")
         if weights is None:
-            return candidates[0] if candidates else None
-        if distilled.get("teacher_file"):
-            candidates.append(self.experiment.folder / distilled["teacher_file"])
-        for path in candidates:
-            with contextlib.suppress(ModelError):  # it has gone, or is damaged
-                if self._weights(path) == weights:
-                    return path
+            return candidates[0] if candidates else []
+        if places := _teacher_files(distilled):
+            candidates.append([self.experiment.folder / place for place in places])
+        for paths in candidates:
+            with contextlib.suppress(ModelError):  # one has gone, or is damaged
+                if self._weights(paths) == weights:
+                    return paths
         self.options.listener.warning(
             f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
         )
-        return None
+        return []
 
 
-def _recorded_weights(teacher_file: Path) -> str | None:
-    """Return the fingerprint of the weights of a teacher that is the model of a complete run; else None."""
-    run = Run(teacher_file.parent, "teacher", 0)
-    if run.model_file != teacher_file or not run.is_complete():
-        return None
-    return (run.result or {})["weights_sha256"]
+def _recorded_weights(teacher_files: Sequence[Path]) -> str | None:
+    """Return the fingerprint of teachers that are the models of complete runs; None if one is not."""
+    recorded = [runs.recorded_weights(path) for path in teacher_files]
+    known = [weights for weights in recorded if weights is not None]
+    return runs.joint_weights(known) if len(known) == len(recorded) else None
+
+
+def _teacher_files(manifest: Document) -> list[str]:
+    """Return the places of a distilled run's teachers; before there could be several it was one."""
+    before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
+    return manifest.get("teacher_files", before)
 
 
 def default_threads(config: Config, example: tuple[tuple[int, ...], int]) -> int:

@@ -1,41 +1,101 @@
-"""A trained teacher: opened, checked, and asked once for its logits, which are kept."""
+"""Trained teachers: opened, checked, and asked once for their logits, which are kept.
+
+A student is distilled from one model, from the logits that another program has written, or from several of these.
+"""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kdistill import evaluation, files, models
+from kdistill import evaluation, files, inputs, models
 from kdistill.datasets import Split, Splits
-from kdistill.errors import ModelError
+from kdistill.errors import ConfigError, ModelError
 from kdistill.evaluation import Floats
+from kdistill.logitsfile import LogitsFile
+from kdistill.runs import joint_weights
+from kdistill.scaling import Standardization
 
 # Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
 SPOT_CHECK_ROWS = 64
 SPOT_CHECK_TOLERANCE = 1e-3
 
 
-class Teacher:
+NO_PREPROCESSING = "none"
+
+
+class Source:
+    """What a student is distilled from.
+
+    Attributes:
+        paths: of its files.
+        weights: a fingerprint of all that its logits depend on besides the data.
+        notes: what was done to its files to use them.
+        predictors: to ask about images that are not in the data; empty where logits are all there is.
+        parameters: how many weights all its models have together; None where that is not known.
+        splits: the data.
+    """
+
+    paths: tuple[Path, ...]
+    weights: str
+    notes: list[str]
+    predictors: Sequence[evaluation.Predict]
+    parameters: int | None
+    splits: Splits
+
+    @property
+    def train(self) -> Floats:
+        """Its logits on the training split, (n, classes); of several teachers (n, teachers, classes)."""
+        raise NotImplementedError
+
+    @property
+    def validation(self) -> Floats:
+        """Its logits on the validation split, likewise."""
+        raise NotImplementedError
+
+    @property
+    def test(self) -> Floats | None:
+        """Its logits on the test split, likewise; None where they are not known."""
+        raise NotImplementedError
+
+    @cached_property
+    def validation_scores(self) -> evaluation.Scores:
+        """Its scores on the validation split; of several teachers, those of their mean probability."""
+        return evaluation.score(evaluation.together(self.validation), self.splits.validation.all_labels)
+
+
+class Teacher(Source):
     """A frozen model and the splits that it is asked about.
 
     Args:
         path: of its `.keras` file.
         splits: the data; its input shape and classes must fit.
         cache: the folder in which its logits are kept.
+        preprocessing: how raw values are scaled for it: see `scaling`.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit the data.
     """
 
-    def __init__(self, path: Path, splits: Splits, cache: Path) -> None:
+    def __init__(self, path: Path, splits: Splits, cache: Path, preprocessing: str = NO_PREPROCESSING) -> None:
         self.path = path
+        self.paths = (path,)
         self.splits = splits
         self.cache = cache
         self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
         self.weights = models.fingerprint(self.model)
+        if preprocessing != NO_PREPROCESSING:
+            scaled = inputs.rescaling(*scaling(splits, preprocessing))
+            self.model = inputs.in_front(self.model, splits.shape, [scaled])
+            self.model.trainable = False
+            self.weights = f"{self.weights} {preprocessing}"
+        self.parameters = models.parameters(self.model)
         self._predict = evaluation.predictor(self.model)
+        self.predictors = [self._predict]
 
     @cached_property
     def train(self) -> Floats:
@@ -51,12 +111,6 @@ class Teacher:
     def test(self) -> Floats:
         """Its logits on the test split, (n, classes)."""
         return self._logits("test", self.splits.test)
-
-    @cached_property
-    def validation_scores(self) -> evaluation.Scores:
-        """Its scores on the validation split."""
-        validation = self.splits.validation
-        return evaluation.score(self.validation, validation.all_labels)
 
     def check_accuracy(self, recorded: float) -> None:
         """Refuse a teacher that no longer does what it did when it was trained.
@@ -115,3 +169,106 @@ def _store(file: Path, logits: Floats) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(file) as temporary:
             np.savez(temporary, logits=logits)
+
+
+class Logits(Source):
+    """A teacher of which there are logits alone, in a file that any program may have written.
+
+    Raises:
+        ModelError: see `LogitsFile`.
+    """
+
+    def __init__(self, path: Path, splits: Splits) -> None:
+        self.path = path
+        self.paths = (path,)
+        self.splits = splits
+        self.notes = []
+        self.predictors = []
+        self.parameters = None
+        self._file = LogitsFile(path, splits)
+        # Of the training part alone: whether the file has logits for test changes no student.
+        self.weights = hashlib.sha256(np.ascontiguousarray(self._file.train_logits).data).hexdigest()
+
+    @property
+    def train(self) -> Floats:
+        """Its logits on the training split, (n, classes)."""
+        return self._file.of("train")
+
+    @property
+    def validation(self) -> Floats:
+        """Its logits on the validation split, (n, classes)."""
+        return self._file.of("validation")
+
+    @property
+    def test(self) -> Floats | None:
+        """Its logits on the test split, (n, classes), if the file has them."""
+        return self._file.of("test") if self._file.has_test else None
+
+
+class Teachers(Source):
+    """Several teachers, which teach the mean of their softened outputs.
+
+    Their order is no part of it: they are put into one that depends on them alone, so that the sums over them are the
+    same to the last bit.
+
+    Args:
+        several: at least two, of the same data.
+    """
+
+    def __init__(self, several: Sequence[Source]) -> None:
+        self.several = sorted(several, key=lambda teacher: teacher.weights)
+        self.splits = several[0].splits
+        self.paths = tuple(path for teacher in self.several for path in teacher.paths)
+        self.weights = joint_weights(teacher.weights for teacher in several)
+        self.notes = [note for teacher in several for note in teacher.notes]
+        asked = [teacher.predictors for teacher in self.several]
+        self.predictors = [predict for predictors in asked for predict in predictors] if all(asked) else []
+        known = [teacher.parameters for teacher in several if teacher.parameters is not None]
+        self.parameters = sum(known) if len(known) == len(several) else None
+
+    @cached_property
+    def train(self) -> Floats:
+        """Their logits on the training split, (n, teachers, classes)."""
+        return np.stack([teacher.train for teacher in self.several], axis=1)
+
+    @cached_property
+    def validation(self) -> Floats:
+        """Their logits on the validation split, (n, teachers, classes)."""
+        return np.stack([teacher.validation for teacher in self.several], axis=1)
+
+    @cached_property
+    def test(self) -> Floats | None:
+        """Their logits on the test split, (n, teachers, classes), if all are known."""
+        parts = [teacher.test for teacher in self.several]
+        known = [logits for logits in parts if logits is not None]
+        return np.stack(known, axis=1) if len(known) == len(parts) else None
+
+
+def scaling(splits: Splits, preprocessing: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return factor and offset, which make of raw values what a teacher from elsewhere takes.
+
+    Args:
+        splits: the data.
+        preprocessing: `unit`, to [0, 1]; `signed`, to [-1, 1]; or `standardize`, to mean 0 and variance 1 over the
+            training split, for each channel of images, for each column of features.
+
+    Raises:
+        ConfigError: the values have no range that could be brought to [0, 1].
+    """
+    if preprocessing in ("unit", "signed"):
+        if isinstance(splits.scale, Standardization):
+            raise ConfigError(
+                f"teacher.preprocessing: {preprocessing} is for images of values from 0 to 255 or 0 to 1; this data "
+                "has others",
+                hint="Use standardize, or none.",
+            )
+        signed = preprocessing == "signed"
+        return np.array((1 + signed) * splits.scale), np.array(-1.0 if signed else 0.0)
+    # Takes half a second to import, which teachers that need it not should not wait for.
+    from sklearn.preprocessing import StandardScaler
+
+    columns = 1 if len(splits.shape) == 2 else splits.shape[-1]
+    scaler = StandardScaler()
+    for images, _ in splits.train.chunks(evaluation.BATCH_SIZE):
+        scaler.partial_fit(images.reshape(-1, columns).astype(np.float64))
+    return 1 / scaler.scale_, -scaler.mean_ / scaler.scale_

@@ -35,6 +35,14 @@ def student(seed=0, **changes):
     return models.build(arm, "student", SHAPE, CLASSES, 1 / 255, seed)
 
 
+def big(seed=0):
+    """Return a teacher of this task, with a layer that acts otherwise while training."""
+    arm = configs.load("quickstart", ["teacher.hidden=[9]", "teacher.dropout=0.5"]).teacher
+    model = models.build(arm, "teacher", SHAPE, CLASSES, 1 / 255, seed)
+    model.trainable = False
+    return model
+
+
 def fit(model, objective=None, data=HARD, optimizer=None, seed=0, **changes):
     arguments = {"batch_size": 32, "epochs": 3, "patience": None, "monitor": "val_nll", "seed": seed}
     return training.Fit(

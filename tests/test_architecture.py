@@ -13,12 +13,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
-    {"config", "backend", "files", "modelfiles", "extras"},
+    {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
-    {"losses", "models", "datasets", "runs", "optimizers"},
+    {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks"},
-    {"engine", "teachers", "inventory"},
-    {"training"},
+    {"engine", "logitsfile", "inventory"},
+    {"training", "teachers"},
+    {"opening"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},

@@ -8,7 +8,7 @@ import pytest
 from kdistill import checks
 from kdistill import config as configs
 from kdistill.errors import ConfigError, ModelError, OutputError
-from kdistill.runs import Run
+from kdistill.runs import Experiment, Run
 
 SPLITS = SimpleNamespace(train=range(100))
 
@@ -53,3 +53,30 @@ def test_a_student_is_not_its_own_teacher(tmp_path):
     with pytest.raises(ModelError, match="its own teacher"):
         checks.not_its_own_teacher(run, run.model_file)
     checks.not_its_own_teacher(run, tmp_path / "seed-0" / "teacher" / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shape", "message"),
+    [
+        (["augmentation.flip=true"], (30,), r"augmentation: expected images.*received examples of shape \(30,\)"),
+        (["augmentation.shift=8"], (8, 9), "augmentation.shift: expected fewer pixels.*8 x 9; received 8"),
+        (["augmentation.crop=8"], (9, 8, 3), "augmentation.crop: expected fewer pixels.*9 x 8; received 8"),
+    ],
+)
+def test_an_augmentation_that_does_not_fit_is_refused(overrides, shape, message):
+    with pytest.raises(ConfigError, match=message):
+        checks.augmentation_fits(configs.load("quickstart", overrides), shape)
+    checks.augmentation_fits(configs.load("quickstart"), shape)
+    checks.augmentation_fits(configs.load("quickstart", overrides), (28, 28, 3))
+
+
+def test_a_teacher_given_twice_is_refused(tmp_path):
+    run = Experiment(tmp_path / "e").run("distilled", 0)
+    first, second = tmp_path / "a.keras", tmp_path / "b.keras"
+    first.touch()
+    second.touch()
+    checks.teachers_are_there(run, [first, second])
+    with pytest.raises(ModelError, match="given twice"):
+        checks.teachers_are_there(run, [first, second, tmp_path / ".." / tmp_path.name / "a.keras"])
+    with pytest.raises(ModelError, match="no such file of logits"):
+        checks.teachers_are_there(run, [first, tmp_path / "c.npz"])

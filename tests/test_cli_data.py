@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -51,3 +52,14 @@ def test_a_failed_fetch_says_how_to_provide_the_files(monkeypatch):
     assert "no network" in refused
     assert "KDISTILL_DATA_DIR" in refused
     assert "train-images-idx3-ubyte" in refused
+
+
+def test_export_writes_the_data_of_a_config_and_says_how_to_know_it(tmp_path):
+    shown = run("export", tmp_path / "d.npz", "-c", "quickstart", "--set", "data.validation=0.3").stdout
+    document = json.loads(run("export", tmp_path / "d.npz", "--json").stdout)
+    assert document["fingerprint"] in shown
+    assert document["examples"] == {"train": 1257, "test": 540}
+    with np.load(tmp_path / "d.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"x_train", "y_train", "x_test", "y_test", "classes", "fingerprint"}
+    assert "expected the path of a .npz file" in run("export", tmp_path / "d.csv", code=2).stderr
+    assert "nowhere" in run("export", tmp_path / "nowhere" / "d.npz", code=7).stderr

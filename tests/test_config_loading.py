@@ -282,3 +282,24 @@ def test_the_longest_text_of_anything_is_judged_in_seconds(tmp_path, piece):
     with pytest.raises(ConfigError):
         configs.load(path)
     assert time.process_time() - started < 10
+
+
+def test_paths_of_teachers_are_meant_from_the_file_or_from_here(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "c.yaml"
+    path.write_text("teacher: {hidden: [4]}\nstudent: {hidden: [2]}\ndistill: {teachers: [a.keras, /b.keras]}\n")
+    monkeypatch.chdir(tmp_path)
+    assert configs.load(path).distill.teachers == (str(tmp_path / "sub/a.keras"), "/b.keras")
+    assert configs.load(path, ["distill.teachers=[a.keras]"]).distill.teachers == (str(tmp_path / "a.keras"),)
+    with pytest.raises(ConfigError, match=r"distill.teachers: expected a list of paths.*received 'a.keras'"):
+        configs.load(path, ["distill.teachers=a.keras"])
+
+
+def test_what_is_given_for_teachers_and_images_is_resolved_and_its_absence_too(tmp_path):
+    overrides = ["distill.teachers=[/a.keras]", "teacher.preprocessing=signed", "augmentation={shift: 2, crop: 1}"]
+    for chosen in ([], overrides):
+        config = configs.load("quickstart", chosen)
+        path = tmp_path / "quickstart.yaml"
+        path.write_text(configs.dump(config))
+        assert configs.load(path) == config
+        assert bool(chosen) == ("augmentation" in path.read_text()) == ("preprocessing" in path.read_text())

@@ -13,7 +13,7 @@ def section_keys():
     for name, field in Config.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            own = set(kind.model_fields) - (set(TrainingKeys.model_fields) if kind is Arm else set())
+            own = set(kind.model_fields) - (set(TrainingKeys.model_fields) if issubclass(kind, Arm) else set())
             yield from ((name, key) for key in own)
 
 

@@ -81,10 +81,19 @@ def test_the_four_commands_chain_and_the_student_is_used(tmp_path, monkeypatch, 
         arguments = shlex.split(line.split(">")[0])[1:]
         result = CliRunner().invoke(app, [*arguments, "--set", "training.epochs=1", "--set", "teacher.epochs=1"])
         assert result.exit_code == 0, result.output
-    (program,) = blocks("python")
+    (program,) = [block for block in blocks("python") if "images" in block]
     names = {"images": np.zeros((2, 28, 28), np.uint8)}
     exec(program, names)
     np.testing.assert_allclose(keras.ops.sum(names["probabilities"], axis=-1), 1.0, rtol=1e-5)
+
+
+def test_the_program_that_writes_logits_makes_a_teacher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (program,) = [block for block in blocks("python") if "logits.npz" in block]
+    assert CliRunner().invoke(app, shlex.split(re.search(r"# kdistill (.*)", program)[1])).exit_code == 0
+    exec(program, {})
+    result = CliRunner().invoke(app, ["distill", "--teacher-logits", "logits.npz", "--dry-run", "--json"])
+    assert json.loads(result.stdout)["teacher"]["validation_accuracy"] > 0.95
 
 
 def test_the_config_shown_is_valid(tmp_path):

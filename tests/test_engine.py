@@ -4,9 +4,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_task import CLASSES, SHAPE, SOFT, fit, student, train
+from small_task import (
+    CLASSES,
+    SHAPE,
+    SOFT,
+    TEACHER_VALIDATION,
+    TRAIN,
+    VALIDATION,
+    assert_same,
+    big,
+    fit,
+    student,
+    train,
+)
 
-from kdistill import backend, engine, losses
+from kdistill import backend, engine, evaluation, losses, training
+from kdistill.augmentation import Augmentation
 
 
 def test_runs_that_differ_in_numbers_share_an_engine():
@@ -119,3 +132,32 @@ def test_dropout_keeps_keras_layer_state_and_scale():
     np.testing.assert_array_equal(ours(ones, training=False), ones)
     theirs = keras.layers.Dropout(0.25, seed=3)
     assert len(theirs.variables) == len(ours.variables)
+
+
+def asking(model, augmentation=None):
+    return training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (evaluation.predictor(model),), augmentation)
+
+
+def test_runs_with_other_teachers_share_an_engine():
+    """A sweep with a teacher for each seed compiles once, and memory does not grow."""
+    engine._engines.clear()
+    objective, ends = losses.distillation_objective(1.0, 2.0), []
+    augmentation = Augmentation(flip=True)
+    for seed in (0, 1, 0):
+        ends.append(train(student(), objective, asking(big(seed), augmentation), epochs=1)[1])
+    (shared,) = engine._engines.values()
+    assert shared._segment.experimental_get_tracing_count() == 2  # a full batch, a short one
+    assert_same(ends[0], ends[2])
+    assert not np.array_equal(ends[0][0], ends[1][0])
+    train(student(), objective, asking(big(), Augmentation(shift=1)), epochs=1)
+    train(student(), objective, asking(big()), epochs=1)
+    assert len(engine._engines) == 3
+
+
+def test_a_teacher_that_is_asked_is_never_trained():
+    model = big()
+    before = [weight.numpy() for weight in model.variables]
+    run = fit(student(), losses.distillation_objective(0.9, 2.0), asking(model), optimizer=keras.optimizers.SGD(0.5))
+    list(run.epochs())
+    assert_same(before, [weight.numpy() for weight in model.variables])
+    assert len(run.engine.model.weights) == len(student().weights)

@@ -110,3 +110,16 @@ def test_probabilities_are_refused():
     with pytest.raises(ModelError, match="probabilities"):
         evaluation.check_logits(softmax(np.random.default_rng(0).normal(size=(9, 3)), -1), "t.keras")
     evaluation.check_logits(np.random.default_rng(0).normal(size=(9, 3)), "t.keras")
+
+
+def test_several_teachers_are_scored_by_their_mean_probability():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (50, 3, 5)).astype(np.float32)
+    mean = softmax(logits.astype(np.float64), axis=-1).mean(axis=1)
+    together = evaluation.together(logits)
+    np.testing.assert_allclose(np.exp(together), mean, rtol=1e-12)
+    labels = rng.integers(0, 5, 50)
+    scores = evaluation.score(together, labels)
+    assert scores.accuracy == (mean.argmax(-1) == labels).mean()
+    assert scores.nll == pytest.approx(-np.log(mean[np.arange(50), labels]).mean(), rel=1e-12)
+    np.testing.assert_array_equal(evaluation.together(logits[:, 0]), logits[:, 0])

@@ -99,7 +99,7 @@ def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
     second = session(tmp_path / "b", "seed=1")
     taught_by = first.experiment.run("teacher", 0).model_file
     second.train("distilled", 0, taught_by)
-    assert second._teacher_of(second.experiment.run("distilled", 0)) == taught_by.resolve()
+    assert second._teachers_of(second.experiment.run("distilled", 0)) == [taught_by.resolve()]
     distilled = second.experiment.run("distilled", 0)
     scores = second.evaluate(distilled)
     assert scores["agreement"] is not None
@@ -126,13 +126,14 @@ def test_threads_follow_from_the_larger_model():
 
 def test_threads_follow_from_convolutions_by_their_positions(tmp_path):
     """The same few weights are many multiplications."""
+    fashion = ((28, 28), 10)
     teacher = "teacher={conv: [64, 64, 64], pool: 1, global_pool: true}"
-    assert sessions.default_threads(configs.load("article", [teacher])) == backend.cores()
-    assert sessions.default_threads(configs.load("quickstart", [teacher])) == 1
+    assert sessions.default_threads(configs.load("article", [teacher]), fashion) == backend.cores()
+    assert sessions.default_threads(configs.load("quickstart", [teacher]), ((8, 8), 10)) == 1
     layers = [keras.layers.Conv2D(96, 5), keras.layers.Conv2D(96, 5), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential([keras.Input((28, 28, 1)), *layers]).save(tmp_path / "big.keras")
     file = f"teacher={{model: {tmp_path / 'big.keras'}}}"
-    assert sessions.default_threads(configs.load("article", [file])) == backend.cores()
+    assert sessions.default_threads(configs.load("article", [file]), fashion) == backend.cores()
 
 
 def test_one_teacher_teaches_all_seeds_where_it_is_shared(tmp_path):

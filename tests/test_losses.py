@@ -183,3 +183,54 @@ def test_the_compiled_objective_stays_finite_on_hostile_logits(kind, classes):
     np.testing.assert_allclose(
         gradient, (0.9 * 4 * (p_student - p_teacher) + 0.1 * p_hard) / len(labels), rtol=1e-3, atol=1e-6
     )
+
+
+def reference_of_several(teachers, student, temperature):
+    """The mean of the softened outputs, by `np.mean`, in float64."""
+    target = np.exp(log_softmax(teachers / temperature, axis=-1)).mean(axis=1)
+    log_p = log_softmax(student / temperature, axis=-1)
+    terms = np.where(target > 0, target * (np.log(np.maximum(target, 1e-300)) - log_p), 0)
+    return terms.sum(-1).mean() * temperature**2
+
+
+def several(kind="moderate", count=3):
+    return np.stack([logits(kind, seed=seed)[0] for seed in range(count)], axis=1), logits(kind, seed=9)[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_several_teachers_teach_the_mean_of_their_softened_outputs(kind, temperature):
+    teachers, student = several(kind)
+    value = losses.soft_loss(teachers, student, temperature)
+    np.testing.assert_allclose(value, reference_of_several(teachers, student, temperature), rtol=1e-9, atol=1e-9)
+
+
+def test_several_that_agree_are_as_one():
+    teacher, student = logits("moderate")
+    one = losses.soft_loss(teacher, student, 3.0)
+    three = losses.soft_loss(np.stack([teacher] * 3, axis=1), student, 3.0)
+    assert float(three) == pytest.approx(float(one), rel=1e-12)
+
+
+def test_the_mean_is_of_probabilities_and_not_of_logits():
+    teachers, student = several()
+    of_logits = losses.soft_loss(teachers.mean(axis=1), student, 1.0)
+    assert abs(float(losses.soft_loss(teachers, student, 1.0)) - float(of_logits)) > 0.1
+
+
+def test_a_student_that_is_the_mean_of_its_teachers_has_nothing_to_learn():
+    teachers, _ = several()
+    mean = np.log(np.exp(log_softmax(teachers / 2.0, axis=-1)).mean(axis=1)) * 2.0
+    variable = tf.Variable(mean)
+    with tf.GradientTape() as tape:
+        value = losses.soft_loss(teachers, variable, 2.0)
+    assert float(value) == pytest.approx(0.0, abs=1e-13)
+    np.testing.assert_allclose(tape.gradient(value, variable).numpy(), 0.0, atol=1e-13)
+
+
+def test_several_teachers_at_high_temperature_are_their_mean_logits():
+    teachers, student = several()
+    difference = teachers.mean(axis=1) - student
+    difference -= difference.mean(-1, keepdims=True)
+    expected = (difference**2).sum(-1).mean() / (2 * student.shape[1])
+    assert float(losses.soft_loss(teachers, student, 1e5)) == pytest.approx(expected, rel=1e-4)

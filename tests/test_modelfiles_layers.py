@@ -170,3 +170,13 @@ def test_a_call_that_would_run_at_once_is_refused(good, nodes):
     config = json.loads(good)
     config["config"]["layers"][2]["inbound_nodes"] = nodes
     refused(config, "expected a call with the output of another layer")
+
+
+@pytest.mark.parametrize("name", ["LSTM", "MultiHeadAttention", "Conv3D"])
+def test_a_layer_that_is_not_accepted_is_named_with_those_that_are(good, name):
+    config = json.loads(good)
+    config["config"]["layers"][1] |= {"class_name": name, "module": "keras.layers", "registered_name": name}
+    with pytest.raises(ModelError, match=f"'{name}' of the module 'keras.layers' is not on the list") as caught:
+        layers.check(json.dumps(config).encode())
+    for accepted in ("Conv2D", "BatchNormalization", "Dense"):
+        assert accepted in caught.value.hint

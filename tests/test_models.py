@@ -165,3 +165,61 @@ def test_a_layer_that_makes_a_giant_of_an_example_is_refused(tmp_path):
     keras.Sequential([keras.Input((4, 4)), *layers, keras.layers.Dense(3)]).save(tmp_path / "giant.keras")
     with pytest.raises(ModelError, match=r"giant\.keras: the layer up_sampling2d.* at most 16,777,216 values"):
         models.load(tmp_path / "giant.keras")
+
+
+def dense_ends():
+    def logits(inputs):
+        return keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+
+    inputs = keras.Input((4, 4))
+    inner = keras.Model(inputs, keras.layers.Softmax()(logits(inputs)))
+    activated = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(inputs)))
+    return {
+        "dense": activated,
+        "activation": keras.Model(inputs, keras.layers.Activation("softmax")(logits(inputs))),
+        "layer": keras.Model(inputs, keras.layers.Softmax()(logits(inputs))),
+        "operation": keras.Model(inputs, keras.ops.softmax(logits(inputs))),
+        "a model inside": keras.Sequential([keras.Input((4, 4)), keras.layers.Rescaling(0.5), inner]),
+        "an activation inside": keras.Sequential([keras.Input((4, 4)), activated]),
+        "after a model": keras.Sequential(
+            [keras.Input((4, 4)), keras.Model(inputs, logits(inputs)), keras.layers.Softmax()]
+        ),
+    }
+
+
+@pytest.mark.parametrize("end", dense_ends())
+def test_a_final_softmax_of_any_kind_is_taken_off(end, tmp_path):
+    model = dense_ends()[end]
+    model.save(tmp_path / "m.keras")
+    images = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    probabilities = model(images).numpy()
+    loaded, notes = models.load_classifier(tmp_path / "m.keras", (4, 4), 3)
+    logits = loaded(images).numpy()
+    assert not np.allclose(logits.sum(-1), 1.0, atol=1e-2)
+    np.testing.assert_allclose(keras.ops.softmax(logits), probabilities, rtol=1e-4, atol=1e-6)
+    assert len(notes) == 1
+    assert "softmax, which was taken off" in notes[0]
+    assert models.fingerprint(loaded) == models.fingerprint(model)
+
+
+def test_a_residual_network_with_batch_norm_gets_its_channel_axis_and_acts_as_in_inference(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    first = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    second = keras.layers.BatchNormalization()(first)
+    added = keras.layers.Add()([keras.layers.ReLU()(second), first])
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(added)))
+    images = np.random.default_rng(0).integers(0, 17, (40, 8, 8)).astype(np.uint8)
+    model(images[..., None], training=True)  # moves the statistics
+    model.save(tmp_path / "m.keras")
+    loaded, notes = models.load_classifier(tmp_path / "m.keras", (8, 8), 3)
+    np.testing.assert_allclose(loaded(images), model(images[..., None], training=False), rtol=1e-4, atol=1e-4)
+    assert "the images get a channel axis" in notes[0]
+    assert not loaded.trainable_variables
+
+
+def test_a_model_of_several_outputs_is_refused_with_what_to_do(tmp_path):
+    inputs = keras.Input((4,))
+    keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(1)(inputs)]).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"one output of shape \(3,\).*received \(3,\), \(1,\)") as refused:
+        models.load_classifier(tmp_path / "m.keras", (4,), 3)
+    assert "model.outputs[0]" in refused.value.hint

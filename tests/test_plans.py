@@ -46,13 +46,13 @@ def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(experime
     teacher = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     other = experiment_copy / "quickstart/seed-0/baseline/model.keras"
     before = content(experiment_copy)
-    same = plans.training(session(experiment_copy), ["distilled"], [0], teacher)
+    same = plans.training(session(experiment_copy), ["distilled"], [0], [teacher])
     assert rows(same)["distilled"] == ("complete", [])
     assert 0 < same["teacher"]["validation_accuracy"] < 1
-    again = plans.training(session(experiment_copy, overwrite=True), ["distilled"], [0], other)
+    again = plans.training(session(experiment_copy, overwrite=True), ["distilled"], [0], [other])
     assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
     with pytest.raises(OutputError):
-        plans.training(session(experiment_copy), ["distilled"], [0], other)
+        plans.training(session(experiment_copy), ["distilled"], [0], [other])
     assert content(experiment_copy) == before
 
 
@@ -63,11 +63,11 @@ def test_a_damaged_run_is_said_to_be(experiment_copy):
 
 def test_a_bad_teacher_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        plans.training(session(experiment_copy), ["distilled"], [0], tmp_path / "nope.keras")
+        plans.training(session(experiment_copy), ["distilled"], [0], [tmp_path / "nope.keras"])
     bad = tmp_path / "bad.keras"
     bad.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"bad\.keras"):
-        plans.training(session(experiment_copy), ["distilled"], [0], bad)
+        plans.training(session(experiment_copy), ["distilled"], [0], [bad])
 
 
 def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):

@@ -157,6 +157,20 @@ def test_a_teacher_that_knows_nothing_is_warned_about(setting, tmp_path):
     assert "no better than always naming the commonest class" in warning
 
 
+def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(setting, tmp_path):
+    """A network of ReLUs names the right classes on values of any scale, and is far too sure of them."""
+    recipes.train_teacher(setting, 0)
+    model = models.load(setting.experiment.run("teacher", 0).model_file)
+    for times, expected in ((1.0, []), (200.0, ["set teacher.preprocessing"])):
+        layers = [keras.Input((8, 8)), model, keras.layers.Rescaling(times)]
+        keras.Sequential(layers).save(tmp_path / f"{times}.keras")
+        teacher = recipes.open_teacher(setting, tmp_path / f"{times}.keras")
+        warnings = recipes._warnings(setting, setting.experiment.run("distilled", 0), teacher)
+        assert [part for part in expected if part not in str(warnings)] == []
+        assert len(warnings) == len(expected)
+    assert "probabilities are worse than equal ones" in warnings[0]
+
+
 def test_a_baseline_of_another_config_is_no_rival(setting):
     recipes.baseline(setting, 0)
     weak = recipes.open_teacher(setting, setting.experiment.run("baseline", 0).model_file)

@@ -119,3 +119,41 @@ def test_a_distilled_run_depends_on_its_teachers_weights():
     config = configs.load("quickstart")
     one, two = (runs.specification(config, "distilled", 0, weights) for weights in ("a", "b"))
     assert runs.identity(one) != runs.identity(two)
+
+
+# Of `quickstart`, with a teacher of the weights "w": runs that were finished before a key came stay finished.
+KNOWN = {"teacher": "fbb0772f1a01d294", "baseline": "b81a29b3d7eeb620", "distilled": "6cc6bbf99e70d7e7"}
+
+
+@pytest.mark.parametrize("arm", runs.ARMS)
+def test_keys_that_came_later_leave_runs_what_they_are(arm):
+    config = configs.load("quickstart", ["distill.teachers=[]", "augmentation.flip=false", "augmentation.crop=null"])
+    assert runs.identity(runs.specification(config, arm, 0, "w")).startswith(KNOWN[arm])
+
+
+def test_augmentation_is_part_of_every_run_and_teachers_paths_of_none():
+    base = configs.load("quickstart")
+    for arm in runs.ARMS:
+        changed = configs.load("quickstart", ["augmentation.shift=1"])
+        spec = runs.specification(changed, arm, 0, "w")
+        assert spec["augmentation"] == {"shift": 1, "flip": False, "crop": None}
+        for override in ("distill.teachers=[a.keras]", "teacher.preprocessing=unit"):
+            changed = configs.load("quickstart", [override])
+            assert runs.specification(changed, arm, 0, "w") == runs.specification(base, arm, 0, "w")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "line"),
+    [
+        ("a", "b", "teacher: is another one"),
+        ("a", "a unit", "teacher.preprocessing: was none, is now unit"),
+        ("a unit", "a signed", "teacher.preprocessing: was unit, is now signed"),
+        (runs.joint_weights(["a", "b"]), runs.joint_weights(["c", "b"]), "teachers: are others"),
+        (runs.joint_weights(["a", "b"]), "a", "teachers: were 2, are now 1"),
+        (runs.joint_weights(["a", "b"]), runs.joint_weights(["b signed", "a"]), "teacher.preprocessing: was none,"),
+    ],
+)
+def test_how_teachers_differ_is_said_without_fingerprints(before, now, line):
+    (said,) = runs.differences({"teacher_weights": before}, {"teacher_weights": now})
+    assert said.startswith(line)
+    assert runs.joint_weights(["b", "a"]) == runs.joint_weights(["a", "b"])

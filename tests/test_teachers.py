@@ -5,12 +5,14 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from kdistill import config as configs
 from kdistill import datasets, evaluation, models
+from kdistill.datasets import Split
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
-from kdistill.teachers import Teacher
+from kdistill.teachers import Logits, Teacher, Teachers, scaling
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,69 @@ def test_a_teacher_that_overflows_is_refused(splits, tmp_path):
     with pytest.raises(ModelError, match="finite"):
         _ = Teacher(tmp_path / "large.keras", splits, tmp_path / "cache").train
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("preprocessing", ["unit", "signed", "standardize"])
+def test_preprocessing_gives_a_teacher_from_elsewhere_the_values_it_takes(splits, tmp_path, preprocessing):
+    plain = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    plain.save(tmp_path / "t.keras")
+    raw, _ = splits.validation.take(np.arange(20))
+    seen = splits.train.images[splits.train.rows].astype(np.float64)
+    expected = {
+        "unit": raw / 16.0,
+        "signed": raw / 8.0 - 1.0,
+        "standardize": (raw - seen.mean()) / seen.std(),
+    }[preprocessing]
+    teacher = Teacher(tmp_path / "t.keras", splits, tmp_path, preprocessing)
+    np.testing.assert_allclose(teacher.validation[:20], plain(expected), rtol=1e-4, atol=1e-4)
+    bare = Teacher(tmp_path / "t.keras", splits, tmp_path)
+    assert teacher.weights == f"{bare.weights} {preprocessing}"
+    assert not keys(teacher) & keys(bare)
+    np.testing.assert_allclose(bare.validation[:20], plain(raw), rtol=1e-4, atol=1e-4)
+
+
+def test_standardize_is_per_channel_of_images_and_per_column_of_features(splits):
+    rng = np.random.default_rng(0)
+    for shape in ((4, 4, 3), (3,)):
+        values = rng.normal([0, 100, -5], [1, 20, 1e-3], (50, *shape)).astype(np.float32)
+        values[..., 0] = 7  # it never changes
+        part = Split(values, np.zeros(50, np.int32), np.arange(50))
+        scale, offset = scaling(dataclasses.replace(splits, train=part, shape=shape), "standardize")
+        scaled = (values * scale + offset).reshape(-1, 3)
+        np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-2)
+        np.testing.assert_allclose(scaled.std(0), [0, 1, 1], rtol=1e-3)
+
+
+def test_several_teachers_are_the_same_in_any_order(saved, splits, tmp_path):
+    other = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    other.save(tmp_path / "other.keras")
+    first, second = (Teacher(path, splits, tmp_path / "cache") for path in (saved[0], tmp_path / "other.keras"))
+    both, again = Teachers([first, second]), Teachers([second, first])
+    assert both.weights == again.weights
+    assert both.weights not in (first.weights, second.weights)
+    np.testing.assert_array_equal(both.train, again.train)
+    assert both.train.shape == (len(splits.train), 2, 10)
+    order = [both.several.index(first), both.several.index(second)]
+    np.testing.assert_array_equal(both.test[:, order[0]], first.test)
+    np.testing.assert_array_equal(both.validation[:, order[1]], second.validation)
+    assert both.parameters == first.parameters + second.parameters
+    mean = (np.exp(log_softmax(first.validation, -1)) + np.exp(log_softmax(second.validation, -1))) / 2
+    assert both.validation_scores.accuracy == (mean.argmax(-1) == splits.validation.all_labels).mean()
+    assert both.predictors == [teacher._predict for teacher in both.several]
+
+
+def test_a_file_of_logits_teaches_beside_a_model(saved, splits, tmp_path):
+    part = splits.training_part()
+    rng = np.random.default_rng(0)
+    logits = {"train": rng.normal(size=(len(part), 10)).astype(np.float32)}
+    np.savez(tmp_path / "l.npz", labels=part.all_labels, **logits)
+    file = Logits(tmp_path / "l.npz", splits)
+    both = Teachers([file, Teacher(saved[0], splits, tmp_path / "cache")])
+    assert both.train.shape == (len(splits.train), 2, 10)
+    assert both.test is None  # one of them has none
+    assert both.predictors == []  # one of them cannot be asked
+    assert file.parameters is None
+    np.savez(tmp_path / "l.npz", labels=part.all_labels, test=rng.normal(size=(540, 10)), **logits)
+    assert Logits(tmp_path / "l.npz", splits).weights == file.weights
+    np.savez(tmp_path / "l.npz", labels=part.all_labels, train=logits["train"] + 1)
+    assert Logits(tmp_path / "l.npz", splits).weights != file.weights

@@ -4,10 +4,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_task import CLASSES, HARD, SHAPE, SOFT, TRAIN, assert_same, fit, student, train
+from small_task import (
+    CLASSES,
+    HARD,
+    SHAPE,
+    SOFT,
+    TEACHER_VALIDATION,
+    TRAIN,
+    VALIDATION,
+    assert_same,
+    big,
+    fit,
+    student,
+    train,
+)
 
 from kdistill import config as configs
-from kdistill import engine, losses, optimizers, training
+from kdistill import engine, evaluation, losses, optimizers, training
+from kdistill.augmentation import Augmentation
 from kdistill.datasets import Split
 from kdistill.errors import DivergedError
 
@@ -22,9 +36,15 @@ def plain_loop(model, optimizer, objective, data, batch_size, epochs, seed):
         for start in range(0, len(order), batch_size):
             positions = order[start : start + batch_size]
             rows = data.train.rows[positions]
+            images, targets = data.train.images[rows], teacher[positions]
+            if data.augmentation:
+                draws = data.augmentation.draw(seed, epoch, len(order))[positions]
+                images = data.augmentation.apply(tf.constant(images), draws)
+            if data.teachers:
+                targets = tf.stack([ask(images) for ask in data.teachers], axis=1)
             with tf.GradientTape() as tape:
-                logits = model(data.train.images[rows], training=True)
-                terms = objective(data.train.labels[rows], teacher[positions], logits)
+                logits = model(images, training=True)
+                terms = objective(data.train.labels[rows], targets, logits)
                 loss = tf.add_n([terms["loss"], *model.losses])
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += float(loss) * len(positions)
@@ -262,6 +282,7 @@ def test_segments_shrink_for_large_examples():
 RESUMED = {
     **{name: (settings, {}) for name, settings in OPTIMIZERS.items()},
     "dropout": ([], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
+    "augmented": ([], {"dropout": 0.4}),
     "batch norm": ([], {"batch_norm": "true", "dropout": 0.2}),
     "convolutions": ([], CONVOLUTIONS),
 }
@@ -273,8 +294,12 @@ def through_a_file(state, path):
         return dict(archive)
 
 
+AUGMENTATION = Augmentation(shift=1, flip=True, crop=1)
+ASKED = training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (evaluation.predictor(big()),), AUGMENTATION)
+
+
 # Compiling takes seconds: by default the kinds of state there are, in the slow tier every optimizer.
-QUICK = {"adam", "cosine", "dropout", "convolutions"}
+QUICK = {"adam", "cosine", "dropout", "convolutions", "augmented"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RESUMED])
@@ -282,12 +307,13 @@ def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkey
     """Three segments an epoch: a state is taken between all of them, and after each epoch."""
     monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
     settings, changes = RESUMED[name]
+    data = ASKED if name == "augmented" else SOFT
     plan = configs.load("quickstart", [*settings, "training.learning_rate=0.05"]).training
 
     objective = losses.distillation_objective(0.7, 3.0)
 
     def fresh():
-        return fit(student(**changes), objective, SOFT, optimizers.build(plan, 5), epochs=4, patience=2, seed=3)
+        return fit(student(**changes), objective, data, optimizers.build(plan, 5), epochs=4, patience=2, seed=3)
 
     whole, states = fresh(), []
     records = []
@@ -349,3 +375,87 @@ def test_a_fit_that_was_over_has_nothing_to_do():
     other.restore(run.state())
     assert list(other.epochs()) == []
     assert_same(other.model.get_weights(), run.model.get_weights())
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)], ids=["one", "two"])
+def test_augmented_with_teachers_that_are_asked_it_matches_a_plain_keras_loop(seeds):
+    asked = [evaluation.predictor(big(seed)) for seed in seeds]
+    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.7, 3.0)
+    data = training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, asked, AUGMENTATION)
+    reference = student()
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 3, seed=5)
+    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+def test_several_cached_teachers_match_a_plain_keras_loop():
+    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.9, 3.0)
+    both = np.stack([SOFT.teacher_train, SOFT.teacher_train[::-1]], axis=1)
+    data = training.Data(TRAIN, VALIDATION, both, both[: len(VALIDATION)])
+    reference = student()
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 2, seed=5)
+    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5, epochs=2)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+def test_a_teacher_that_is_asked_is_as_one_whose_logits_are_cached():
+    """Where no image is changed."""
+    model = big()
+    cached = model(TRAIN.images[TRAIN.rows], training=False).numpy()
+    objective = losses.distillation_objective(0.9, 2.0)
+    _, once = train(student(), objective, training.Data(TRAIN, VALIDATION, cached, TEACHER_VALIDATION))
+    predict = evaluation.predictor(model)
+    _, asked = train(student(), objective, training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (predict,)))
+    for ours, theirs in zip(asked, once, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_baseline_and_distilled_see_the_same_augmented_images_and_so_does_the_teacher(monkeypatch):
+    seen, arm = {}, []
+    apply = Augmentation.apply
+
+    def note(name):
+        return lambda values: seen.setdefault(name or arm[-1], []).append(values.copy()) or 0
+
+    def watch(self, images, draws):
+        moved = apply(self, images, draws)
+        if tf.executing_eagerly():  # this is for the teacher
+            return moved
+        tf.numpy_function(note(None), [moved], tf.int64)
+        return moved
+
+    class Watching(keras.layers.Layer):
+        def call(self, images):
+            tf.numpy_function(note("teacher"), [images], tf.int64)
+            return images
+
+    monkeypatch.setattr(Augmentation, "apply", watch)
+    engine._engines.clear()
+    inputs = keras.Input(SHAPE)
+    watching = evaluation.predictor(keras.Model(inputs, big()(Watching()(inputs))))
+    hard = training.Data(TRAIN, VALIDATION, augmentation=AUGMENTATION)
+    soft = training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (watching,), AUGMENTATION)
+    arm.append("baseline")
+    train(student(), losses.hard_objective(), hard, seed=4, epochs=2)
+    arm.append("distilled")
+    train(student(), losses.distillation_objective(0.9, 2.0), soft, seed=4, epochs=2)
+    engine._engines.clear()
+    assert len(seen["baseline"]) == 2 * 5
+    assert_same(seen["baseline"], seen["distilled"])
+    taught, learnt = (np.concatenate(seen[who]) for who in ("teacher", "distilled"))
+    np.testing.assert_allclose(taught, learnt, rtol=1e-5, atol=1e-3)
+    assert not np.array_equal(np.sort(seen["baseline"][0], axis=0), np.sort(seen["baseline"][5], axis=0))
+
+
+def test_segment_length_changes_no_bit_of_augmented_training(monkeypatch):
+    data = training.Data(TRAIN, VALIDATION, augmentation=AUGMENTATION)
+    _, whole = train(student(), data=data)
+    monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
+    _, parts = train(student(), data=data)
+    assert_same(whole, parts)

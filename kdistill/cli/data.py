@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Debug, Json, Set
+from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit
 from kdistill.progress import Screen, console
 
@@ -59,6 +59,27 @@ def data_fetch(
     finally:
         screen.close()
     emit(document, report.fetched, json_)
+
+
+@app.command("export")
+def data_export(
+    file: Annotated[Path, typer.Argument(parser=values.a_path_to(".npz"), metavar="FILE")],
+    config: ConfigOption = None,
+    set_: Set = None,
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the data of a config as NumPy arrays, in the order in which `distill --teacher-logits` expects logits."""
+    from kdistill import config as configs
+    from kdistill import datasets, report
+
+    screen = Screen(console(stderr=True))
+    try:
+        splits = datasets.load(configs.load(config, set_ or ()).data, screen)
+        document = datasets.export(splits, file)
+    finally:
+        screen.close()
+    emit(document, report.facts, json_)
 
 
 def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:

@@ -1,6 +1,7 @@
 """The commands that train, score and compare."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 MOST_SEEDS = 1000
 
 
-def _train(common: Common, arm: str, teacher: Path | None = None) -> None:
+def _train(common: Common, arm: str, teachers: Sequence[Path] = ()) -> None:
     from kdistill import experiments, plans, report
 
     with open_session(common) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(plans.training(session, [arm], [seed], teacher), report.plan, common.json)
+            emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
             return
-        document = experiments.train(session, arm, seed, teacher)
+        document = experiments.train(session, arm, seed, teachers)
     emit(document, report.training, common.json)
 
 
@@ -45,14 +46,24 @@ def baseline(common: Common) -> None:
 def distill(
     common: Common,
     teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            parser=values.a_path,
+            metavar="PATH",
+            help="A `.keras` file instead of this experiment's teacher; given several times, they teach together.",
+        ),
+    ] = None,
+    teacher_logits: Annotated[
         Path | None,
         typer.Option(
-            parser=values.a_path, metavar="PATH", help="A `.keras` file instead of this experiment's teacher."
+            parser=values.a_path_to(".npz"),
+            metavar="PATH",
+            help="An `.npz` file with the logits of a teacher made by any program (see `kdistill data export`).",
         ),
     ] = None,
 ) -> None:
     """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
-    _train(common, "distilled", teacher)
+    _train(common, "distilled", [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
 
 
 @with_common_options
@@ -111,7 +122,7 @@ def reproduce(
             return
         if common.dry_run:
             planned = part.of(chosen) if part else chosen
-            emit(plans.training(session, ARMS, planned, None, teachers), report.plan, common.json)
+            emit(plans.training(session, ARMS, planned, teacher_seeds=teachers), report.plan, common.json)
             return
         if part:
             document = experiments.make_part(session, chosen, teachers, part, scale)

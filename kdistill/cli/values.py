@@ -31,6 +31,18 @@ def a_path(text: str) -> Path:
     return Path(text)
 
 
+def a_path_to(suffix: str) -> Callable[[str], Path]:
+    """Return a reader of paths that end in `suffix`."""
+
+    def read(text: str) -> Path:
+        path = a_path(text)
+        if path.suffix != suffix:
+            raise typer.BadParameter(f"expected the path of a {suffix} file; received {text!r}")
+        return path
+
+    return read
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Return a reader of one of a few words."""
 

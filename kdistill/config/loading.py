@@ -30,8 +30,8 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
-    A relative path (`data.dir`, `data.path`, and `model` of teacher and student) is resolved here: in a file from the
-    file's folder, in an override from the working one.
+    A relative path (`data.dir`, `data.path`, `distill.teachers`, `model` of teacher and student) is resolved here: in a
+    file from the folder of that file, in an override from the working one.
 
     Raises:
         ConfigError: naming every problem with its place.
@@ -40,9 +40,11 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     values, marks = yamltext.read(text, place)
     _rename_short_keys(values, marks)
     _anchor_paths(values, folder)
+    _anchor_teachers(values, folder)
     for override in overrides:
         _apply(values, marks, override)
     _anchor_paths(values, Path.cwd())
+    _anchor_teachers(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
@@ -105,6 +107,16 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
         section = values.get(name)
         if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
             section[key] = str(folder.absolute() / os.path.expanduser(section[key]))
+
+
+def _anchor_teachers(values: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of teachers absolute, likewise."""
+    distill = values.get("distill")
+    if isinstance(distill, dict) and isinstance(distill.get("teachers"), list):
+        distill["teachers"] = [
+            str(folder.absolute() / os.path.expanduser(path)) if isinstance(path, str) and path else path
+            for path in distill["teachers"]
+        ]
 
 
 def _folder() -> Traversable:
@@ -187,6 +199,12 @@ def resolved(config: Config) -> dict[str, Any]:
     values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
+    if config.teacher.preprocessing != "none":
+        values["teacher"]["preprocessing"] = config.teacher.preprocessing
+    if not config.distill.teachers:
+        del values["distill"]["teachers"]
+    if not config.augmentation.changes_images:
+        del values["augmentation"]
     if not config.sweep:
         del values["sweep"]
     return values

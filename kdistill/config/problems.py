@@ -14,6 +14,7 @@ EXPECTED = {
     "validation": "a share between 0 and 1, test or given",
     "channels": "1 or 3",
     "image_size": "[height, width]",
+    "teachers": "a list of paths, such as [big.keras, other.keras]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
 

@@ -31,6 +31,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
 Monitor = Literal["val_nll", "val_accuracy", "val_loss"]
+Preprocessing = Literal["none", "unit", "signed", "standardize"]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 
 # Keys that only some optimizers or schedules read. Set with another one they would be silently without effect.
@@ -245,6 +246,16 @@ class Arm(TrainingKeys):
 ARCHITECTURE = [key for key in Arm.model_fields if key not in TrainingKeys.model_fields]
 
 
+class TeacherArm(Arm):
+    """The teacher that is trained here, and what is done for teachers that are not."""
+
+    preprocessing: Preprocessing = Field(
+        "none",
+        description="How raw values are scaled for a teacher file from elsewhere, unless its own layers do it: unit is "
+        "[0, 1], signed [-1, 1], standardize mean 0 and variance 1 (per channel or column, on train).",
+    )
+
+
 class Distill(Section):
     """The distillation loss: alpha * soft + (1 - alpha) * hard."""
 
@@ -258,13 +269,34 @@ class Distill(Section):
     scale_by_t_squared: StrictBool = Field(
         True, description="Multiply the soft term by T^2, so that its gradients keep their size."
     )
+    teachers: tuple[StrictStr, ...] = Field(
+        (),
+        description="Files instead of a teacher trained here: `.keras`, or `.npz` of logits. Several teach the mean of "
+        "their softened outputs.",
+    )
 
-    def formula(self) -> str:
-        """Return the loss with its numbers, on one line of text."""
+    def formula(self, teachers: int = 1) -> str:
+        """Return the loss with its numbers, on one line of text, for one teacher or for several."""
         t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
         scale = f"{t}^2 * " if self.scale_by_t_squared else ""
-        soft = f"{scale}KL(softmax(teacher/{teacher_t}) || softmax(student/{t}))"
+        target = f"softmax(teacher/{teacher_t})" if teachers < 2 else f"mean of {teachers} softmax(teacher/{teacher_t})"
+        soft = f"{scale}KL({target} || softmax(student/{t}))"
         return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * CE(labels, softmax(student))"
+
+
+class Augmentation(Section):
+    """How training images are changed at random, anew in each epoch, for all arms alike."""
+
+    shift: StrictInt = Field(0, ge=0, description="Pixels at most, up, down, left or right.")
+    flip: StrictBool = Field(False, description="Mirror half of the images, left to right.")
+    crop: Count | None = Field(
+        None, description="Pixels by which a random window is smaller than the image to whose size it is enlarged."
+    )
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether there is any augmentation."""
+        return bool(self.shift or self.flip or self.crop)
 
 
 class Expected(Section):
@@ -284,10 +316,13 @@ class Config(Section):
     seed: StrictInt = Field(0, ge=0, le=2**31 - 1, description="Of initial weights, batch order and dropout.")
     seeds: Count = Field(1, le=1000, description="How many seeds `reproduce` runs, counted up from `seed`.")
     data: Data = Field(Data(), description="Which data, and how it is split.")
-    teacher: Arm = Field(description="The large model.")
+    teacher: TeacherArm = Field(description="The large model.")
     student: Arm = Field(description="The small model, trained as baseline and as distilled arm.")
     distill: Distill = Field(Distill(), description="The distillation loss.")
     training: Training = Field(Training(), description="How both models are trained.")
+    augmentation: Augmentation = Field(
+        Augmentation(), description="How training images are changed at random; the teacher sees what the student sees."
+    )
     sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="For `sweep`: the values to try of each config key, such as distill.temperature: [1, 2, 4]."
     )

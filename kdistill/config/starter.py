@@ -64,11 +64,11 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
     """Return the lines of a section. Of a model's training keys, which are those of `training`, there is one line."""
     lines = []
     for key, field in kind.model_fields.items():
-        if kind is Arm and key in TrainingKeys.model_fields:
+        if issubclass(kind, Arm) and key in TrainingKeys.model_fields:
             continue
         mark = "# " if _is_without_effect(kind, key, values) else ""
         lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
-    if kind is Arm:
+    if issubclass(kind, Arm):
         lines += _line("  # learning_rate", 1e-3, None, "And any other key of `training`, for this model alone.")
     return lines
 

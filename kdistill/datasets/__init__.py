@@ -1,5 +1,6 @@
 """Data sets: found, verified, divided into train, validation and test."""
 
+from kdistill.datasets.arrays import export
 from kdistill.datasets.catalog import fetch, info, load, names, needs_download, static_shape
 from kdistill.datasets.own import describe
 from kdistill.datasets.places import cache_dir
@@ -10,6 +11,7 @@ __all__ = [
     "Splits",
     "cache_dir",
     "describe",
+    "export",
     "fetch",
     "info",
     "load",

@@ -114,6 +114,18 @@ class Splits:
     warnings: tuple[str, ...] = ()
     skipped: int = 0
 
+    @property
+    def has_own_validation(self) -> bool:
+        """Whether validation came with the data, rather than being held back from train or being test."""
+        return not self.validation_is_test and self.validation.images is not self.train.images
+
+    def training_part(self) -> Split:
+        """Return what may be trained on in the data set's own order, with the rows held back for validation."""
+        rows = self.train.rows
+        if not self.validation_is_test and not self.has_own_validation:
+            rows = np.sort(np.concatenate([rows, self.validation.rows]))
+        return Split(self.train.images, self.train.labels, rows)
+
 
 def whole(images: NDArray, labels: NDArray) -> Split:
     """Return the split of all rows. `images` and `labels` have the same number of them."""

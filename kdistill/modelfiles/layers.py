@@ -79,6 +79,8 @@ REASONS = {
     "TextVectorization": _OUTSIDE,
 }
 HINT = "Build the model from built-in layers of Keras for images and tables, and save it again."
+LAYERS = sorted(_NAMES["keras.layers"].split())
+LAYER_HINT = f"Build the model from these layers and save it again: {', '.join(LAYERS)}."
 COMPILED_HINT = "Set `compiled = False` on the model inside, and save the whole model again."
 
 
@@ -153,7 +155,8 @@ def _check_class(value: dict[str, Any], where: str) -> None:
         kind = "not on the list of accepted layers and operations"
         if not isinstance(module, str) or module.split(".")[0] != "keras":
             kind = "not part of Keras, and custom code is never loaded"
-        raise ModelError(f"{where}: {shown(name)} of the module {shown(module)} is {kind}", HINT)
+        hint = LAYER_HINT if module == "keras.layers" or kind.startswith("not part") else HINT
+        raise ModelError(f"{where}: {shown(name)} of the module {shown(module)} is {kind}", hint)
     if registered not in (None, name):
         raise ModelError(f"{where}: expected the built-in {name}; received {shown(registered)} for it", HINT)
 

@@ -11,10 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kdistill import files, modelfiles
+from kdistill import files, inputs, modelfiles
 from kdistill.errors import ModelError
 
 MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
+
+SEVERAL_OUTPUTS = "Save a model that has only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
 
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
@@ -52,6 +54,8 @@ def save(model: keras.Model, path: Path) -> None:
 def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
     """Return a frozen model that maps examples of `shape` to logits, and what was done to it to make it one.
 
+    Its weights are those in the file, in their order.
+
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
@@ -68,9 +72,12 @@ def open_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[ker
     """
     model, notes = load(path), []
     try:
-        _check_fits(model, shape, classes)
+        _check_outputs(model, classes)
+        model, note = inputs.fitted(model, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
+    if note:
+        notes.append(f"{path} takes examples of another shape: {note}.")
     model, softmax_removed = _with_logits(model)
     if softmax_removed:
         notes.append(
@@ -146,27 +153,29 @@ def _loading_error(path: Path, error: Exception) -> ModelError:
 
 def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
     """Return `model` ending in logits, and whether a final softmax had to be taken off."""
-    last = model.outputs[0]._keras_history.operation  # which need not be the layer that was added last
+    history = model.outputs[0]._keras_history
+    last = history.operation  # which need not be the layer that was added last
+    before = last._inbound_nodes[history.node_index].input_tensors
     softmax = keras.activations.softmax
-    if isinstance(last, keras.layers.Softmax) or (
-        isinstance(last, keras.layers.Activation) and last.activation is softmax
-    ):
-        return keras.Model(model.inputs[0], last.input, name=model.name), True
+    # The layer, or what `keras.ops.softmax` leaves in a model, which has no public name.
+    is_softmax = type(last).__name__ == "Softmax"
+    if is_softmax or (isinstance(last, keras.layers.Activation) and last.activation is softmax):
+        return keras.Model(model.inputs[0], before[0], name=model.name), True
     if getattr(last, "activation", None) is softmax:
         last.activation = keras.activations.linear
         return model, True
+    if isinstance(last, keras.Model):  # a model within a model
+        inner, removed = _with_logits(last)
+        return (keras.Model(model.inputs[0], inner(before[0]), name=model.name), True) if removed else (model, False)
     return model, False
 
 
-def _check_fits(model: keras.Model, shape: Sequence[int], classes: int) -> None:
-    """Refuse a model whose inputs or outputs do not fit the data."""
-    inputs = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    if inputs != [tuple(shape)]:
-        received = ", ".join(map(str, inputs))
-        raise ModelError(f"expected one input of shape {tuple(shape)}; received {received}")
+def _check_outputs(model: keras.Model, classes: int) -> None:
+    """Refuse a model whose outputs do not fit the data."""
     outputs = [tuple(tensor.shape[1:]) for tensor in model.outputs]
     if outputs != [(classes,)]:
         received = ", ".join(map(str, outputs))
         raise ModelError(
-            f"expected one output of shape ({classes},), a logit for each class of the data; received {received}"
+            f"expected one output of shape ({classes},), a logit for each class of the data; received {received}",
+            hint=SEVERAL_OUTPUTS if len(outputs) > 1 else None,
         )

@@ -16,8 +16,8 @@ runs/<name>/                     an experiment
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.making import CLASSES, STATE, Making
-from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict
-from kdistill.runs.specification import ARMS, differences, identity, specification
+from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict, recorded_weights
+from kdistill.runs.specification import ARMS, differences, identity, joint_weights, specification
 
 __all__ = [
     "ARMS",
@@ -33,5 +33,7 @@ __all__ = [
     "check_no_conflict",
     "differences",
     "identity",
+    "joint_weights",
+    "recorded_weights",
     "specification",
 ]

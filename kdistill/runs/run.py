@@ -203,6 +203,14 @@ class Run:
             files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
 
+def recorded_weights(model_file: Path) -> str | None:
+    """Return the fingerprint of the weights in the model file of a complete run; None if it is from elsewhere."""
+    run = Run(model_file.parent, "teacher", 0)
+    if run.model_file != model_file or not run.is_complete():
+        return None
+    return (run.result or {})["weights_sha256"]
+
+
 def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:
     """Refuse to mix two configs in one run's folder.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from kdistill.config import Arm, Config, Data, Training
 
 ARMS = ("teacher", "baseline", "distilled")
+BETWEEN = " + "  # the fingerprints of several teachers
 
 
 def specification(
@@ -25,7 +27,8 @@ def specification(
         config: a resolved config.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
-        teacher_weights: for a distilled run, the fingerprint of its teacher.
+        teacher_weights: for a distilled run, the fingerprint of its teacher, or of several: see `joint_weights`. It is
+            followed by the name of the preprocessing that a teacher from elsewhere gets, if any.
         fingerprint: of the data, where it is the user's own.
 
     Raises:
@@ -39,9 +42,16 @@ def specification(
         "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
     }
     if arm == "distilled":
-        spec["distill"] = config.distill.model_dump(mode="json")
+        spec["distill"] = config.distill.model_dump(mode="json", exclude={"teachers"})
         spec["teacher_weights"] = teacher_weights
+    if config.augmentation.changes_images:
+        spec["augmentation"] = config.augmentation.model_dump(mode="json")
     return spec
+
+
+def joint_weights(weights: Iterable[str]) -> str:
+    """Return the fingerprint of several teachers, in whatever order they are given."""
+    return BETWEEN.join(sorted(weights))
 
 
 def _architecture(arm: "Arm") -> dict[str, Any]:
@@ -86,7 +96,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         if isinstance(before, dict) and isinstance(now, dict):
             lines += differences(before, now, f"{prefix}{key}.")
         elif key == "teacher_weights" and before != now:
-            lines.append("teacher: is another one")  # their fingerprints would tell nobody anything
+            lines.append(_other_teacher(str(before), str(now)))
         elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
         elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:
@@ -94,3 +104,14 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines
+
+
+def _other_teacher(before: str, now: str) -> str:
+    """Return in what teachers differ. Their fingerprints would tell nobody anything."""
+    old, new = ([teacher.partition(" ") for teacher in weights.split(BETWEEN)] for weights in (before, now))
+    if sorted(weights for weights, _, _ in old) == sorted(weights for weights, _, _ in new):
+        was, then = (", ".join(sorted({name or "none" for _, _, name in teachers})) for teachers in (old, new))
+        return f"teacher.preprocessing: was {was}, is now {then}"
+    if len(old) != len(new):
+        return f"teachers: were {len(old)}, are now {len(new)}"
+    return "teacher: is another one" if len(new) == 1 else "teachers: are others"

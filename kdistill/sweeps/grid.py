@@ -173,7 +173,9 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     session, teacher = home.sibling(config, home.experiment), home
     if spec_of(session, "teacher") != spec_of(home, "teacher"):
         teacher = _at(session, spec_of(session, "teacher"))
-    own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled")])
+    # Teachers that are given are known by their weights once they are opened, which takes TensorFlow.
+    given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
+    own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled"), *given])
     return Cell(settings, own, teacher)
 
 

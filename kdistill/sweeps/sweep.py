@@ -45,7 +45,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise next(iter(outcomes.failed.values())).error()
-    test = experiments.compared(best.session, {seed: seed for seed in seeds}, outcomes)
+    test = experiments.compared(best.session, experiments.teachers_of(best.session, seeds), outcomes)
     if test:
         test["comparison"]["about"] += f" {CHOSEN_HERE}"
     path = winner.write_config(grid.home, best, seeds)
@@ -76,7 +76,7 @@ def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Doc
     _make_home(grid.home)
     tasks = {task.name: task for task in _tasks(grid, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in part.of(list(itertools.product(grid.cells, seeds)))]
-    teachers = [tasks[name] for name in dict.fromkeys(task.needs[0] for task in chosen)]
+    teachers = [tasks[name] for name in dict.fromkeys(need for task in chosen for need in task.needs)]
     return experiments.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
 
 
@@ -91,7 +91,8 @@ def outlook(grid: Grid, seeds: Sequence[int]) -> Document:
     for cell in grid.cells:
         states = [cell.session.experiment.run("distilled", seed).state() for seed in seeds]
         rows.append({"set": dict(cell.settings), "runs": len(states), "done": states.count("complete")})
-    teachers = {(cell.teacher.experiment.folder, seed) for cell in grid.cells for seed in seeds}
+    own = [cell for cell in grid.cells if not cell.session.given_teachers()]
+    teachers = {(cell.teacher.experiment.folder, seed) for cell in own for seed in seeds}
     return {
         "experiment": grid.home.experiment.name,
         "axes": {key: list(values) for key, values in grid.axes.items()},
@@ -115,6 +116,9 @@ def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     teachers, students = dict[str, Task](), dict[str, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
         needed, name = cell.taught_by(seed), cell.distilled(seed)
+        if cell.session.given_teachers():
+            students[name] = task(cell.session, "distilled", seed, name)
+            continue
         teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
         teacher = cell.teacher.experiment.run("teacher", seed)
         students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)

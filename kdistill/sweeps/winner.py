@@ -27,7 +27,7 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
         failure = outcomes.failed.get(grid.own_baseline(seed))
         if failure:
             outcomes.failed[f"baseline seed {seed}"] = failure
-    whole = experiments.tasks_of(best.session, {seed: seed for seed in seeds})
+    whole = experiments.tasks_of(best.session, experiments.teachers_of(best.session, seeds))
     return [task for task in whole if task.name not in outcomes.failed]
 
 

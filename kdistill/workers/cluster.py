@@ -71,8 +71,9 @@ def _anywhere(task: Task) -> Task:
     It waits for a run that another is at work on: where a node was cut off and its task given to another, it may be.
     """
     teacher_file = os.path.abspath(task.teacher_file) if task.teacher_file else None
+    given = tuple(map(os.path.abspath, task.given))
     folder, cache = os.path.abspath(task.folder), os.path.abspath(task.cache)
-    return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, wait=True)
+    return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, given=given, wait=True)
 
 
 @contextlib.contextmanager

@@ -22,8 +22,9 @@ def perform(task: Task, listener: Listener) -> Document:
     backend.forget_models()
     session = session_for(task, listener)
     if task.kind == "train":
-        return session.train(task.arm, task.seed, Path(task.teacher_file) if task.teacher_file else None)
-    return {run.arm: session.evaluate(run) for run in _to_score(task, session)}
+        return session.train(task.arm, task.seed, *_teachers(task))
+    scores = {"teacher": session.evaluate_teachers(_teachers(task))} if task.given else {}
+    return scores | {run.arm: session.evaluate(run) for run in _to_score(task, session)}
 
 
 def known(task: Task, listener: Listener) -> Document | None:
@@ -34,8 +35,9 @@ def known(task: Task, listener: Listener) -> Document | None:
     """
     session = session_for(task, listener)
     if task.kind == "train":
-        teacher_file = Path(task.teacher_file) if task.teacher_file else None
-        return session.finished(task.arm, task.seed, teacher_file)
+        return session.finished(task.arm, task.seed, _teachers(task))
+    if task.given:
+        return None  # a file from elsewhere has to be opened to know whether it is the same
     finished = _to_score(task, session)
     if not all(run.is_complete() for run in finished):
         return None
@@ -43,11 +45,17 @@ def known(task: Task, listener: Listener) -> Document | None:
     return scores if all(scores.values()) else None
 
 
+def _teachers(task: Task) -> list[Path]:
+    return [Path(path) for path in task.given or filter(None, [task.teacher_file])]
+
+
 def _to_score(task: Task, session: Session) -> list[Run]:
-    """Return the three runs of a seed; its teacher may be another seed's."""
+    """Return the runs of a seed; its teacher may be another seed's, or no run at all."""
     teacher = Path(task.teacher_file or "").parent
     return [
-        Run(teacher, arm, task.seed) if arm == "teacher" else session.experiment.run(arm, task.seed) for arm in ARMS
+        Run(teacher, arm, task.seed) if arm == "teacher" else session.experiment.run(arm, task.seed)
+        for arm in ARMS
+        if arm != "teacher" or not task.given
     ]
 
 

@@ -24,7 +24,8 @@ class Task:
         cache: where the teacher's logits are kept.
         seed: of the run.
         arm: of a run that is to be trained.
-        teacher_file: of a distilled run.
+        teacher_file: of a distilled run, its teacher, if that is a run too.
+        given: the files of its teachers otherwise.
         needs: names of the tasks that have to be done before.
         threads: intra-op threads.
         device: `auto`, `cpu` or `gpu`.
@@ -42,6 +43,7 @@ class Task:
     device: str = "auto"
     arm: str = ""
     teacher_file: str | None = None
+    given: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     overwrite: bool = False
     wait: bool = False
@@ -53,7 +55,7 @@ class Task:
     @classmethod
     def from_json(cls, document: Document) -> "Task":
         """Return the task of which `document` is the document."""
-        return cls(**{**document, "needs": tuple(document["needs"])})
+        return cls(**{**document, "needs": tuple(document["needs"]), "given": tuple(document["given"])})
 
 
 # Asked once for more tasks, when all are done that it may depend on.

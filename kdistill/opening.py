@@ -1,0 +1,93 @@
+"""Teachers opened and checked for the data and the config that they are to teach, before anything is trained."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kdistill.config import Config
+from kdistill.datasets import Splits
+from kdistill.errors import ModelError
+from kdistill.logitsfile import SUFFIX
+from kdistill.runs import CLASSES, Run, recorded_weights
+from kdistill.teachers import NO_PREPROCESSING, Logits, Source, Teacher, Teachers
+
+
+def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> Source:
+    """Open a teacher, or several, and check them before anything is trained.
+
+    Args:
+        config: says how raw values are scaled for models from elsewhere, and whether images are augmented.
+        splits: the data.
+        cache: where their logits are kept.
+        paths: of a `.keras` file, or an `.npz` of logits; several teach the mean of their softened outputs.
+
+    Raises:
+        ModelError: one cannot teach this data, or is no longer what it was when it was trained.
+    """
+    opened = [_open_one(config, splits, cache, path) for path in paths]
+    teacher = opened[0] if len(opened) == 1 else Teachers(opened)
+    check_can_be_asked(config, teacher)
+    return teacher
+
+
+def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> Source:
+    """Open one teacher and check its classes, its logits, its recorded accuracy."""
+    if path.suffix == SUFFIX:
+        return Logits(path, splits)
+    _check_classes(path, splits)
+    is_ours = recorded_weights(path) is not None  # and so takes raw values
+    preprocessing = NO_PREPROCESSING if is_ours else config.teacher.preprocessing
+    teacher = Teacher(path, splits, cache, preprocessing)
+    trained = Run(path.parent, "teacher", 0)
+    same_data = (trained.manifest or {}).get("data") == about_data(splits)
+    if trained.result and trained.model_file == path and same_data:
+        teacher.check_accuracy(trained.result["validation"]["accuracy"])
+    return teacher
+
+
+def _check_classes(path: Path, splits: Splits) -> None:
+    """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
+    try:
+        names = json.loads((path.parent / CLASSES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # a model from elsewhere; that it has as many logits as there are classes is checked when it is loaded
+    if isinstance(names, list) and names != list(splits.classes):
+        received = ", ".join(map(str, names[:20]))
+        raise ModelError(
+            f"{path}: expected a teacher of the classes {', '.join(splits.classes)}; received one of {received}",
+            hint="Take a teacher that was trained on this data set.",
+        )
+
+
+def check_can_be_asked(config: Config, teacher: Source) -> None:
+    """Refuse to augment images for a teacher that cannot be asked about them.
+
+    Raises:
+        ModelError: of the teacher, or of one of several, there are only logits.
+    """
+    if config.augmentation.changes_images and not teacher.predictors:
+        raise ModelError(
+            f"{', '.join(map(str, teacher.paths))}: augmentation changes the images in every epoch, and a file of "
+            "logits has no model to ask about them",
+            hint="Remove the section `augmentation`, or give the teacher as a `.keras` file.",
+        )
+
+
+def unscaled(config: Config, teacher: Source) -> str:
+    """Return a sentence if a model from elsewhere gets raw values, which it may not be used to; else nothing."""
+    outside = [path for path in teacher.paths if path.suffix != SUFFIX and recorded_weights(path) is None]
+    if not outside or config.teacher.preprocessing != NO_PREPROCESSING:
+        return ""
+    return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
+
+
+def about_data(splits: Splits) -> dict[str, Any]:
+    """Return what a manifest records of the data."""
+    about = {
+        "fingerprint": splits.fingerprint,
+        "split_fingerprint": splits.split_fingerprint,
+        "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
+        "classes": list(splits.classes),
+    }
+    return {**about, "skipped": splits.skipped} if splits.skipped else about
