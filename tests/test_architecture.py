@@ -15,20 +15,20 @@ LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras"},
     {"losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks"},
-    {"engine", "teachers"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "inputs"},
+    {"engine", "teachers", "tables"},
     {"training"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},
-    {"experiments"},
+    {"experiments", "deploy"},
     {"sweeps"},
     {"plans"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray"}
+HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime", "ai_edge_litert"}
 
 
 def module_of(path):

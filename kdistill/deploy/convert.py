@@ -1,0 +1,146 @@
+"""A Keras model, written in the form of another runtime: `model.export`, and the quantizers of LiteRT and ONNX Runtime.
+
+Raw values go in as float32, in batches of any size; what comes out is what the model puts out.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kdistill import backend
+from kdistill.deploy.records import Form
+from kdistill.errors import ModelError
+
+# As many examples as TensorFlow's guide to quantization after training asks for ("a few hundred").
+CALIBRATION_ROWS = 500
+
+Rows = Callable[[], Iterator[NDArray]]
+
+
+def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
+    """Write a model to `path`.
+
+    Args:
+        model: float32 in, logits or probabilities out; batch size left open.
+        form: what to write.
+        path: ends as the form wants it.
+        rows: yields raw examples (1, *shape) of the training split, from which int8 learns the ranges of values.
+
+    Raises:
+        ModelError: the form has no operation for a layer; names what it was.
+    """
+    signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype="float32", name="input")]
+    try:
+        with backend.noise_held_back(shown_on_failure=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _WRITERS[form.format](model, form, path, rows, signature)
+    except (OSError, MemoryError):
+        raise  # of the disk or the machine, not of the model
+    except Exception as error:  # the converters raise whatever they come across
+        raise ModelError(f"the model cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
+
+
+def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    built_ins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8 if form.quantize == "int8" else tf.lite.OpsSet.TFLITE_BUILTINS
+    # Keras allows operations of TensorFlow too, which the runtime does not have.
+    target: dict[str, Any] = {"supported_ops": [built_ins]}
+    options: dict[str, Any] = {}
+    if form.quantize != "none":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if form.quantize == "float16":
+        target["supported_types"] = [tf.float16]
+    if form.quantize == "int8":
+        options["representative_dataset"] = lambda: ([row] for row in rows())
+    model.export(str(path), format="litert", verbose=False, input_signature=signature, target_spec=target, **options)
+
+
+def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    model.export(str(path), format="tf_saved_model", verbose=False, input_signature=signature)
+
+
+def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    if form.quantize == "none":
+        model.export(str(path), format="onnx", verbose=False, input_signature=signature)
+        return
+    plain = path.with_name(f"{path.stem}-plain.onnx")
+    try:
+        model.export(str(plain), format="onnx", verbose=False, input_signature=signature)
+        _QUANTIZERS[form.quantize](plain, path, rows)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _onnx_dynamic(plain: Path, path: Path, rows: Rows) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Unsigned: for signed weights ONNX Runtime has no convolution on the processor.
+    quantize_dynamic(plain, path, weight_type=QuantType.QUInt8)
+
+
+def _onnx_int8(plain: Path, path: Path, rows: Rows) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    name = _input_name(plain)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._rows = rows()
+
+        def get_next(self) -> dict[str, NDArray] | None:
+            row = next(self._rows, None)
+            return None if row is None else {name: row}
+
+    types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+    quantize_static(plain, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
+
+
+def _onnx_float16(plain: Path, path: Path, rows: Rows) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), path)
+
+
+def _input_name(path: Path) -> str:
+    import onnx
+
+    return onnx.load(path).graph.input[0].name
+
+
+_WRITERS = {"litert": _litert, "onnx": _onnx, "saved-model": _saved_model}
+_QUANTIZERS = {"dynamic": _onnx_dynamic, "int8": _onnx_int8, "float16": _onnx_float16}
+
+
+def _reason(error: Exception) -> str:
+    """Return the names of the operations that there are no counterparts of, or else the first line of an error."""
+    text = str(error)
+    missing = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither", text)))
+    if missing:
+        return f"it has no counterpart of {', '.join(missing)}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return lines[0][:300]
+
+
+def _hint(form: Form) -> str:
+    if form.quantize != "none":
+        return "Try another --quantize: `none` and `float16` take every operation that the format has."
+    return "Build the model without that layer, or choose another --format: saved-model takes every layer."
+
+
+def calibration(images: NDArray, rows: NDArray[np.int64]) -> Rows:
+    """Return a source of at most `CALIBRATION_ROWS` examples, evenly spread over `rows` of `images`.
+
+    Args:
+        images: (all rows, *shape), raw values.
+        rows: (n,) those of the training split.
+    """
+    places = np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_ROWS).astype(np.int64))
+    chosen = rows[places]
+    return lambda: (images[[row]].astype(np.float32) for row in chosen)
