@@ -24,10 +24,35 @@ from kdistill.errors import DataError, ModelError
 
 BATCH_SIZE = 64
 IMAGES = (".png", ".jpg", ".jpeg")
-ARRAYS = ("x", "x_test")
+ARRAY, TABLE = ".npz", ".csv"
+NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
 
 Batch = tuple[list[str], NDArray]
+
+
+def check(source: str) -> None:
+    """Refuse a source in which there is nothing to read; what is in it is seen when it is read.
+
+    Args:
+        source: a file, a folder of images, or `-` for a table on standard input.
+
+    Raises:
+        DataError: nothing is there, or it is of another kind.
+    """
+    path, known = Path(source), (*IMAGES, ARRAY, TABLE)
+    if source == STDIN:
+        if sys.stdin is None:
+            raise DataError("-: standard input is closed")
+    elif not os.path.exists(path):
+        raise DataError(f"{path}: no such file or folder")
+    elif path.is_dir():
+        _in_folder(path)
+    elif not path.is_file() or path.suffix.lower() not in known:
+        raise DataError(
+            f"{path}: expected a folder of images, or a file that ends in one of {', '.join(known)}; "
+            f"received {path.name!r}"
+        )
 
 
 @dataclass
@@ -56,22 +81,14 @@ class Reader:
             DataError: it is missing, damaged, of another kind, or does not fit; naming the file, row or line.
             ModelError: the model does not take examples of this kind.
         """
+        check(source)
         path = Path(source)
         if source == STDIN:
-            if sys.stdin is None:
-                raise DataError("-: standard input is closed")
             return self._table(sys.stdin, "standard input")
-        if not os.path.exists(path):
-            raise DataError(f"{path}: no such file or folder")
         if path.is_dir():
             return self._images(_in_folder(path), path)
-        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {".npz": self._arrays, ".csv": self._csv}
-        kinds |= {ending: lambda path: self._images([path], path.parent) for ending in IMAGES}
-        if not path.is_file() or path.suffix.lower() not in kinds:
-            raise DataError(
-                f"{path}: expected a folder or a file that ends in one of {', '.join(kinds)}; received {path.name!r}"
-            )
-        return kinds[path.suffix.lower()](path)
+        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {ARRAY: self._arrays, TABLE: self._csv}
+        return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
 
     def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
         size, mode = _image_size(self.shape)
@@ -96,7 +113,7 @@ class Reader:
     def _arrays(self, path: Path) -> Iterator[Batch]:
         with _damage(path), zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist()}
-            name = next((name for name in ARRAYS if name in members), None)
+            name = next((name for name in NAMES if name in members), None)
             if name is None:
                 raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {', '.join(sorted(members))}")
             with archive.open(f"{name}.npy") as stream:

@@ -162,9 +162,10 @@ def predict(
 ) -> None:
     """Print class and probability of each image or row."""
     from kdistill.deploy.prediction import Predictor
-    from kdistill.inputs import Reader
+    from kdistill.inputs import Reader, check
     from kdistill.progress import Screen, console
 
+    check(source)
     screen = Screen(console(stderr=True))
     try:
         predictor = Predictor(model, threads, device, screen)

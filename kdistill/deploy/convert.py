@@ -44,7 +44,7 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
     except (OSError, MemoryError):
         raise  # of the disk or the machine, not of the model
     except Exception as error:  # the converters raise whatever they come across
-        raise ModelError(f"the model cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
+        raise ModelError(f"{path}: cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
 
 
 def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
@@ -67,14 +67,65 @@ def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signatu
 
 def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
     if form.quantize == "none":
-        model.export(str(path), format="onnx", verbose=False, input_signature=signature)
+        _plain_onnx(model, form, path)
         return
     plain = path.with_name(f"{path.stem}-plain.onnx")
     try:
-        model.export(str(plain), format="onnx", verbose=False, input_signature=signature)
+        _plain_onnx(model, form, plain)
         _QUANTIZERS[form.quantize](plain, path, rows)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
+    """Write a model as tf2onnx does it, but for two things.
+
+    `model.export` would make inputs of constants, such as the mean of a Normalization; and tf2onnx has nothing for the
+    `Erfc` in GELU.
+    """
+    import tf2onnx
+
+    function = tf.function(lambda images: model(images, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input"))
+    names = {concrete.inputs[0].name: "input", concrete.outputs[0].name: form.outputs}
+    taken, given = list(names)
+    graph = tf2onnx.tf_loader.from_function(concrete, [taken], [given])
+    written, _ = tf2onnx.convert.from_graph_def(
+        graph,
+        name=form.title,
+        input_names=[taken],
+        output_names=[given],
+        tensors_to_rename=names,
+        custom_op_handlers={"Erfc": (_erfc, [])},
+    )
+    _check_onnx(written)
+    path.write_bytes(written.SerializeToString())
+
+
+def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """Replace an operation Erfc(x) of TensorFlow by 1 - Erf(x)."""
+    import tf2onnx
+
+    shapes, types = [context.get_shape(node.output[0])], [context.get_dtype(node.output[0])]
+    context.remove_node(node.name)
+    erf = context.make_node("Erf", [node.input[0]])
+    one = context.make_const(tf2onnx.utils.make_name("one"), np.array(1, np.float32))
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, name=node.name, shapes=shapes, dtypes=types
+    )
+
+
+def _check_onnx(written: Any) -> None:
+    """Refuse operations that ONNX does not have: tf2onnx leaves those of TensorFlow in, and says nothing."""
+    import onnx
+
+    versions = {entry.domain: entry.version for entry in written.opset_import}
+    unknown = set()
+    for node in written.graph.node:
+        if not onnx.defs.has(node.op_type, versions.get(node.domain, 1), node.domain):
+            unknown.add(f"tf.{node.op_type}")
+    if unknown:
+        raise ValueError("".join(f"'{name}' op is neither in ONNX nor known to tf2onnx\n" for name in sorted(unknown)))
 
 
 def _onnx_dynamic(plain: Path, path: Path, rows: Rows) -> None:

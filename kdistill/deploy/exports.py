@@ -147,8 +147,11 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
     test, train = setting.splits.test, setting.splits.train
     served, reference = _served(model, target.path, form, test)
     with records.making(place) as temporary, files.writing(place):
-        convert.convert(served, form, temporary, convert.calibration(train.images, train.rows))
-        found = parity.outputs_of(temporary, form, test, setting.threads)
+        try:
+            convert.convert(served, form, temporary, convert.calibration(train.images, train.rows))
+            found = parity.outputs_of(temporary, form, test, setting.threads)
+        except ModelError as error:
+            raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
         agreement = parity.compare(reference, found, test.all_labels)
         parity.check(agreement, form, str(target.path))
         about = {
