@@ -24,7 +24,8 @@ def predictor(model: keras.Model) -> Predict:
 
     It can be kept for as long as the model lives: it sees the model's current weights.
     """
-    return tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    # Without AutoGraph, which rewrites Python that Keras's layers do not need, and leaves files of it behind.
+    return tf.function(lambda images: model(images, training=False), reduce_retracing=True, autograph=False)
 
 
 def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:

@@ -1,16 +1,17 @@
 """Many runs: which there are, who makes them, and what they say together."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
 from kdistill.config import Config, resolved
+from kdistill.listener import Listener
 from kdistill.parts import Part
 from kdistill.runs import ARMS, Experiment, Run
 from kdistill.sessions import SUMMARY, Document, Session
-from kdistill.workers import Outcomes, Task
+from kdistill.workers import FollowUp, Outcomes, Task
 
 SOME_FAILED = 6  # exit code: finished, with failed runs
 
@@ -61,7 +62,7 @@ def reproduce(
     scale = scale or Scale()
     teachers = teacher_of_each(seeds, teacher_seeds)
     _check(session, seeds, sorted(set(teachers.values())))
-    outcomes, used = run(session, _tasks(session, teachers), scale)
+    outcomes, used = run(session, tasks_of(session, teachers), scale)
     whole = [seed for seed in seeds if _scores(seed) in outcomes.done]
     if not whole:
         raise next(iter(outcomes.failed.values())).error()
@@ -97,7 +98,7 @@ def make_part(
     teachers = {seed: of for seed, of in teacher_of_each(seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
         _check(session, list(teachers), sorted(set(teachers.values())))
-    return part_document(session, _tasks(session, teachers), part, scale)
+    return part_document(session, tasks_of(session, teachers), part, scale)
 
 
 def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> Document:
@@ -141,27 +142,34 @@ def failures(outcomes: Outcomes) -> list[Document]:
     return [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()]
 
 
-def run(session: Session, tasks: Sequence[Task], scale: Scale) -> tuple[Outcomes, int]:
+def run(
+    session: Session,
+    tasks: Sequence[Task],
+    scale: Scale,
+    follow_up: Callable[[Outcomes], Sequence[Task]] = lambda outcomes: (),
+) -> tuple[Outcomes, int]:
     """Do those tasks that are not done yet; return what came of all of them, and with how many workers.
 
     Args:
         session: tells of the listener and the threads.
         tasks: each after those that it needs.
         scale: who does them.
+        follow_up: from what came of the tasks, those that the same workers do next.
 
     Raises:
         KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
     """
-    outcomes, missing = Outcomes(), list[Task]()
-    listener = session.options.listener
-    for task in tasks:
-        document = workers.known(task, listener)
-        if document is None:
-            missing.append(task)
-        else:
-            outcomes.done[task.name] = document
+    outcomes, listener = Outcomes(), session.options.listener
+    missing = _missing(tasks, outcomes, listener)
+
+    def next_missing() -> Sequence[Task]:
+        return _missing(follow_up(outcomes), outcomes, listener)
+
     if reused := sum(task.kind == "train" and task.name in outcomes.done for task in tasks):
         listener.note(f"{reused} of {sum(task.kind == 'train' for task in tasks)} runs are complete: reused")
+    then: FollowUp = next_missing
+    if not missing:
+        missing, then = list(next_missing()), tuple
     if not missing:
         return outcomes, 0
     checks.writable(session.experiment.folder)
@@ -169,7 +177,19 @@ def run(session: Session, tasks: Sequence[Task], scale: Scale) -> tuple[Outcomes
     if count is None and scale.engine == "local":
         most = len({(task.folder, task.seed) for task in missing})
         count = max(1, min(backend.cores() // session.threads, most))
-    return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address)
+    return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address, then)
+
+
+def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
+    """Return those tasks that are not done yet; add what came of the others to `outcomes`."""
+    missing = list[Task]()
+    for task in tasks:
+        document = workers.known(task, listener)
+        if document is None:
+            missing.append(task)
+        else:
+            outcomes.done[task.name] = document
+    return missing
 
 
 def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher: Run | None = None) -> Task:
@@ -217,8 +237,13 @@ def _scores(seed: int) -> str:
     return f"seed {seed}, scores"
 
 
-def _tasks(session: Session, teachers: dict[int, int]) -> list[Task]:
-    """Return all tasks, each after those it needs, and the longest way through them first."""
+def tasks_of(session: Session, teachers: dict[int, int]) -> list[Task]:
+    """Return the tasks of `reproduce`, each after those it needs.
+
+    Args:
+        session: of the experiment.
+        teachers: the seed of the teacher of each seed.
+    """
     tasks, made = list[Task](), set[str]()
     for seed, teacher_seed in teachers.items():
         teacher, baseline, distilled = f"teacher seed {teacher_seed}", f"baseline seed {seed}", f"distilled seed {seed}"

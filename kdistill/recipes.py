@@ -243,7 +243,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teache
         models.save(fit.model, run.model_file)
         files.write_json(run.folder / CLASSES, list(setting.splits.classes))
     validation = setting.splits.validation
-    logits = evaluation.logits(evaluation.predictor(fit.model), validation)
+    logits = evaluation.logits(fit.predict, validation)
     scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))
     return {
         "arm": run.arm,

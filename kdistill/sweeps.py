@@ -86,21 +86,21 @@ def sweep(
     cells = plan(session, axes, with_settings)
     session.experiment.check_usable()
     session.experiment.create(dump(session.config))
-    outcomes, used = experiments.run(session, _tasks(cells, seeds), scale)
-    rows = [_row(cell, seeds, outcomes) for cell in cells]
-    whole = [number for number, row in enumerate(rows) if row["status"] == "done"]
-    if not whole:
+
+    tasks = _tasks(session, cells, seeds)
+    outcomes, used = experiments.run(session, tasks, scale, lambda outcomes: _follow_up(cells, seeds, outcomes))
+    best = _best(cells, seeds, outcomes)
+    if best is None:
         raise next(iter(outcomes.failed.values())).error()
-    best = max(whole, key=lambda number: _rank(rows[number]))
-    path = _write_winner(session, cells[best])
-    test = _score(cells[best], seeds, scale)
+    path = _write_winner(session, best)
+    test = experiments.reproduce(best.session, seeds, scale=scale)
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in axes.items()},
         "chosen_by": CHOSEN_BY,
-        "cells": rows,
-        "winner": {"set": dict(cells[best].settings), "config": str(path)},
+        "cells": [_row(cell, seeds, outcomes) for cell in cells],
+        "winner": {"set": dict(best.settings), "config": str(path)},
         "test": {key: test[key] for key in ("arms", "comparison", "formula", "warnings")},
         "failed": experiments.failures(outcomes),
         "run_info": experiments.run_info(session, scale, started, used),
@@ -118,13 +118,11 @@ def make_part(session: Session, cells: Sequence[Cell], seeds: Sequence[int], par
     """
     session.experiment.check_usable()
     session.experiment.create(dump(session.config))
-    tasks = {task.name: task for task in _tasks(cells, seeds)}
+    tasks = {task.name: task for task in _tasks(session, cells, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in part.of(list(itertools.product(cells, seeds)))]
     teachers = [tasks[name] for name in dict.fromkeys(task.needs[0] for task in chosen)]
-    baselines = [task(session, "baseline", seed, f"baseline seed {seed}") for seed in part.of(seeds)]
-    # Those of a cell with another student are made when it is known which one has won.
-    shared = any(_spec(cell.session.config, "baseline") == _spec(session.config, "baseline") for cell in cells)
-    return experiments.part_document(session, [*teachers, *chosen, *(baselines if shared else [])], part, scale)
+    baselines = _baselines(session, cells, part.of(seeds))
+    return experiments.part_document(session, [*teachers, *chosen, *baselines], part, scale)
 
 
 def axes(config: Config, grid: Sequence[str]) -> dict[str, list[Any]]:
@@ -225,15 +223,26 @@ def _spec(config: Config, arm: str) -> Document:
     return runs.specification(config, arm, 0)
 
 
-def _tasks(cells: Sequence[Cell], seeds: Sequence[int]) -> list[Task]:
-    """Return the tasks of all cells: the teachers first, each once."""
+def _tasks(session: Session, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
     teachers, students = dict[str, Task](), dict[str, Task]()
-    for cell, seed in itertools.product(cells, seeds):
+    for seed, cell in itertools.product(seeds, cells):
         needed, name = cell.taught_by(seed), cell.distilled(seed)
         teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
         teacher = cell.teacher.experiment.run("teacher", seed)
         students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)
-    return [*teachers.values(), *students.values()]
+    return [*teachers.values(), *students.values(), *_baselines(session, cells, seeds)]
+
+
+def _baselines(session: Session, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of the experiment's own baselines, if the winner will be compared with them.
+
+    Those of a cell with another student are made when it is known which one has won.
+    """
+    if any(_spec(cell.session.config, "baseline") != _spec(session.config, "baseline") for cell in cells):
+        return []
+    home = session.experiment.folder.name
+    return [task(session, "baseline", seed, f"{home} baseline seed {seed}") for seed in seeds]
 
 
 def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
@@ -247,6 +256,12 @@ def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
     scores = [outcomes.done[cell.distilled(seed)]["validation"] for seed in seeds]
     validation = {measure: stats.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll")}
     return {**row, "validation": validation, "failed": []}
+
+
+def _best(cells: Sequence[Cell], seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
+    """Return the cell that is chosen, of those all of whose runs are there."""
+    rows = [(cell, row) for cell in cells if (row := _row(cell, seeds, outcomes))["status"] == "done"]
+    return max(rows, key=lambda each: _rank(each[1]))[0] if rows else None
 
 
 def _rank(row: Document) -> tuple[float, float]:
@@ -264,13 +279,16 @@ def _write_winner(session: Session, cell: Cell) -> Path:
     return path
 
 
-def _score(cell: Cell, seeds: Sequence[int], scale: Scale) -> Document:
-    """Return what `reproduce` says of a cell, whose folder becomes that of a whole experiment."""
-    home = Experiment(cell.session.experiment.cache.parent)
+def _follow_up(cells: Sequence[Cell], seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
+    """Return the tasks that are left of `reproduce` for the winner, whose folder becomes that of a whole experiment."""
+    winner = _best(cells, seeds, outcomes)
+    if winner is None:
+        return []
+    home = Experiment(winner.session.experiment.cache.parent)
     for seed in seeds:
-        _adopt(cell.session, cell.teacher.experiment.run("teacher", seed))
-        _adopt(cell.session, home.run("baseline", seed))
-    return experiments.reproduce(cell.session, seeds, scale=scale)
+        _adopt(winner.session, winner.teacher.experiment.run("teacher", seed))
+        _adopt(winner.session, home.run("baseline", seed))
+    return experiments.tasks_of(winner.session, {seed: seed for seed in seeds})
 
 
 def _adopt(session: Session, made: Run) -> None:

@@ -149,6 +149,8 @@ class Fit:
         finally:
             if self.stopping.best_weights is not None:
                 self.model.set_weights(self.stopping.best_weights)
+                if self.engine.owner is self:
+                    self.engine.model.set_weights(self.stopping.best_weights)
 
     def _epoch(self, between: Callable[[float], None]) -> dict[str, Any]:
         """Train what is left of this epoch, validate, and turn to the next; return the record."""
@@ -179,6 +181,11 @@ class Fit:
                 )
             between(progress.examples / len(order))
         return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
+
+    @property
+    def predict(self) -> evaluation.Predict:
+        """The compiled function from raw values to logits; after training, those of the best weights."""
+        return self.engine.predict
 
     @property
     def batches_done(self) -> int:

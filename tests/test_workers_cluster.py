@@ -134,9 +134,9 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
             lost[name] = "its process died"
 
     watch = Aimed(lose)
-    tasks = experiments._tasks(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
+    tasks = experiments.tasks_of(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
     wild = [*SHORT, "student.optimizer=sgd", "student.learning_rate=1e30"]
-    diverging = dataclasses.replace(experiments._tasks(session(tmp_path / "wild", wild), {2: 2})[1], name="wild")
+    diverging = dataclasses.replace(experiments.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1], name="wild")
     outcomes = Outcomes()
     assert workers.run([diverging, *tasks], outcomes, None, watch, "ray", cluster.address) == 2
     assert list(lost.values()) == ["its process died", "its node died"]
@@ -212,7 +212,7 @@ def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
 
 def test_a_cluster_that_will_not_do_is_refused(tmp_path, cluster, monkeypatch):
     """Too small for a run, which would wait for ever; or without the folder, so that runs would be lost."""
-    large = [dataclasses.replace(task, threads=2) for task in experiments._tasks(session(tmp_path), {0: 0})]
+    large = [dataclasses.replace(task, threads=2) for task in experiments.tasks_of(session(tmp_path), {0: 0})]
     with pytest.raises(ConfigError, match="takes 2 cores of one node; the largest has 1 cores"):
         workers.run(large, Outcomes(), None, Watch(), "ray", cluster.address)
     shared_token = connection.shared_token

@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
 
     watch = Watch(kill)
     overrides = [*LONG, "training.checkpoint_every=1"]
-    tasks = experiments._tasks(session(tmp_path, overrides, watch), {0: 0})
+    tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
     only = [task for task in tasks if task.name == "baseline seed 0"]
     outcomes = Outcomes()
     local.run_in_pool(only, outcomes, 2, watch)
@@ -107,11 +107,43 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     assert children() == []
 
 
+def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
+    at_work, outcomes, asked = session(tmp_path, SHORT), Outcomes(), []
+
+    def follow_up():
+        asked.append(list(outcomes.done))
+        return [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
+
+    tasks = [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
+    local.run_here(tasks, outcomes, Watch(), follow_up)
+    assert asked == [["teacher seed 0"]]
+    assert list(outcomes.done) == ["teacher seed 0", "baseline seed 0"]
+
+
+def test_a_worker_goes_on_with_the_arm_whose_step_it_has_compiled(tmp_path):
+    tasks = {task.name: task for task in experiments.tasks_of(session(tmp_path), {0: 0, 1: 1})}
+    outcomes, waiting = Outcomes(), list(tasks.values())[1:]  # without teacher seed 0
+    assert outcomes.ready(waiting).name == "baseline seed 0"
+    assert outcomes.ready(waiting, tasks["teacher seed 0"]).name == "teacher seed 1"
+    assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "baseline seed 0"
+    outcomes.done |= {"teacher seed 0": {}, "baseline seed 0": {}}
+    assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "distilled seed 0"
+
+
 def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
+    """With the second seed as a follow-up, which has to wait for the first."""
     wild = ["student.optimizer=sgd", "student.learning_rate=1e30"]
-    tasks = experiments._tasks(session(tmp_path, [*SHORT, *wild]), {0: 0, 1: 1})
-    outcomes, watch = Outcomes(), Watch()
-    local.run_in_pool(tasks, outcomes, 2, watch)
+    at_work = session(tmp_path, [*SHORT, *wild])
+    outcomes, watch, asked = Outcomes(), Watch(), []
+
+    def follow_up():
+        asked.append([*outcomes.done, *outcomes.failed])
+        return experiments.tasks_of(at_work, {1: 1})
+
+    local.run_in_pool(experiments.tasks_of(at_work, {0: 0}), outcomes, 2, watch, follow_up)
+    assert [sorted(names) for names in asked] == [
+        ["baseline seed 0", "distilled seed 0", "seed 0, scores", "teacher seed 0"]
+    ]
     assert sorted(outcomes.done) == ["teacher seed 0", "teacher seed 1"]
     assert outcomes.failed["baseline seed 0"].exit_code == 5
     assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
@@ -192,7 +224,7 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
         "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "def do(seeds):\n"
-        "    tasks = [t for t in experiments._tasks(session, {s: s for s in seeds}) if t.arm == 'baseline']\n"
+        "    tasks = [t for t in experiments.tasks_of(session, {s: s for s in seeds}) if t.arm == 'baseline']\n"
         "    outcomes = Outcomes(); local.run_here(tasks, outcomes, Listener())\n"
         "    assert len(outcomes.done) == len(tasks)\n"
         "do(range(20)); early = peak(); do(range(20, 120)); print(early, peak())\n"

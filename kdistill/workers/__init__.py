@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from kdistill.listener import Listener
 from kdistill.workers.perform import known
-from kdistill.workers.tasks import Failure, Outcomes, Task
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
-__all__ = ["Failure", "Outcomes", "Task", "known", "run"]
+__all__ = ["Failure", "FollowUp", "Outcomes", "Task", "known", "run"]
 
 
 def run(
@@ -16,6 +16,7 @@ def run(
     listener: Listener,
     engine: str = "local",
     address: str | None = None,
+    follow_up: FollowUp = tuple,
 ) -> int:
     """Do tasks and add what came of them to `outcomes`; return how many at most were done at the same time.
 
@@ -26,6 +27,7 @@ def run(
         listener: hears how it goes.
         engine: `local` or `ray`.
         address: for `ray`, of the cluster: see `cluster.run_on_ray`.
+        follow_up: asked once, when all tasks are done, for more of them, which the same workers do.
 
     Raises:
         KdistillError: a task failed for a reason that would fail the others too.
@@ -34,10 +36,10 @@ def run(
     from kdistill.workers import cluster, local
 
     if engine == "ray":
-        return cluster.run_on_ray(tasks, outcomes, workers, address, listener)
+        return cluster.run_on_ray(tasks, outcomes, workers, address, listener, follow_up)
     count = workers or 1
     if count == 1 or len(tasks) == 1:
-        local.run_here(tasks, outcomes, listener)
+        local.run_here(tasks, outcomes, listener, follow_up)
     else:
-        local.run_in_pool(tasks, outcomes, count, listener)
+        local.run_in_pool(tasks, outcomes, count, listener, follow_up)
     return count

@@ -16,7 +16,7 @@ from kdistill.listener import Listener
 from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, Outcomes, Task
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,12 @@ PATIENCE = 60.0  # seconds that tasks get to stop with a checkpoint
 
 
 def run_on_ray(
-    tasks: Sequence[Task], outcomes: Outcomes, workers: int | None, address: str | None, listener: Listener
+    tasks: Sequence[Task],
+    outcomes: Outcomes,
+    workers: int | None,
+    address: str | None,
+    listener: Listener,
+    follow_up: FollowUp = tuple,
 ) -> int:
     """Do tasks on a Ray cluster; return how many at most were done at the same time. See `workers.run`.
 
@@ -36,6 +41,7 @@ def run_on_ray(
         workers: how many tasks at a time; None for all that there is room for.
         address: of the cluster, `auto` for the one this machine belongs to; None starts Ray on this machine alone.
         listener: hears how it goes.
+        follow_up: see `workers.run`.
 
     Raises:
         ConfigError: Ray is not installed, does not answer, or has no room for one task.
@@ -45,16 +51,17 @@ def run_on_ray(
     """
     tasks = [_anywhere(task) for task in tasks]
     with connection.to_ray(tasks[0].threads, tasks[0].device, workers, address, listener) as ray:
-        needs = {task.name: Needs.of(ray, task) for task in tasks}
-        room = min(min(need.room(ray) for need in needs.values()), workers or len(tasks), len(tasks))
+        room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
         with signals.held_back() as received, connection.shared_token(tasks) as token:
             connection.check_nodes(ray, token)
-            with _driving(ray, tasks, needs, outcomes, room, token, listener) as driver:
-                while driver.busy():
-                    driver.submit()
-                    driver.listen()
-                    if received.signum is not None:
-                        raise signals.Stopped(received.signum, driver.stop())
+            with _driving(ray, outcomes, room, token, listener) as driver:
+                for stage in (lambda: tasks, follow_up):
+                    driver.add([_anywhere(task) for task in stage()])
+                    while driver.busy():
+                        driver.submit()
+                        driver.listen()
+                        if received.signum is not None:
+                            raise signals.Stopped(received.signum, driver.stop())
     return room
 
 
@@ -79,18 +86,10 @@ def _driving(ray: Any, *arguments: Any) -> Iterator["_Driver"]:
 
 
 class _Driver:
-    def __init__(
-        self,
-        ray: Any,
-        tasks: Sequence[Task],
-        needs: dict[str, Needs],
-        outcomes: Outcomes,
-        room: int,
-        token: "Path",
-        listener: Listener,
-    ) -> None:
-        self._ray, self._needs, self._token, self._listener = ray, needs, str(token), listener
-        self._outcomes, self._waiting, self._room, self._total = outcomes, list(tasks), room, len(tasks)
+    def __init__(self, ray: Any, outcomes: Outcomes, room: int, token: "Path", listener: Listener) -> None:
+        self._ray, self._outcomes, self._room, self._token, self._listener = ray, outcomes, room, str(token), listener
+        self._waiting: list[Task] = []
+        self._total = 0
         self._running: dict[Any, Task] = {}
         self._attempts: dict[str, int] = {}
         self._begun: set[str] = set()
@@ -100,6 +99,11 @@ class _Driver:
         # A process that has had a GPU keeps it: it cannot do a second task, which Ray may give another one.
         self._do = {gpu: ray.remote(max_retries=0, max_calls=1 if gpu else 0)(remote.do_task) for gpu in (False, True)}
 
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Take on further tasks."""
+        self._waiting += tasks
+        self._total += len(tasks)
+
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
         self._outcomes.give_up(self._waiting)
@@ -108,7 +112,7 @@ class _Driver:
     def submit(self) -> None:
         """Submit the tasks that are ready, as far as there is room."""
         while len(self._running) < self._room and (task := self._outcomes.ready(self._waiting)):
-            need = self._needs[task.name]
+            need = Needs.of(self._ray, task)
             self._waiting.remove(task)
             self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
             submitted = self._do[need.gpus > 0].options(**need.options(task.name))

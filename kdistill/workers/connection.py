@@ -83,7 +83,7 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
 
 @functools.cache
 def _secret() -> str:
-    """Return a token of this process: Ray reads it once, and a sweep starts Ray twice."""
+    """Return a token of this process: Ray reads it once, however often it is started."""
     return secrets.token_hex(32)
 
 

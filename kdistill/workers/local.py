@@ -18,19 +18,19 @@ import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, Outcomes, Task
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
 
 
-def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> None:
+def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener, follow_up: FollowUp = tuple) -> None:
     """Do tasks in this process, one after another; see `workers.run`."""
     from kdistill.workers.perform import perform
 
-    waiting = list(tasks)
+    waiting, total = list(tasks), len(tasks)
     while waiting:
-        listener.planned(len(tasks) - len(waiting), len(tasks))
+        listener.planned(total - len(waiting), total)
         task = waiting.pop(0)
         try:
             outcomes.done[task.name] = perform(task, listener)
@@ -39,19 +39,26 @@ def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> N
             listener.run_failed(task.name, failure.message)
             outcomes.fail(task, failure)
             outcomes.give_up(waiting)
+        if not waiting:
+            waiting, follow_up = list(follow_up()), tuple
+            total += len(waiting)
 
 
-def run_in_pool(tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener) -> None:
+def run_in_pool(
+    tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener, follow_up: FollowUp = tuple
+) -> None:
     """Do tasks in `workers` processes; a process that dies is replaced, and its task done again once.
 
     See `workers.run`.
     """
-    with _Pool(tasks, outcomes, min(workers, len(tasks)), listener) as pool, signals.held_back() as received:
-        while pool.busy():
-            pool.assign()
-            pool.listen()
-            if received.signum is not None:
-                raise signals.Stopped(received.signum, pool.stop())
+    with _Pool(outcomes, min(workers, len(tasks)), listener) as pool, signals.held_back() as received:
+        for stage in (lambda: tasks, follow_up):
+            pool.add(stage())
+            while pool.busy():
+                pool.assign()
+                pool.listen()
+                if received.signum is not None:
+                    raise signals.Stopped(received.signum, pool.stop())
 
 
 class _Worker:
@@ -59,6 +66,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.task: Task | None = None
+        self.last: Task | None = None
         self._rest = b""
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         # The package may be on the path of this process only.
@@ -74,7 +82,7 @@ class _Worker:
 
     def give(self, task: Task) -> None:
         """Let it do a task."""
-        self.task = task
+        self.task = self.last = task
         if self.process.stdin:
             self.process.stdin.write(json.dumps(task.to_json()).encode() + b"\n")
             self.process.stdin.flush()
@@ -108,10 +116,10 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, tasks: Sequence[Task], outcomes: Outcomes, size: int, listener: Listener) -> None:
+    def __init__(self, outcomes: Outcomes, size: int, listener: Listener) -> None:
         self.outcomes = outcomes
-        self._waiting = list(tasks)
-        self._total = len(tasks)
+        self._waiting: list[Task] = []
+        self._total = 0
         self._attempts: dict[str, int] = {}
         self._listener = listener
         self._told: set[str] = set()
@@ -129,6 +137,11 @@ class _Pool:
         self.stop()
         self._selector.close()
 
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Take on further tasks."""
+        self._waiting += tasks
+        self._total += len(tasks)
+
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
         self.outcomes.give_up(self._waiting)
@@ -139,12 +152,7 @@ class _Pool:
 
     def assign(self) -> None:
         """Give every worker that has nothing to do a task that is ready, with a new worker if there is room."""
-        while task := self.outcomes.ready(self._waiting):
-            worker = next((worker for worker in self._workers if worker.task is None), None)
-            if worker is None and len(self._workers) < self._size:
-                worker = self._hire()
-            if worker is None:
-                return
+        while (worker := self._idle()) and (task := self.outcomes.ready(self._waiting, worker.last)):
             self._waiting.remove(task)
             self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
             with contextlib.suppress(BrokenPipeError):  # it died in its sleep: noticed when it is listened to
@@ -175,6 +183,13 @@ class _Pool:
             worker.end()
         self._workers = []
         return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
+
+    def _idle(self) -> _Worker | None:
+        """Return a worker that has nothing to do, a new one if there is room and something to do for it."""
+        worker = next((worker for worker in self._workers if worker.task is None), None)
+        if worker is None and len(self._workers) < self._size and self.outcomes.ready(self._waiting):
+            worker = self._hire()
+        return worker
 
     def _hire(self) -> _Worker:
         worker = _Worker()

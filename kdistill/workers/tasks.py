@@ -1,6 +1,6 @@
 """What there is to do, and what came of it, in a form that travels between processes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -56,6 +56,10 @@ class Task:
         return cls(**{**document, "needs": tuple(document["needs"])})
 
 
+# Asked once for more tasks, when all are done that it may depend on.
+FollowUp = Callable[[], Sequence[Task]]
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a task was not done.
@@ -104,9 +108,16 @@ class Outcomes:
         if failure.exit_code in FATAL:
             raise failure.error()
 
-    def ready(self, waiting: Sequence[Task]) -> Task | None:
-        """Return the first task all of whose needs are done."""
-        return next((task for task in waiting if all(need in self.done for need in task.needs)), None)
+    def ready(self, waiting: Sequence[Task], last: Task | None = None) -> Task | None:
+        """Return the first task all of whose needs are done; of several, one of the arm that `last` was of.
+
+        Args:
+            waiting: tasks in the order in which they should be done.
+            last: what the one who asks has done last: for runs of one arm, the step is compiled already.
+        """
+        ready = [task for task in waiting if all(need in self.done for need in task.needs)]
+        alike = [task for task in ready if last is not None and task.arm == last.arm]
+        return next(iter([*alike, *ready]), None)
 
     def give_up(self, waiting: list[Task]) -> None:
         """Take out of `waiting` the tasks that cannot be done, since one that they need has failed, and record it."""
