@@ -27,6 +27,7 @@ IMAGES = (".png", ".jpg", ".jpeg")
 ARRAY, TABLE = ".npz", ".csv"
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
+LARGEST = float(np.finfo(np.float32).max)
 
 Batch = tuple[list[str], NDArray]
 
@@ -205,7 +206,7 @@ def _numbers(cells: list[str], columns: dict[str, int | None], place: str) -> li
         if position is None:
             continue
         number = float(cell) if _is_number(cell) else float("nan")
-        if not np.isfinite(np.float32(number)):
+        if not abs(number) <= LARGEST:  # nor NaN
             raise DataError(f"{place}: column {name!r}: expected a finite number; received {cell[:40]!r}")
         numbers.append(number)
     return numbers

@@ -29,6 +29,9 @@ Model = Annotated[
         help="The folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)",
     ),
 ]
+Threads = Annotated[
+    int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
+]
 Device = Annotated[
     str, typer.Option(parser=values.one_of("auto", "cpu", "gpu"), metavar="auto|cpu|gpu", help="Of Keras models.")
 ]
@@ -91,10 +94,7 @@ def benchmark(
             "the config's experiment)",
         ),
     ] = None,
-    threads: Annotated[
-        int,
-        typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call."),
-    ] = 1,
+    threads: Threads = 1,
 ) -> None:
     """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
     from kdistill import tables
@@ -117,46 +117,45 @@ def _session(common: Common, named: "list[Target]") -> "Iterator[Session]":
         yield session
 
 
+AnyModel = Annotated[
+    Path,
+    typer.Argument(parser=values.a_path, metavar="MODEL", help="The folder of a run, a `.keras` file, or an export."),
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|FOLDER|-",
+        help="An image (PNG, JPEG), a folder of them, an .npz with `x` or `x_test`, a .csv of features with a line of "
+        "names, or - for such rows on stdin.",
+    ),
+]
+Printed = Annotated[
+    str, typer.Option(parser=values.one_of("csv", "jsonl"), metavar="csv|jsonl", help="What is printed.")
+]
+Top = Annotated[
+    int,
+    typer.Option(parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="COLUMN", help="A column of a table that is no feature; repeatable."),
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        parser=values.one_of("fail", "skip"), metavar="fail|skip", help="What to do about an image that is damaged."
+    ),
+]
+
+
 def predict(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            parser=values.a_path, metavar="MODEL", help="The folder of a run, a `.keras` file, or an export."
-        ),
-    ],
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE|FOLDER|-",
-            help="An image (PNG, JPEG), a folder of them, an .npz with `x` or `x_test`, a .csv of features with a line "
-            "of names, or - for such rows on stdin.",
-        ),
-    ],
-    format: Annotated[
-        str, typer.Option(parser=values.one_of("csv", "jsonl"), metavar="csv|jsonl", help="What is printed.")
-    ] = "csv",
-    top: Annotated[
-        int,
-        typer.Option(
-            parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."
-        ),
-    ] = 1,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="A column of a table that is no feature; repeatable."),
-    ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("fail", "skip"),
-            metavar="fail|skip",
-            help="What to do about an image that cannot be read.",
-        ),
-    ] = "fail",
-    threads: Annotated[
-        int,
-        typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call."),
-    ] = 1,
+    model: AnyModel,
+    source: Source,
+    format: Printed = "csv",
+    top: Top = 1,
+    drop: Drop = None,
+    on_error: OnError = "fail",
+    threads: Threads = 1,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
@@ -171,12 +170,10 @@ def predict(
         predictor = Predictor(model, threads, device, screen)
         reader = Reader(predictor.shape, drop or (), skip=on_error == "skip")
         shown = min(top, len(predictor.classes))
-        text = _csv_lines if format == "csv" else _json_lines
-        first = True
-        for rows in predictor.rows(reader, source, shown):
-            if not write_out(text(rows, shown, first)):
+        for number, rows in enumerate(predictor.rows(reader, source, shown)):
+            text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
+            if not write_out(text):
                 break  # nobody reads it any more
-            first = False
         for message in reader.skipped:
             screen.warning(f"Skipped: {message}")
         if reader.skipped:
@@ -185,19 +182,19 @@ def predict(
         screen.close()
 
 
-def _csv_lines(rows: list[dict[str, Any]], top: int, first: bool) -> str:
+def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    if first:
-        heads = [(f"class_{place}", f"probability_{place}") for place in range(2, top + 1)]
-        lines.writerow(["name", "class", "probability", *(head for pair in heads for head in pair)])
+    if heads:
+        more = [(f"class_{place}", f"probability_{place}") for place in range(2, top + 1)]
+        lines.writerow(["name", "class", "probability", *(head for pair in more for head in pair)])
     for row in rows:
         best = [(choice["class"], f"{choice['probability']:.6f}") for choice in row["top"]]
         lines.writerow([row["name"], *(cell for pair in best for cell in pair)])
     return text.getvalue().rstrip("\n")
 
 
-def _json_lines(rows: list[dict[str, Any]], top: int, first: bool) -> str:
+def _json_lines(rows: list[dict[str, Any]], top: int) -> str:
     lines = []
     for row in rows:
         best = row["top"][0]

@@ -146,8 +146,13 @@ def beside(model_file: Path) -> list[Path]:
         record = read(export) if export.exists() else None
         source = origin(export, record) if record and "sha256_of_export" in record else None
         if record and source and source.resolve() == model_file.resolve():
-            found.append((list(QUANTIZATIONS).index(record["format"]), record["outputs"], export))
+            found.append((*_order(record), export))
     return [export for *_, export in sorted(found)]
+
+
+def _order(record: dict[str, Any]) -> tuple[int, int, str]:
+    formats, quantizations = list(QUANTIZATIONS), QUANTIZATIONS["litert"]
+    return formats.index(record["format"]), quantizations.index(record["quantize"]), record["outputs"]
 
 
 def content_sha256(path: Path) -> str:
