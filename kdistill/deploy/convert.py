@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kdistill import backend, evaluation
+from kdistill import backend
 from kdistill.deploy.records import Form
 from kdistill.errors import ModelError
 
@@ -85,9 +85,8 @@ def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
     """
     import tf2onnx
 
-    concrete = evaluation.predictor(model).get_concrete_function(
-        tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input")
-    )
+    function = tf.function(lambda images: model(images, training=False), autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input"))
     names = {concrete.inputs[0].name: "input", concrete.outputs[0].name: form.outputs}
     taken, given = list(names)
     graph = tf2onnx.tf_loader.from_function(concrete, [taken], [given])

@@ -40,7 +40,7 @@ TOLERANCES = {
     "none": Tolerance(1e-4, 0.998),
     # Weights of 11 bits: each is off by at most 2^-11 of itself, in every layer.
     "float16": Tolerance(1e-2, 0.99),
-    # Weights of 8 bits: each is off by at most 1/254 of the largest in its channel, which small weights feel.
+    # Weights of 8 bits: each is off by up to 1/254 of the largest in its channel or layer, which small ones feel.
     "dynamic": Tolerance(0.1, 0.98),
     # Values between the layers have 8 bits too, over ranges seen on a few hundred training examples; an example beyond
     # them is cut off, so that a single output may be far off, where the class seldom is.
