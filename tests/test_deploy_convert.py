@@ -203,12 +203,25 @@ def test_an_export_from_elsewhere_is_used_without_a_record(exported, tmp_path):
         assert logits["top"][0]["probability"] == pytest.approx(softmax["top"][0]["probability"], abs=1e-5)
 
 
+@pytest.mark.parametrize("format", ["litert", "onnx"])
+def test_a_file_from_elsewhere_that_takes_one_example_at_a_time(format, exported, tmp_path):
+    model, _ = models.load_any_classifier(exported[0] / "model.keras")
+    path = tmp_path / f"one{records.ENDINGS[format]}"
+    signature = [keras.InputSpec(shape=(1, 8, 8), dtype="float32")]
+    one = keras.Sequential([keras.Input((8, 8)), *(layer for layer in model.layers[1:])])
+    one.export(path, format=format, verbose=False, input_signature=signature)
+    images, _ = session(tmp_path).splits.test.take(np.arange(5))
+    runtime = runtimes.open_model(path, 1)
+    expected = keras.ops.convert_to_numpy(one(images, training=False))
+    np.testing.assert_allclose(runtime.outputs(images), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_damaged_export_is_a_message(name, keep, exported, tmp_path):
     content = (exported[0] / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(ModelError, match="cannot open this model"):
+    with pytest.raises(ModelError, match="cannot use this model"):
         runtimes.open_model(tmp_path / name, 1)
     shutil.copy(exported[0] / f"{name}.json", tmp_path)
     with pytest.raises(ModelError, match="is not the file that was written"):

@@ -229,6 +229,16 @@ def test_a_folder_as_the_output_gets_the_usual_name(exported, tmp_path):
     assert exports._place(student(exported).path, Order(SAVED, tmp_path / "new")) == tmp_path / "new"
 
 
+def test_ranges_are_learnt_from_the_training_split_alone(exported, in_this_process, monkeypatch):
+    seen = []
+    learn = convert.calibration
+    monkeypatch.setattr(convert, "calibration", lambda images, rows: seen.append(rows) or learn(images, rows))
+    export(session(exported), student(exported), Order(Form("saved-model", with_softmax=True)))
+    splits = session(exported).splits
+    np.testing.assert_array_equal(seen[0], splits.train.rows)
+    assert not set(seen[0]) & (set(splits.test.rows) | set(splits.validation.rows))
+
+
 def test_calibration_rows_are_spread_over_the_training_split():
     images = np.arange(4000, dtype=np.uint8).reshape(2000, 2)
     rows = np.arange(0, 2000, 2)

@@ -4,6 +4,7 @@ Each runtime is imported when a file of its kind is opened, and no other with it
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,15 +96,19 @@ class LiteRT:
         shapes = [[tuple(tensor["shape_signature"]) for tensor in tensors] for tensors in (inputs, outputs)]
         self.shape, self.classes = _one_in_one_out(path, shapes[0], shapes[1], types)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self._batch = int(inputs[0]["shape"][0])
+        self._batch, self._path = int(inputs[0]["shape"][0]), path
+        self._single = shapes[0][0][0] == 1
 
     def outputs(self, images: NDArray) -> Floats:
         """Return what comes out (n, classes) for raw values (n, *shape)."""
+        return _in_batches(self._path, self._ask, images, self._single)
+
+    def _ask(self, images: NDArray) -> Floats:
         if len(images) != self._batch:
             self._interpreter.resize_tensor_input(self._input, images.shape)
             self._interpreter.allocate_tensors()
             self._batch = len(images)
-        self._interpreter.set_tensor(self._input, images.astype(np.float32, copy=False))
+        self._interpreter.set_tensor(self._input, images)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
 
@@ -125,11 +130,15 @@ class Onnx:
         types = {tensor.type for tensor in (*inputs, *outputs)}
         shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, outputs)]
         self.shape, self.classes = _one_in_one_out(path, shapes[0], shapes[1], types)
-        self._input = inputs[0].name
+        self._input, self._path = inputs[0].name, path
+        self._single = shapes[0][0][0] == 1
 
     def outputs(self, images: NDArray) -> Floats:
         """Return what comes out (n, classes) for raw values (n, *shape)."""
-        return self._session.run(None, {self._input: images.astype(np.float32, copy=False)})[0]
+        return _in_batches(self._path, self._ask, images, self._single)
+
+    def _ask(self, images: NDArray) -> Floats:
+        return self._session.run(None, {self._input: images})[0]
 
 
 class SavedModel:
@@ -171,6 +180,19 @@ def _one_in_one_out(path: Path, inputs: list[Any], outputs: list[Any], types: se
     return tuple(int(size) for size in inputs[0][1:]), int(outputs[0][1])
 
 
+def _in_batches(path: Path, ask: Callable[[NDArray], Floats], images: NDArray, single: bool) -> Floats:
+    """Ask about images (n, *shape) at once, or one by one where a file made elsewhere takes no more.
+
+    Raises:
+        ModelError: its runtime fails.
+    """
+    values = images.astype(np.float32, copy=False)
+    try:
+        return np.concatenate([ask(value[None]) for value in values]) if single else ask(values)
+    except Exception as error:  # those of ONNX Runtime have no common parent
+        raise _unusable(path, error) from error
+
+
 def _known(sizes: list[Any]) -> bool:
     return all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
 
@@ -178,7 +200,7 @@ def _known(sizes: list[Any]) -> bool:
 def _unusable(path: Path, error: Exception) -> ModelError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     name = records.NAMES[records.kind_of(path)]
-    return ModelError(f"{path}: {name} cannot open this model: {reason[:300]}", DAMAGED_HINT)
+    return ModelError(f"{path}: {name} cannot use this model: {reason[:300]}", DAMAGED_HINT)
 
 
 def quiet_environment() -> dict[str, str]:
