@@ -42,8 +42,8 @@ def started() -> bool:
     return "tensorflow" in sys.modules
 
 
-def start(threads: int, device: str = "auto") -> None:
-    """Import TensorFlow and Keras with `threads` intra-op threads.
+def start(threads: int, device: str = "auto") -> int:
+    """Import TensorFlow and Keras with `threads` intra-op threads, unless they have been; return the number in force.
 
     Args:
         threads: at least 1.
@@ -60,6 +60,8 @@ def start(threads: int, device: str = "auto") -> None:
             "--device gpu: TensorFlow sees no GPU on this machine",
             hint="Use --device cpu, or install `kdistill[gpu]` and run `kdistill doctor`.",
         )
+    # Set before the import, by `_start` or by whoever started this process: Ray, for one.
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", threads))
 
 
 def _start(threads: int, device: str) -> None:

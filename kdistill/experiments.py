@@ -63,15 +63,14 @@ def reproduce(
     teachers = teacher_of_each(seeds, teacher_seeds)
     _check(session, seeds, sorted(set(teachers.values())))
     outcomes, used = run(session, tasks_of(session, teachers), scale)
-    whole = [seed for seed in seeds if _scores(seed) in outcomes.done]
-    if not whole:
+    comparison = compared(session, teachers, outcomes)
+    if comparison is None:
         raise next(iter(outcomes.failed.values())).error()
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
         "teacher_seeds": [teachers[seed] for seed in seeds],
-        "formula": session.config.distill.formula(),
-        **_compared(session, whole, teachers, outcomes),
+        **comparison,
         "failed": failures(outcomes),
         "run_info": run_info(session, scale, started, used),
     }
@@ -138,8 +137,11 @@ def run_info(session: Session, scale: Scale, started: float, used: int) -> Docum
 
 
 def failures(outcomes: Outcomes) -> list[Document]:
-    """Return which tasks failed and why."""
-    return [{"run": name, "message": failure.message} for name, failure in outcomes.failed.items()]
+    """Return which tasks failed and why; for a bug in kdistill, with its traceback in `details`."""
+    return [
+        {"run": name, "message": failure.message, **({"details": failure.details} if failure.details else {})}
+        for name, failure in outcomes.failed.items()
+    ]
 
 
 def run(
@@ -181,11 +183,14 @@ def run(
 
 
 def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
-    """Return those tasks that are not done yet; add what came of the others to `outcomes`."""
+    """Return those tasks that are not done yet; add what came of the others to `outcomes`.
+
+    What needs a task that is missing is missing too: it was made from, or computed on, what may turn out another run.
+    """
     missing = list[Task]()
     for task in tasks:
         document = workers.known(task, listener)
-        if document is None:
+        if document is None or not all(need in outcomes.done for need in task.needs):
             missing.append(task)
         else:
             outcomes.done[task.name] = document
@@ -259,8 +264,17 @@ def tasks_of(session: Session, teachers: dict[int, int]) -> list[Task]:
     return tasks
 
 
-def _compared(session: Session, seeds: Sequence[int], teachers: dict[int, int], outcomes: Outcomes) -> Document:
-    """Return `arms`, `comparison` and `warnings` over the seeds of which all runs are there."""
+def compared(session: Session, teachers: dict[int, int], outcomes: Outcomes) -> Document | None:
+    """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
+
+    Args:
+        session: of the experiment.
+        teachers: the seed of the teacher of each seed.
+        outcomes: what came of `tasks_of`.
+    """
+    seeds = [seed for seed in teachers if _scores(seed) in outcomes.done]
+    if not seeds:
+        return None
     scores = {arm: [outcomes.done[_scores(seed)][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
     of_teacher = {teachers[seed]: outcomes.done[_scores(seed)]["teacher"] for seed in seeds}
@@ -271,12 +285,14 @@ def _compared(session: Session, seeds: Sequence[int], teachers: dict[int, int], 
         accuracy["baseline"],
         seeds=seeds,
         disagreements=_disagreements(session.experiment, seeds),
-        shared_teacher=len(of_teacher) == 1 < len(seeds),
+        shared_teachers=len(of_teacher) if len(of_teacher) < len(seeds) else 0,
+        left_out=len(teachers) - len(seeds),
     )
     warnings = _warnings(seeds, teachers, outcomes)
     if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
         warnings.append(nothing)
     return {
+        "formula": session.config.distill.formula(),
         "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
         "comparison": comparison,
         "warnings": warnings,

@@ -7,6 +7,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -121,23 +122,46 @@ def sweep(document: Document) -> RenderableType:
     """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
     title = f"{document['experiment']}: validation accuracy of the distilled student, mean of "
     title += _count(len(document["seeds"]), "seed")
-    table = _heat_map(title, document) if len(document["axes"]) == 2 else _cells(title, document)
-    winner = document["winner"]
-    rows = [
+    table = _HeatMap(title, document) if len(document["axes"]) == 2 else _cells(title, document)
+    winner, alone = document["winner"], document["baseline"]
+    rows = [("baseline", f"{_number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
+    rows += [
         ("winner", f"{_settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
-        ("its config", f"{winner['config']}; run it with: kdistill reproduce -c {winner['config']}"),
-        ("on test", "the winner alone, scored once:"),
+        ("its config", f"{winner['config']}; to judge it by fresh seeds: kdistill reproduce -c {winner['config']}"),
+        ("on test", "the winner alone:" if document["test"] else "nothing: of no seed all three runs are there"),
     ]
-    test = {**document["test"], "experiment": "winner", "seeds": document["seeds"], "failed": document["failed"]}
-    return Group(table, Padding(_pairs(None, rows), (1, 0)), reproduction(test))
+    parts: list[RenderableType] = [table, Padding(_pairs(None, rows), (1, 0))]
+    if document["test"]:
+        test = {**document["test"], "experiment": "winner", "seeds": document["seeds"], "failed": document["failed"]}
+        parts.append(reproduction({**test, "warnings": [*document["warnings"], *test["warnings"]]}))
+    else:
+        parts.append(_warnings(document))
+    return Group(*parts)
 
 
-def _heat_map(title: str, document: Document) -> RenderableType:
+class _HeatMap:
+    """The cells of a sweep over two axes as a map; as a list where the terminal is too narrow for it."""
+
+    def __init__(self, title: str, document: Document) -> None:
+        self.title, self.document = title, document
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the map or the list."""
+        table = _map(self.document)
+        if Measurement.get(console, options.update(max_width=1000), table).maximum > options.max_width:
+            yield _cells(self.title, self.document)
+        else:
+            yield Text(self.title, style="bold")
+            yield table
+            yield Text("* is the winner; the darker, the better", style="dim")
+
+
+def _map(document: Document) -> Table:
     (row_key, row_values), (column_key, column_values) = document["axes"].items()
     cells = {(_value(cell["set"][row_key]), _value(cell["set"][column_key])): cell for cell in document["cells"]}
     means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
     table = Table(box=None, pad_edge=False)
-    table.add_column(escape(f"{row_key} \\ {column_key}"), style="bold")
+    table.add_column(escape(f"{row_key} \\ {column_key}"), style="bold", no_wrap=True)
     for value in column_values:
         table.add_column(escape(_value(value)), justify="right", no_wrap=True)
     for row in row_values:
@@ -145,7 +169,7 @@ def _heat_map(title: str, document: Document) -> RenderableType:
             _heat(cells[_value(row), _value(column)], means, document["winner"]["set"]) for column in column_values
         ]
         table.add_row(escape(_value(row)), *shown)
-    return Group(Text(title, style="bold"), table, Text("* is the winner; the darker, the better", style="dim"))
+    return table
 
 
 def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:

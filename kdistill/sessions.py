@@ -92,22 +92,22 @@ class Session:
         self.config = config
         self.experiment = experiment
         self.options = options
-        self._shelf = shelf or Shelf()
+        self.shelf = shelf or Shelf()
         self._setting: Setting | None = None
 
     @property
     def splits(self) -> Splits:
         """The data; the first use finds and verifies it, and downloads it if need be."""
-        return self._shelf.splits(self.config.data, self.options.listener)
+        return self.shelf.splits(self.config.data, self.options.listener)
 
     @property
     def setting(self) -> "Setting":
         """What the recipes need; the first use loads the data, then starts TensorFlow."""
         if self._setting is None:
-            splits, threads = self.splits, self.threads
+            splits = self.splits
             if not backend.started():
                 self.options.listener.note("Starting TensorFlow")
-            backend.start(threads, self.options.device)
+            threads = backend.start(self.threads, self.options.device)
             from kdistill.recipes import Setting
 
             self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
@@ -120,7 +120,7 @@ class Session:
 
     def teacher(self, path: Path) -> "Teacher":
         """Return the opened and checked teacher at `path`."""
-        return self._shelf.teacher(self.setting, path)
+        return self.shelf.teacher(self.setting, path)
 
     def train(self, arm: str, seed: int, teacher_file: Path | None = None) -> Document:
         """Return the result of one run, which is trained now if it is not complete.

@@ -202,11 +202,16 @@ def _no_interval(differences: Sequence[float]) -> str:
     return f"Inconclusive: all {seeds} gave {what}{amount}: without spread between seeds there is no interval."
 
 
-def about(shared_teacher: bool) -> str:
-    """Return the sentence that says what the interval speaks about, and what not."""
-    if shared_teacher:
+def about(shared_teachers: int = 0) -> str:
+    """Return the sentence that says what the interval speaks about, and what not.
+
+    Args:
+        shared_teachers: how many teachers taught all seeds, where they are fewer than the seeds.
+    """
+    if shared_teachers:
+        these = "this one teacher" if shared_teachers == 1 else f"these {shared_teachers} teachers"
         return (
-            "The interval is about training seeds, for this test set and this one teacher: "
+            f"The interval is about training seeds, for this test set and {these}: "
             "what other seeds would give, not other test images or other teachers."
         )
     return (
@@ -221,8 +226,8 @@ def nothing_to_transfer(teacher: Sequence[float], baseline: Sequence[float]) -> 
     if taught - alone > ROUNDING:
         return None
     return (
-        f"The teacher is no better than the baseline ({taught:.4f} against {alone:.4f} test accuracy), "
-        "so there is nothing to transfer."
+        f"The teacher is on average no better than the baseline ({taught:.4f} against {alone:.4f} test accuracy): "
+        "whatever the distilled student gains, it is not the teacher's accuracy."
     )
 
 
@@ -242,7 +247,8 @@ def compare(
     *,
     seeds: Sequence[int] | None = None,
     disagreements: Sequence[tuple[int, int]] | None = None,
-    shared_teacher: bool = False,
+    shared_teachers: int = 0,
+    left_out: int = 0,
 ) -> Document:
     """Compare two arms, seed by seed: the `comparison` of DESIGN 3, ready for JSON.
 
@@ -252,7 +258,8 @@ def compare(
         seeds: shape (seeds,), the seeds themselves, to name them under `mcnemar`.
         disagreements: for each seed how many test examples only the distilled, and how many only the baseline model
             classified correctly (`count_disagreements`); without it `mcnemar` is None.
-        shared_teacher: whether one teacher taught all seeds.
+        shared_teachers: see `about`.
+        left_out: seeds that are missing here since one of their runs failed.
 
     Raises:
         ValueError: the lengths differ, there are no values, or one is not finite.
@@ -261,7 +268,10 @@ def compare(
     values = difference["values"]
     test = paired_t(values)
     decision, sentence = verdict(values)
+    if left_out:
+        sentence += f" {left_out} of {len(values) + left_out} seeds left out, since a run failed."
     return {
+        "seeds": None if seeds is None else list(seeds),
         "difference": difference,
         "p_value": test.p_value if test else None,
         "bootstrap": bootstrap(values),
@@ -270,7 +280,7 @@ def compare(
         "mcnemar": None if disagreements is None else _mcnemar_by_seed(disagreements, seeds, len(values)),
         "verdict": decision,
         "verdict_text": sentence,
-        "about": about(shared_teacher),
+        "about": about(shared_teachers),
     }
 
 

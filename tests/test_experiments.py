@@ -35,6 +35,15 @@ def test_each_run_is_trained_once_and_in_order(tmp_path):
     assert len(order) == 6
 
 
+@pytest.mark.parametrize("change", ["distill.T=9", "teacher.hidden=[8]"])
+def test_what_is_made_again_is_compared_anew(tmp_path, change):
+    """As if nothing had been there: scores of the old runs, or students of the old teacher, would be wrong."""
+    experiments.reproduce(session(tmp_path / "old"), [0, 1], scale=Scale(workers=1))
+    again = experiments.reproduce(session(tmp_path / "old", change, overwrite=True), [0, 1], scale=Scale(workers=1))
+    fresh = experiments.reproduce(session(tmp_path / "new", change), [0, 1], scale=Scale(workers=1))
+    assert {**again, "run_info": 0} == {**fresh, "run_info": 0}
+
+
 def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
     experiments.reproduce(session(tmp_path), [0])
     program = (

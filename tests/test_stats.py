@@ -275,7 +275,7 @@ def test_a_teacher_must_be_better_than_the_baseline():
     for teacher in ([0.87, 0.88], [0.88, 0.88]):
         sentence = stats.nothing_to_transfer(teacher, [0.88, 0.88])
         assert "no better than the baseline" in sentence
-        assert "nothing to transfer" in sentence
+        assert f"{sum(teacher) / 2:.4f} against 0.8800" in sentence
 
 
 def test_the_comparison_is_plain_json():
@@ -283,7 +283,7 @@ def test_the_comparison_is_plain_json():
     comparison = stats.compare(distilled, baseline, seeds=[0, 3, 7], disagreements=[(5, 4), (2, 2), (7, 1)])
     assert json.loads(json.dumps(comparison, allow_nan=False)) == comparison
     tests = {"p_value", "bootstrap", "probability_of_improvement", "smallest_detectable", "mcnemar"}
-    assert set(comparison) == {"difference", "verdict", "verdict_text", "about"} | tests
+    assert set(comparison) == {"seeds", "difference", "verdict", "verdict_text", "about"} | tests
     assert set(comparison["difference"]) == {"values", "mean", "sd", "ci_low", "ci_high", "confidence"}
     row = {"seed": 7, "only_distilled": 7, "only_baseline": 1, "p_value": pytest.approx(0.0703125)}
     assert comparison["mcnemar"][2] == row
@@ -316,8 +316,16 @@ def test_mcnemar_needs_counts_for_each_seed():
 
 
 def test_it_is_said_what_the_interval_is_about():
-    own, shared = (stats.compare([0.9], [0.8], shared_teacher=shared)["about"] for shared in (False, True))
+    own, shared, few = (stats.compare([0.9], [0.8], shared_teachers=count)["about"] for count in (0, 1, 2))
     assert "training seeds" in own
     assert "this test set" in own
     assert "this one teacher" not in own
     assert "this one teacher" in shared
+    assert "these 2 teachers" in few
+    assert "the teacher's too" not in few
+
+
+def test_seeds_that_failed_are_missed():
+    compared = stats.compare([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], seeds=[0, 1, 4], left_out=2)
+    assert compared["seeds"] == [0, 1, 4]
+    assert compared["verdict_text"].endswith(" 2 of 5 seeds left out, since a run failed.")

@@ -7,9 +7,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from kdistill import backend, recipes, sweeps, training
 from kdistill import config as configs
-from kdistill import training
 from kdistill.cli import app
+from kdistill.errors import DivergedError
+from kdistill.runs import Experiment
+from kdistill.sessions import Options, Session
+from kdistill.sweeps.sweep import CHOSEN_HERE
 
 SHORT = ["--set", "training.epochs=4", "--set", "teacher.hidden=[16]", "--workers", "1"]
 GRID = ["--grid", "distill.T=1,4", "--grid", "distill.alpha=0.1,0.9,1.0"]
@@ -69,13 +73,15 @@ def test_cells_share_their_teachers(swept):
 def test_the_winners_config_is_reproduced_with_the_same_result(swept, tmp_path):
     _, document = swept
     config = configs.load(document["winner"]["config"])
-    assert config.name == "quickstart-winner"
+    assert config.name.startswith("quickstart-winner-")
+    assert (config.seed, config.seeds) == (2, 3)  # 0 and 1 chose it
     assert config.distill.temperature == document["winner"]["set"]["distill.temperature"]
-    arguments = ["reproduce", "-c", document["winner"]["config"], "--seeds", "2", "--workers", "1", "--json"]
+    arguments = ["reproduce", "-c", document["winner"]["config"], "--seeds", "0,1", "--workers", "1", "--json"]
     result = CliRunner().invoke(app, [*arguments, "--output-dir", str(tmp_path)])
     again = json.loads(result.stdout)
     assert again["arms"] == document["test"]["arms"]
-    assert again["comparison"] == document["test"]["comparison"]
+    about = f"{again['comparison']['about']} {CHOSEN_HERE}"
+    assert {**again["comparison"], "about": about} == document["test"]["comparison"]
 
 
 def test_a_sweep_again_trains_nothing_and_says_the_same(swept, monkeypatch):
@@ -92,7 +98,12 @@ def test_what_a_person_sees(swept):
     assert len(re.findall(r"\d\*", shown)) == 1
     for cell in document["cells"]:
         assert f"{cell['validation']['accuracy']['mean']:.4f}" in shown
-    assert "the winner alone, scored once" in shown
+    assert "the winner alone" in shown
+    assert f"{document['baseline']['validation']['accuracy']['mean']:.4f}, the student alone" in shown
+    narrow = CliRunner().invoke(
+        app, ["sweep", *GRID, *SHORT, "--seeds", "2", "--output-dir", str(output)], env={"COLUMNS": "40"}
+    )
+    assert len(re.findall(r"(?m)^\*$", narrow.stdout)) == 1
     one_axis = invoke("--grid", "distill.T=1,4", *SHORT, "--seeds", 1, "--output-dir", output / "one").stdout
     assert "distill.temperature=4" in one_axis
 
@@ -120,7 +131,73 @@ def test_a_sweep_that_would_choose_on_test_is_refused(tmp_path):
     result = invoke(*GRID, "--set", "data.validation=test", "--output-dir", tmp_path, code=3)
     assert "chosen on what it is scored on" in result.stderr
     invoke("--grid", "data.validation=0.1,test", "--output-dir", tmp_path, code=3)
+    whole = "data={dataset: digits, validation: test},{dataset: digits, validation: 0.2}"
+    assert "chosen on what it is scored on" in invoke("--grid", whole, "--output-dir", tmp_path, code=3).stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("axis", ["seed=0,1", "training.checkpoint_every=1,2", "expected.teacher=0.5,0.6"])
+def test_cells_with_the_same_runs_are_refused(tmp_path, axis):
+    assert "expected other runs in every cell" in invoke("--grid", axis, "--output-dir", tmp_path, code=3).stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_cells_of_other_data_are_warned_of(tmp_path):
+    arguments = ["--grid", "data.split_seed=0,1", *SHORT, "--set", "training.epochs=1", "--seeds", 1]
+    result = invoke(*arguments, "--output-dir", tmp_path)
+    assert "their validation accuracies are of different examples" in result.stdout
+
+
+def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, monkeypatch):
+    tried = []
+
+    def diverging(setting, seed):
+        tried.append(seed)
+        if seed == 1 or len(seeds) == 1:
+            raise DivergedError(f"baseline, seed {seed}: training diverged")
+        return baseline(setting, seed)
+
+    baseline = recipes.baseline
+    monkeypatch.setattr(recipes, "baseline", diverging)
+    for seeds, folder in (([0, 1], "some"), ([1], "all")):
+        listed = ",".join(map(str, seeds)) + ","
+        arguments = ["--grid", "distill.T=1,4", *SHORT, "--seeds", listed, "--output-dir", tmp_path / folder]
+        document = json.loads(invoke(*arguments, "--json", code=6).stdout)
+        assert tried == seeds
+        assert "baseline seed 1" in [failure["run"] for failure in document["failed"]]
+        assert json.loads((tmp_path / folder / "quickstart/sweep.json").read_text()) == document
+        if folder == "some":
+            assert document["test"]["comparison"]["seeds"] == [0]
+            assert "1 of 2 seeds left out" in document["test"]["comparison"]["verdict_text"]
+        else:
+            assert document["test"] is None
+            assert "of no seed all three runs are there" in invoke(*arguments, code=6).stdout
+        tried.clear()
+
+
+def test_a_sweep_leaves_the_config_of_what_is_there(tmp_path):
+    """And a second one has a winner of its own, whose runs do not conflict with the first one's."""
+    home, common = tmp_path / "quickstart", [*SHORT, "--seeds", 1, "--output-dir", tmp_path]
+    made = CliRunner().invoke(app, ["reproduce", *SHORT, "--seeds", "1", "--output-dir", str(tmp_path)])
+    assert made.exit_code == 0
+    before = (home / "config.yaml").read_text()
+    names = []
+    for grid in ("distill.T=1,2", "distill.T=3,5"):
+        invoke("--grid", grid, "--set", "distill.alpha=0.7", *common)
+        names.append(configs.load(home / "winner.yaml").name)
+    invoke("--grid", "distill.T=1,2", "--set", "teacher.hidden=[8]", "--set", "student.hidden=[4]", *common, code=7)
+    assert (home / "config.yaml").read_text() == before
+    assert names[0] != names[1]
+
+
+def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
+    session = Session(configs.load("quickstart"), Experiment(tmp_path / "quickstart"), Options())
+    wide = {"student.hidden": [[16], [20000, 20000]]}
+    grid = sweeps.plan(
+        session, wide, lambda settings: configs.load("quickstart", [f"student.hidden={settings['student.hidden']}"])
+    )
+    numbers = {each.threads for cell in grid.cells for each in (grid.home, cell.session, cell.teacher)}
+    assert numbers == {backend.cores()}
 
 
 @pytest.mark.parametrize(

@@ -149,20 +149,15 @@ def sweep(
     with open_session(common, wait=part is not None) as session:
         chosen = _seeds(seeds, session.config)
         axes = sweeps.axes(session.config, grid or [])
-        with_settings = functools.partial(with_more, common)
+        planned = sweeps.plan(session, axes, functools.partial(with_more, common))
         if emit_for:
-            cells = sweeps.plan(session, axes, with_settings)
             command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
-            emit_slurm(session, common, command, workers or len(cells) * len(chosen))
+            emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))
             return
         if common.dry_run:
-            emit(sweeps.outlook(session, axes, with_settings, chosen), report.sweep_plan, common.json)
+            emit(sweeps.outlook(planned, chosen), report.sweep_plan, common.json)
             return
-        if part:
-            cells = sweeps.plan(session, axes, with_settings)
-            document = sweeps.make_part(session, cells, chosen, part, scale)
-        else:
-            document = sweeps.sweep(session, axes, with_settings, chosen, scale)
+        document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
     emit(document, report.part if part else report.sweep, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)

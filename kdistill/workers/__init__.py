@@ -37,8 +37,8 @@ def run(
 
     if engine == "ray":
         return cluster.run_on_ray(tasks, outcomes, workers, address, listener, follow_up)
-    count = workers or 1
-    if count == 1 or len(tasks) == 1:
+    count = min(workers or 1, len(tasks))
+    if count == 1:
         local.run_here(tasks, outcomes, listener, follow_up)
     else:
         local.run_in_pool(tasks, outcomes, count, listener, follow_up)

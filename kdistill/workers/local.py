@@ -26,22 +26,26 @@ PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
 
 def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener, follow_up: FollowUp = tuple) -> None:
     """Do tasks in this process, one after another; see `workers.run`."""
+    total = 0
+    for stage in (lambda: tasks, follow_up):
+        waiting = list(stage())
+        total += len(waiting)
+        while waiting:
+            outcomes.give_up(waiting)
+            if waiting:
+                listener.planned(total - len(waiting), total)
+                _do_here(waiting.pop(0), outcomes, listener)
+
+
+def _do_here(task: Task, outcomes: Outcomes, listener: Listener) -> None:
     from kdistill.workers.perform import perform
 
-    waiting, total = list(tasks), len(tasks)
-    while waiting:
-        listener.planned(total - len(waiting), total)
-        task = waiting.pop(0)
-        try:
-            outcomes.done[task.name] = perform(task, listener)
-        except Exception as error:
-            failure = Failure.of(error, traceback.format_exc())
-            listener.run_failed(task.name, failure.message)
-            outcomes.fail(task, failure)
-            outcomes.give_up(waiting)
-        if not waiting:
-            waiting, follow_up = list(follow_up()), tuple
-            total += len(waiting)
+    try:
+        outcomes.done[task.name] = perform(task, listener)
+    except Exception as error:
+        failure = Failure.of(error, traceback.format_exc())
+        listener.run_failed(task.name, failure.message)
+        outcomes.fail(task, failure)
 
 
 def run_in_pool(
@@ -51,7 +55,7 @@ def run_in_pool(
 
     See `workers.run`.
     """
-    with _Pool(outcomes, min(workers, len(tasks)), listener) as pool, signals.held_back() as received:
+    with _Pool(outcomes, workers, listener) as pool, signals.held_back() as received:
         for stage in (lambda: tasks, follow_up):
             pool.add(stage())
             while pool.busy():
@@ -170,19 +174,22 @@ class _Pool:
 
     def stop(self) -> str:
         """Let all workers stop with a checkpoint; return in words what was stopped."""
-        stopped = sorted(worker.task.name for worker in self._workers if worker.task)
+        stopped = set[str]()
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + PATIENCE
-        while any(worker.process.poll() is None for worker in self._workers) and time.monotonic() < deadline:
-            # What they still have to say would fill the pipes, and they would wait for ever.
+        # To the end of what they have to say, which would fill the pipes, and they would wait for ever.
+        while self._selector.get_map() and time.monotonic() < deadline:
             for key, _ in self._selector.select(0.1):
-                if key.data.events() is None:
+                events = key.data.events()
+                if events is None:
                     self._selector.unregister(key.fileobj)
+                elif key.data.task and any(event["event"] == "stopped" for event in events):
+                    stopped.add(key.data.task.name)
         for worker in self._workers:
             worker.end()
         self._workers = []
-        return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
+        return f"stopped, with a checkpoint each: {', '.join(sorted(stopped))}" if stopped else ""
 
     def _idle(self) -> _Worker | None:
         """Return a worker that has nothing to do, a new one if there is room and something to do for it."""

@@ -121,6 +121,10 @@ def _do(task: Task, reporter: Reporter) -> None:
 
     try:
         reporter.send(event="done", result=perform(task, reporter))
+    except signals.Stopped as stopped:
+        if stopped.where:
+            reporter.send(event="stopped")
+        raise
     except Exception as error:
         failure = Failure.of(error, traceback.format_exc())
         reporter.send(event="failed", failure=vars(failure))

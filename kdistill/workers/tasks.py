@@ -82,12 +82,14 @@ class Failure:
         if isinstance(error, KdistillError):
             return cls(error.message, error.hint, error.exit_code)
         first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        return cls(f"this is a bug in kdistill: {first_line}", "Report it, with these details.", 1, details)
+        return cls(f"this is a bug in kdistill: {first_line}", "Report it, with what --debug shows of it.", 1, details)
 
     def error(self) -> KdistillError:
         """Return it as an error with the exit code of the one that it was."""
         error = KdistillError(self.message, self.hint)
         error.exit_code = self.exit_code
+        if self.details:
+            error.add_note(self.details)  # shown with the traceback, by --debug
         return error
 
 

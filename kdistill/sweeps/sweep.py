@@ -1,0 +1,176 @@
+"""Making the runs of a sweep, and choosing among its cells."""
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from kdistill import experiments, files, stats
+from kdistill.config import dump
+from kdistill.experiments import Scale, task
+from kdistill.parts import Part
+from kdistill.sessions import Document, Session
+from kdistill.sweeps import winner
+from kdistill.sweeps.grid import Cell, Grid
+from kdistill.workers import Outcomes, Task
+
+SUMMARY = "sweep.json"
+CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
+CHOSEN_HERE = (
+    "The winner was chosen among all cells by these very runs, which flatters it; "
+    "`reproduce` with its config judges it by fresh seeds."
+)
+
+
+def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
+    """Make the distilled runs of all cells and seeds, choose on validation, and score the winner; writes `sweep.json`.
+
+    Args:
+        grid: the cells.
+        seeds: of every cell.
+        scale: who makes the runs.
+
+    Returns:
+        `experiment`, `seeds`, `axes`, `chosen_by`, `baseline` (`validation` scores of the student alone; None where
+        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set`, `config`), `test`
+        (what `reproduce` says of the winner; None if no seed could be scored), `warnings`, `failed`, `run_info`.
+
+    Raises:
+        KdistillError: no cell has all its runs; whatever made the first of them fail.
+    """
+    started = time.perf_counter()
+    _make_home(grid.home)
+    outcomes, used = experiments.run(
+        grid.home, _tasks(grid, seeds), scale, lambda outcomes: _score_best(grid, seeds, outcomes)
+    )
+    best = _best(grid, seeds, outcomes)
+    if best is None:
+        raise next(iter(outcomes.failed.values())).error()
+    test = experiments.compared(best.session, {seed: seed for seed in seeds}, outcomes)
+    if test:
+        test["comparison"]["about"] += f" {CHOSEN_HERE}"
+    path = winner.write_config(grid.home, best, seeds)
+    document = {
+        "experiment": grid.home.experiment.name,
+        "seeds": list(seeds),
+        "axes": {key: list(values) for key, values in grid.axes.items()},
+        "chosen_by": CHOSEN_BY,
+        "baseline": _baseline(grid, seeds, outcomes),
+        "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
+        "winner": {"set": dict(best.settings), "config": str(path)},
+        "test": test,
+        "warnings": _warnings(grid),
+        "failed": experiments.failures(outcomes),
+        "run_info": experiments.run_info(grid.home, scale, started, used),
+    }
+    with files.writing(grid.home.experiment.folder):
+        files.write_json(grid.home.experiment.folder / SUMMARY, document)
+    return document
+
+
+def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:
+    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
+
+    Returns:
+        See `experiments.part_document`.
+    """
+    _make_home(grid.home)
+    tasks = {task.name: task for task in _tasks(grid, seeds)}
+    chosen = [tasks[cell.distilled(seed)] for cell, seed in part.of(list(itertools.product(grid.cells, seeds)))]
+    teachers = [tasks[name] for name in dict.fromkeys(task.needs[0] for task in chosen)]
+    return experiments.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
+
+
+def outlook(grid: Grid, seeds: Sequence[int]) -> Document:
+    """Return what a sweep would do, without doing it.
+
+    Returns:
+        `experiment`, `axes`, `seeds`, `chosen_by`, `cells` (`set, runs, done`), `teachers`, `run_info`.
+    """
+    grid.home.experiment.check_usable()
+    rows = []
+    for cell in grid.cells:
+        states = [cell.session.experiment.run("distilled", seed).state() for seed in seeds]
+        rows.append({"set": dict(cell.settings), "runs": len(states), "done": states.count("complete")})
+    teachers = {(cell.teacher.experiment.folder, seed) for cell in grid.cells for seed in seeds}
+    return {
+        "experiment": grid.home.experiment.name,
+        "axes": {key: list(values) for key, values in grid.axes.items()},
+        "seeds": list(seeds),
+        "chosen_by": CHOSEN_BY,
+        "cells": rows,
+        "teachers": len(teachers),
+        "run_info": {"threads": grid.home.threads, "output_dir": str(grid.home.experiment.folder)},
+    }
+
+
+def _make_home(home: Session) -> None:
+    """Make the experiment's folder, unless it is there: the config in it is that of the runs in it."""
+    home.experiment.check_usable()
+    if not (home.experiment.folder / "config.yaml").exists():
+        home.experiment.create(dump(home.config))
+
+
+def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
+    teachers, students = dict[str, Task](), dict[str, Task]()
+    for seed, cell in itertools.product(seeds, grid.cells):
+        needed, name = cell.taught_by(seed), cell.distilled(seed)
+        teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
+        teacher = cell.teacher.experiment.run("teacher", seed)
+        students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)
+    return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
+
+
+def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of the experiment's own baselines, if the winner will be compared with them.
+
+    Those of a cell with another student are made when it is known which one has won.
+    """
+    if not grid.shares_baseline:
+        return []
+    return [task(grid.home, "baseline", seed, grid.own_baseline(seed)) for seed in seeds]
+
+
+def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
+    best = _best(grid, seeds, outcomes)
+    return winner.tasks(grid, best, seeds, outcomes) if best else []
+
+
+def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
+    """Return the cell that is chosen, of those all of whose runs are there."""
+    rows = [(cell, _row(cell, seeds, outcomes)) for cell in grid.cells]
+    whole = [(cell, row["validation"]) for cell, row in rows if row["status"] == "done"]
+    return max(whole, key=lambda each: _rank(each[1]))[0] if whole else None
+
+
+def _rank(validation: Document) -> tuple[float, float]:
+    return validation["accuracy"]["mean"], -validation["nll"]["mean"]
+
+
+def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
+    """Return what came of a cell."""
+    names = [cell.distilled(seed) for seed in seeds]
+    failed = [outcomes.failed[name].message for name in names if name in outcomes.failed]
+    row: Document = {"set": dict(cell.settings), "status": "failed" if failed else "done", "validation": None}
+    if failed:
+        return {**row, "failed": failed}
+    return {**row, "validation": _validation([outcomes.done[name] for name in names]), "failed": []}
+
+
+def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
+    """Return the validation scores of the student alone, which those of the cells are to be read against."""
+    names = [grid.own_baseline(seed) for seed in seeds]
+    if not all(name in outcomes.done for name in names):
+        return None
+    return {"validation": _validation([outcomes.done[name] for name in names])}
+
+
+def _validation(results: Sequence[Document]) -> Document:
+    scores = [result["validation"] for result in results]
+    return {measure: stats.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll")}
+
+
+def _warnings(grid: Grid) -> list[str]:
+    if grid.shares_data:
+        return []
+    return ["The cells differ in their data: their validation accuracies are of different examples."]

@@ -1,0 +1,69 @@
+"""The cell that a sweep has chosen: what is left to do for it, and its config."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import experiments, files, runs, stats
+from kdistill.config import dump
+from kdistill.runs import Run
+from kdistill.sessions import Session
+from kdistill.sweeps.grid import Cell, Grid
+from kdistill.workers import Outcomes, Task
+
+CONFIG = "winner.yaml"
+LARGEST_SEED = 2**31 - 1  # of a config
+
+
+def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
+    """Return the tasks that are left of `reproduce` for a cell, whose folder becomes that of a whole experiment.
+
+    A baseline that has failed in the experiment's folder would fail here too: that is recorded, not tried again.
+    """
+    for seed in seeds:
+        _adopt(best.session, best.teacher.experiment.run("teacher", seed))
+        _adopt(best.session, grid.home.experiment.run("baseline", seed))
+        failure = outcomes.failed.get(grid.own_baseline(seed))
+        if failure:
+            outcomes.failed[f"baseline seed {seed}"] = failure
+    whole = experiments.tasks_of(best.session, {seed: seed for seed in seeds})
+    return [task for task in whole if task.name not in outcomes.failed]
+
+
+def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
+    """Write the config of a cell as one of its own, with seeds that had no part in the choice; return its place."""
+    path = home.experiment.folder / CONFIG
+    config = best.session.config
+    # Another sweep may choose another winner, whose runs must not conflict with this one's.
+    name = f"{config.name[:80]}-winner-{best.session.experiment.folder.name[:6]}"
+    count = max(len(seeds), stats.LEAST_SEEDS)
+    first = max(seeds) + 1
+    fresh = {"seed": first if first + count <= LARGEST_SEED else 0, "seeds": count}
+    text = dump(config.model_copy(update={"name": name, "sweep": {}, **fresh}))
+    header = (
+        f"# The winner of a sweep, chosen on validation: {best.name}\n"
+        f"# Its seeds are fresh: {', '.join(map(str, seeds))} had a part in the choice.\n"
+        f"#\n#   kdistill reproduce -c {shlex.quote(str(path))}\n"
+    )
+    with files.writing(path):
+        files.write_text(path, header + text)
+    return path
+
+
+def _adopt(session: Session, made: Run) -> None:
+    """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
+    wanted = session.experiment.run(made.arm, made.seed)
+    identity = runs.identity(runs.specification(session.config, made.arm, made.seed))
+    if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
+        return
+    with wanted.locked(), files.writing(wanted.folder):
+        if wanted.finished:
+            return
+        temporary = files.temporary_for(wanted.folder)
+        for left in (*wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}"), wanted.folder):
+            shutil.rmtree(left, ignore_errors=True)
+        shutil.copytree(made.folder, temporary)
+        for path in temporary.iterdir():
+            files.to_disk(path)
+        files.move(temporary, wanted.folder)
