@@ -190,6 +190,28 @@ def test_a_model_that_does_not_fit_the_data_is_refused(exported, tmp_path):
     assert listing(tmp_path) == before
 
 
+def test_layers_that_act_in_training_alone_do_not_act_in_an_export(exported, in_this_process, tmp_path):
+    """Keras's own `model.export` leaves augmentation on in a SavedModel."""
+    model = keras.saving.load_model(student(exported).path, compile=False)
+    inputs = keras.Input((8, 8))
+    outputs = keras.layers.Reshape((8, 8, 1))(inputs)
+    for layer in (keras.layers.RandomFlip(), keras.layers.RandomRotation(0.2), keras.layers.GaussianNoise(1.0)):
+        outputs = layer(outputs)
+    outputs = model(keras.layers.Dropout(0.5)(keras.layers.Reshape((8, 8))(outputs)))
+    keras.Model(inputs, outputs).save(tmp_path / "augmented.keras")
+    document = export(session(exported), targets.find(tmp_path / "augmented.keras"), Order(SAVED))
+    assert document["parity"]["agreement"] == 1.0
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
+def test_a_model_of_another_precision_is_refused(exported, tmp_path, policy):
+    inputs = keras.Input((8, 8))
+    outputs = keras.layers.Dense(10, dtype=policy)(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "low.keras")
+    with pytest.raises(ModelError, match=f"computes in float32; received one in {policy.removeprefix('mixed_')}"):
+        export(session(exported), targets.find(tmp_path / "low.keras"), Order(SAVED))
+
+
 def test_probabilities_that_are_no_softmax_layer_are_refused(exported, tmp_path):
     model = keras.saving.load_model(student(exported).path, compile=False)
     exponentials = keras.ops.exp(model.outputs[0] - keras.ops.max(model.outputs[0], axis=-1, keepdims=True))

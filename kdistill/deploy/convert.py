@@ -6,6 +6,7 @@ Raw values go in as float32, in batches of any size; what comes out is what the 
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,11 @@ def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: l
 
 
 def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
-    model.export(str(path), format="tf_saved_model", verbose=False, input_signature=signature)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    # `model.export` does not say that it is not training, and layers such as RandomFlip then take it that it is.
+    archive.add_endpoint("serve", partial(model, training=False), input_signature=signature)
+    archive.write_out(str(path), verbose=False)
 
 
 def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:

@@ -172,15 +172,33 @@ def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["k
     """Return the model that is exported, and what it makes of the test split in Keras.
 
     Raises:
-        ModelError: its outputs are no logits.
+        ModelError: it computes in another precision, or its outputs are no logits.
     """
     import keras
 
     from kdistill import evaluation
 
+    _check_precision(model, path)
     evaluation.check_logits(evaluation.logits(evaluation.predictor(model), test), str(path))
     if not form.with_softmax:
         return model, evaluation.logits(evaluation.predictor(model), test)
     softmax = keras.layers.Softmax(name="probabilities")
     served = keras.Model(model.inputs[0], softmax(model.outputs[0]), name=model.name)
     return served, evaluation.logits(evaluation.predictor(served), test)
+
+
+def _check_precision(model: "keras.Model", path: Path) -> None:
+    """Refuse a model that computes in 16 or 64 bits, which not every runtime does.
+
+    Raises:
+        ModelError: naming the precision.
+    """
+    import keras
+
+    types = {layer.compute_dtype for layer in model._flatten_layers()}
+    others = sorted(name for name in types if keras.backend.is_float_dtype(name) and name != "float32")
+    if others:
+        raise ModelError(
+            f"{path}: expected a model that computes in float32; received one in {', '.join(others)}",
+            hint="Build the same model under the policy float32, and copy the weights: `set_weights(get_weights())`.",
+        )
