@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -244,11 +245,13 @@ def test_places_that_cannot_be_used(exported, tmp_path, monkeypatch):
         export(session(exported), targets.find(export_there), Order(SAVED))
 
 
-def test_a_folder_as_the_output_gets_the_usual_name(exported, tmp_path):
+def test_a_folder_as_the_output_gets_the_usual_name(exported, tmp_path, monkeypatch):
     (tmp_path / "ship").mkdir()
     place = exports._place(student(exported).path, Order(Form("litert", "int8"), tmp_path / "ship"))
     assert place == tmp_path / "ship/model-int8.tflite"
     assert exports._place(student(exported).path, Order(SAVED, tmp_path / "new")) == tmp_path / "new"
+    monkeypatch.chdir(tmp_path / "ship")
+    assert exports._place(student(exported).path, Order(SAVED, Path())) == tmp_path / "ship/saved-model"
 
 
 def test_ranges_are_learnt_from_the_training_split_alone(exported, in_this_process, monkeypatch):

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from small_experiment import session
 
+from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import targets
 from kdistill.errors import ModelError
 
@@ -17,6 +19,20 @@ def test_a_run_is_its_model_and_knows_its_config(experiment_copy):
     assert (target.run.arm, target.run.seed) == ("distilled", 0)
     assert target.config_file == (experiment_copy / "quickstart/config.yaml").absolute()
     assert targets.find(folder / "model.keras") == target
+
+
+def test_a_run_is_found_from_inside(experiment_copy, monkeypatch):
+    folder = experiment_copy / "quickstart/seed-0/distilled"
+    (folder / "inner").mkdir()
+    for inside, path in ((folder, Path()), (folder / "inner", Path(".."))):
+        monkeypatch.chdir(inside)
+        target = targets.find(path)
+        assert target.path.resolve() == (folder / "model.keras").resolve()
+        assert (target.run.arm, target.run.seed) == ("distilled", 0)
+        assert [entry.name for entry in benchmarks._entries(session(experiment_copy), [target])] == [
+            "teacher",
+            "distilled",
+        ]
 
 
 def test_a_run_of_a_sweep_finds_the_config_of_the_whole(experiment_copy):

@@ -85,8 +85,8 @@ def _place(source: Path, order: Order) -> Path:
     name = order.form.default_name(source)
     if order.output is None:
         return source.parent / name
-    place, ending = order.output, records.ENDINGS[order.form.format]
-    if place.is_dir() and not records.record_file(place).exists() and (ending or any(place.iterdir())):
+    place, ending = targets.named(order.output), records.ENDINGS[order.form.format]
+    if place.is_dir() and not records.record_file(place).exists():
         place = place / name
     if ending and place.suffix != ending:
         raise OutputError(

@@ -42,6 +42,7 @@ def find(path: Path) -> Target:
     Raises:
         ModelError: nothing is there, the run is not finished or damaged, or it is something else.
     """
+    path = named(path)
     if not path.is_dir() or (path / records.SAVED_MODEL).is_file():
         records.kind_of(path)
         run = _run(path.parent)
@@ -52,6 +53,11 @@ def find(path: Path) -> Target:
             raise ModelError(f"{path}: expected the folder of a run; received that of an experiment", RUN_HINT)
         raise ModelError(f"{path}: expected the folder of a run; it has no manifest.json", RUN_HINT)
     return of_run(run)
+
+
+def named(path: Path) -> Path:
+    """Return a path that ends in a name, beside which others can be: `.` and `..` do not."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _run(folder: Path) -> Run | None:
