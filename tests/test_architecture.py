@@ -15,7 +15,7 @@ LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras"},
     {"losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "inputs"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
     {"engine", "teachers", "tables"},
     {"training"},
     {"recipes"},

@@ -17,8 +17,8 @@ from kdistill.deploy.exports import Order, export
 from kdistill.deploy.prediction import Predictor
 from kdistill.deploy.records import Form
 from kdistill.errors import ModelError, ParityError
-from kdistill.inputs import Reader
 from kdistill.listener import Listener
+from kdistill.readers import Reader
 
 pytestmark = pytest.mark.export
 

@@ -11,8 +11,8 @@ from small_experiment import session
 from kdistill import recipes
 from kdistill.deploy.prediction import Predictor
 from kdistill.errors import ModelError
-from kdistill.inputs import Reader
 from kdistill.listener import Listener
+from kdistill.readers import Reader
 
 
 class Heard(Listener):

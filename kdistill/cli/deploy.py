@@ -161,8 +161,8 @@ def predict(
 ) -> None:
     """Print class and probability of each image or row."""
     from kdistill.deploy.prediction import Predictor
-    from kdistill.inputs import Reader, check
     from kdistill.progress import Screen, console
+    from kdistill.readers import Reader, check
 
     check(source)
     screen = Screen(console(stderr=True))

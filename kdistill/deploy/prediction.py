@@ -10,8 +10,8 @@ from scipy.special import softmax
 
 from kdistill.deploy import records, runtimes, targets
 from kdistill.errors import ModelError
-from kdistill.inputs import Reader
 from kdistill.listener import Listener
+from kdistill.readers import Reader
 
 Floats = NDArray[np.floating]
 Row = dict[str, Any]

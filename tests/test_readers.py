@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdistill import inputs
+from kdistill import readers
 from kdistill.errors import DataError, ModelError
-from kdistill.inputs import Reader
+from kdistill.readers import Reader
 
 
 def read(source, shape, **options):
     """Return all names and all examples."""
     batches = list(Reader(shape, **options).read(str(source)))
-    assert all(0 < len(names) == len(examples) <= inputs.BATCH_SIZE for names, examples in batches)
+    assert all(0 < len(names) == len(examples) <= readers.BATCH_SIZE for names, examples in batches)
     return [name for names, _ in batches for name in names], np.concatenate([examples for _, examples in batches])
 
 
@@ -65,14 +65,14 @@ def test_images_are_turned_upright(tmp_path):
 
 
 def test_a_folder_is_read_to_its_depth_in_order_and_in_batches(tmp_path):
-    for number in range(inputs.BATCH_SIZE + 3):
+    for number in range(readers.BATCH_SIZE + 3):
         save(np.full((4, 4), number, np.uint8), tmp_path / f"{number // 40}" / f"{number:03}.png")
     save(GREY, tmp_path / ".hidden" / "a.png")
     (tmp_path / "notes.txt").write_text("no image")
     batches = list(Reader((4, 4)).read(str(tmp_path)))
-    assert [len(names) for names, _ in batches] == [inputs.BATCH_SIZE, 3]
+    assert [len(names) for names, _ in batches] == [readers.BATCH_SIZE, 3]
     assert batches[0][0][0] == "0/000.png"
-    assert [image[0, 0] for _, images in batches for image in images] == list(range(inputs.BATCH_SIZE + 3))
+    assert [image[0, 0] for _, images in batches for image in images] == list(range(readers.BATCH_SIZE + 3))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
@@ -101,7 +101,7 @@ def test_a_model_that_takes_no_images_is_not_given_any(shape, tmp_path):
 
 
 @pytest.mark.parametrize("save_npz", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("name", inputs.NAMES)
+@pytest.mark.parametrize("name", readers.NAMES)
 def test_arrays_are_read_a_batch_at_a_time(save_npz, name, tmp_path):
     values = np.random.default_rng(0).normal(size=(150, 3, 2))
     save_npz(tmp_path / "a.npz", **{name: values, "y": np.zeros(3)})
@@ -165,13 +165,13 @@ def test_a_table_on_standard_input_is_read_as_it_comes(monkeypatch):
 
     def lines():
         yield "a,b\n"
-        for number in range(inputs.BATCH_SIZE):
+        for number in range(readers.BATCH_SIZE):
             yield f"{number},0\n"
         raise AssertionError("read on")
 
     monkeypatch.setattr("sys.stdin", lines())
     names, rows = next(Reader((2,)).read("-"))
-    assert len(names) == len(rows) == inputs.BATCH_SIZE
+    assert len(names) == len(rows) == readers.BATCH_SIZE
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_other_sources_are_refused(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     for source, message in (("a.txt", "received 'a.txt'"), ("no.png", "no such file"), ("empty", "there are none")):
         with pytest.raises(DataError, match=message):
-            inputs.check(str(tmp_path / source))
+            readers.check(str(tmp_path / source))
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
-        inputs.check("-")
+        readers.check("-")
