@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from benchmarks import table
-from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way
+from benchmarks import table, workload
+from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way, ours_on
 from benchmarks.processes import ChildError, Worker
 
-COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "run with", "once, s", "peak MB")
+COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "CPU", "x ours", "run with", "once, s", "peak MB")
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Entry:
     worker: Worker | None = None
     facts: dict = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
     @property
@@ -48,6 +49,7 @@ class Entry:
             "way": asdict(self.way),
             "facts": self.facts,
             "seconds": self.seconds,
+            "cpu": self.cpu,
             "median": self.median if self.seconds else None,
             "peak_mb": self.peak_mb,
         }
@@ -57,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `epochs`."""
     parser.add_argument("--rounds", type=int, default=5, help="epochs measured of each (default 5)")
     parser.add_argument("--images", type=int, default=60_000, help="training images (default all)")
+    parser.add_argument("--net", choices=workload.NETS, default="mlp", help="the student (default mlp, the article's)")
+    parser.add_argument("--batch", type=int, default=workload.BATCH, help="examples in a step (default 32)")
+    parser.add_argument("--our-threads", type=int, help="of kdistill alone (default: what it settles for)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose names contain one of these, and ours")
     parser.add_argument("--all-ways", action="store_true", help="show the slower ways of running too")
     parser.add_argument("--torch-python", help="a Python that has PyTorch (default: this one, if it has)")
@@ -79,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     _show(entries, options, notes + failures)
     if options.json:
         rows = [entry.as_json() for entry in entries]
-        settings = {"rounds": options.rounds, "images": options.images}
+        settings = {key: getattr(options, key) for key in ("rounds", "images", "net", "batch", "our_threads")}
         table.save(options.json, {"epochs": rows, "settings": settings, "notes": notes + failures})
     return 1 if failures else 0
 
@@ -90,10 +95,16 @@ def _entries(options: argparse.Namespace, notes: list[str]) -> list[Entry]:
         for competitor in COMPETITORS
         if not options.only or competitor.name == OURS or any(word in competitor.name for word in options.only)
     ]
+    if options.net != "mlp" or options.batch != workload.BATCH:
+        notes.append("Rows that know the article's net at batch 32 alone are left out.")
+        wanted = [competitor for competitor in wanted if competitor.any_net]
     if any(competitor.torch for competitor in wanted) and not _torch_python(options):
         notes.append("PyTorch is left out: not installed here; give --torch-python.")
         wanted = [competitor for competitor in wanted if not competitor.torch]
-    return [Entry(competitor, way) for competitor in wanted for way in competitor.ways]
+    entries = [Entry(competitor, way) for competitor in wanted for way in competitor.ways]
+    if options.our_threads:
+        entries[0].way = ours_on(options.our_threads)
+    return entries
 
 
 def _torch_python(options: argparse.Namespace) -> str | None:
@@ -107,6 +118,8 @@ def _start(entry: Entry, options: argparse.Namespace, stack: contextlib.ExitStac
     python = _torch_python(options) if competitor.torch else sys.executable
     module = f"benchmarks.{competitor.module}"
     command = [python, "-m", module, "--images", str(options.images), *entry.way.arguments]
+    if competitor.any_net:
+        command += ["--net", options.net, "--batch", str(options.batch)]
     worker = Worker(entry.name, command, entry.way.environment, options.timeout)
     stack.enter_context(worker)
     entry.facts = worker.wait_until_warm()
@@ -116,6 +129,7 @@ def _start(entry: Entry, options: argparse.Namespace, stack: contextlib.ExitStac
 def _epoch(entry: Entry) -> None:
     reply = entry.worker.epoch()
     entry.seconds.append(reply["seconds"])
+    entry.cpu.append(reply["cpu"])
     entry.peak_mb = reply["peak_mb"]
 
 
@@ -133,12 +147,15 @@ def _guarded(entry: Entry, failures: list[str], action) -> None:  # type: ignore
 
 def _show(entries: list[Entry], options: argparse.Namespace, notes: Sequence[str]) -> None:
     measured = [entry for entry in entries if entry.seconds]
-    ours = next((entry.median for entry in measured if entry.competitor.name == OURS), None)
+    ours = next((entry for entry in measured if entry.competitor.name == OURS), None)
     shown = measured if options.all_ways else _fastest_ways(measured)
-    title = f"Distillation at batch 32, {options.images:,} images, {options.rounds} rounds"
+    title = (
+        f"Distillation of {options.net} at batch {options.batch}, {options.images:,} images, {options.rounds} rounds"
+    )
     about = (
         f"Data: {_data_source(measured)}. "
         "Each row: its fastest way of running, all of them measured in turn (--all-ways shows them).",
+        "CPU: seconds of all threads together, which other work on the machine changes less than the clock's.",
         "once: computing the teacher's logits before the first epoch, where they are cached.",
         table.machine_line(),
     )
@@ -161,9 +178,12 @@ def _fastest_ways(measured: list[Entry]) -> list[Entry]:
     return list(best.values())
 
 
-def _row(entry: Entry, ours: float | None) -> list[str]:
-    ratio = f"{entry.median / ours:.2f}" if ours else "-"
+def _row(entry: Entry, ours: Entry | None) -> list[str]:
+    cpu = statistics.median(entry.cpu)
+    ratio = f"{entry.median / ours.median:.2f}" if ours else "-"
+    cpu_ratio = f"{cpu / statistics.median(ours.cpu):.2f}" if ours else "-"
     once = f"{entry.facts['once']:.2f}" if "once" in entry.facts else "-"
     middle, extent = table.spread(entry.seconds, 3)
     label = entry.way.label
-    return [entry.competitor.name, middle, extent, ratio, label, once, f"{entry.peak_mb:.0f}"]
+    name, peak = entry.competitor.name, f"{entry.peak_mb:.0f}"
+    return [name, middle, extent, ratio, f"{cpu:.3f}", cpu_ratio, label, once, peak]

@@ -25,12 +25,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Competitor:
-    """One row of the table: the module under `benchmarks` to run as a worker, and the ways to run it."""
+    """One row of the table: the module under `benchmarks` to run as a worker, and the ways to run it.
+
+    `any_net`: it takes `--net` and `--batch`; the others know the article's net at batch 32 alone.
+    """
 
     name: str
     module: str
     ways: tuple[Way, ...]
     torch: bool = False
+    any_net: bool = False
 
 
 def _keras_ways(*arguments: str) -> tuple[Way, ...]:
@@ -52,12 +56,12 @@ BOUND = "arithmetic bound"
 STEPS_64 = ("--steps-per-execution", "64")
 
 COMPETITORS = (
-    Competitor(OURS, "ours", (Way("1 thread", (), ONE_TF_THREAD),)),
+    Competitor(OURS, "ours", (Way("1 thread", (), ONE_TF_THREAD),), any_net=True),
     Competitor("article loop", "article_loop", _keras_ways()),
     Competitor("keras Distiller", "keras_distiller", _keras_ways()),
-    Competitor("fit, cached", "keras_fit_cached", _keras_ways()),
-    Competitor("fit, cached, 64 steps", "keras_fit_cached", _keras_ways(*STEPS_64)),
-    Competitor("fit, cached, 64 steps, XLA", "keras_fit_cached", _keras_ways(*STEPS_64, "--xla")),
+    Competitor("fit, cached", "keras_fit_cached", _keras_ways(), any_net=True),
+    Competitor("fit, cached, 64 steps", "keras_fit_cached", _keras_ways(*STEPS_64), any_net=True),
+    Competitor("fit, cached, 64 steps, XLA", "keras_fit_cached", _keras_ways(*STEPS_64, "--xla"), any_net=True),
     Competitor("torch loop", "torch_loop", _torch_ways(), torch=True),
     Competitor("torch loop, tuned", "torch_loop", _torch_ways("--tuned"), torch=True),
     Competitor(
@@ -70,3 +74,9 @@ COMPETITORS = (
         ),
     ),
 )
+
+
+def ours_on(threads: int) -> Way:
+    """Return the way of running kdistill with so many threads, whatever it would settle for."""
+    label = "1 thread" if threads == 1 else f"{threads} threads"
+    return Way(label, ("--threads", str(threads)), {"TF_NUM_INTRAOP_THREADS": str(threads)})

@@ -21,14 +21,14 @@ def main() -> None:
 
     from benchmarks import keras_nets, workload
 
-    data = workload.load(images=options.images)
+    data = workload.load(images=options.images, batch=options.batch)
     images = keras_nets.scaled(data)
     started = time.perf_counter()
     teacher_logits = keras_nets.teacher().predict(images, batch_size=1024, verbose=0)
     once = time.perf_counter() - started
     targets = np.column_stack([data.labels.astype(np.float32), teacher_logits])
 
-    student = keras_nets.student()
+    student = keras_nets.student(options.net)
     student.compile(
         optimizer=keras_nets.adam(),
         loss=distillation_loss,
@@ -36,7 +36,7 @@ def main() -> None:
         jit_compile=True if options.xla else "auto",
     )
     on_command = keras_nets.OnCommand(session, data=data.source, once=once)
-    keras_nets.fit(student, images, targets, on_command)
+    keras_nets.fit(student, images, targets, on_command, options.batch)
 
 
 def distillation_loss(targets, student_logits):  # type: ignore[no-untyped-def]

@@ -11,9 +11,9 @@ from benchmarks.protocol import Session
 FOR_EVER = 1_000_000
 
 
-def student() -> keras.Model:
-    """Return the student, from pixels in [0, 1] to logits."""
-    return _mlp(workload.STUDENT, seed=1)
+def student(net: str = "mlp") -> keras.Model:
+    """Return the student, one of `workload.NETS`, from pixels in [0, 1] to logits."""
+    return _mlp(workload.STUDENT, seed=1) if net == "mlp" else _cnn(**workload.NETS[net])
 
 
 def teacher() -> keras.Model:
@@ -39,6 +39,30 @@ def _mlp(sizes: tuple[int, ...], seed: int) -> keras.Model:
     model = keras.Model(inputs, keras.layers.Dense(sizes[-1])(hidden))
     model.set_weights(workload.weights(sizes, seed))
     return model
+
+
+def _cnn(
+    conv: tuple[int, ...],
+    hidden: tuple[int, ...] = (),
+    separable: bool = False,
+    batch_norm: bool = False,
+    global_pool: bool = False,
+) -> keras.Model:
+    """Return what `kdistill.models` builds of these keys, less the scaling, in the words of Keras."""
+    layers = keras.layers
+    first = {"use_bias": False} if batch_norm else {"activation": "relu"}
+    inputs = keras.Input((28, 28))
+    outputs = layers.Reshape((28, 28, 1))(inputs)
+    for number, filters in enumerate(conv):
+        kind = layers.SeparableConv2D if separable and number else layers.Conv2D
+        outputs = kind(filters, 3, padding="same", **first)(outputs)
+        if batch_norm:
+            outputs = layers.ReLU()(layers.BatchNormalization()(outputs))
+        outputs = layers.MaxPooling2D(2)(outputs)
+    outputs = (layers.GlobalAveragePooling2D() if global_pool else layers.Flatten())(outputs)
+    for units in hidden:
+        outputs = layers.Dense(units, activation="relu")(outputs)
+    return keras.Model(inputs, layers.Dense(10)(outputs))
 
 
 class OnCommand(keras.callbacks.Callback):
@@ -69,12 +93,14 @@ class OnCommand(keras.callbacks.Callback):
             self._session.ready(**self._facts)
 
 
-def fit(model: keras.Model, images: np.ndarray, targets: np.ndarray, on_command: OnCommand) -> None:
+def fit(
+    model: keras.Model, images: np.ndarray, targets: np.ndarray, on_command: OnCommand, batch: int = workload.BATCH
+) -> None:
     """Call `fit` as users do, except for its progress bar, which is left out in favour of a line for each epoch."""
     model.fit(
         images,
         targets,
-        batch_size=workload.BATCH,
+        batch_size=batch,
         epochs=FOR_EVER,
         verbose=2,
         callbacks=[on_command],

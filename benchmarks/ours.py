@@ -1,6 +1,6 @@
 """kdistill's engine, `kdistill.training`, as the recipes run it, on teacher logits computed once.
 
-In an epoch it does what the others do: batches of 32 in a fresh random order, the loss in full, Adam from Keras.
+In an epoch it does what the others do: batches in a fresh random order, the loss in full, Adam from Keras.
 Gathering the batches and scaling the pixels are in the time. Computing the teacher's logits is not: it happens once and
 is reported as `once`. What a real run adds after an epoch is in the time too, remembering the best weights and
 validation; the latter on one batch only, since the others validate on nothing.
@@ -15,25 +15,27 @@ FOR_EVER = 1_000_000
 
 def main() -> None:
     """Run the worker."""
-    options = protocol.parser(__doc__).parse_args()
+    parser = protocol.parser(__doc__)
+    parser.add_argument("--threads", type=int, default=1)  # what `backend.threads_for` gives for steps of these sizes
+    options = parser.parse_args()
     session = protocol.Session()
     from kdistill import backend
 
-    backend.start(threads=1, device="cpu")  # what `backend.threads_for` gives for a step of this size
+    backend.start(options.threads, device="cpu")
     import keras
 
     from kdistill import losses, training
 
-    source = workload.load(images=options.images)
+    source = workload.load(images=options.images, batch=options.batch)
     started = time.perf_counter()
     data = with_teacher(source)
     once = time.perf_counter() - started
     fit = training.Fit(
-        mlp(workload.STUDENT, seed=1),
+        mlp(workload.STUDENT, seed=1) if options.net == "mlp" else cnn(options.net),
         keras.optimizers.Adam(workload.LEARNING_RATE),
         losses.distillation_objective(workload.ALPHA, workload.TEMPERATURE),
         data,
-        batch_size=workload.BATCH,
+        batch_size=options.batch,
         epochs=FOR_EVER,
         patience=None,
         monitor="val_nll",
@@ -53,6 +55,14 @@ def with_teacher(source: workload.Data):  # type: ignore[no-untyped-def]
     train, few = (Split(source.images, source.labels, np.arange(rows)) for rows in (len(source.labels), workload.BATCH))
     logits = evaluation.logits(evaluation.predictor(mlp(workload.TEACHER, seed=2)), train)
     return training.Data(train, few, logits, logits[: workload.BATCH])
+
+
+def cnn(net: str):  # type: ignore[no-untyped-def]
+    """Return a student of `workload.NETS` as `kdistill.models` builds it."""
+    from kdistill import models
+    from kdistill.config import Arm
+
+    return models.build(Arm(**workload.NETS[net]), "student", (28, 28), 10, 1 / 255, seed=1)
 
 
 def mlp(sizes: tuple[int, ...], seed: int):  # type: ignore[no-untyped-def]

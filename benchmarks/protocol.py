@@ -21,6 +21,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     first_line = (description or "").partition("\n")[0]
     result = argparse.ArgumentParser(description=first_line)
     result.add_argument("--images", type=int, default=workload.TRAIN_IMAGES)
+    result.add_argument("--net", choices=workload.NETS, default="mlp")
+    result.add_argument("--batch", type=int, default=workload.BATCH)
     return result
 
 
@@ -29,6 +31,7 @@ class Session:
 
     def __init__(self) -> None:
         self._replies = os.fdopen(os.dup(1), "w")
+        self._cpu = 0.0
         os.dup2(2, 1)
 
     def ready(self, **facts: object) -> None:
@@ -39,11 +42,13 @@ class Session:
         """Return when the runner asks for an epoch; leave the process when it is gone."""
         if sys.stdin.readline().strip() != "epoch":
             sys.exit(0)
+        self._cpu = time.process_time()
 
     def report(self, seconds: float) -> None:
-        """Answer with what the epoch took, and with the most memory the process has had so far."""
+        """Answer with what the epoch took, all threads together too, and with the most memory the process has had."""
+        cpu = time.process_time() - self._cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self._reply({"seconds": seconds, "peak_mb": peak})
+        self._reply({"seconds": seconds, "cpu": cpu, "peak_mb": peak})
 
     def _reply(self, message: dict) -> None:
         print(json.dumps(message), file=self._replies, flush=True)

@@ -16,6 +16,13 @@ from numpy.typing import NDArray
 BATCH = 32
 STUDENT = (784, 128, 10)
 TEACHER = (784, 128, 128, 128, 10)
+# The students of `--net`, as sections of a config; mlp is STUDENT. Their teacher is TEACHER all the same: its logits
+# are computed once, and that is not in the time of an epoch.
+NETS: dict[str, dict] = {
+    "mlp": {"hidden": STUDENT[1:-1]},
+    "cnn": {"conv": (16, 32), "hidden": (64,)},
+    "separable": {"conv": (16, 32, 64), "separable": True, "batch_norm": True, "global_pool": True},
+}
 TEMPERATURE = 2.0
 ALPHA = 0.9  # the weight of the soft term
 LEARNING_RATE = 1e-3
@@ -32,13 +39,13 @@ class Data(NamedTuple):
     source: str
 
 
-def load(part: str = "train", images: int = TRAIN_IMAGES) -> Data:
+def load(part: str = "train", images: int = TRAIN_IMAGES, batch: int = BATCH) -> Data:
     """Return the first `images` of a part of Fashion-MNIST, rounded down to whole batches.
 
     Without the four IDX files in `KDISTILL_DATA_DIR` or its subfolder `fashion-mnist`: random images of the same shape
     and type, on which an epoch takes as long.
     """
-    whole = max(BATCH, images // BATCH * BATCH)
+    whole = max(batch, images // batch * batch)
     folder = data_folder()
     if folder is None:
         return _random(whole)

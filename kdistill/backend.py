@@ -13,12 +13,15 @@ from kdistill.errors import ConfigError, KdistillError
 SMALL_STEP_FLOPS = 2e9
 
 
-def step_flops(weights: int, batch_size: int) -> int:
-    """Return the floating-point operations of a training step of a dense network.
+def step_flops(multiplications: int, batch_size: int) -> int:
+    """Return the floating-point operations of a training step.
 
-    A multiplication and an addition for each weight and example, forward once and backward twice.
+    Args:
+        multiplications: for one example, going forward, each with its addition; see `arithmetic`. Backward takes twice
+            as many.
+        batch_size: examples in a step.
     """
-    return 6 * weights * batch_size
+    return 6 * multiplications * batch_size
 
 
 def threads_for(step_flops: float) -> int:
@@ -92,6 +95,18 @@ def _import() -> None:
     # The first use of the runtime prints too: let it happen while standard error is held back.
     tf.zeros(())
     tf.get_logger().setLevel("ERROR")
+
+
+def forget_models() -> None:
+    """Let TensorFlow forget the names of variables of models that are gone.
+
+    It keeps some 36 kB for each name that it has met (of TensorFlow 2.21), and Keras numbers the variables of an
+    optimizer on and on: a process that makes a hundred runs would grow by as many times half a megabyte.
+    """
+    if started():
+        import keras
+
+        keras.utils.clear_session(free_memory=False)
 
 
 def gpus() -> list[str]:

@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from kdistill import files
+from kdistill import arithmetic, files, modelfiles
 from kdistill.config import Config
 from kdistill.datasets import Splits
 from kdistill.errors import ConfigError, ModelError, OutputError
@@ -41,6 +42,30 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
             f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
             f"received {batch_size}"
         )
+
+
+def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
+    """Refuse a model that cannot be built for examples of `shape`: the student of any run, the teacher of its own.
+
+    A file whose architecture is taken has to be there, accepted, and not part of the run; whether its layers fit is
+    judged by `models`.
+
+    Raises:
+        ConfigError: naming the key.
+        ModelError: naming the file.
+    """
+    for role in ("teacher", "student") if run.arm == "teacher" else ("student",):
+        section = getattr(config, role)
+        arithmetic.check_images(section, role, shape)
+        if section.model:
+            path = Path(section.model)
+            model_is_there(path)
+            modelfiles.check(path)
+            if path.resolve().is_relative_to(run.folder.resolve()):
+                raise ModelError(
+                    f"{path}: {role}.model is a file of the very run that would be made",
+                    hint="Copy the file elsewhere first, or choose another --output-dir.",
+                )
 
 
 def model_is_there(path: Path) -> None:

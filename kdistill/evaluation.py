@@ -16,6 +16,7 @@ Floats = NDArray[np.floating]
 Predict = Callable[[np.ndarray], tf.Tensor]
 
 BATCH_SIZE = 2048
+BATCH_VALUES = 2**22  # at most, where examples are large: a convolution makes tens of values of each
 CALIBRATION_BINS = 15
 
 
@@ -28,8 +29,9 @@ def predictor(model: keras.Model) -> Predict:
     return tf.function(lambda images: model(images, training=False), reduce_retracing=True, autograph=False)
 
 
-def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:
+def logits(predict: Predict, split: Split, batch_size: int | None = None) -> Floats:
     """Return the float32 logits (n, classes) of every example of `split`, in its order."""
+    batch_size = batch_size or max(1, min(BATCH_SIZE, BATCH_VALUES // split.images[:1].size))
     # A model may compute in another precision.
     return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])
 

@@ -50,6 +50,10 @@ def training(
     if data["examples"]:
         for arm in arms:
             checks.batch_fits(config, arm, session.splits)
+            checks.models_fit(config, experiment.run(arm, seeds[0]), session.splits.shape)
+    for role in {"teacher" if arm == "teacher" else "student" for arm in arms}:
+        if model := getattr(config, role).model:
+            _check_model(session, Path(model))
     teacher = None
     if teacher_file:
         checks.not_its_own_teacher(experiment.run("distilled", seeds[0]), teacher_file)

@@ -85,6 +85,16 @@ def open_teacher(setting: Setting, path: Path) -> Teacher:
     return teacher
 
 
+def check_student(setting: Setting) -> None:
+    """Refuse a student whose file does not fit the data, before its teacher is trained for nothing.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    if model := setting.config.student.model:
+        models.load_classifier(Path(model), setting.splits.shape, len(setting.splits.classes))
+
+
 def _check_classes(path: Path, splits: Splits) -> None:
     """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
     try:
@@ -179,6 +189,7 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: trai
         len(setting.splits.classes),
         setting.splits.scale,
         run.seed,
+        setting.listener.note,
     )
     return training.Fit(
         model,
@@ -259,7 +270,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teache
         "formula": setting.config.distill.formula() if teacher else "loss = hard",
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in making.history), 2),
-            "compiled": fit.engine.compiled,  # false where XLA could not take a layer, which costs speed only
+            "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
         },
     }
 

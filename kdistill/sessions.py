@@ -8,12 +8,10 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdistill import backend, checks, datasets, files, runs
+from kdistill import arithmetic, backend, checks, datasets, files, modelfiles, runs
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
 from kdistill.errors import ModelError, OutputError
@@ -148,9 +146,12 @@ class Session:
             return self._reused(run)
         checks.writable(self.experiment.folder)
         checks.batch_fits(self.config, arm, self.splits)
+        checks.models_fit(self.config, run, self.splits.shape)
         setting = self.setting
         from kdistill import recipes
 
+        if arm == "teacher":
+            recipes.check_student(setting)
         self.experiment.create(dump(self.config))
         with run.locked(self.options.wait):
             if self._is_done(run, weights):  # another process has just made it
@@ -303,7 +304,10 @@ def default_threads(config: Config) -> int:
     shape, classes = datasets.static_shape(config.data.dataset)
     flops = []
     for role in ("teacher", "student"):
-        widths = [prod(shape), *getattr(config, role).hidden, classes]
-        weights = sum(a * b for a, b in pairwise(widths))
-        flops.append(backend.step_flops(weights, config.training_for(role).batch_size))
+        arm = getattr(config, role)
+        if arm.model:
+            multiplications = arithmetic.of_config(modelfiles.check(Path(arm.model)).config)
+        else:
+            multiplications = arithmetic.of_arm(arm, shape, classes)
+        flops.append(backend.step_flops(multiplications, config.training_for(role).batch_size))
     return backend.threads_for(max(flops))

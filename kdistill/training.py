@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kdistill import backend, evaluation
+from kdistill import arithmetic, backend, evaluation
 from kdistill.datasets import Split
 from kdistill.engine import TERMS, State, engine_for
 from kdistill.errors import DivergedError
@@ -127,7 +127,7 @@ class Fit:
         self.epochs_done = 0
         self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
-        self._segment_batches = _segment_batches(data.train, batch_size, model.count_params())
+        self._segment_batches = _segment_batches(data.train, batch_size, arithmetic.of_config(model.get_config()))
 
     def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[dict]:
         """Train, and yield a record after each epoch.
@@ -276,9 +276,9 @@ class Fit:
         }
 
 
-def _segment_batches(train: Split, batch_size: int, weights: int) -> int:
+def _segment_batches(train: Split, batch_size: int, multiplications: int) -> int:
     """Return how many batches a segment has: about a hundred, fewer where that is too much data or work at once."""
     whole = max(1, len(train) // batch_size)
     example_bytes = train.images[:1].nbytes
-    by_work = int(SEGMENT_FLOPS / backend.step_flops(max(1, weights), batch_size))
+    by_work = int(SEGMENT_FLOPS / backend.step_flops(max(1, multiplications), batch_size))
     return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes), by_work))

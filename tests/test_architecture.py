@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras"},
+    {"arithmetic"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
     {"engine", "teachers", "tables"},

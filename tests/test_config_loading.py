@@ -197,6 +197,37 @@ def test_a_relative_data_dir_is_meant_from_where_it_is_written(tmp_path, monkeyp
     assert configs.load("quickstart", ["data.dir=here"]).data.dir == str(tmp_path / "here")
 
 
+def test_a_model_file_is_meant_from_where_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    text = "teacher: {model: big.keras}\nstudent: {model: /there/small.keras}\n"
+    (tmp_path / "configs" / "mine.yaml").write_text(text)
+    config = configs.load("configs/mine.yaml")
+    assert config.teacher.model == str(tmp_path / "configs" / "big.keras")
+    assert config.student.model == "/there/small.keras"
+    assert configs.load("configs/mine.yaml", ["student.model=my.keras"]).student.model == str(tmp_path / "my.keras")
+    (tmp_path / "again.yaml").write_text(configs.dump(config))
+    assert configs.load("again.yaml").teacher == config.teacher
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        "{conv: [4, 5], pool: null, separable: true, dropout: 0.1}",
+        "{conv: [4], hidden: [3], batch_norm: true, epochs: 3}",
+        "{model: /there/my.keras}",
+        "{model: /there/my.keras, initial_weights: file, patience: null}",
+    ],
+)
+def test_every_kind_of_model_resolves_to_a_config_that_loads_to_the_same(tmp_path, student):
+    config = configs.load("quickstart", [f"student={student}"])
+    (tmp_path / "again.yaml").write_text(configs.dump(config))
+    again = configs.load(tmp_path / "again.yaml")
+    assert again.student.architecture() == config.student.architecture()
+    assert again.training_for("student") == config.training_for("student")
+    assert configs.dump(again) == configs.dump(config)
+
+
 @pytest.mark.parametrize("source", ["", "  "])
 def test_an_empty_name_is_not_the_default(source):
     with pytest.raises(ConfigError, match="expected a config file or the name"):

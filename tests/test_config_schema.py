@@ -33,6 +33,61 @@ def test_architecture_and_training_divide_an_arm_between_them():
     assert arm.overrides() == {"epochs": 3}
 
 
+def arm(text):
+    return configs.load("quickstart", [f"student={text}"]).student
+
+
+def test_keys_of_later_versions_are_part_of_an_architecture_where_they_have_an_effect():
+    """So that runs made before keep their identity."""
+    blocks = arm("{conv: [4, 5], pool: null, kernel: 3, batch_norm: true}").architecture()
+    first = {"hidden": [], "activation": "relu", "dropout": 0.0, "l2": 0.0, "max_norm": None}
+    assert blocks == {"conv": [4, 5], "pool": 1, "batch_norm": True, **first}
+    assert arm("{hidden: [4], conv: [], pool: 2, model: null}").architecture() == {**first, "hidden": [4]}
+    assert arm("{model: /a.keras}").architecture() == {"model": "/a.keras"}
+    assert arm("{model: /a.keras, hidden: [], initial_weights: file}").architecture() == {
+        "model": "/a.keras",
+        "initial_weights": "file",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{}", "student.hidden: this key is missing, and there is neither conv nor model"),
+        ("{conv: [], hidden: []}", "student.hidden: expected at least one layer; received []"),
+        ("{hidden: null}", "student.hidden: expected a list, such as [128, 64]; received nothing"),
+        ("{conv: [0]}", "student.conv.0: expected a number of at least 1; received 0"),
+        ("{conv: 16}", "student.conv: expected a list, such as [128, 64]; received 16"),
+        ("{conv: [4], pool: 0}", "student.pool: expected a number of at least 1; received 0"),
+        ("{conv: [4], kernel: 2.5}", "student.kernel: expected a whole number; received 2.5"),
+        ("{conv: [4], separable: 1}", "student.separable: expected true or false; received 1"),
+        ("{hidden: [4], kernel: 5}", "student.kernel: only conv reads it, and none is given"),
+        ("{hidden: [4], pool: 1}", "student.pool: only conv reads it, and none is given"),
+        ("{hidden: [4], global_pool: true}", "student.global_pool: only conv reads it, and none is given"),
+        (
+            "{conv: [4], separable: true}",
+            "student.separable: the first block is never separable, and conv has no other",
+        ),
+        (
+            "{hidden: [4], initial_weights: file}",
+            "student.initial_weights: only a model from a file has any, and none is given",
+        ),
+        (
+            "{model: a.keras, initial_weights: old}",
+            "student.initial_weights: expected one of fresh, file; received 'old'",
+        ),
+        ("{model: a.keras, hidden: [4]}", "student.hidden: model is given, and the layers are those of its file"),
+        ("{model: a.keras, dropout: 0.1}", "student.dropout: model is given, and the layers are those of its file"),
+        ("{model: ''}", "student.model: expected text of at least one character; received ''"),
+        ("{model: 3}", "student.model: expected text; received 3"),
+    ],
+)
+def test_keys_of_a_model_that_do_not_go_together_are_refused(text, problem):
+    with pytest.raises(ConfigError) as raised:
+        arm(text)
+    assert raised.value.message == f"--set student={text}: {problem}"
+
+
 def test_configs_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load().student.dropout = 0.5

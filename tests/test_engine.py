@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from small_task import CLASSES, SHAPE, SOFT, fit, student, train
 
-from kdistill import engine, losses
+from kdistill import backend, engine, losses
 
 
 def test_runs_that_differ_in_numbers_share_an_engine():
@@ -48,6 +48,64 @@ def test_a_layer_that_xla_cannot_compile_falls_back():
     records = list(run.epochs())
     assert not run.engine.compiled
     assert records[1]["loss"] < records[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "compiled"),
+    [
+        ({}, True),
+        ({"batch_norm": "true"}, True),
+        ({"conv": "[3]"}, False),
+        ({"conv": "[3,3]", "separable": "true"}, False),
+    ],
+)
+def test_convolutions_are_left_to_the_kernels_of_tensorflow_on_a_cpu(changes, compiled, monkeypatch):
+    monkeypatch.setattr(backend, "gpus", list)
+    engine._engines.clear()
+    assert fit(student(**changes)).engine.compiled == compiled
+    monkeypatch.setattr(backend, "gpus", lambda: ["GPU:0"])
+    engine._engines.clear()
+    assert fit(student(**changes)).engine.compiled
+    engine._engines.clear()
+
+
+def test_xla_takes_every_block_too():
+    """As on a GPU, where it is used for all: with the same result."""
+    changes = {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "hidden": "[6]"}
+    ends = []
+    for compiled in (False, True):
+        engine._engines.clear()
+        run = fit(student(**changes), optimizer=keras.optimizers.SGD(0.05), epochs=1)
+        run.engine.compiled = compiled
+        list(run.epochs())
+        assert run.engine.compiled == compiled
+        ends.append(run.model.get_weights())
+    engine._engines.clear()
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_runs_of_one_convolutional_shape_share_an_engine():
+    engine._engines.clear()
+    changes = {"conv": "[3]", "batch_norm": "true", "dropout": 0.2}
+    first = train(student(**changes), epochs=1)[1]
+    train(student(seed=1, **changes), seed=1, epochs=1)
+    again = train(student(**changes), epochs=1)[1]
+    assert len(engine._engines) == 1
+    shared = next(iter(engine._engines.values()))
+    assert shared._plain_segment.experimental_get_tracing_count() == 2
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_within_a_model_gets_the_fast_dropout_too():
+    inner = keras.Sequential([keras.Input((25,)), keras.layers.Dropout(0.5), keras.layers.Dense(CLASSES)])
+    inputs = keras.Input(SHAPE)
+    run = fit(keras.Model(inputs, inner(keras.layers.Flatten()(inputs))))
+    kinds = {type(layer) for layer in run.engine.model._flatten_layers()}
+    assert engine.FastDropout in kinds
+    assert keras.layers.Dropout not in kinds
+    assert len(list(run.epochs())) == 3
 
 
 def test_dropout_keeps_keras_layer_state_and_scale():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from kdistill import backend, datasets, experiments, recipes, sessions
@@ -121,6 +122,17 @@ def test_threads_follow_from_the_larger_model():
     assert sessions.default_threads(small) == 1
     large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
     assert sessions.default_threads(large) == backend.cores()
+
+
+def test_threads_follow_from_convolutions_by_their_positions(tmp_path):
+    """The same few weights are many multiplications."""
+    teacher = "teacher={conv: [64, 64, 64], pool: 1, global_pool: true}"
+    assert sessions.default_threads(configs.load("article", [teacher])) == backend.cores()
+    assert sessions.default_threads(configs.load("quickstart", [teacher])) == 1
+    layers = [keras.layers.Conv2D(96, 5), keras.layers.Conv2D(96, 5), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential([keras.Input((28, 28, 1)), *layers]).save(tmp_path / "big.keras")
+    file = f"teacher={{model: {tmp_path / 'big.keras'}}}"
+    assert sessions.default_threads(configs.load("article", [file])) == backend.cores()
 
 
 def test_one_teacher_teaches_all_seeds_where_it_is_shared(tmp_path):

@@ -1,9 +1,11 @@
 """What a run is: which keys it depends on, and which it does not."""
 
+import keras_files
 import pytest
 
 from kdistill import config as configs
 from kdistill import runs
+from kdistill.errors import ModelError
 
 
 def test_what_a_run_depends_on_leaves_out_place_and_names():
@@ -41,6 +43,51 @@ def test_a_key_changes_the_identity_of_the_runs_that_read_it(override, changes):
         != runs.identity(runs.specification(changed, arm, 0, "w"))
     }
     assert different == changes
+
+
+def specification(text):
+    return runs.specification(configs.load("quickstart", [f"student={text}"]), "baseline", 0)
+
+
+def test_the_identity_of_runs_made_before_there_were_blocks_has_not_changed():
+    """The numbers are those of the first version: finished runs stay what they are."""
+    for source, arm, expected in [
+        ("quickstart", "teacher", "fbb0772f1a01d2945e53fe662d5f4ed508d928be1f7dfcb4dc2afb7c2729ea58"),
+        ("article", "baseline", "08423a1333a58089c9ad672486337b565aab8b0420147ea7d3cea83fc04c26c2"),
+        ("fashion-mnist", "distilled", "9a4c423ad61c885f466561614bc3fc01d79fc2a9b999c30caa1fe46acf8234b7"),
+    ]:
+        spec = runs.specification(configs.load(source), arm, 0, "w")
+        assert runs.identity(spec) == expected, source
+
+
+def test_a_model_from_a_file_is_known_by_what_is_in_it_wherever_it_is(tmp_path):
+    first = keras_files.save(keras_files.mlp(), tmp_path / "a.keras")
+    before, kept = specification(f"{{model: {first}}}"), specification(f"{{model: {first}, initial_weights: file}}")
+    assert str(tmp_path) not in str(before)
+    moved = first.rename(tmp_path / "b.keras")
+    assert specification(f"{{model: {moved}}}") == before
+    assert specification(f"{{model: {moved}, initial_weights: file}}") == kept
+    assert kept != before
+
+    def other_weights(file):
+        weights = file["layers/dense/vars/0"]
+        weights[...] = weights[...] + 1
+
+    other = keras_files.with_weights(moved, tmp_path / "c.keras", other_weights)
+    assert specification(f"{{model: {other}}}") == before
+    changed = specification(f"{{model: {other}, initial_weights: file}}")
+    assert runs.differences(kept, changed) == ["student.initial_weights: is another one"]
+    keras_files.save(keras_files.residual(), other)  # in its place
+    assert runs.differences(before, specification(f"{{model: {other}}}")) == ["student.model: is another one"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("gone.keras", "no such model file"), ("m.h5", "expected a `.keras` file; received one")]
+)
+def test_a_file_that_is_not_there_or_not_accepted_is_a_model_error(tmp_path, name, message):
+    (tmp_path / "m.h5").write_bytes(b"x")
+    with pytest.raises(ModelError, match=f"{name}: {message}"):
+        specification(f"{{model: {tmp_path / name}}}")
 
 
 def test_a_distilled_run_depends_on_its_teachers_weights():

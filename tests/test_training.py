@@ -43,6 +43,9 @@ OPTIMIZERS = {
 }
 
 
+CONVOLUTIONS = {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "dropout": 0.3}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_engine_matches_a_plain_keras_loop(name):
     plan = configs.load("quickstart", [*OPTIMIZERS[name], "training.learning_rate=0.01"]).training
@@ -51,6 +54,26 @@ def test_engine_matches_a_plain_keras_loop(name):
     means = plain_loop(reference, optimizers.build(plan, 5), objective, SOFT, 32, 3, seed=5)
     model = student(l2=0.001, max_norm=1.5)
     records, last = train(model, objective, SOFT, optimizers.build(plan, 5), seed=5)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"conv": "[3,4]", "max_norm": 1.0, "l2": 0.01},
+        {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "max_norm": 1.0, "global_pool": "true"},
+        {"batch_norm": "true"},
+    ],
+    ids=["convolutions", "separable, batch norm", "batch norm"],
+)
+def test_engine_matches_a_plain_keras_loop_with_every_kind_of_block(changes):
+    """The moving averages of batch normalisation are weights like others."""
+    objective = losses.distillation_objective(0.7, 3.0)
+    reference, model = student(**changes), student(**changes)
+    means = plain_loop(reference, keras.optimizers.SGD(0.05), objective, SOFT, 32, 2, seed=5)
+    records, last = train(model, objective, SOFT, keras.optimizers.SGD(0.05), seed=5, epochs=2)
     for ours, theirs in zip(last, reference.weights, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
@@ -155,6 +178,17 @@ def test_a_batch_norm_student_trains_and_its_statistics_move():
     assert model.layers[2].moving_mean.numpy().min() > 0
 
 
+def test_the_moving_averages_of_the_best_epoch_are_kept_with_its_weights():
+    run = fit(student(batch_norm="true"), epochs=6)
+    kept = {}
+    for record in run.epochs():
+        kept[record["epoch"]] = [weight.numpy() for weight in run.engine.model.weights]
+    assert_same(kept[run.stopping.best_epoch], run.model.get_weights())
+    moving = [weight for weight in run.model.weights if "moving_mean" in weight.path]
+    assert len(moving) == 1
+    assert np.abs(moving[0].numpy()).max() > 0
+
+
 def test_divergence_names_the_epoch():
     optimizer = keras.optimizers.SGD(1e30)
     with pytest.raises(DivergedError, match="epoch 1"):
@@ -228,6 +262,8 @@ def test_segments_shrink_for_large_examples():
 RESUMED = {
     **{name: (settings, {}) for name, settings in OPTIMIZERS.items()},
     "dropout": ([], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
+    "batch norm": ([], {"batch_norm": "true", "dropout": 0.2}),
+    "convolutions": ([], CONVOLUTIONS),
 }
 
 
@@ -238,7 +274,7 @@ def through_a_file(state, path):
 
 
 # Compiling takes seconds: by default the kinds of state there are, in the slow tier every optimizer.
-QUICK = {"adam", "cosine", "dropout"}
+QUICK = {"adam", "cosine", "dropout", "convolutions"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RESUMED])

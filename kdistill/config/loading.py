@@ -18,6 +18,7 @@ from kdistill.config.yamltext import Marks
 from kdistill.errors import ConfigError
 
 DEFAULT = "quickstart"
+PATHS = (("data", "dir"), ("teacher", "model"), ("student", "model"))
 HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
 
 
@@ -29,7 +30,8 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
-    A relative `data.dir` is resolved here: in a file from the file's folder, in an override from the working one.
+    A relative path (`data.dir`, and `model` of teacher and student) is resolved here: in a file from the file's
+    folder, in an override from the working one.
 
     Raises:
         ConfigError: naming every problem with its place.
@@ -37,10 +39,10 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
     _rename_short_keys(values, marks)
-    _anchor_data_dir(values, folder)
+    _anchor_paths(values, folder)
     for override in overrides:
         _apply(values, marks, override)
-    _anchor_data_dir(values, Path.cwd())
+    _anchor_paths(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
@@ -97,11 +99,12 @@ def _read(path: Path, source: str) -> str:
     return content.decode("utf-8")
 
 
-def _anchor_data_dir(values: dict[str, Any], folder: Path) -> None:
-    """Make a relative `data.dir` absolute: it is meant from `folder`."""
-    data = values.get("data")
-    if isinstance(data, dict) and isinstance(data.get("dir"), str) and data["dir"]:
-        data["dir"] = str(folder.absolute() / os.path.expanduser(data["dir"]))
+def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
+    """Make relative paths absolute: they are meant from `folder`."""
+    for name, key in PATHS:
+        section = values.get(name)
+        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
+            section[key] = str(folder.absolute() / os.path.expanduser(section[key]))
 
 
 def _folder() -> Traversable:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdistill.config.schema import Config, KeyWithoutEffectError
+from kdistill.config.schema import Config, MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
 # Values that may be of two kinds: pydantic has a problem for each, a person has one.
@@ -28,6 +28,7 @@ KINDS = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_short": "text of at least one character",
     "tuple_type": "a list, such as [128, 64]",
     "model_type": "a section of `key: value` lines",
 }
@@ -42,7 +43,7 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
         if _is_told_otherwise(problem, values, misspelt):
             continue
         cause = problem.get("ctx", {}).get("error")
-        path = cause.location if isinstance(cause, KeyWithoutEffectError) else _trim(problem["loc"], values)
+        path = cause.location if isinstance(cause, MisplacedError) else _trim(problem["loc"], values)
         key = ".".join(map(str, path))
         line = f"{place(marks, path)}: {key}: {_sentence(problem, path, values)}"
         lines.setdefault(path, line)
@@ -135,6 +136,8 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
     match problem["type"]:
         case "extra_forbidden":
             return unknown_key(path)
+        case "missing" if name == "hidden":
+            return "this key is missing, and there is neither conv nor model"
         case "missing":
             return "this key is missing, and has no default"
         case "value_error":

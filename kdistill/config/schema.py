@@ -9,8 +9,11 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -30,6 +33,9 @@ READERS = {
     "decay_to": ("schedule", ("cosine",)),
     "decay_rate": ("schedule", ("exponential",)),
 }
+
+# The keys of a model that the first version had, which every specification of a run holds.
+FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 
 
 class Section(BaseModel):
@@ -95,28 +101,81 @@ class Training(TrainingKeys):
 class Arm(TrainingKeys):
     """A model, and the training keys in which it differs from `training`. Teacher and student take the same keys."""
 
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        description="Units of each hidden layer, first to last."
+    model: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        None,
+        description="A `.keras` file whose layers are taken, from this file's folder, in place of the keys below.",
     )
-    activation: Activation = Field("relu", description="Of the hidden layers.")
+    initial_weights: Literal["fresh", "file"] = Field("fresh", description="model: where training starts.")
+    conv: tuple[Count, ...] = Field((), description="Filters of each convolution block, first to last; images only.")
+    kernel: Count = Field(3, description="conv: height and width of the filters.")
+    pool: Count = Field(2, description="conv: max pooling after each block; 1 or null: none.")
+    separable: StrictBool = Field(False, description="conv: depthwise-separable blocks, all but the first.")
+    global_pool: StrictBool = Field(
+        False, description="conv: average over the positions after the last block, rather than keep them all."
+    )
+    hidden: tuple[Count, ...] = Field(
+        (), validate_default=True, description="Units of each hidden layer, first to last; [] is possible with conv."
+    )
+    batch_norm: StrictBool = Field(
+        False, description="Batch normalisation in each block and hidden layer, before the activation."
+    )
+    activation: Activation = Field("relu", description="Of the blocks and hidden layers.")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of units dropped after each hidden layer while training."
+        0.0, description="Share of units dropped after each hidden layer (or the last block) while training."
     )
     l2: Annotated[Number, Field(ge=0)] = Field(
-        0.0, description="L2 penalty on the hidden layers' kernels, added to the loss."
+        0.0, description="L2 penalty on the kernels of blocks and hidden layers, added to the loss."
     )
     max_norm: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="Largest norm of a hidden unit's incoming weights."
+        None, description="Largest norm of a hidden unit's or a filter's incoming weights."
     )
 
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _pool_of_nothing(cls, pool: Any) -> Any:
+        return 1 if pool is None else pool
+
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _some_layers(cls, hidden: Any, others: ValidationInfo) -> Any:
+        """Refuse a model without any layers; whether `conv` and `model` are valid themselves is told elsewhere."""
+        if hidden in ([], ()) and not any(others.data.get(key, True) for key in ("conv", "model")):
+            # What was read from a file is a list: the tuple is the default.
+            raise PydanticCustomError("missing" if hidden == () else "too_short", "no layers")
+        return hidden
+
     def architecture(self) -> dict[str, Any]:
-        """Return the keys that describe the model, without those of its training."""
-        return self.model_dump(mode="json", exclude=set(TrainingKeys.model_fields))
+        """Return the keys that describe the model, without those of its training.
+
+        Keys of later versions are left out where they have no effect: runs of earlier ones keep their identity.
+        """
+        keys = {"model"} if self.model else set(FIRST_KEYS)
+        changed = {key for key in ARCHITECTURE if getattr(self, key) != Arm.model_fields[key].default}
+        return self.model_dump(mode="json", include=keys | changed)
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that are set to something that this kind of model does not read, with the reason."""
+        unread: dict[str, str] = {}
+        if self.model:
+            own = set(ARCHITECTURE) - {"model", "initial_weights"}
+            unread = dict.fromkeys(own, "model is given, and the layers are those of its file")
+        else:
+            unread["initial_weights"] = "only a model from a file has any, and none is given"
+            if not self.conv:
+                unread |= dict.fromkeys(
+                    ("kernel", "pool", "separable", "global_pool"), "only conv reads it, and none is given"
+                )
+            elif len(self.conv) == 1:
+                unread["separable"] = "the first block is never separable, and conv has no other"
+        return {key: why for key, why in unread.items() if getattr(self, key) != Arm.model_fields[key].default}
 
     def overrides(self) -> dict[str, Any]:
         """Return the training keys that this arm sets itself."""
         own = self.model_fields_set & set(TrainingKeys.model_fields)
         return {key: getattr(self, key) for key in TrainingKeys.model_fields if key in own}
+
+
+ARCHITECTURE = [key for key in Arm.model_fields if key not in TrainingKeys.model_fields]
 
 
 class Distill(Section):
@@ -174,7 +233,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
-        """Refuse a key that the chosen optimizer or schedule does not read."""
+        """Refuse a key that the chosen optimizer or schedule, or the kind of model, does not read."""
+        for section in ("teacher", "student"):
+            arm: Arm = getattr(self, section)
+            for key, why in arm.without_effect().items():
+                raise MisplacedError(section, key, why)
         for section in ("training", "teacher", "student"):
             written: TrainingKeys = getattr(self, section)
             for key in written.model_fields_set & set(READERS):
@@ -186,9 +249,17 @@ class Config(Section):
         return self
 
 
-class KeyWithoutEffectError(ValueError):
-    """A key is set that nothing reads; it carries where it stands and who would read it."""
+class MisplacedError(ValueError):
+    """Keys do not go together; it carries where the one stands that has to change."""
+
+    def __init__(self, section: str, key: str, text: str) -> None:
+        self.location = (section, key)
+        super().__init__(text)
+
+
+class KeyWithoutEffectError(MisplacedError):
+    """A key is set that nothing reads; it says who would read it."""
 
     def __init__(self, section: str, key: str, choice: str, readers: tuple[str, ...], chosen: list[str]) -> None:
-        self.location = (section, key)
-        super().__init__(f"only {choice} {' or '.join(readers)} reads it; {choice} is {' and '.join(chosen)}")
+        text = f"only {choice} {' or '.join(readers)} reads it; {choice} is {' and '.join(chosen)}"
+        super().__init__(section, key, text)

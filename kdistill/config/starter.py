@@ -25,8 +25,8 @@ HEADER = """\
 #   kdistill config check {file}
 #   kdistill reproduce -c {file}
 #
-# Every key is here. Only teacher.hidden and student.hidden have to be; what is commented out would be without effect
-# under the optimizer and the schedule chosen here, and is an error as long as it is.
+# Every key is here. Only the layers of teacher and student have to be (hidden, conv or model); what is commented out
+# would be without effect under the optimizer and the schedule chosen here, and is an error as long as it is.
 """
 WIDTH, COMMENT_AT = 116, 36
 

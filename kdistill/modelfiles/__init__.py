@@ -11,7 +11,10 @@ accepts what it knows to be harmless, and there is no switch that turns it off:
 No class is looked up here and nothing is built: a refused file has run no code.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +44,25 @@ def check(path: Path) -> Checked:
         return Checked(config, weights.check(members[container.WEIGHTS]))
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from error.__cause__
+
+
+def hashes(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of the layers, as the config lists them, and that of the weights in an accepted file.
+
+    Raises:
+        ModelError: as `check`.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        check(path)  # says why
+        raise
+    return _hashes(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=8)  # what a run is, is asked many times
+def _hashes(path: Path, changed: int, size: int) -> tuple[str, str]:
+    config = check(path).config
+    weights = container.read(path)[container.WEIGHTS]
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), hashlib.sha256(weights).hexdigest()

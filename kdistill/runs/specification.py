@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdistill import modelfiles
+
 if TYPE_CHECKING:
-    from kdistill.config import Config, Training
+    from kdistill.config import Arm, Config, Training
 
 ARMS = ("teacher", "baseline", "distilled")
 
@@ -21,18 +24,29 @@ def specification(config: "Config", arm: str, seed: int, teacher_weights: str | 
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
         teacher_weights: for a distilled run, the fingerprint of its teacher.
+
+    Raises:
+        ModelError: a file whose architecture is taken is not there, or not accepted.
     """
     role = "teacher" if arm == "teacher" else "student"
     spec: dict[str, Any] = {
         "seed": seed,
         "data": config.data.model_dump(mode="json", exclude={"dir"}),
-        role: getattr(config, role).architecture(),
+        role: _architecture(getattr(config, role)),
         "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
     }
     if arm == "distilled":
         spec["distill"] = config.distill.model_dump(mode="json")
         spec["teacher_weights"] = teacher_weights
     return spec
+
+
+def _architecture(arm: "Arm") -> dict[str, Any]:
+    """Return the keys that describe a model: of one from a file what is in the file, wherever that is."""
+    if not arm.model:
+        return arm.architecture()
+    layers, weights = modelfiles.hashes(Path(arm.model))
+    return {"model": layers} | ({"initial_weights": weights} if arm.initial_weights == "file" else {})
 
 
 def _unread(training: "Training") -> set[str]:
@@ -56,6 +70,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
             lines += differences(before, now, f"{prefix}{key}.")
         elif key == "teacher_weights" and before != now:
             lines.append("teacher: is another one")  # their fingerprints would tell nobody anything
+        elif key in ("model", "initial_weights") and before and now and before != now:
+            lines.append(f"{prefix}{key}: is another one")
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdistill import backend
 from kdistill.config import Config
 from kdistill.listener import Listener
 from kdistill.runs import ARMS, Experiment, Run
@@ -18,6 +19,7 @@ def perform(task: Task, listener: Listener) -> Document:
     Raises:
         KdistillError: whatever its session raises.
     """
+    backend.forget_models()
     session = session_for(task, listener)
     if task.kind == "train":
         return session.train(task.arm, task.seed, Path(task.teacher_file) if task.teacher_file else None)

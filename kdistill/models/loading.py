@@ -1,8 +1,4 @@
-"""Classifiers: built from a config section, or loaded from a `.keras` file.
-
-Every model takes raw values (its first layer scales them) and returns logits, through built-in Keras layers only, so
-that a saved one works in a program that has never heard of kdistill.
-"""
+"""Classifiers in `.keras` files: saved whole, loaded when they are accepted, known by their weights and layers."""
 
 import hashlib
 import json
@@ -10,7 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,58 +14,9 @@ import numpy as np
 from kdistill import files, modelfiles
 from kdistill.errors import ModelError
 
-if TYPE_CHECKING:
-    from kdistill.config import Arm
-
 MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
 
-# Teacher and student draw from different streams, so that a student of the teacher's own shape does not start as it.
-_STREAM = {"teacher": 0, "student": 1}
-
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
-
-
-def build(arm: "Arm", role: str, shape: Sequence[int], classes: int, scale: float, seed: int) -> keras.Model:
-    """Return an MLP with fresh weights: scaling, hidden layers, one logit for each class.
-
-    The initial weights and the dropout masks depend on `role`, `seed` and the layer alone: two students of one
-    seed start equal, whatever was built before.
-
-    Args:
-        arm: the `teacher` or `student` section of a config.
-        role: `teacher` or `student`.
-        shape: of one example, such as (28, 28).
-        classes: number of logits.
-        scale: raw values are multiplied by it.
-        seed: of the run.
-    """
-    seeds = _layer_seeds(role, seed)
-    inputs = keras.Input(tuple(shape), name="input")
-    outputs = keras.layers.Rescaling(scale, name="scaling")(inputs)
-    outputs = keras.layers.Flatten(name="flatten")(outputs)
-    for number, units in enumerate(arm.hidden, start=1):
-        outputs = keras.layers.Dense(
-            units,
-            activation=arm.activation,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-            kernel_regularizer=keras.regularizers.L2(arm.l2) if arm.l2 else None,
-            kernel_constraint=keras.constraints.MaxNorm(arm.max_norm) if arm.max_norm else None,
-            name=f"hidden_{number}",
-        )(outputs)
-        if arm.dropout:
-            outputs = keras.layers.Dropout(arm.dropout, seed=next(seeds), name=f"dropout_{number}")(outputs)
-    outputs = keras.layers.Dense(
-        classes,
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-        name="logits",
-    )(outputs)
-    return keras.Model(inputs, outputs, name=role)
-
-
-def _layer_seeds(role: str, seed: int):  # type: ignore[no-untyped-def]
-    sequence = np.random.SeedSequence([_STREAM[role], seed])
-    while True:
-        yield int(sequence.spawn(1)[0].generate_state(1)[0]) & 0x7FFFFFFF
 
 
 def parameters(model: keras.Model) -> int:
@@ -108,7 +55,9 @@ def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[ker
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
-    return _classifier(load(path), path, shape, classes)
+    model, notes = open_classifier(path, shape, classes)
+    model.trainable = False
+    return model, notes
 
 
 def load_any_classifier(path: Path) -> tuple[keras.Model, list[str]]:
@@ -125,7 +74,18 @@ def load_any_classifier(path: Path) -> tuple[keras.Model, list[str]]:
     if len(model.outputs) != 1 or len(outputs) != 2 or not outputs[1]:
         received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.outputs)
         raise ModelError(f"{path}: expected one output, a logit for each class; received {received}")
-    return _classifier(model, path, shape, outputs[1])
+    model, notes = _classifier(model, path, shape, outputs[1])
+    model.trainable = False
+    return model, notes
+
+
+def open_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
+    """Return what `load_classifier` does, not frozen: each layer is as trainable as it was saved.
+
+    Raises:
+        ModelError: the file is missing or damaged, or the model does not fit the data.
+    """
+    return _classifier(load(path), path, shape, classes)
 
 
 def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
@@ -140,7 +100,6 @@ def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: i
             f"{path} ends in a softmax, which was taken off: distillation softens logits, and "
             "probabilities would be softened twice."
         )
-    model.trainable = False
     return model, notes
 
 

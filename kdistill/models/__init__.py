@@ -1,0 +1,27 @@
+"""Classifiers: built from a config section, or loaded from a `.keras` file.
+
+Every model takes raw values (its first layer scales them) and returns logits, through built-in Keras layers only, so
+that a saved one works in a program that has never heard of kdistill.
+"""
+
+from kdistill.models.building import build
+from kdistill.models.loading import (
+    architecture,
+    fingerprint,
+    load,
+    load_any_classifier,
+    load_classifier,
+    parameters,
+    save,
+)
+
+__all__ = [
+    "architecture",
+    "build",
+    "fingerprint",
+    "load",
+    "load_any_classifier",
+    "load_classifier",
+    "parameters",
+    "save",
+]
