@@ -8,7 +8,7 @@ from typing import Any
 import kdistill
 from kdistill import backend, datasets, extras
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pydantic", "typer", "rich")
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pillow", "pydantic", "typer", "rich")
 ENVIRONMENT = (
     "KDISTILL_DATA_DIR",
     "KDISTILL_OUTPUT_DIR",

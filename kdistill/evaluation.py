@@ -29,9 +29,13 @@ def predictor(model: keras.Model) -> Predict:
     return tf.function(lambda images: model(images, training=False), reduce_retracing=True, autograph=False)
 
 
-def logits(predict: Predict, split: Split, batch_size: int | None = None) -> Floats:
-    """Return the float32 logits (n, classes) of every example of `split`, in its order."""
-    batch_size = batch_size or max(1, min(BATCH_SIZE, BATCH_VALUES // split.images[:1].size))
+def logits(predict: Predict, split: Split, batch_size: int = BATCH_SIZE) -> Floats:
+    """Return the float32 logits (n, classes) of every example of `split`, in its order.
+
+    Args:
+        batch_size: examples at a time, fewer where these are more than `BATCH_VALUES`.
+    """
+    batch_size = max(1, min(batch_size, BATCH_VALUES // max(1, split.images[:1].size)))
     # A model may compute in another precision.
     return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])
 

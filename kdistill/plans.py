@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kdistill import backend, checks, datasets, runs
+from kdistill import backend, checks, datasets
 from kdistill.errors import ModelError
 from kdistill.experiments import teacher_of_each
 from kdistill.runs import Experiment, Run
@@ -110,7 +110,7 @@ def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_ch
     teacher_weights = None
     if run.arm == "distilled":
         teacher_weights = given or _weights_of_own_teacher(session, teacher, run)
-    spec = runs.specification(session.config, run.arm, run.seed, teacher_weights)
+    spec = session.specification(run.arm, run.seed, teacher_weights)
     run.check_free()
     session.check_no_conflict(run, teacher_weights)
     changes = run.conflict(spec)
@@ -128,7 +128,7 @@ def _weights_of_own_teacher(session: Session, teacher: Run, run: Run) -> str | N
 
     A teacher that is made again from the same config is the same teacher.
     """
-    if teacher.is_complete() and not teacher.conflict(runs.specification(session.config, "teacher", teacher.seed)):
+    if teacher.is_complete() and not teacher.conflict(session.specification("teacher", teacher.seed)):
         return (teacher.result or {})["weights_sha256"]
     return ((run.manifest or {}).get("spec") or {}).get("teacher_weights")
 
@@ -164,7 +164,7 @@ def _check_model(session: Session, path: Path) -> str:
     backend.start(session.threads, session.options.device)
     from kdistill import models
 
-    shape, classes = datasets.static_shape(session.config.data.dataset)
+    shape, classes = session.example
     try:
         model, _ = models.load_classifier(path, shape, classes)
     except ModelError as error:

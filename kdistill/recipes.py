@@ -155,7 +155,7 @@ def _train(
     role = "teacher" if run.arm == "teacher" else "student"
     plan = setting.config.training_for(role)
     fit = _fit(setting, run, role, objective, data)
-    spec = specification(setting.config, run.arm, run.seed, teacher.weights if teacher else None)
+    spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
     warnings = _warnings(setting, run, teacher)
     for warning in warnings:
         setting.listener.warning(warning)
@@ -177,6 +177,10 @@ def _train(
     making.finish(result)
     setting.listener.run_finished(run.arm, run.seed, result)
     return result
+
+
+def _specification(setting: Setting, arm: str, seed: int, teacher_weights: str | None = None) -> dict[str, Any]:
+    return specification(setting.config, arm, seed, teacher_weights, setting.splits.fingerprint)
 
 
 def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: training.Data) -> training.Fit:
@@ -277,7 +281,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Teache
 
 def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
     """Return what speaks against the comparison that this run is for, known before it is trained."""
-    warnings = []
+    warnings = list(setting.splits.warnings)
     if setting.splits.validation_is_test:
         warnings.append(
             "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
@@ -290,7 +294,7 @@ def _warnings(setting: Setting, run: Run, teacher: Teacher | None) -> list[str]:
                 f"The teacher is no better than always naming the commonest class ({taught:.4f} on validation)."
             )
         rival = setting.experiment.run("baseline", run.seed)
-        if rival.is_complete() and not rival.conflict(specification(setting.config, "baseline", run.seed)):
+        if rival.is_complete() and not rival.conflict(_specification(setting, "baseline", run.seed)):
             warnings += stats.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
     return warnings
 
@@ -318,9 +322,10 @@ def _place(teacher_file: Path, experiment: Experiment) -> str:
 
 
 def _about_data(splits: Splits) -> dict[str, Any]:
-    return {
+    about = {
         "fingerprint": splits.fingerprint,
         "split_fingerprint": splits.split_fingerprint,
         "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
         "classes": list(splits.classes),
     }
+    return {**about, "skipped": splits.skipped} if splits.skipped else about

@@ -99,6 +99,22 @@ class Session:
         return self.shelf.splits(self.config.data, self.options.listener)
 
     @property
+    def example(self) -> tuple[tuple[int, ...], int]:
+        """The shape of an example and the number of classes: known of a named data set, read of the user's own."""
+        if self.config.data.is_own:
+            return self.splits.shape, len(self.splits.classes)
+        return datasets.static_shape(self.config.data.dataset)
+
+    def specification(self, arm: str, seed: int, teacher_weights: str | None = None) -> Document:
+        """Return everything that a run of this session depends on; see `runs.specification`. Reads the user's data."""
+        fingerprint = self.splits.fingerprint if self.config.data.is_own else None
+        return runs.specification(self.config, arm, seed, teacher_weights, fingerprint)
+
+    def sibling(self, config: Config, experiment: Experiment) -> "Session":
+        """Return the session of another config and folder, with the same options; what was read is shared."""
+        return Session(config, experiment, self.options, self.shelf)
+
+    @property
     def setting(self) -> "Setting":
         """What the recipes need; the first use loads the data, then starts TensorFlow."""
         if self._setting is None:
@@ -114,7 +130,7 @@ class Session:
     @cached_property
     def threads(self) -> int:
         """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
-        return self.options.threads or self.experiment.threads() or default_threads(self.config)
+        return self.options.threads or self.experiment.threads() or default_threads(self.config, self.example)
 
     def teacher(self, path: Path) -> "Teacher":
         """Return the opened and checked teacher at `path`."""
@@ -230,12 +246,12 @@ class Session:
     def check_no_conflict(self, run: Run, teacher_weights: str | None) -> None:
         """Refuse a run of another config, unless it may be overwritten; see `runs.check_no_conflict`."""
         if not self.options.overwrite:
-            spec = runs.specification(self.config, run.arm, run.seed, teacher_weights)
+            spec = self.specification(run.arm, run.seed, teacher_weights)
             runs.check_no_conflict(run, spec)
 
     def _is_done(self, run: Run, teacher_weights: str | None) -> bool:
         self.check_no_conflict(run, teacher_weights)
-        spec = runs.specification(self.config, run.arm, run.seed, teacher_weights)
+        spec = self.specification(run.arm, run.seed, teacher_weights)
         if run.conflict(spec):
             return False
         if damage := run.damage():
@@ -258,7 +274,7 @@ class Session:
                 hint=f"Run `kdistill train-teacher` with the same -c, --set and --seed {seed} first, "
                 "or give --teacher PATH.",
             )
-        spec = runs.specification(self.config, "teacher", seed)
+        spec = self.specification("teacher", seed)
         runs.check_no_conflict(run, spec, hint=OTHER_TEACHER)
         return run.model_file
 
@@ -299,9 +315,9 @@ def _recorded_weights(teacher_file: Path) -> str | None:
     return (run.result or {})["weights_sha256"]
 
 
-def default_threads(config: Config) -> int:
-    """Return the intra-op threads that suit the larger of the two models."""
-    shape, classes = datasets.static_shape(config.data.dataset)
+def default_threads(config: Config, example: tuple[tuple[int, ...], int]) -> int:
+    """Return the intra-op threads that suit the larger of the two models; `example` is a session's."""
+    shape, classes = example
     flops = []
     for role in ("teacher", "student"):
         arm = getattr(config, role)

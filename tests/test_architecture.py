@@ -12,12 +12,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "__init__"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras"},
     {"arithmetic"},
     {"losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
-    {"engine", "teachers", "tables"},
+    {"engine", "teachers", "inventory", "tables"},
     {"training"},
     {"recipes"},
     {"sessions"},

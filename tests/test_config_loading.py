@@ -228,6 +228,17 @@ def test_every_kind_of_model_resolves_to_a_config_that_loads_to_the_same(tmp_pat
     assert configs.dump(again) == configs.dump(config)
 
 
+def test_so_is_the_path_of_own_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    text = "data: {dataset: npz, path: ../mine.npz}\nteacher: {hidden: [2]}\nstudent: {hidden: [2]}\n"
+    (tmp_path / "configs" / "mine.yaml").write_text(text)
+    assert Path(configs.load("configs/mine.yaml").data.path).resolve() == tmp_path / "mine.npz"
+    assert configs.load("configs/mine.yaml", ["data.path=a.npz"]).data.path == str(tmp_path / "a.npz")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert configs.load("configs/mine.yaml", ["data.path=~/a.npz"]).data.path == str(tmp_path / "home" / "a.npz")
+
+
 @pytest.mark.parametrize("source", ["", "  "])
 def test_an_empty_name_is_not_the_default(source):
     with pytest.raises(ConfigError, match="expected a config file or the name"):

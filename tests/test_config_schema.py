@@ -3,7 +3,7 @@
 import pytest
 
 from kdistill import config as configs
-from kdistill.config.schema import READERS, Arm, Config, Distill, Training, TrainingKeys
+from kdistill.config.schema import DATA_READERS, NAMED, OWN, READERS, Arm, Config, Data, Distill, Training, TrainingKeys
 from kdistill.errors import ConfigError
 
 MINIMAL = ["teacher.hidden=[8]", "student.hidden=[4]"]
@@ -122,8 +122,8 @@ def test_configs_cannot_be_changed():
         ("training.learning_rate=1e999", "training.learning_rate: expected a finite number; received inf"),
         ("training.monitor=val_acc", "did you mean 'val_accuracy'?"),
         ("training.checkpoint_every=soon", "expected auto, or a whole number of at least 1; received 'soon'"),
-        ("data.validation=1.0", "data.validation: expected a share between 0 and 1, or test; received 1.0"),
-        ("data.validation=train", "data.validation: expected a share between 0 and 1, or test; received 'train'"),
+        ("data.validation=1.0", "data.validation: expected a share between 0 and 1, test or given; received 1.0"),
+        ("data.validation=train", "data.validation: expected a share between 0 and 1, test or given; received 'train'"),
         ("data.dataset=minst", "did you mean 'mnist'?"),
         ("expected.teacher=86", "expected.teacher: expected a number of at most 1; received 86"),
     ],
@@ -151,6 +151,40 @@ def test_a_key_that_nothing_reads_is_refused(overrides, problem):
     assert problem in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["data.path=x"], "data.path: only dataset npz or image_folder or csv reads it; dataset is digits"),
+        (["data.dataset=npz", "data.path=x", "data.dir=y"], "data.dir: only dataset digits or fashion_mnist or mnist"),
+        (["data.dataset=npz", "data.path=x", "data.channels=1"], "data.channels: only dataset image_folder reads it"),
+        (["data.dataset=npz"], "data.path: dataset npz needs it"),
+        (["data.dataset=npz", "data.path=''"], "data.path: dataset npz needs it"),
+        (["data.dataset=csv", "data.path=x"], "data.label: dataset csv needs it"),
+        (["data.validation=given"], "data.validation: digits brings no validation part"),
+        (["data.dataset=image_folder", "data.path=x", "data.image_size=[1,2,3]"], "expected [height, width]"),
+        (["data.dataset=image_folder", "data.path=x", "data.image_size=9"], "expected [height, width]; received 9"),
+        (["data.dataset=image_folder", "data.path=x", "data.image_size=[0,9]"], "data.image_size.0: expected a number"),
+        (["data.dataset=image_folder", "data.path=x", "data.channels=true"], "data.channels: expected 1 or 3"),
+        (["data.dataset=image_folder", "data.path=x", "data.on_error=skp"], "did you mean 'skip'?"),
+        (["data.test=1.0"], "data.test: expected a number below 1; received 1"),
+    ],
+)
+def test_data_keys_go_with_the_data_set(overrides, problem):
+    with pytest.raises(ConfigError) as raised:
+        load(*overrides)
+    assert problem in raised.value.message
+
+
+def test_a_data_key_may_be_null_where_nothing_reads_it():
+    assert load("data.path=null", "data.label=null").data.dataset == "digits"
+
+
+def test_every_data_key_has_readers_of_the_schema():
+    for key, readers in DATA_READERS.items():
+        assert key in Data.model_fields
+        assert set(readers) <= set(NAMED) | set(OWN) == set(Data.model_fields["dataset"].annotation.__args__)
+
+
 def test_a_key_that_one_arm_reads_is_accepted():
     config = load("training.momentum=0.9", "student.optimizer=sgd")
     assert config.training_for("student").momentum == 0.9
@@ -163,7 +197,7 @@ def test_every_reader_is_a_choice_of_the_schema():
 
 
 def test_every_key_is_described():
-    for section in (Config, Arm, Training, Distill):
+    for section in (Config, Data, Arm, Training, Distill):
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
 

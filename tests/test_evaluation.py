@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss, recall_score
 
@@ -78,6 +79,19 @@ def test_every_example_is_scored_once_in_order_whatever_the_batch(batch_size):
     model = keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten()])
     seen = evaluation.logits(evaluation.predictor(model), split, batch_size)
     np.testing.assert_array_equal(seen, images[rows].reshape(23, 4))
+
+
+def test_large_examples_are_taken_fewer_at_a_time(monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH_VALUES", 9)
+    split = Split(np.zeros((5, 2, 2), np.uint8), np.zeros(5, np.int32), np.arange(5))
+    sizes = []
+
+    def predict(images):
+        sizes.append(len(images))
+        return tf.zeros((len(images), 3))
+
+    assert evaluation.logits(predict, split).shape == (5, 3)
+    assert sizes == [2, 2, 1]
 
 
 def test_scores_do_not_overflow():

@@ -118,10 +118,10 @@ def test_scores_are_computed_again_for_a_new_model(tmp_path):
 
 
 def test_threads_follow_from_the_larger_model():
-    small = configs.load("article")
-    assert sessions.default_threads(small) == 1
+    small, example = configs.load("article"), ((28, 28), 10)
+    assert sessions.default_threads(small, example) == 1
     large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
-    assert sessions.default_threads(large) == backend.cores()
+    assert sessions.default_threads(large, example) == backend.cores()
 
 
 def test_threads_follow_from_convolutions_by_their_positions(tmp_path):

@@ -90,6 +90,31 @@ def test_a_file_that_is_not_there_or_not_accepted_is_a_model_error(tmp_path, nam
         specification(f"{{model: {tmp_path / name}}}")
 
 
+def test_of_own_data_it_is_the_content_that_counts_and_not_the_place():
+    """What label column, image size and so on make of the files is in the fingerprint."""
+
+    def specification(fingerprint, path="/a.csv", **keys):
+        given = {"dataset": "csv", "path": path, "label": "kind", "test": 0.2, **keys}
+        config = configs.load("quickstart").model_copy(update={"data": configs.Data(**given)})
+        return runs.specification(config, "baseline", 0, fingerprint=fingerprint)
+
+    one = specification("f")
+    assert one["data"] == {
+        "dataset": "csv", "validation": 0.1, "split_seed": 0, "fingerprint": "f", "test": 0.2
+    }  # fmt: skip
+    assert specification("f", "/b.csv") == one
+    assert runs.identity(specification("g")) != runs.identity(one) != runs.identity(specification("f", test=0.3))
+
+
+def test_named_data_is_what_it_was_before_there_were_other_kinds():
+    data = runs.specification(configs.load("fashion-mnist"), "teacher", 0, fingerprint="f")["data"]
+    assert data == {"dataset": "fashion_mnist", "validation": 0.1, "split_seed": 0}
+    # Computed before the change: finished runs have to stay what they are.
+    assert runs.identity(runs.specification(configs.load("quickstart"), "teacher", 0)) == (
+        "fbb0772f1a01d2945e53fe662d5f4ed508d928be1f7dfcb4dc2afb7c2729ea58"
+    )
+
+
 def test_a_distilled_run_depends_on_its_teachers_weights():
     config = configs.load("quickstart")
     one, two = (runs.specification(config, "distilled", 0, weights) for weights in ("a", "b"))

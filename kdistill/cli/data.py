@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Debug, Json
+from kdistill.cli.options import Debug, Json, Set
 from kdistill.cli.output import emit
 from kdistill.progress import Screen, console
 
@@ -20,12 +20,24 @@ def data_info(
     folder: Annotated[
         Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
     ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", "-c", metavar="CONFIG", help="Show the data of this config, your own too, read whole."
+        ),
+    ] = None,
+    set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show where data sets are looked for, and whether they are there and intact."""
+    """Show where data sets are looked for, and whether they are there and intact; or what a config's data holds."""
     from kdistill import datasets, report
 
+    if config is not None or set_:
+        if names or folder:
+            raise typer.BadParameter("expected no DATASET and no --dir with -c or --set", param_hint="-c")
+        _show_data_of(config, set_ or [], json_)
+        return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
     emit(found, report.data_sets, json_)
@@ -47,6 +59,23 @@ def data_fetch(
     finally:
         screen.close()
     emit(document, report.fetched, json_)
+
+
+def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:
+    """Show what is found of a config's data, under the name of its data set."""
+    from kdistill import config as configs
+    from kdistill import datasets, inventory, report
+
+    data = configs.load(source, overrides).data
+    if not data.is_own:
+        emit({data.dataset: datasets.info(data.dataset, data.dir)}, report.data_sets, json_)
+        return
+    screen = Screen(console(stderr=True))
+    try:
+        found = datasets.describe(data, screen)
+    finally:
+        screen.close()
+    emit({data.dataset: found}, inventory.own_data, json_)
 
 
 def _dataset(name: str) -> str:

@@ -18,7 +18,7 @@ from kdistill.config.yamltext import Marks
 from kdistill.errors import ConfigError
 
 DEFAULT = "quickstart"
-PATHS = (("data", "dir"), ("teacher", "model"), ("student", "model"))
+PATHS = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "model"))
 HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
 
 
@@ -30,8 +30,8 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
-    A relative path (`data.dir`, and `model` of teacher and student) is resolved here: in a file from the file's
-    folder, in an override from the working one.
+    A relative path (`data.dir`, `data.path`, and `model` of teacher and student) is resolved here: in a file from the
+    file's folder, in an override from the working one.
 
     Raises:
         ConfigError: naming every problem with its place.
@@ -177,12 +177,14 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
 def resolved(config: Config) -> dict[str, Any]:
     """Return a config as a JSON-able document, and so as YAML, that loads to an equal one.
 
-    Keys that nothing reads, such as the momentum of adam, and what an arm does not override are left out.
+    Keys that nothing reads, such as the momentum of adam or the label column of images, and what an arm does not
+    override are left out.
     """
     values = config.model_dump(mode="json")
     for role in ("teacher", "student"):
         arm = getattr(config, role)
         values[role] = {**arm.architecture(), **_plain(arm.overrides())}
+    values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
     if not config.sweep:

@@ -11,7 +11,9 @@ from kdistill.config.yamltext import Marks, Path, shown
 
 # Values that may be of two kinds: pydantic has a problem for each, a person has one.
 EXPECTED = {
-    "validation": "a share between 0 and 1, or test",
+    "validation": "a share between 0 and 1, test or given",
+    "channels": "1 or 3",
+    "image_size": "[height, width]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
 
@@ -133,6 +135,8 @@ def _trim(location: Iterable[str | int], values: Any) -> Path:
 def _sentence(problem: Any, path: Path, values: Any) -> str:
     received = problem["input"]
     name = str(path[-1]) if path else ""
+    if "image_size" in path and problem["type"] in {"missing", "too_long"}:
+        return f"expected {EXPECTED['image_size']}"
     match problem["type"]:
         case "extra_forbidden":
             return unknown_key(path)

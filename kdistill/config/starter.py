@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kdistill.config.loading import builtin_text
-from kdistill.config.schema import READERS, Arm, Config, Section, Training, TrainingKeys
+from kdistill.config.schema import DATA_READERS, READERS, Arm, Config, Data, Section, Training, TrainingKeys
 
 # Where the starter differs from the defaults: a small experiment that says something.
 VALUES: dict[str, Any] = {
@@ -26,7 +26,8 @@ HEADER = """\
 #   kdistill reproduce -c {file}
 #
 # Every key is here. Only the layers of teacher and student have to be (hidden, conv or model); what is commented out
-# would be without effect under the optimizer and the schedule chosen here, and is an error as long as it is.
+# would be without effect under the data set, the optimizer and the schedule chosen here, and is an error as long as
+# it is.
 """
 WIDTH, COMMENT_AT = 116, 36
 
@@ -65,14 +66,18 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
     for key, field in kind.model_fields.items():
         if kind is Arm and key in TrainingKeys.model_fields:
             continue
-        mark = "# " if key in READERS and _is_without_effect(key) else ""
+        mark = "# " if _is_without_effect(kind, key, values) else ""
         lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
     if kind is Arm:
         lines += _line("  # learning_rate", 1e-3, None, "And any other key of `training`, for this model alone.")
     return lines
 
 
-def _is_without_effect(key: str) -> bool:
+def _is_without_effect(kind: type[Section], key: str, values: dict[str, Any]) -> bool:
+    if kind is Data:
+        return key in DATA_READERS and values["dataset"] not in DATA_READERS[key]
+    if key not in READERS:
+        return False
     choice, readers = READERS[key]
     return Training.model_fields[choice].default not in readers
 

@@ -16,6 +16,18 @@ from kdistill.datasets.idx import DamagedError
 # Of the other methods, zipfile unpacks a whole block at once, however much that is.
 BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
+# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
+# lacks. The others: damaged.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+)
+
 
 def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[np.uint8]:
     """Return the array `name` of an archive as the bytes of an IDX file: what `idx.read` returns of the IDX file.
@@ -39,16 +51,7 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
                 return idx.read_values(stream, shape)
     except KeyError:
         raise DamagedError(f"the archive has no array {name}") from None
-    # RuntimeError: encrypted. NotImplementedError: a zip feature that Python lacks. The others: damaged.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except UNREADABLE as error:
         raise DamagedError(f"{name} cannot be read from the archive: {error}") from error
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error

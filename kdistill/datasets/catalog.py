@@ -1,4 +1,4 @@
-"""The data sets by name: what a config can ask for. One line in `CATALOG` adds a data set."""
+"""The data sets by name: what a config can ask for. One line in `CATALOG` adds a data set; users' own are in `own`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kdistill.datasets import digits, mnist, published
+from kdistill.datasets import digits, mnist, own, published
 from kdistill.datasets.splits import Source, Splits, divide
 from kdistill.errors import ConfigError
 from kdistill.listener import Listener
@@ -64,7 +64,7 @@ CATALOG = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the data sets."""
+    """Return the names of the data sets that are known by name."""
     return tuple(CATALOG)
 
 
@@ -79,16 +79,18 @@ def static_shape(dataset: str) -> tuple[tuple[int, ...], int]:
 
 
 def load(data: Data, listener: Listener | None = None) -> Splits:
-    """Read a data set, downloading it if need be, and divide it as a config says.
+    """Read a data set, downloading it or converting the user's own if need be, and divide it as a config says.
 
     Args:
         data: the config's `data` section.
-        listener: told of a download.
+        listener: told of a download or a conversion.
 
     Raises:
         DataError: the files are missing, damaged or another data set's, and cannot be downloaded.
         ConfigError: there is no data set of that name, or it cannot be divided like that.
     """
+    if data.dataset in own.FORMS:
+        return own.load(data, listener)
     source = _find(data.dataset).read(data, listener)
     return divide(source, data.validation, data.split_seed)
 
@@ -99,6 +101,8 @@ def needs_download(data: Data) -> bool:
     Raises:
         ConfigError: there is no data set of that name.
     """
+    if data.dataset in own.FORMS:
+        return False
     return not data.dir and not _find(data.dataset).is_found(None)
 
 

@@ -4,7 +4,7 @@ Nothing here knows where the examples came from: every data set is checked, divi
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -13,7 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.datasets import mapped
+from kdistill.datasets.standardizing import standardization
 from kdistill.errors import ConfigError, DataError
+from kdistill.scaling import Scale
 
 CHECKED_AT_ONCE = 1024  # images, so that data larger than memory can be checked
 
@@ -23,7 +26,8 @@ class Split:
     """Some rows of a pair of arrays; nothing is copied until rows are taken.
 
     Attributes:
-        images: (all rows, *shape) uint8, raw values.
+        images: (all rows, *shape) uint8 or float32, raw values, which may be mapped from a file. Rows of a table are
+            "images" of one dimension here.
         labels: (all rows,) int32.
         rows: (n,) int64, the rows of `images` and `labels` that belong to this split.
     """
@@ -38,7 +42,7 @@ class Split:
     def take(self, positions: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int32]]:
         """Return copies of the images (k, *shape) and labels (k,) at `positions` (k,), each in [0, n)."""
         rows = self.rows[positions]
-        return self.images[rows], self.labels[rows]
+        return mapped.gather(self.images, rows), self.labels[rows]
 
     @cached_property
     def all_labels(self) -> NDArray[np.int32]:
@@ -59,17 +63,25 @@ class Source:
         train: what may be trained on.
         test: what is scored.
         classes: names, the index being the label.
-        scale: what a raw value is multiplied by to lie in [0, 1].
+        scale: what a raw value is multiplied by to lie in [0, 1]; None where train's mean and variance scale it.
         image_files: where the images of train and of test were read, for messages.
         label_files: likewise, their labels.
+        validation: what the data set brings for that, if anything.
+        fingerprint: of the arrays, if it is known already; then they were checked when it was computed.
+        warnings: what the reader of a result must know of the data.
+        skipped: files that could not be read and were left out.
     """
 
     train: Split
     test: Split
     classes: tuple[str, ...]
-    scale: float
+    scale: float | None
     image_files: tuple[str, str]
     label_files: tuple[str, str]
+    validation: Split | None = None
+    fingerprint: str | None = None
+    warnings: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +94,12 @@ class Splits:
         test: what is scored once, at the end.
         classes: names, the index being the label.
         shape: of one example, such as (28, 28).
-        scale: what a raw value is multiplied by to lie in [0, 1].
+        scale: what a raw value is multiplied by to lie in [0, 1], or the mean and variance of the rows of train.
         fingerprint: SHA-256 of the images, labels and class names, whatever their division.
         split_fingerprint: SHA-256 of the three row sets: which example is used for what.
         validation_is_test: they are the same examples, so that test scores flatter.
+        warnings: what the reader of a result must know of the data.
+        skipped: files that could not be read and were left out.
     """
 
     train: Split
@@ -93,10 +107,12 @@ class Splits:
     test: Split
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    scale: float
+    scale: Scale
     fingerprint: str
     split_fingerprint: str
     validation_is_test: bool
+    warnings: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 def whole(images: NDArray, labels: NDArray) -> Split:
@@ -104,38 +120,61 @@ def whole(images: NDArray, labels: NDArray) -> Split:
     return Split(images, labels.astype(np.int32), np.arange(len(labels), dtype=np.int64))
 
 
-def divide(source: Source, validation: float | Literal["test"], split_seed: int) -> Splits:
+def divide(source: Source, validation: float | Literal["test", "given"], split_seed: int) -> Splits:
     """Check a data set and hold back part of its training examples.
 
     Args:
-        validation: the fraction of train, in (0, 1), that becomes validation, stratified by class; or `test`.
+        validation: the fraction of train, in (0, 1), that becomes validation, stratified by class; or `test`; or
+            `given`, for what the data set brings.
         split_seed: decides which examples those are. No other seed has a say in it.
 
     Raises:
         DataError: no examples, labels outside the classes, one class alone, or images that do not go with them.
-        ConfigError: the classes cannot be divided that way.
+        ConfigError: the classes cannot be divided that way, or the data set brings no validation part.
     """
     for split, images, labels in zip((source.train, source.test), source.image_files, source.label_files, strict=True):
-        check_images(split, images, labels)
+        if source.fingerprint is None:
+            check_images(split, images, labels)
         check_labels(split, source.classes, labels)
     train, held_back = source.train, source.test
-    if validation != "test":
-        _check_fraction(source, validation)
-        rows, held_rows = stratified(train.rows, train.labels, validation, split_seed)
-        held_back = Split(train.images, train.labels, held_rows)
-        train = Split(train.images, train.labels, rows)
-        _check_classes_are_in_both(source, train, held_back, validation)
+    if validation == "given":
+        if source.validation is None:
+            raise ConfigError(
+                f"data.validation: expected a share of train, or test; received given, and {source.image_files[0]} "
+                "brings no validation part"
+            )
+        held_back = source.validation
+    elif validation != "test":
+        train, held_back = hold_back(source, validation, split_seed, "validation")
     return Splits(
         train=train,
         validation=held_back,
         test=source.test,
         classes=source.classes,
         shape=train.images.shape[1:],
-        scale=source.scale,
-        fingerprint=_fingerprint(source),
+        scale=standardization(train.chunks, train.images.shape[1:]) if source.scale is None else source.scale,
+        fingerprint=source.fingerprint or fingerprint([source.train, source.test], source.classes),
         split_fingerprint=_split_fingerprint(train, held_back, source.test),
         validation_is_test=validation == "test",
+        warnings=source.warnings,
+        skipped=source.skipped,
     )
+
+
+def hold_back(source: Source, fraction: float, seed: int, part: Literal["validation", "test"]) -> tuple[Split, Split]:
+    """Return what is left of train, and the fraction of it that becomes another part, stratified by class.
+
+    Raises:
+        DataError: a class has one example.
+        ConfigError: one of the two would have no example of some class.
+    """
+    train = source.train
+    _check_fraction(source, fraction, part)
+    rows, held_rows = stratified(train.rows, train.labels, fraction, seed)
+    held_back = Split(train.images, train.labels, held_rows)
+    left = Split(train.images, train.labels, rows)
+    _check_classes_are_in_both(source, left, held_back, fraction, part)
+    return left, held_back
 
 
 def stratified(
@@ -209,7 +248,7 @@ def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
         )
 
 
-def _check_fraction(source: Source, fraction: float) -> None:
+def _check_fraction(source: Source, fraction: float, held: str) -> None:
     """Check what scikit-learn would refuse, in words that name the config key."""
     counts = np.bincount(source.train.labels[source.train.rows], minlength=len(source.classes))
     present = np.flatnonzero(counts)
@@ -218,45 +257,49 @@ def _check_fraction(source: Source, fraction: float) -> None:
         raise DataError(
             f"{source.label_files[0]}: class {source.classes[rarest]} has 1 example: expected at least 2, "
             "one to train on and one to hold back",
-            hint="Add examples or leave the class out; or set data.validation to `test`.",
+            hint="Add examples or leave the class out"
+            + ("; or set data.validation to `test`." if held == "validation" else "."),
         )
     total = len(source.train)
     held_back = ceil(fraction * total)
-    for part, size in (("validation", held_back), ("train", total - held_back)):
+    for part, size in ((held, held_back), ("train", total - held_back)):
         if size < len(present):
             raise ConfigError(
-                f"data.validation: {fraction} of {total} examples leaves {size} for {part}: expected at least "
+                f"data.{held}: {fraction} of {total} examples leaves {size} for {part}: expected at least "
                 f"one for each of the {len(present)} classes",
                 hint="Choose another fraction.",
             )
 
 
-def _check_classes_are_in_both(source: Source, train: Split, validation: Split, fraction: float) -> None:
+def _check_classes_are_in_both(source: Source, train: Split, held_back: Split, fraction: float, held: str) -> None:
     count = len(source.classes)
     in_train = np.bincount(train.labels[train.rows], minlength=count)
-    in_validation = np.bincount(validation.labels[validation.rows], minlength=count)
-    lost = np.flatnonzero((in_train == 0) != (in_validation == 0))
+    in_held_back = np.bincount(held_back.labels[held_back.rows], minlength=count)
+    lost = np.flatnonzero((in_train == 0) != (in_held_back == 0))
     if len(lost) > 0:
-        part = "train" if in_train[lost[0]] == 0 else "validation"
-        examples = in_train[lost[0]] + in_validation[lost[0]]
+        part = "train" if in_train[lost[0]] == 0 else held
+        examples = in_train[lost[0]] + in_held_back[lost[0]]
         raise ConfigError(
-            f"data.validation: {fraction} leaves {part} no example of class {source.classes[lost[0]]}, which has "
-            f"{examples}: expected at least one in train and one in validation",
+            f"data.{held}: {fraction} leaves {part} no example of class {source.classes[lost[0]]}, which has "
+            f"{examples}: expected at least one in train and one in {held}",
             hint="Choose another fraction, or add examples of that class.",
         )
 
 
-def _fingerprint(source: Source) -> str:
+def fingerprint(splits: Sequence[Split], classes: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the arrays of some splits, each array once, and of the class names."""
     digest = hashlib.sha256()
-    splits = [source.train]
-    if source.test.images is not source.train.images:
-        splits.append(source.test)
+    seen: list[NDArray] = []
     for split in splits:
+        if any(split.images is images for images in seen):
+            continue
+        seen.append(split.images)
         for array in (split.images, split.labels):
             # Type and shape too: the same bytes may be other images.
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    digest.update(repr(source.classes).encode())
+            for piece in mapped.pieces(array):
+                digest.update(np.ascontiguousarray(piece).data)
+    digest.update(repr(classes).encode())
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kdistill import arithmetic
 from kdistill.models import copying
+from kdistill.scaling import Scale, Standardization
 
 if TYPE_CHECKING:
     from kdistill.config import Arm
@@ -24,7 +25,7 @@ def build(
     role: str,
     shape: Sequence[int],
     classes: int,
-    scale: float,
+    scale: Scale,
     seed: int,
     note: Callable[[str], None] = lambda text: None,
 ) -> keras.Model:
@@ -38,7 +39,7 @@ def build(
         role: `teacher` or `student`.
         shape: of one example, such as (28, 28).
         classes: number of logits.
-        scale: raw values are multiplied by it.
+        scale: raw values are multiplied by it, or standardised as it says.
         seed: of the run.
         note: told what is done to a model from a file to make it fit.
 
@@ -62,9 +63,13 @@ def build(
     return keras.Model(inputs, outputs, name=role)
 
 
-def _scaling(scale: float) -> keras.Layer:
+def _scaling(scale: Scale) -> keras.Layer:
     """Return the layer that takes raw values."""
-    return keras.layers.Rescaling(scale, name="scaling")
+    if not isinstance(scale, Standardization):
+        return keras.layers.Rescaling(scale, name="scaling")
+    if len(scale.mean) == 1:  # of all values, whatever the shape
+        return keras.layers.Normalization(axis=None, mean=scale.mean[0], variance=scale.variance[0], name="scaling")
+    return keras.layers.Normalization(axis=-1, mean=list(scale.mean), variance=list(scale.variance), name="scaling")
 
 
 def _convolutions(

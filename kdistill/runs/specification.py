@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 from kdistill import modelfiles
 
 if TYPE_CHECKING:
-    from kdistill.config import Arm, Config, Training
+    from kdistill.config import Arm, Config, Data, Training
 
 ARMS = ("teacher", "baseline", "distilled")
 
 
-def specification(config: "Config", arm: str, seed: int, teacher_weights: str | None = None) -> dict[str, Any]:
+def specification(
+    config: "Config", arm: str, seed: int, teacher_weights: str | None = None, fingerprint: str | None = None
+) -> dict[str, Any]:
     """Return everything a run's result depends on: its seed, the config keys it reads, its teacher's weights.
 
-    Left out on purpose: `name`, `data.dir`, `expected`, threads, checkpoint cadence and the output place; and what the
-    chosen optimizer and schedule do not read.
+    Left out on purpose: `name`, `data.dir`, `data.path`, `expected`, threads, checkpoint cadence and the output place;
+    and what the chosen optimizer and schedule do not read.
 
     Args:
         config: a resolved config.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
         teacher_weights: for a distilled run, the fingerprint of its teacher.
+        fingerprint: of the data, where it is the user's own.
 
     Raises:
         ModelError: a file whose architecture is taken is not there, or not accepted.
@@ -31,7 +34,7 @@ def specification(config: "Config", arm: str, seed: int, teacher_weights: str | 
     role = "teacher" if arm == "teacher" else "student"
     spec: dict[str, Any] = {
         "seed": seed,
-        "data": config.data.model_dump(mode="json", exclude={"dir"}),
+        "data": _data(config.data, fingerprint),
         role: _architecture(getattr(config, role)),
         "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
     }
@@ -47,6 +50,20 @@ def _architecture(arm: "Arm") -> dict[str, Any]:
         return arm.architecture()
     layers, weights = modelfiles.hashes(Path(arm.model))
     return {"model": layers} | ({"initial_weights": weights} if arm.initial_weights == "file" else {})
+
+
+def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
+    """Return what a run depends on of its data.
+
+    A named data set is verified by its hashes, so its name says what it is. The user's own data is what its
+    fingerprint says, which takes in what became of it by the label column, the image size and so on.
+    """
+    spec: dict[str, Any] = {"dataset": data.dataset, "validation": data.validation, "split_seed": data.split_seed}
+    if data.is_own:
+        spec["fingerprint"] = fingerprint
+        if data.test is not None:
+            spec["test"] = data.test
+    return spec
 
 
 def _unread(training: "Training") -> set[str]:
@@ -72,6 +89,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
             lines.append("teacher: is another one")  # their fingerprints would tell nobody anything
         elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
+        elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:
+            lines.append("data: examples, labels or class names are others")
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines

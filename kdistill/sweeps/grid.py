@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from kdistill import runs, sessions
+from kdistill import sessions
 from kdistill.config import Config, read_value
 from kdistill.errors import ConfigError
 from kdistill.runs import Experiment
@@ -68,8 +68,8 @@ class Grid:
     @property
     def shares_baseline(self) -> bool:
         """Whether the student alone is the experiment's own in every cell."""
-        own = spec_of(self.home.config, "baseline")
-        return all(spec_of(cell.session.config, "baseline") == own for cell in self.cells)
+        own = spec_of(self.home, "baseline")
+        return all(spec_of(cell.session, "baseline") == own for cell in self.cells)
 
     @property
     def shares_data(self) -> bool:
@@ -133,16 +133,17 @@ def plan(session: Session, axes: Mapping[str, Sequence[Any]], with_settings: Wit
     return Grid(home, axes, cells)
 
 
-def spec_of(config: Config, arm: str) -> dict[str, Any]:
+def spec_of(session: Session, arm: str) -> dict[str, Any]:
     """Return what the runs of an arm depend on, whatever their seed and their teacher's."""
-    return runs.specification(config, arm, 0)
+    return session.specification(arm, 0)
 
 
 def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
     """Return the session with settled threads: last digits depend on them, and one worker does runs of all cells."""
     threads = session.options.threads or session.experiment.threads()
     if threads is None:
-        threads = max(map(sessions.default_threads, [session.config, *configs]))
+        cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
+        threads = max(sessions.default_threads(cell.config, cell.example) for cell in cells)
     return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
 
 
@@ -169,18 +170,18 @@ def _check_different(cells: Sequence[Cell]) -> None:
 
 def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     _check_validation(config)
-    teacher = home
-    if spec_of(config, "teacher") != spec_of(home.config, "teacher"):
-        teacher = _at(home, config, spec_of(config, "teacher"))
-    own = _at(home, config, [spec_of(config, "teacher"), spec_of(config, "distilled")])
+    session, teacher = home.sibling(config, home.experiment), home
+    if spec_of(session, "teacher") != spec_of(home, "teacher"):
+        teacher = _at(session, spec_of(session, "teacher"))
+    own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled")])
     return Cell(settings, own, teacher)
 
 
-def _at(home: Session, config: Config, spec: object) -> Session:
+def _at(session: Session, spec: object) -> Session:
     """Return the session of a folder that belongs to a specification, below the experiment's own."""
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
-    experiment = Experiment(home.experiment.folder / "cells" / digest, home.experiment.cache)
-    return Session(config, experiment, home.options)
+    home = session.experiment
+    return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
 
 
 def _shown(value: Any) -> str:

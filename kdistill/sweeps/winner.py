@@ -54,7 +54,7 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
 def _adopt(session: Session, made: Run) -> None:
     """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
     wanted = session.experiment.run(made.arm, made.seed)
-    identity = runs.identity(runs.specification(session.config, made.arm, made.seed))
+    identity = runs.identity(session.specification(made.arm, made.seed))
     if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
         return
     with wanted.locked(), files.writing(wanted.folder):
