@@ -240,7 +240,7 @@ def test_an_operation_that_a_format_does_not_have_is_named(tmp_path):
 def test_an_int8_export_that_lost_its_way_is_not_kept(exported, tmp_path, monkeypatch):
     """Calibrated on blank images, all that real ones hold is cut off."""
     shutil.copy(exported[0] / "model.keras", tmp_path)
-    blank = lambda images, rows: lambda: iter([np.zeros((1, 8, 8), np.float32)] * 10)  # noqa: E731
+    blank = lambda train: lambda: iter([np.zeros((1, 8, 8), np.float32)] * 10)  # noqa: E731
     monkeypatch.setattr(convert, "calibration", blank)
     with pytest.raises(ParityError, match="does not agree"):
         export(session(tmp_path), targets.find(tmp_path / "model.keras"), Order(Form("litert", "int8")))

@@ -10,6 +10,7 @@ import pytest
 from small_experiment import session
 
 from kdistill import extras, models
+from kdistill.datasets import Split
 from kdistill.deploy import convert, exports, parity, records, runtimes, targets
 from kdistill.deploy.exports import Order, export
 from kdistill.deploy.records import Form
@@ -257,7 +258,7 @@ def test_a_folder_as_the_output_gets_the_usual_name(exported, tmp_path, monkeypa
 def test_ranges_are_learnt_from_the_training_split_alone(exported, in_this_process, monkeypatch):
     seen = []
     learn = convert.calibration
-    monkeypatch.setattr(convert, "calibration", lambda images, rows: seen.append(rows) or learn(images, rows))
+    monkeypatch.setattr(convert, "calibration", lambda split: seen.append(split.rows) or learn(split))
     export(session(exported), student(exported), Order(Form("saved-model", with_softmax=True)))
     splits = session(exported).splits
     np.testing.assert_array_equal(seen[0], splits.train.rows)
@@ -265,11 +266,12 @@ def test_ranges_are_learnt_from_the_training_split_alone(exported, in_this_proce
 
 
 def test_calibration_rows_are_spread_over_the_training_split():
-    images = np.arange(4000, dtype=np.uint8).reshape(2000, 2)
+    images = np.arange(4000, dtype=np.int16).reshape(2000, 2)
     rows = np.arange(0, 2000, 2)
-    taken = list(convert.calibration(images, rows)())
+    taken = list(convert.calibration(Split(images, np.zeros(2000, np.int32), rows))())
     assert len(taken) == convert.CALIBRATION_ROWS
     assert all(row.shape == (1, 2) and row.dtype == np.float32 for row in taken)
     np.testing.assert_array_equal(taken[0], images[[0]])
     np.testing.assert_array_equal(taken[-1], images[[1998]])
-    assert len(list(convert.calibration(images, rows[:3])())) == 3
+    assert len({row[0, 0] for row in taken}) == convert.CALIBRATION_ROWS
+    assert len(list(convert.calibration(Split(images, np.zeros(2000, np.int32), rows[:3]))())) == 3

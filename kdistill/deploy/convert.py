@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kdistill import backend
+from kdistill.datasets import Split
 from kdistill.deploy.records import Form
 from kdistill.errors import ModelError
 
@@ -190,13 +191,7 @@ def _hint(form: Form) -> str:
     return "Build the model without that layer, or choose another --format: saved-model takes every layer."
 
 
-def calibration(images: NDArray, rows: NDArray[np.int64]) -> Rows:
-    """Return a source of at most `CALIBRATION_ROWS` examples, evenly spread over `rows` of `images`.
-
-    Args:
-        images: (all rows, *shape), raw values.
-        rows: (n,) those of the training split.
-    """
-    places = np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_ROWS).astype(np.int64))
-    chosen = rows[places]
-    return lambda: (images[[row]].astype(np.float32) for row in chosen)
+def calibration(train: Split) -> Rows:
+    """Return a source of at most `CALIBRATION_ROWS` raw examples (1, *shape), evenly spread over a training split."""
+    places = np.unique(np.linspace(0, len(train) - 1, CALIBRATION_ROWS).astype(np.int64))
+    return lambda: (train.take(places[[number]])[0].astype(np.float32) for number in range(len(places)))

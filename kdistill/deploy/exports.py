@@ -148,7 +148,7 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
     served, reference = _served(model, target.path, form, test)
     with records.making(place) as temporary, files.writing(place):
         try:
-            convert.convert(served, form, temporary, convert.calibration(train.images, train.rows))
+            convert.convert(served, form, temporary, convert.calibration(train))
             found = parity.outputs_of(temporary, form, test, setting.threads)
         except ModelError as error:
             raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
