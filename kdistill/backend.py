@@ -74,7 +74,7 @@ def _start(threads: int, device: str) -> None:
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _startup_noise_held_back():
+    with noise_held_back():
         _import()
 
 
@@ -117,10 +117,11 @@ def gpus() -> list[str]:
 
 
 @contextlib.contextmanager
-def _startup_noise_held_back() -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file: TensorFlow's first log lines obey no setting.
+def noise_held_back(shown_on_failure: bool = True) -> Iterator[None]:
+    """Send file descriptor 2 to a temporary file: the log lines of TensorFlow and its converters obey no setting.
 
-    What was held back is printed if the import fails, since it then says why; not if it is interrupted.
+    Args:
+        shown_on_failure: print what was held back if an exception comes, since it may say why; not if interrupted.
     """
     _flush_stderr()
     with tempfile.TemporaryFile() as held:
@@ -136,7 +137,7 @@ def _startup_noise_held_back() -> Iterator[None]:
             _flush_stderr()
             os.dup2(kept, 2)
             os.close(kept)
-            if failed:
+            if failed and shown_on_failure:
                 held.seek(0)
                 with contextlib.suppress(OSError):
                     sys.stderr.write(held.read().decode(errors="replace"))

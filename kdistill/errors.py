@@ -44,3 +44,9 @@ class OutputError(KdistillError):
     """The output folder cannot be used: another config's, read-only, or full."""
 
     exit_code = 7
+
+
+class ParityError(KdistillError):
+    """An export does not do what its model does; it was not kept."""
+
+    exit_code = 8

@@ -4,13 +4,13 @@ import importlib.util
 
 from kdistill.errors import ConfigError
 
-# Extra -> the module that is there when it is installed.
-MODULES = {"gpu": "nvidia", "ray": "ray"}
+# Extra -> the modules that are there when it is installed.
+MODULES = {"gpu": "nvidia", "litert": "ai_edge_litert", "onnx": "onnxruntime tf2onnx", "ray": "ray"}
 
 
 def installed(extra: str) -> bool:
     """Whether an extra is installed."""
-    return importlib.util.find_spec(MODULES[extra]) is not None
+    return all(importlib.util.find_spec(module) is not None for module in MODULES[extra].split())
 
 
 def check_installed(extra: str, what: str) -> None:

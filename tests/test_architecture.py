@@ -16,21 +16,21 @@ LEVELS = [
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks"},
-    {"engine", "logitsfile", "inventory"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
+    {"engine", "logitsfile", "inventory", "tables"},
     {"training", "teachers"},
     {"opening"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},
-    {"experiments"},
+    {"experiments", "deploy"},
     {"sweeps"},
     {"plans"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray"}
+HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime", "ai_edge_litert"}
 
 
 def module_of(path):

@@ -5,7 +5,7 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,9 +87,19 @@ class Common:
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `Common`, which it receives as its argument `common`."""
+    return _with_options(command, [field.name for field in dataclasses.fields(Common)])
+
+
+def with_some_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command only these options of `Common`; the others have their defaults."""
+    return functools.partial(_with_options, names=names)
+
+
+def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
     shared = [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
         for field in dataclasses.fields(Common)
+        if field.name in names
     ]
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
@@ -99,7 +109,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(**options: Any) -> None:
-        common = Common(**{field.name: options.pop(field.name) for field in dataclasses.fields(Common)})
+        common = Common(**{name: options.pop(name) for name in names})
         command(common=common, **options)
 
     wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]

@@ -12,16 +12,21 @@ from kdistill.errors import OutputError
 from kdistill.progress import console, give_up
 
 
-def write_out(text: str) -> None:
+def write_out(text: str) -> bool:
     """Print text on stdout, at once. If whoever read it has gone, as in `kdistill ... | head`, that is no error.
+
+    Returns:
+        Whether anybody still reads.
 
     Raises:
         OutputError: it leads to a file that cannot be written, as on a full disk.
     """
     try:
         print(text, flush=True)
+        return True
     except BrokenPipeError:
         give_up(sys.stdout)
+        return False
     except OSError as error:
         give_up(sys.stdout)
         raise cannot_write(error) from error

@@ -9,9 +9,19 @@ from kdistill.models.loading import (
     architecture,
     fingerprint,
     load,
+    load_any_classifier,
     load_classifier,
     parameters,
     save,
 )
 
-__all__ = ["architecture", "build", "fingerprint", "load", "load_classifier", "parameters", "save"]
+__all__ = [
+    "architecture",
+    "build",
+    "fingerprint",
+    "load",
+    "load_any_classifier",
+    "load_classifier",
+    "parameters",
+    "save",
+]

@@ -64,13 +64,36 @@ def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[ker
     return model, notes
 
 
+def load_any_classifier(path: Path) -> tuple[keras.Model, list[str]]:
+    """Return what `load_classifier` does, for a model that is not to fit any data.
+
+    Raises:
+        ModelError: the file is missing or damaged, or is not one input and one output of logits.
+    """
+    model = load(path)
+    shape, outputs = model.inputs[0].shape[1:], model.outputs[0].shape
+    if len(model.inputs) != 1 or None in shape:
+        received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
+        raise ModelError(f"{path}: expected one input of a fixed shape; received {received}")
+    if len(model.outputs) != 1 or len(outputs) != 2 or not outputs[1]:
+        received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.outputs)
+        raise ModelError(f"{path}: expected one output, a logit for each class; received {received}")
+    model, notes = _classifier(model, path, shape, outputs[1])
+    model.trainable = False
+    return model, notes
+
+
 def open_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
     """Return what `load_classifier` does, not frozen: each layer is as trainable as it was saved.
 
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
-    model, notes = load(path), []
+    return _classifier(load(path), path, shape, classes)
+
+
+def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
+    notes = []
     try:
         _check_outputs(model, classes)
         model, note = inputs.fitted(model, shape)

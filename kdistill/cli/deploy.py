@@ -1,0 +1,203 @@
+"""The commands that take a model away: export, benchmark, predict."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdistill.cli import values
+from kdistill.cli.options import Common, Debug, open_session, with_some_options
+from kdistill.cli.output import emit, write_out
+
+if TYPE_CHECKING:
+    from kdistill.deploy.targets import Target
+    from kdistill.sessions import Session
+
+MOST_CLASSES = 1_000_000
+
+Model = Annotated[
+    Path | None,
+    typer.Argument(
+        parser=values.a_path,
+        metavar="RUN|FILE",
+        help="The folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)",
+    ),
+]
+Threads = Annotated[
+    int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
+]
+Device = Annotated[
+    str, typer.Option(parser=values.one_of("auto", "cpu", "gpu"), metavar="auto|cpu|gpu", help="Of Keras models.")
+]
+
+
+@with_some_options("config", "set", "seed", "output_dir", "threads", "device", "json", "quiet", "debug")
+def export(
+    common: Common,
+    format: Annotated[
+        str,
+        typer.Option(
+            parser=values.one_of("litert", "onnx", "saved-model"),
+            metavar="litert|onnx|saved-model",
+            help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow.",
+        ),
+    ],
+    model: Model = None,
+    quantize: Annotated[
+        str,
+        typer.Option(
+            parser=values.one_of("none", "dynamic", "int8", "float16"),
+            metavar="none|dynamic|int8|float16",
+            help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits.",
+        ),
+    ] = "none",
+    with_softmax: Annotated[
+        bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")] = False,
+) -> None:
+    """Write a model for another runtime; it is kept only if it does there, on the test split, what the model does."""
+    from kdistill import tables
+    from kdistill.deploy import exports, records, targets
+
+    if quantize not in records.QUANTIZATIONS[format]:
+        raise typer.BadParameter(
+            f"a {format} takes {', '.join(records.QUANTIZATIONS[format])}", param_hint="--quantize"
+        )
+    order = exports.Order(records.Form(format, quantize, with_softmax), output, overwrite)
+    named = [targets.find(model)] if model else []
+    with _session(common, named) as session:
+        target = named[0] if named else targets.of_experiment(session, ["distilled"])[0]
+        document = exports.export(session, target, order)
+    emit(document, tables.export, common.json)
+
+
+@with_some_options("config", "set", "seed", "output_dir", "json", "quiet", "debug")
+def benchmark(
+    common: Common,
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            parser=values.a_path,
+            metavar="RUN|FILE",
+            help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
+            "the config's experiment)",
+        ),
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
+    from kdistill import tables
+    from kdistill.deploy import benchmark as benchmarks
+    from kdistill.deploy import targets
+
+    named = [targets.find(path) for path in models or ()]
+    with _session(common, named) as session:
+        document = benchmarks.benchmark(session, named, threads)
+    emit(document, tables.benchmark, common.json)
+
+
+@contextmanager
+def _session(common: Common, named: "list[Target]") -> "Iterator[Session]":
+    """Open the session of the config given, or else of the experiment that the first named model is in."""
+    own = next((target.config_file for target in named if target.config_file), None)
+    if common.config is None and own:
+        common = dataclasses.replace(common, config=str(own), output_dir=own.parent.parent)
+    with open_session(common) as session:
+        yield session
+
+
+AnyModel = Annotated[
+    Path,
+    typer.Argument(parser=values.a_path, metavar="MODEL", help="The folder of a run, a `.keras` file, or an export."),
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|FOLDER|-",
+        help="An image (PNG, JPEG), a folder of them, an .npz with `x` or `x_test`, a .csv of features with a line of "
+        "names, or - for such rows on stdin.",
+    ),
+]
+Printed = Annotated[
+    str, typer.Option(parser=values.one_of("csv", "jsonl"), metavar="csv|jsonl", help="What is printed.")
+]
+Top = Annotated[
+    int,
+    typer.Option(parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="COLUMN", help="A column of a table that is no feature; repeatable."),
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        parser=values.one_of("fail", "skip"), metavar="fail|skip", help="What to do about an image that is damaged."
+    ),
+]
+
+
+def predict(
+    model: AnyModel,
+    source: Source,
+    format: Printed = "csv",
+    top: Top = 1,
+    drop: Drop = None,
+    on_error: OnError = "fail",
+    threads: Threads = 1,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Print class and probability of each image or row."""
+    from kdistill.deploy.prediction import Predictor
+    from kdistill.progress import Screen, console
+    from kdistill.readers import Reader, check
+
+    check(source)
+    screen = Screen(console(stderr=True))
+    try:
+        predictor = Predictor(model, threads, device, screen)
+        reader = Reader(predictor.shape, drop or (), skip=on_error == "skip")
+        shown = min(top, len(predictor.classes))
+        for number, rows in enumerate(predictor.rows(reader, source, shown)):
+            text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
+            if not write_out(text):
+                break  # nobody reads it any more
+        for message in reader.skipped:
+            screen.warning(f"Skipped: {message}")
+        if reader.skipped:
+            screen.warning(f"Skipped {len(reader.skipped)} in all.")
+    finally:
+        screen.close()
+
+
+def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    if heads:
+        more = [(f"class_{place}", f"probability_{place}") for place in range(2, top + 1)]
+        lines.writerow(["name", "class", "probability", *(head for pair in more for head in pair)])
+    for row in rows:
+        best = [(choice["class"], f"{choice['probability']:.6f}") for choice in row["top"]]
+        lines.writerow([row["name"], *(cell for pair in best for cell in pair)])
+    return text.getvalue().rstrip("\n")
+
+
+def _json_lines(rows: list[dict[str, Any]], top: int) -> str:
+    lines = []
+    for row in rows:
+        best = row["top"][0]
+        line = {"name": row["name"], "class": best["class"], "probability": best["probability"]}
+        lines.append(json.dumps({**line, "top": row["top"]} if top > 1 else line))
+    return "\n".join(lines)

@@ -1,0 +1,267 @@
+"""Models and exports side by side: what each costs and what it still knows, each in a process of its own."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from kdistill import backend, extras, files, scoring
+from kdistill.deploy import latency, parity, records, runtimes, targets
+from kdistill.deploy.records import Form
+from kdistill.deploy.targets import Target
+from kdistill.errors import ModelError
+from kdistill.runs import Run
+from kdistill.sessions import Session
+
+Document = dict[str, Any]
+Floats = NDArray[np.floating]
+
+BATCHES = (1, 32)
+HOW = (
+    "each model in a process of its own, on the processor; float32 arrays of NumPy in, arrays of NumPy out; Keras as a "
+    f"compiled tf.function of the model's call; {latency.WARM_UP} calls to warm up, then at least "
+    f"{latency.LEAST_CALLS} for each batch size; memory is the peak of the whole process"
+)
+PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row to be.
+
+    Attributes:
+        name: `teacher`, `distilled litert int8`, or a path.
+        target: the model or export.
+        record: of an export, where it has one.
+    """
+
+    name: str
+    target: Target
+    record: Document | None = None
+
+
+def benchmark(
+    session: Session, named: Sequence[Target], threads: int = 1, least_seconds: float = latency.LEAST_SECONDS
+) -> Document:
+    """Measure models on the test split of a session's data.
+
+    Args:
+        named: runs (each with its teacher and its exports) and files; without any, all of the session's experiment.
+        threads: within one call.
+        least_seconds: for which a call is timed, at each batch size.
+
+    Returns:
+        `split`, `examples`, `rows` (see `_row`), `reference` (the name of the row that the ratios are against) and
+        `run_info`: the machine, `threads`, versions, and how it was measured.
+
+    Raises:
+        ModelError: a model is missing or damaged, or does not fit the data.
+        ConfigError: the extra of a file that was named is not installed.
+    """
+    entries = _entries(session, named or targets.of_experiment(session))
+    for entry in entries:
+        targets.check_data(entry.target, session)
+    test, labels = session.splits.test, session.splits.test.all_labels
+    with parity.handed_over(test) as images:
+        bench = _Bench(session, images, threads, least_seconds)
+        rows = [bench.row(entry, labels, len(session.splits.classes)) for entry in entries]
+    for row in rows:
+        row["ratios"] = _ratios(row, rows[0])
+    document: Document = {"experiment": session.config.name, "split": "test", "examples": len(labels)}
+    return {**document, "reference": rows[0]["name"], "rows": rows, "run_info": _run_info(threads, least_seconds)}
+
+
+def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
+    """Return the rows in order: teachers, students, each followed by its exports. What is named twice is there once."""
+    teachers = [Target(path) for target in named if target.run and (path := _teacher_of(target.run))]
+    found: dict[Path, Entry] = {}
+    for target in [*teachers, *named]:
+        record = None if target.path.suffix == ".keras" else records.checked(target.path)
+        _add(found, Entry(_name(target, record), target, record))
+        for export in records.beside(target.path) if target.run or target in teachers else []:
+            record = records.checked(export)
+            if not _can_run(session, export):
+                continue
+            _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
+    names = [entry.name for entry in found.values()]
+    return [
+        entry if names.count(entry.name) == 1 else Entry(str(entry.target.path), entry.target, entry.record)
+        for entry in found.values()
+    ]
+
+
+def _add(found: dict[Path, Entry], entry: Entry) -> None:
+    found.setdefault(entry.target.path.resolve(), entry)
+
+
+def _can_run(session: Session, export: Path) -> bool:
+    """Whether the runtime of an export that nobody named is there; if not, that is said and it is left out."""
+    kind = records.kind_of(export)
+    if kind in extras.MODULES and not extras.installed(kind):
+        session.options.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
+        return False
+    return True
+
+
+def _form(record: Document | None) -> Form:
+    record = record or {}
+    return Form(record["format"], record["quantize"], record["outputs"] == "probabilities")
+
+
+def _name(target: Target, record: Document | None) -> str:
+    folder = target.path.parent
+    is_run = target.path.suffix == ".keras" and (target.run or (folder / "manifest.json").exists())
+    if is_run or (record and (folder / "manifest.json").exists()):
+        return folder.absolute().name + (f" {_form(record).title}" if record else "")
+    return str(target.path)
+
+
+def _teacher_of(run: Run) -> Path | None:
+    """Return the model that taught a run, or for a baseline would have; None for a teacher, or where it has gone."""
+    if run.arm == "teacher":
+        return None
+    recorded = (run.manifest or {}).get("teacher_file")
+    experiment = run.folder.absolute().parents[1]
+    own = Run(run.folder.with_name("teacher"), "teacher", run.seed)
+    path = Path(os.path.normpath(experiment / recorded)) if recorded else own.model_file
+    if path == own.model_file.absolute():
+        path = own.model_file  # as the user wrote it
+    if path == own.model_file and not own.is_complete():
+        return None
+    return path if path.is_file() else None
+
+
+class _Bench:
+    """Measures one model after another; remembers what Keras models put out, to hold their exports against."""
+
+    def __init__(self, session: Session, images: Path, threads: int, least_seconds: float) -> None:
+        self._session, self._images = session, images
+        self._threads, self._seconds = threads, least_seconds
+        self._logits: dict[str, Floats] = {}
+
+    def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Document:
+        """Return the row of one model, but for its ratios."""
+        path = entry.target.path
+        self._session.options.listener.note(f"Measuring {entry.name}")
+        measured, outputs = self._measure(path, BATCHES)
+        if outputs.shape != (len(labels), classes):
+            raise ModelError(
+                f"{path}: expected {classes} outputs, one for each class of the data; received {outputs.shape[-1]}",
+                scoring.held_against(self._session.config),
+            )
+        if path.suffix == ".keras":
+            self._logits[files.sha256(path)] = outputs
+        record = entry.record or {}
+        parameters = measured["parameters"]
+        return {
+            "name": entry.name,
+            "path": str(path),
+            "format": records.kind_of(path),
+            "quantize": record.get("quantize"),
+            "parameters": record.get("parameters") if parameters is None else parameters,
+            "file_bytes": records.size(path),
+            "accuracy": float((outputs.argmax(axis=-1) == labels).mean()),
+            "largest_difference": self._difference(path, record, outputs),
+            "latency": measured["latency"],
+            "peak_memory_bytes": measured["peak_memory_bytes"],
+        }
+
+    def _difference(self, path: Path, record: Document, outputs: Floats) -> float | None:
+        """Return how far an export's outputs are from those of the model that it came from, on the test split."""
+        if path.suffix == ".keras":
+            return None
+        source = records.origin(path, record) if record else None
+        if source is None:
+            why = "the model that it came from is not there any more" if record else "it has no record"
+            self._session.options.listener.warning(f"{path}: {why}: its difference from that model is left out.")
+            return None
+        sha256 = record["model_sha256"]
+        if sha256 not in self._logits:
+            self._logits[sha256] = self._measure(source, ())[1]
+        expected = self._logits[sha256]
+        if record["outputs"] == "probabilities":
+            expected = softmax(expected.astype(np.float64), axis=-1)
+        return float(np.abs(outputs - expected).max())
+
+    def _measure(self, path: Path, batches: Sequence[int]) -> tuple[Document, Floats]:
+        found = self._images.with_name("outputs.npy")
+        request = {
+            "model": str(path),
+            "images": str(self._images),
+            "outputs": str(found),
+            "threads": self._threads,
+            "batches": list(batches),
+            "seconds": self._seconds,
+            "rows_at_once": parity.BATCH_SIZE,
+        }
+        command = [sys.executable, "-m", "kdistill.deploy.measure", json.dumps(request)]
+        environment = runtimes.quiet_environment()
+        home = str(Path(__file__).parents[2])  # a checkout need not be installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            raise ModelError(
+                f"{path}: measuring it ended with exit code {done.returncode}: {reason[:300]}", runtimes.DAMAGED_HINT
+            )
+        measured = json.loads(done.stdout.splitlines()[-1])
+        if error := measured.get("error"):
+            raise ModelError(error["message"], error["hint"] or scoring.held_against(self._session.config))
+        return measured, np.load(found, allow_pickle=False)
+
+
+def _ratios(row: Document, reference: Document) -> Document:
+    """Return how many times smaller, faster and leaner a row is than the reference, and how much more accurate."""
+
+    def times(larger: float | None, smaller: float | None) -> float | None:
+        return larger / smaller if larger and smaller else None
+
+    return {
+        "parameters": times(reference["parameters"], row["parameters"]),
+        "file_bytes": times(reference["file_bytes"], row["file_bytes"]),
+        "peak_memory_bytes": times(reference["peak_memory_bytes"], row["peak_memory_bytes"]),
+        "throughput": {
+            batch: times(timed["per_second"], reference["latency"][batch]["per_second"])
+            for batch, timed in row["latency"].items()
+        },
+        "accuracy_points": 100 * (row["accuracy"] - reference["accuracy"]),
+    }
+
+
+def _run_info(threads: int, least_seconds: float) -> Document:
+    return {
+        "machine": _processor(),
+        "cores": backend.cores(),
+        "platform": platform.platform(),
+        "threads": threads,
+        "how": HOW,
+        "least_seconds": least_seconds,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,197 @@
+"""A Keras model, written in the form of another runtime: `model.export`, and the quantizers of LiteRT and ONNX Runtime.
+
+Raw values go in as float32, in batches of any size; what comes out is what the model puts out.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kdistill import backend
+from kdistill.datasets import Split
+from kdistill.deploy.records import Form
+from kdistill.errors import ModelError
+
+# As many examples as TensorFlow's guide to quantization after training asks for ("a few hundred").
+CALIBRATION_ROWS = 500
+
+Rows = Callable[[], Iterator[NDArray]]
+
+
+def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
+    """Write a model to `path`.
+
+    Args:
+        model: float32 in, logits or probabilities out; batch size left open.
+        form: what to write.
+        path: ends as the form wants it.
+        rows: yields raw examples (1, *shape) of the training split, from which int8 learns the ranges of values.
+
+    Raises:
+        ModelError: the form has no operation for a layer; names what it was.
+    """
+    signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype="float32", name="input")]
+    try:
+        with backend.noise_held_back(shown_on_failure=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _WRITERS[form.format](model, form, path, rows, signature)
+    except (OSError, MemoryError):
+        raise  # of the disk or the machine, not of the model
+    except Exception as error:  # the converters raise whatever they come across
+        raise ModelError(f"{path}: cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
+
+
+def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    built_ins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8 if form.quantize == "int8" else tf.lite.OpsSet.TFLITE_BUILTINS
+    # Keras allows operations of TensorFlow too, which the runtime does not have.
+    target: dict[str, Any] = {"supported_ops": [built_ins]}
+    options: dict[str, Any] = {}
+    if form.quantize != "none":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if form.quantize == "float16":
+        target["supported_types"] = [tf.float16]
+    if form.quantize == "int8":
+        options["representative_dataset"] = lambda: ([row] for row in rows())
+    model.export(str(path), format="litert", verbose=False, input_signature=signature, target_spec=target, **options)
+
+
+def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    # `model.export` does not say that it is not training, and layers such as RandomFlip then take it that it is.
+    archive.add_endpoint("serve", partial(model, training=False), input_signature=signature)
+    archive.write_out(str(path), verbose=False)
+
+
+def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
+    if form.quantize == "none":
+        _plain_onnx(model, form, path)
+        return
+    plain = path.with_name(f"{path.stem}-plain.onnx")
+    try:
+        _plain_onnx(model, form, plain)
+        _QUANTIZERS[form.quantize](plain, path, rows)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
+    """Write a model as tf2onnx does it, but for two things.
+
+    `model.export` would make inputs of constants, such as the mean of a Normalization; and tf2onnx has nothing for the
+    `Erfc` in GELU.
+    """
+    import tf2onnx
+
+    function = tf.function(lambda images: model(images, training=False), autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input"))
+    names = {concrete.inputs[0].name: "input", concrete.outputs[0].name: form.outputs}
+    taken, given = list(names)
+    graph = tf2onnx.tf_loader.from_function(concrete, [taken], [given])
+    written, _ = tf2onnx.convert.from_graph_def(
+        graph,
+        name=form.title,
+        input_names=[taken],
+        output_names=[given],
+        tensors_to_rename=names,
+        custom_op_handlers={"Erfc": (_erfc, [])},
+    )
+    _check_onnx(written)
+    path.write_bytes(written.SerializeToString())
+
+
+def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """Replace an operation Erfc(x) of TensorFlow by 1 - Erf(x)."""
+    import tf2onnx
+
+    shapes, types = [context.get_shape(node.output[0])], [context.get_dtype(node.output[0])]
+    context.remove_node(node.name)
+    erf = context.make_node("Erf", [node.input[0]])
+    one = context.make_const(tf2onnx.utils.make_name("one"), np.array(1, np.float32))
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, name=node.name, shapes=shapes, dtypes=types
+    )
+
+
+def _check_onnx(written: Any) -> None:
+    """Refuse operations that ONNX does not have: tf2onnx leaves those of TensorFlow in, and says nothing."""
+    import onnx
+
+    versions = {entry.domain: entry.version for entry in written.opset_import}
+    unknown = set()
+    for node in written.graph.node:
+        if not onnx.defs.has(node.op_type, versions.get(node.domain, 1), node.domain):
+            unknown.add(f"tf.{node.op_type}")
+    if unknown:
+        raise ValueError("".join(f"'{name}' op is neither in ONNX nor known to tf2onnx\n" for name in sorted(unknown)))
+
+
+def _onnx_dynamic(plain: Path, path: Path, rows: Rows) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Unsigned: for signed weights ONNX Runtime has no convolution on the processor.
+    quantize_dynamic(plain, path, weight_type=QuantType.QUInt8)
+
+
+def _onnx_int8(plain: Path, path: Path, rows: Rows) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    name = _input_name(plain)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._rows = rows()
+
+        def get_next(self) -> dict[str, NDArray] | None:
+            row = next(self._rows, None)
+            return None if row is None else {name: row}
+
+    types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+    quantize_static(plain, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
+
+
+def _onnx_float16(plain: Path, path: Path, rows: Rows) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), path)
+
+
+def _input_name(path: Path) -> str:
+    import onnx
+
+    return onnx.load(path).graph.input[0].name
+
+
+_WRITERS = {"litert": _litert, "onnx": _onnx, "saved-model": _saved_model}
+_QUANTIZERS = {"dynamic": _onnx_dynamic, "int8": _onnx_int8, "float16": _onnx_float16}
+
+
+def _reason(error: Exception) -> str:
+    """Return the names of the operations that there are no counterparts of, or else the first line of an error."""
+    text = str(error)
+    missing = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither", text)))
+    if missing:
+        return f"it has no counterpart of {', '.join(missing)}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return lines[0][:300]
+
+
+def _hint(form: Form) -> str:
+    if form.quantize != "none":
+        return "Try another --quantize: `none` and `float16` take every operation that the format has."
+    return "Build the model without that layer, or choose another --format: saved-model takes every layer."
+
+
+def calibration(train: Split) -> Rows:
+    """Return a source of at most `CALIBRATION_ROWS` raw examples (1, *shape), evenly spread over a training split."""
+    places = np.unique(np.linspace(0, len(train) - 1, CALIBRATION_ROWS).astype(np.int64))
+    return lambda: (train.take(places[[number]])[0].astype(np.float32) for number in range(len(places)))

@@ -1,0 +1,204 @@
+"""An export, from a Keras model to a file that is kept only if it makes of the test split what the model does."""
+
+import dataclasses
+import os
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kdistill import checks, extras, files, scoring
+from kdistill.deploy import records, targets
+from kdistill.deploy.records import Form
+from kdistill.deploy.targets import Target
+from kdistill.errors import ModelError, OutputError
+from kdistill.sessions import Session
+
+if TYPE_CHECKING:
+    import keras
+
+Document = dict[str, Any]
+
+PACKAGES = {
+    "litert": ("tensorflow", "ai-edge-litert"),
+    "onnx": ("tensorflow", "tf2onnx", "onnxruntime"),
+    "saved-model": ("tensorflow",),
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be exported.
+
+    Attributes:
+        form: the format, and how it is quantized.
+        output: where to; a folder that is there gets a file of the usual name. None is beside the model.
+        overwrite: replace what is there.
+    """
+
+    form: Form
+    output: Path | None = None
+    overwrite: bool = False
+
+
+def export(session: Session, target: Target, order: Order) -> Document:
+    """Export a model, unless that very export is there already.
+
+    Returns:
+        The record beside the export (see `_record`), with `path`, and `run_info`: `reused`, `seconds`.
+
+    Raises:
+        ModelError: the model is missing or damaged, does not fit the data, or the form has no operation for it.
+        ConfigError: an extra is missing.
+        OutputError: something else is in the place of the export, or nothing can be written there.
+        ParityError: the export does not do what the model does; nothing is left of it.
+    """
+    started = time.perf_counter()
+    form, source = order.form, target.path
+    if records.kind_of(source) != "keras":
+        raise ModelError(f"{source}: expected a `.keras` file or the folder of a run to export; received an export")
+    if form.format in extras.MODULES:
+        extras.check_installed(form.format, f"--format {form.format}")
+    place = _place(source, order)
+    targets.check_data(target, session)
+    identity = _identity(session, source, form)
+    reused = _is_there(place, identity, order.overwrite)
+    if not reused:
+        records.check_class_names(place, session.splits.classes)
+        checks.writable(place.parent)
+        _make(session, target, place, identity, form)
+    else:
+        session.options.listener.note(f"{place}: complete, reused")
+    run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
+    return {"path": str(place), **(records.read(place) or {}), "run_info": run_info}
+
+
+def _place(source: Path, order: Order) -> Path:
+    """Return where an export goes.
+
+    Raises:
+        OutputError: the path cannot be that of an export of this format.
+    """
+    name = order.form.default_name(source)
+    if order.output is None:
+        return source.parent / name
+    place, ending = targets.named(order.output), records.ENDINGS[order.form.format]
+    if place.is_dir() and not records.record_file(place).exists():
+        place = place / name
+    if ending and place.suffix != ending:
+        raise OutputError(
+            f"--output {place}: expected a name that ends in {ending}; received {place.name}",
+            hint=f"Try {place.with_suffix(ending)}, or the path of a folder.",
+        )
+    if not place.parent.is_dir():
+        raise OutputError(f"--output {place}: there is no folder {place.parent}", hint="Make the folder first.")
+    return place
+
+
+def _identity(session: Session, source: Path, form: Form) -> Document:
+    """Return what an export is made from: two of the same identity do the same, if not always byte by byte."""
+    return {
+        "format": form.format,
+        "quantize": form.quantize,
+        "outputs": form.outputs,
+        "model_sha256": files.sha256(source),
+        "data": {"fingerprint": session.splits.fingerprint, "split_fingerprint": session.splits.split_fingerprint},
+    }
+
+
+def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
+    """Whether this very export is there, whole.
+
+    Raises:
+        OutputError: something else is, and may not be replaced.
+    """
+    if not os.path.lexists(place):
+        return False
+    record = records.read(place)
+    if record and not records.damage(place, record):
+        if all(record.get(key) == value for key, value in identity.items()):
+            return True
+        differs = ", ".join(key for key, value in identity.items() if record.get(key) != value)
+        problem = f"this is another export: its {differs.replace('_sha256', '')} differs"
+    else:
+        problem = "this exists, and is not what `kdistill export` wrote there"
+    if not overwrite:
+        raise OutputError(f"{place}: {problem}", hint="Use --overwrite to replace it, or another --output.")
+    if not record and place.is_dir() and not (place / records.SAVED_MODEL).is_file():
+        raise OutputError(f"{place}: a folder that is not a SavedModel is not replaced", hint="Give another --output.")
+    return False
+
+
+def _make(session: Session, target: Target, place: Path, identity: Document, form: Form) -> None:
+    """Convert a model, hold the result against it, and put it in its place with its record."""
+    setting = session.setting
+    from kdistill import models
+    from kdistill.deploy import convert, parity
+
+    try:
+        model, notes = models.load_classifier(target.path, setting.splits.shape, len(setting.splits.classes))
+    except ModelError as error:
+        raise ModelError(error.message, error.hint or scoring.held_against(session.config)) from error
+    if notes and not form.with_softmax:
+        session.options.listener.note(f"{target.path} ends in a softmax: logits are exported, unless --with-softmax.")
+    test, train = setting.splits.test, setting.splits.train
+    served, reference = _served(model, target.path, form, test)
+    with records.making(place) as temporary, files.writing(place):
+        try:
+            convert.convert(served, form, temporary, convert.calibration(train))
+            found = parity.outputs_of(temporary, form, test, setting.threads)
+        except ModelError as error:
+            raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
+        agreement = parity.compare(reference, found, test.all_labels)
+        parity.check(agreement, form, str(target.path))
+        about = {
+            "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
+            "parameters": models.parameters(model),
+            "shape": list(setting.splits.shape),
+            "classes": list(setting.splits.classes),
+            "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
+            "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
+            "versions": {package: version(package) for package in PACKAGES[form.format]},
+        }
+        records.put(temporary, place)
+        records.write(place, {**identity, **about})
+        records.write_class_names(place, setting.splits.classes)
+
+
+def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:
+    """Return the model that is exported, and what it makes of the test split in Keras.
+
+    Raises:
+        ModelError: it computes in another precision, or its outputs are no logits.
+    """
+    import keras
+
+    from kdistill import evaluation
+
+    _check_precision(model, path)
+    evaluation.check_logits(evaluation.logits(evaluation.predictor(model), test), str(path))
+    if not form.with_softmax:
+        return model, evaluation.logits(evaluation.predictor(model), test)
+    softmax = keras.layers.Softmax(name="probabilities")
+    served = keras.Model(model.inputs[0], softmax(model.outputs[0]), name=model.name)
+    return served, evaluation.logits(evaluation.predictor(served), test)
+
+
+def _check_precision(model: "keras.Model", path: Path) -> None:
+    """Refuse a model that computes in 16 or 64 bits, which not every runtime does.
+
+    Raises:
+        ModelError: naming the precision.
+    """
+    import keras
+
+    types = {layer.compute_dtype for layer in model._flatten_layers()}
+    others = sorted(name for name in types if keras.backend.is_float_dtype(name) and name != "float32")
+    if others:
+        raise ModelError(
+            f"{path}: expected a model that computes in float32; received one in {', '.join(others)}",
+            hint="Build the same model under the policy float32, and copy the weights: `set_weights(get_weights())`.",
+        )

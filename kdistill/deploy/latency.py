@@ -1,0 +1,39 @@
+"""How long a call takes: warmed up, repeated often enough and long enough, each call timed by itself."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+WARM_UP = 20  # calls
+LEAST_CALLS = 200  # of which the 99th percentile leaves out the two slowest
+LEAST_SECONDS = 1.0  # so that one pause of the machine is not a large part of it
+MOST_SECONDS = 60.0  # a model so slow that it takes longer is timed by fewer calls, which are counted
+
+
+def measure(call: Callable[[], object], batch: int, least_seconds: float = LEAST_SECONDS) -> dict[str, Any]:
+    """Time a call until it has been made `LEAST_CALLS` times and for `least_seconds`.
+
+    Args:
+        call: what is timed.
+        batch: how many examples one call takes.
+
+    Returns:
+        `calls`, `p50_ms`, `p90_ms`, `p99_ms`, and `per_second`: the examples a second, at the median.
+    """
+    for _ in range(WARM_UP):
+        call()
+    took: list[int] = []
+    started = now = time.perf_counter_ns()
+    while not _enough(len(took), (now - started) / 1e9, least_seconds):
+        before = time.perf_counter_ns()
+        call()
+        now = time.perf_counter_ns()
+        took.append(now - before)
+    p50, p90, p99 = (float(value) for value in np.percentile(took, (50, 90, 99)) / 1e6)
+    return {"calls": len(took), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "per_second": batch / (p50 / 1e3)}
+
+
+def _enough(calls: int, seconds: float, least_seconds: float) -> bool:
+    return (calls >= LEAST_CALLS and seconds >= least_seconds) or (calls > 0 and seconds >= MOST_SECONDS)

@@ -1,0 +1,92 @@
+"""Classes and probabilities of examples that nobody has labelled, a batch at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from kdistill.deploy import records, runtimes, targets
+from kdistill.errors import ModelError
+from kdistill.listener import Listener
+from kdistill.readers import Reader
+
+Floats = NDArray[np.floating]
+Row = dict[str, Any]
+
+
+class Predictor:
+    """A model with the names of its classes.
+
+    Args:
+        path: the folder of a run, a `.keras` file, or an export.
+        threads: within one call.
+        device: `auto`, `cpu` or `gpu`.
+        listener: told where the classes have no names.
+
+    Raises:
+        ModelError: the model is missing or damaged, or has not as many outputs as there are names.
+        ConfigError: the extra that it needs is not installed.
+    """
+
+    def __init__(self, path: Path, threads: int, device: str, listener: Listener) -> None:
+        target = targets.find(path)
+        kind = records.kind_of(target.path)
+        record = None if kind == "keras" else records.checked(target.path)
+        self._outputs = "logits" if kind == "keras" else (record or {}).get("outputs")
+        names = records.class_names(target.path)
+        self._model = runtimes.open_model(target.path, threads, device)
+        if names is None:
+            listener.warning(f"{target.path}: there is no {records.CLASSES} beside it: classes are numbers.")
+            names = [str(number) for number in range(self._model.classes)]
+        if len(names) != self._model.classes:
+            raise ModelError(
+                f"{target.path}: expected as many outputs as {records.CLASSES} beside it names classes, {len(names)}; "
+                f"received {self._model.classes}",
+                hint="Put the names of this model's classes beside it, in the order of its outputs.",
+            )
+        self.classes = names
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self._model.shape
+
+    def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
+        """Yield the rows of a batch after another: `name`, and `top`, a list of classes and probabilities, best first.
+
+        Args:
+            reader: of examples of this model's shape.
+            source: see `Reader.read`.
+            top: how many classes, of which there may be fewer.
+        """
+        for names, examples in reader.read(source):
+            chances = self._probabilities(examples)
+            # Stable, so that of equal ones the first is chosen, as by argmax.
+            best = np.argsort(-chances, axis=-1, kind="stable")[:, :top]
+            yield [
+                {
+                    "name": name,
+                    "top": [
+                        {"class": self.classes[choice], "probability": float(chances[row, choice])}
+                        for choice in best[row]
+                    ],
+                }
+                for row, name in enumerate(names)
+            ]
+
+    def _probabilities(self, examples: NDArray) -> Floats:
+        """Return probabilities (n, classes) in float64.
+
+        Raises:
+            ModelError: what comes out is not finite.
+        """
+        outputs = self._model.outputs(examples).astype(np.float64)
+        if not np.isfinite(outputs).all():
+            raise ModelError("the model's outputs are NaN or infinite: expected values of the kind it was trained on")
+        if self._outputs is None:  # an export from elsewhere does not say what it puts out
+            sums = bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
+            self._outputs = "probabilities" if sums else "logits"
+        return outputs if self._outputs == "probabilities" else softmax(outputs, axis=-1)

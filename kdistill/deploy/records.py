@@ -1,0 +1,261 @@
+"""Exports on disk: what they are called, and the record beside each that says what it was made from.
+
+model-int8.tflite           the export
+model-int8.tflite.json      its record: format, quantization, the model it came from, how well they agree
+classes.json                the names of the classes
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdistill import files
+from kdistill.errors import ModelError, OutputError
+
+CLASSES = "classes.json"
+SAVED_MODEL = "saved_model.pb"  # what every folder of a SavedModel has
+TEMPORARY = ".export-"  # not `files.TEMPORARY`: those in a run's folder are swept by whoever looks at the run
+STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
+
+KINDS = {".keras": "keras", ".tflite": "litert", ".onnx": "onnx"}
+ENDINGS = {"litert": ".tflite", "onnx": ".onnx", "saved-model": ""}
+QUANTIZATIONS = {
+    "litert": ("none", "dynamic", "int8", "float16"),
+    "onnx": ("none", "dynamic", "int8", "float16"),
+    "saved-model": ("none",),
+}
+NAMES = {"keras": "Keras", "litert": "LiteRT", "onnx": "ONNX", "saved-model": "SavedModel"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a model is exported as.
+
+    Attributes:
+        format: `litert`, `onnx` or `saved-model`.
+        quantize: `none`, `dynamic`, `int8` or `float16`.
+        with_softmax: probabilities come out, rather than logits.
+    """
+
+    format: str
+    quantize: str = "none"
+    with_softmax: bool = False
+
+    @property
+    def outputs(self) -> str:
+        """What comes out: `logits` or `probabilities`."""
+        return "probabilities" if self.with_softmax else "logits"
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages, such as `LiteRT int8`."""
+        words = [NAMES[self.format], *([] if self.quantize == "none" else [self.quantize])]
+        return " ".join([*words, *(["with softmax"] if self.with_softmax else [])])
+
+    def default_name(self, model_file: Path) -> str:
+        """Return the name of an export beside its model: `model-int8.tflite`, `saved-model`."""
+        parts = [model_file.stem, *([] if self.quantize == "none" else [self.quantize])]
+        parts += ["softmax"] if self.with_softmax else []
+        if self.format == "saved-model":
+            parts = [*(part for part in parts if part != "model"), "saved-model"]
+        return "-".join(parts) + ENDINGS[self.format]
+
+
+def kind_of(path: Path) -> str:
+    """Return whose file it is: `keras`, `litert`, `onnx` or `saved-model`.
+
+    Raises:
+        ModelError: nothing is there, or it is none of these.
+    """
+    if not os.path.exists(path):
+        raise ModelError(f"{path}: no such model", hint="Give the folder of a run, or the path of a model file.")
+    if os.path.isdir(path):
+        if (path / SAVED_MODEL).is_file():
+            return "saved-model"
+        raise ModelError(
+            f"{path}: expected the folder of a run or of a SavedModel; received another folder",
+            hint="The folder of a run is such as runs/quickstart/seed-0/distilled.",
+        )
+    if path.suffix not in KINDS:
+        known = ", ".join(KINDS)
+        raise ModelError(f"{path}: expected a model file that ends in one of {known}; received {path.name!r}")
+    return KINDS[path.suffix]
+
+
+def record_file(export: Path) -> Path:
+    """Return where the record of an export is."""
+    return export.with_name(f"{export.name}.json")
+
+
+def write(export: Path, record: dict[str, Any]) -> None:
+    """Write the record of an export that is in its place, its size and hash with it."""
+    about = {"sha256_of_export": content_sha256(export), "file_bytes": size(export)}
+    files.write_sealed(record_file(export), {**record, **about})
+
+
+def read(export: Path) -> dict[str, Any] | None:
+    """Return the record of an export, or None where there is none, or it is not what was written."""
+    return files.read_sealed(record_file(export))
+
+
+def damage(export: Path, record: dict[str, Any]) -> str | None:
+    """Return what is wrong with an export that has a record, or None if it is what was written."""
+    if content_sha256(export) != record["sha256_of_export"]:
+        return "it is not the file that was written: its SHA-256 differs"
+    return None
+
+
+def checked(export: Path) -> dict[str, Any] | None:
+    """Return the record of an export, None where there is none, once the export is found to be what was written.
+
+    Raises:
+        ModelError: it is damaged, or it is a SavedModel that is not known: its graph may read and write files.
+    """
+    record = read(export)
+    if record and (wrong := damage(export, record)):
+        raise ModelError(f"{export}: {wrong}", hint="Make it again with `kdistill export ... --overwrite`.")
+    if not record and os.path.isdir(export):
+        raise ModelError(
+            f"{export}: a SavedModel is a program, and is opened only if `kdistill export` has made it: "
+            f"{record_file(export).name} is missing or is not what was written",
+            hint="Export the model again, or give its `.keras` file.",
+        )
+    return record
+
+
+def origin(export: Path, record: dict[str, Any]) -> Path | None:
+    """Return the model file that an export came from, or None if that is gone or is another one now."""
+    path = export.parent / record["model"]
+    same = os.path.isfile(path) and files.sha256(path) == record["model_sha256"]
+    return path if same else None
+
+
+def beside(model_file: Path) -> list[Path]:
+    """Return the exports in the folder of a model that have a record and came from it, by format."""
+    found = []
+    for path in sorted(model_file.parent.glob("*.json")):
+        export = path.with_name(path.name.removesuffix(".json"))
+        record = read(export) if export.exists() else None
+        source = origin(export, record) if record and "sha256_of_export" in record else None
+        if record and source and source.resolve() == model_file.resolve():
+            found.append((*_order(record), export))
+    return [export for *_, export in sorted(found)]
+
+
+def _order(record: dict[str, Any]) -> tuple[int, int, str]:
+    formats, quantizations = list(QUANTIZATIONS), QUANTIZATIONS["litert"]
+    return formats.index(record["format"]), quantizations.index(record["quantize"]), record["outputs"]
+
+
+def content_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all files in a folder with their names."""
+    if not path.is_dir():
+        return files.sha256(path)
+    digest = hashlib.sha256()
+    for inner in sorted(path.rglob("*")):
+        if inner.is_file():
+            digest.update(f"{inner.relative_to(path).as_posix()}\n{files.sha256(inner)}\n".encode())
+    return digest.hexdigest()
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+
+
+def class_names(model: Path) -> list[str] | None:
+    """Return the names of a model's classes, from the file beside it; None where there is no such file.
+
+    Raises:
+        ModelError: the file is there and holds something else.
+    """
+    path = model.parent / CLASSES
+    try:
+        with files.reading(path):
+            names = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ModelError(f"{path}: expected a JSON list of the names of the classes: {error}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{path}: expected a JSON list of the names of the classes; received something else")
+    return names
+
+
+def write_class_names(export: Path, names: Sequence[str]) -> None:
+    """Write the names of the classes beside an export, where they are not yet.
+
+    Raises:
+        OutputError: the folder has those of another model.
+    """
+    path = export.parent / CLASSES
+    check_class_names(export, names)
+    if not path.exists():
+        files.write_json(path, list(names))
+
+
+def check_class_names(export: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that has the class names of another model.
+
+    Raises:
+        OutputError: naming the file.
+    """
+    path = export.parent / CLASSES
+    try:
+        same = class_names(export) in (None, list(names))
+    except ModelError:
+        same = False
+    if not same:
+        raise OutputError(
+            f"{path}: names other classes than those of the model, which are {', '.join(names[:20])}",
+            hint="Give --output in another folder: the names of the classes stand beside an export.",
+        )
+
+
+@contextlib.contextmanager
+def making(export: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `export` that ends as it does; whatever is left there afterwards is removed."""
+    for left in export.parent.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE:
+                _remove(left)
+    temporary = export.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{export.name}")
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
+def put(temporary: Path, export: Path) -> None:
+    """Bring a finished export to disk and into its place, in which there may be an older one.
+
+    A process that is killed in between leaves the old one, the new one, or (a folder between two renames) none.
+    """
+    for path in [*temporary.rglob("*"), temporary]:
+        files.to_disk(path)
+    if os.path.lexists(record_file(export)):
+        record_file(export).unlink()  # an export without a record is one that nobody vouches for
+    if not export.is_dir():
+        files.move(temporary, export)
+        return
+    with making(export) as old:
+        files.move(export, old)
+        files.move(temporary, export)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -1,0 +1,280 @@
+"""What a model is to be asked about: images, arrays or rows of a table, read a few at a time, however many there are.
+
+Images (PNG, JPEG) are turned upright by their EXIF orientation, made grey or RGB by the model's channels, and resized
+to its input. Arrays (`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) have to
+fit.
+"""
+
+import csv
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdistill.errors import DataError, ModelError
+
+BATCH_SIZE = 64
+IMAGES = (".png", ".jpg", ".jpeg")
+ARRAY, TABLE = ".npz", ".csv"
+NAMES = ("x", "x_test")  # of the array in an .npz file
+STDIN = "-"
+LARGEST = float(np.finfo(np.float32).max)
+
+Batch = tuple[list[str], NDArray]
+
+
+def check(source: str) -> None:
+    """Refuse a source in which there is nothing to read; what is in it is seen when it is read.
+
+    Args:
+        source: a file, a folder of images, or `-` for a table on standard input.
+
+    Raises:
+        DataError: nothing is there, or it is of another kind.
+    """
+    path, known = Path(source), (*IMAGES, ARRAY, TABLE)
+    if source == STDIN:
+        if sys.stdin is None:
+            raise DataError("-: standard input is closed")
+    elif not os.path.exists(path):
+        raise DataError(f"{path}: no such file or folder")
+    elif path.is_dir():
+        _in_folder(path)
+    elif not path.is_file() or path.suffix.lower() not in known:
+        raise DataError(
+            f"{path}: expected a folder of images, or a file that ends in one of {', '.join(known)}; "
+            f"received {path.name!r}"
+        )
+
+
+@dataclass
+class Reader:
+    """Reads examples for a model.
+
+    Attributes:
+        shape: of one example, as the model takes it.
+        drop: names of columns of a table that are no features, such as the label.
+        skip: go on where an image cannot be read.
+        skipped: what was not read, and why.
+    """
+
+    shape: tuple[int, ...]
+    drop: Sequence[str] = ()
+    skip: bool = False
+    skipped: list[str] = field(default_factory=list)
+
+    def read(self, source: str) -> Iterator[Batch]:
+        """Yield the names of some examples (files, or row numbers from 0) and their raw values (n, *shape), on and on.
+
+        Args:
+            source: a file, a folder of images, or `-` for a table on standard input.
+
+        Raises:
+            DataError: it is missing, damaged, of another kind, or does not fit; naming the file, row or line.
+            ModelError: the model does not take examples of this kind.
+        """
+        check(source)
+        path = Path(source)
+        if source == STDIN:
+            return self._table(sys.stdin, "standard input")
+        if path.is_dir():
+            return self._images(_in_folder(path), path)
+        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {ARRAY: self._arrays, TABLE: self._csv}
+        return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
+
+    def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
+        size, mode = _image_size(self.shape)
+        names: list[str] = []
+        images: list[NDArray] = []
+        for path in paths:
+            try:
+                image = _read_image(path, size, mode)
+            except DataError as error:
+                if not self.skip:
+                    raise
+                self.skipped.append(error.message)
+                continue
+            names.append(str(path.relative_to(folder)))
+            images.append(image.reshape(self.shape))
+            if len(images) == BATCH_SIZE:
+                yield names, np.stack(images)
+                names, images = [], []
+        if images:
+            yield names, np.stack(images)
+
+    def _arrays(self, path: Path) -> Iterator[Batch]:
+        with _damage(path), zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+            name = next((name for name in NAMES if name in members), None)
+            if name is None:
+                raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {', '.join(sorted(members))}")
+            with archive.open(f"{name}.npy") as stream:
+                yield from self._rows_of_array(stream, f"{path}: {name}")
+
+    def _rows_of_array(self, stream: IO[bytes], place: str) -> Iterator[Batch]:
+        """Read the rows of a .npy stream as they come: a whole array may be larger than memory."""
+        shape, dtype = _array_header(stream, place)
+        if not _fits(shape[1:], self.shape):
+            raise DataError(f"{place}: expected examples of shape {self.shape}; received {shape[1:]}")
+        width = prod(self.shape) * dtype.itemsize
+        for start in range(0, shape[0], BATCH_SIZE):
+            count = min(BATCH_SIZE, shape[0] - start)
+            content = stream.read(count * width)
+            if len(content) < count * width:
+                raise DataError(f"{place}: the file is damaged: it ends in row {start + len(content) // width}")
+            values = np.frombuffer(content, dtype).reshape(count, *self.shape)
+            bad = ~np.isfinite(values).reshape(count, -1).all(axis=1)
+            if bad.any():
+                raise DataError(f"{place}: row {start + int(bad.argmax())} has a value that is NaN or infinite")
+            yield [str(start + row) for row in range(count)], values
+
+    def _csv(self, path: Path) -> Iterator[Batch]:
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as stream:
+                yield from self._table(stream, str(path))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    def _table(self, stream: IO[str], place: str) -> Iterator[Batch]:
+        lines = csv.reader(stream)
+        try:
+            columns = self._columns(next(lines, []), place)
+            names: list[str] = []
+            rows: list[list[float]] = []
+            for row, cells in enumerate(filter(None, lines)):
+                rows.append(_numbers(cells, columns, f"{place}, line {lines.line_num}"))
+                names.append(str(row))
+                if len(rows) == BATCH_SIZE:
+                    yield names, np.array(rows, np.float32).reshape(-1, *self.shape)
+                    names, rows = [], []
+            if rows:
+                yield names, np.array(rows, np.float32).reshape(-1, *self.shape)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{place}: expected a table of comma-separated values in UTF-8: {error}") from error
+
+    def _columns(self, header: list[str], place: str) -> dict[str, int | None]:
+        """Return the columns by name, with the place of each among the features; None for those that are dropped."""
+        names = [name.strip().removeprefix("\ufeff") for name in header]
+        if not names:
+            raise DataError(f"{place}: expected a first line with the names of the columns; it is empty")
+        if all(map(_is_number, names)):
+            raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{place}: the column {twice!r} is there twice")
+        for name in self.drop:
+            if name not in names:
+                raise DataError(f"{place}: there is no column {name!r} to drop; the columns are {_shown(names)}")
+        features = [name for name in names if name not in self.drop]
+        if len(features) != prod(self.shape):
+            raise DataError(
+                f"{place}: expected {prod(self.shape)} columns of features, in the order that the model was trained "
+                f"on; received {len(features)}: {_shown(features)}",
+                hint="Leave out a column that is no feature, such as the label, by --drop NAME.",
+            )
+        return {name: features.index(name) if name in features else None for name in names}
+
+
+def _shown(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown}, ..."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(cells: list[str], columns: dict[str, int | None], place: str) -> list[float]:
+    """Return the features of one line."""
+    if len(cells) != len(columns):
+        raise DataError(f"{place}: expected {len(columns)} values; received {len(cells)}")
+    numbers = []
+    for cell, (name, position) in zip(cells, columns.items(), strict=True):
+        if position is None:
+            continue
+        number = float(cell) if _is_number(cell) else float("nan")
+        if not abs(number) <= LARGEST:  # nor NaN
+            raise DataError(f"{place}: column {name!r}: expected a finite number; received {cell[:40]!r}")
+        numbers.append(number)
+    return numbers
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.is_file())
+    visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if not visible:
+        raise DataError(f"{folder}: expected images that end in {', '.join(IMAGES)}; there are none in this folder")
+    return visible
+
+
+def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], str]:
+    """Return width and height of the images that a model takes, and Pillow's name for their channels."""
+    channels = shape[2] if len(shape) == 3 else 1
+    if len(shape) not in (2, 3) or channels not in (1, 3):
+        raise ModelError(
+            f"the model takes examples of shape {shape}: expected (height, width), with 1 or 3 channels, for images",
+            hint="Give an .npz file or a table of comma-separated values.",
+        )
+    return (shape[1], shape[0]), "L" if channels == 1 else "RGB"
+
+
+def _read_image(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+    """Return an image as uint8 (height, width) or (height, width, 3)."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            upright = ImageOps.exif_transpose(image).convert(mode)
+            if upright.size != size:
+                upright = upright.resize(size, Image.Resampling.BILINEAR)
+            return np.asarray(upright)
+    # A damaged file makes Pillow raise almost anything.
+    except Exception as error:
+        raise DataError(f"{path}: this image cannot be read: {error}") from error
+
+
+def _array_header(stream: IO[bytes], place: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of a .npy stream, which is then at its first value.
+
+    Raises:
+        DataError: it is not an array of numbers in rows.
+    """
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise DataError(f"{place}: expected an array of numbers; received version {version} of the format")
+    shape, by_column, dtype = read(stream)
+    if dtype.kind not in "fiub" or by_column or not shape:
+        order = " in Fortran's order" if by_column else ""
+        raise DataError(f"{place}: expected an array of numbers in rows; received {dtype}{order} of shape {shape}")
+    return shape, dtype
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether examples of `shape` are those of `wanted`: flat ones are, and a single channel may be left out."""
+    without = [tuple(size for size in sizes if size != 1) for sizes in (shape, wanted)]
+    return without[0] == without[1] or shape == (prod(wanted),)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what a damaged archive raises into a message."""
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise DataError(f"{path}: the file is damaged, or not an .npz file: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

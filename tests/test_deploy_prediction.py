@@ -1,0 +1,97 @@
+"""Predictions: those of evaluate, with the names of the classes."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from small_experiment import session
+
+from kdistill import recipes
+from kdistill.deploy.prediction import Predictor
+from kdistill.errors import ModelError
+from kdistill.listener import Listener
+from kdistill.readers import Reader
+
+
+class Heard(Listener):
+    def __init__(self):
+        self.warnings = []
+
+    def warning(self, text):
+        self.warnings.append(text)
+
+
+def student(folder):
+    return folder / "quickstart/seed-0/distilled"
+
+
+def predictor(path, listener=None):
+    return Predictor(path, 1, "cpu", listener or Listener())
+
+
+@pytest.fixture
+def table(tmp_path, finished_experiment):
+    """The test split of the digits, as an .npz file."""
+    images, _ = session(finished_experiment).splits.test.take(np.arange(540))
+    np.savez(tmp_path / "digits.npz", x_test=images)
+    return tmp_path / "digits.npz"
+
+
+def test_the_labels_are_those_of_evaluate(finished_experiment, table):
+    setting = session(finished_experiment).setting
+    _, correct = recipes.evaluate(setting, student(finished_experiment) / "model.keras")
+    model = predictor(student(finished_experiment))
+    rows = [row for batch in model.rows(Reader(model.shape), str(table), 1) for row in batch]
+    labels = [setting.splits.classes.index(row["top"][0]["class"]) for row in rows]
+    np.testing.assert_array_equal(np.equal(labels, setting.splits.test.all_labels), correct)
+    assert [row["name"] for row in rows] == [str(number) for number in range(540)]
+
+
+def test_the_best_classes_come_first_with_their_probabilities(finished_experiment, table):
+    model = predictor(student(finished_experiment))
+    (row, *_), *_ = model.rows(Reader(model.shape), str(table), 20)
+    network = keras.saving.load_model(student(finished_experiment) / "model.keras", compile=False)
+    images = np.load(table)["x_test"][:1]
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(network(images)))[0]
+    assert [choice["class"] for choice in row["top"]] == [str(label) for label in np.argsort(-expected)]
+    np.testing.assert_allclose([choice["probability"] for choice in row["top"]], np.sort(expected)[::-1], rtol=1e-4)
+
+
+def test_without_names_classes_are_numbers_and_that_is_said(finished_experiment, table, tmp_path):
+    shutil.copy(student(finished_experiment) / "model.keras", tmp_path / "mine.keras")
+    heard = Heard()
+    assert predictor(tmp_path / "mine.keras", heard).classes == [str(number) for number in range(10)]
+    assert "classes are numbers" in heard.warnings[0]
+
+
+def test_names_of_another_number_of_classes_are_refused(finished_experiment, tmp_path):
+    shutil.copy(student(finished_experiment) / "model.keras", tmp_path / "mine.keras")
+    (tmp_path / "classes.json").write_text(json.dumps(["cat", "dog"]))
+    with pytest.raises(ModelError, match="beside it names classes, 2; received 10"):
+        predictor(tmp_path / "mine.keras")
+
+
+def test_models_that_are_no_classifiers_are_refused(tmp_path):
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    both = keras.layers.Dense(2)(keras.layers.Add()(inputs))
+    keras.Model(inputs, both).save(tmp_path / "two.keras")
+    with pytest.raises(ModelError, match=r"expected one input of a fixed shape; received \(4,\), \(4,\)"):
+        predictor(tmp_path / "two.keras")
+    keras.Model(inputs[0], [keras.layers.Dense(2)(inputs[0])] * 2).save(tmp_path / "out.keras")
+    with pytest.raises(ModelError, match="expected one output"):
+        predictor(tmp_path / "out.keras")
+    anything = keras.Input((None, None, 3))
+    keras.Model(anything, keras.layers.GlobalAveragePooling2D()(anything)).save(tmp_path / "any.keras")
+    with pytest.raises(ModelError, match="of a fixed shape"):
+        predictor(tmp_path / "any.keras")
+
+
+def test_outputs_that_are_not_finite_are_refused(tmp_path):
+    inputs = keras.Input((1,))
+    keras.Model(inputs, keras.layers.Concatenate()([keras.ops.exp(inputs)] * 2)).save(tmp_path / "exp.keras")
+    np.savez(tmp_path / "x.npz", x=np.array([[1.0], [1000.0]]))
+    model = predictor(tmp_path / "exp.keras")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        list(model.rows(Reader(model.shape), str(tmp_path / "x.npz"), 1))
