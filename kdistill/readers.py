@@ -1,7 +1,7 @@
 """What a model is to be asked about: images, arrays or rows of a table, read a few at a time, however many there are.
 
-Images (PNG, JPEG) are turned upright by their EXIF orientation, made grey or RGB by the model's channels, and resized
-to its input. Arrays (`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) have to
+Images are decoded as those of an `image_folder` are, made grey or RGB by the model's channels, and resized to its
+input. Arrays (`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) have to
 fit.
 """
 
@@ -20,10 +20,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.datasets import pictures
 from kdistill.errors import DataError, ModelError
 
 BATCH_SIZE = 64
-IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = pictures.SUFFIXES
 ARRAY, TABLE = ".npz", ".csv"
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
@@ -92,12 +93,12 @@ class Reader:
         return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
 
     def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
-        size, mode = _image_size(self.shape)
+        size, channels = _image_size(self.shape)
         names: list[str] = []
         images: list[NDArray] = []
         for path in paths:
             try:
-                image = _read_image(path, size, mode)
+                image = _read_image(path, size, channels)
             except DataError as error:
                 if not self.skip:
                     raise
@@ -220,29 +221,23 @@ def _in_folder(folder: Path) -> list[Path]:
     return visible
 
 
-def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], str]:
-    """Return width and height of the images that a model takes, and Pillow's name for their channels."""
+def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
+    """Return height and width of the images that a model takes, and how many channels they have."""
     channels = shape[2] if len(shape) == 3 else 1
     if len(shape) not in (2, 3) or channels not in (1, 3):
         raise ModelError(
             f"the model takes examples of shape {shape}: expected (height, width), with 1 or 3 channels, for images",
             hint="Give an .npz file or a table of comma-separated values.",
         )
-    return (shape[1], shape[0]), "L" if channels == 1 else "RGB"
+    return (shape[0], shape[1]), channels
 
 
-def _read_image(path: Path, size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     """Return an image as uint8 (height, width) or (height, width, 3)."""
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            upright = ImageOps.exif_transpose(image).convert(mode)
-            if upright.size != size:
-                upright = upright.resize(size, Image.Resampling.BILINEAR)
-            return np.asarray(upright)
-    # A damaged file makes Pillow raise almost anything.
-    except Exception as error:
+        with pictures.bombs_refused():
+            return pictures.decode(path, size, channels)
+    except pictures.UnreadableError as error:
         raise DataError(f"{path}: this image cannot be read: {error}") from error
 
 

@@ -4,10 +4,11 @@ import io
 import zipfile
 
 import numpy as np
+import own_data
 import pytest
 from PIL import Image
 
-from kdistill import readers
+from kdistill import datasets, readers
 from kdistill.errors import DataError, ModelError
 from kdistill.readers import Reader
 
@@ -35,6 +36,17 @@ def test_an_image_of_the_right_size_is_read_as_it_is(tmp_path):
     np.testing.assert_array_equal(images, GREY[None])
     np.testing.assert_array_equal(read(tmp_path / "a.png", (8, 8, 1))[1][..., 0], GREY[None])
     np.testing.assert_array_equal(read(save(COLOUR, tmp_path / "b.PNG"), (8, 8, 3))[1], COLOUR[None])
+
+
+def test_images_are_read_as_those_that_the_model_was_trained_on(tmp_path):
+    """Resized, of 16 bits, with an alpha channel: as an `image_folder` is."""
+    folder = own_data.write_images(tmp_path / "data", own_data.arrays(shape=(12, 11)))
+    save(np.full((9, 9), 40_000, np.uint16), folder / "test" / "light" / "deep.png")
+    save(np.full((9, 9, 4), 128, np.uint8), folder / "test" / "dark" / "glass.png")
+    splits = datasets.load(own_data.data("image_folder", folder, image_size=(6, 5), channels=1))
+    names, images = read(folder / "test", (6, 5))
+    assert {"light/deep.png", "dark/glass.png"} <= set(names)
+    np.testing.assert_array_equal(images, splits.test.take(np.arange(len(splits.test)))[0])
 
 
 def test_channels_are_made_those_of_the_model(tmp_path):

@@ -1,5 +1,6 @@
 """Does one task, in whatever process it is called."""
 
+import itertools
 from pathlib import Path
 
 from kdistill import backend
@@ -9,8 +10,11 @@ from kdistill.runs import ARMS, Experiment, Run
 from kdistill.sessions import Options, Session, Shelf
 from kdistill.workers.tasks import Document, Task
 
+FORGET_EVERY = 25  # tasks
+
 # Of this process: what one task has read, the next can use.
 _shelf = Shelf()
+_count = itertools.count(1)
 
 
 def perform(task: Task, listener: Listener) -> Document:
@@ -19,7 +23,8 @@ def perform(task: Task, listener: Listener) -> Document:
     Raises:
         KdistillError: whatever its session raises.
     """
-    backend.forget_models()
+    if next(_count) % FORGET_EVERY == 0:
+        backend.forget_models()
     session = session_for(task, listener)
     if task.kind == "train":
         return session.train(task.arm, task.seed, *_teachers(task))
