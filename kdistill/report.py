@@ -1,6 +1,7 @@
 """Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -120,14 +121,15 @@ def _warnings(document: Document) -> Text:
 
 def sweep(document: Document) -> RenderableType:
     """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
-    title = f"{document['experiment']}: validation accuracy of the distilled student, mean of "
-    title += _count(len(document["seeds"]), "seed")
+    seeds = _count(len(document["seeds"]), "seed")
+    title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
     table = _HeatMap(title, document) if len(document["axes"]) == 2 else _cells(title, document)
     winner, alone = document["winner"], document["baseline"]
     rows = [("baseline", f"{_number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
     rows += [
         ("winner", f"{_settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
-        ("its config", f"{winner['config']}; to judge it by fresh seeds: kdistill reproduce -c {winner['config']}"),
+        ("its config", winner["config"]),
+        ("fresh seeds", f"judge it: kdistill reproduce -c {shlex.quote(winner['config'])}"),
         ("on test", "the winner alone:" if document["test"] else "nothing: of no seed all three runs are there"),
     ]
     parts: list[RenderableType] = [table, Padding(_pairs(None, rows), (1, 0))]

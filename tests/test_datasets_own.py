@@ -168,3 +168,12 @@ def test_a_description_counts_examples_by_class(path):
 def test_own_data_is_never_downloaded(path):
     assert not datasets.needs_download(own_data.data("npz", path))
     assert set(own.FORMS) & set(datasets.names()) == set()
+
+
+def test_bytes_of_another_scale_are_warned_of(tmp_path):
+    """Such as digits of 17 grey levels, which a division by 255 leaves nearly black."""
+    dim = {name: values // 16 if name.startswith("x_") else values for name, values in own_data.arrays().items()}
+    splits = datasets.load(own_data.data("npz", own_data.write_npz(tmp_path / "dim.npz", **dim)))
+    assert any("the largest value of an image is 15" in warning for warning in splits.warnings)
+    bright = datasets.load(own_data.data("npz", own_data.write_npz(tmp_path / "bright.npz")))
+    assert not bright.warnings

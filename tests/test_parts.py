@@ -144,3 +144,9 @@ def test_the_script_makes_what_the_command_makes(tmp_path):
     whole = document("reproduce", "--seeds", "2", *SHORT, "--workers", 1, "--output-dir", tmp_path / "whole")
     summary = json.loads((tmp_path / "parts" / "quickstart" / "summary.json").read_text())
     assert without_place(summary) == without_place(whole)
+
+
+def test_the_one_batch_system_is_named():
+    result = CliRunner().invoke(app, ["reproduce", "--emit", "pbs"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "expected slurm; received 'pbs'" in result.output

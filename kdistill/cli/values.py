@@ -49,7 +49,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
             *others, last = choices
-            raise typer.BadParameter(f"expected {', '.join(others)} or {last}; received {text!r}")
+            known = f"{', '.join(others)} or {last}" if others else last
+            raise typer.BadParameter(f"expected {known}; received {text!r}")
         return text
 
     return read

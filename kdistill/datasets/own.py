@@ -20,6 +20,8 @@ from kdistill.scaling import described
 if TYPE_CHECKING:
     from kdistill.config import Data
 
+DARK = 128  # images of bytes none of which is as large as this may be of another scale
+
 
 @dataclass(frozen=True)
 class Form:
@@ -138,6 +140,11 @@ def _source(data: Data, path: Path, splits: dict[str, Any], facts: converted.Fac
         if data.on_error != "skip":
             raise DataError(told, hint=SKIP_HINT)
         warnings.append(f"{told}. It is left out." if len(skipped) == 1 else f"{told}. They are left out.")
+    if train.images.dtype == np.uint8 and train.images.ndim > 2 and facts["highest"] < DARK:
+        warnings.append(
+            f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
+            "do not go up to 255, save them as numbers from 0 to 1."
+        )
     if "validation" in splits and data.validation != "given":
         what = "the test split" if data.validation == "test" else f"a share of train ({data.validation:g})"
         warnings.append(
