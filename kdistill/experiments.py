@@ -71,7 +71,7 @@ def reproduce(
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
-        "teacher_seeds": [teachers[seed] for seed in _own(teachers) and seeds],
+        "teacher_seeds": [teacher for teacher in teachers.values() if teacher is not None],
         "teachers": list(session.config.distill.teachers),
         **comparison,
         "failed": failures(outcomes),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from command_line import document, run
 from typer.testing import CliRunner
 
 from kdistill import __main__, engine, files, progress, training
@@ -21,17 +22,6 @@ SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
 def plain_terminal(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments, code=0):
-    return json.loads(run(*arguments, "--json", code=code).stdout)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@
 
 import json
 import os
+from functools import partial
 
+import command_line
 import pytest
-from typer.testing import CliRunner
 
 from kdistill import config as configs
-from kdistill.cli import app
 
 BAD = "teacher: {hidden: [8]}\nstudent: {hiden: [4]}\ndistill: {T: -1}\n"
 
@@ -19,15 +19,8 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, ["config", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments, code=0):
-    return json.loads(run(*arguments, "--json", code=code).stdout)
+run = partial(command_line.run, "config")
+document = partial(command_line.document, "config")
 
 
 def test_built_in_configs_are_listed_and_valid():

@@ -1,12 +1,12 @@
 """`kdistill data ...` through the real CLI."""
 
 import json
+from functools import partial
 
+import command_line
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from kdistill.cli import app
 from kdistill.datasets import mnist
 from kdistill.datasets.download import UnavailableError
 
@@ -17,11 +17,7 @@ def _plain(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
+run = partial(command_line.run, "data")
 
 
 def test_info_shows_where_was_looked():

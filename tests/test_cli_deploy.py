@@ -7,12 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
 from small_experiment import SHORT, session
-from typer.testing import CliRunner
 
 from kdistill import extras
-from kdistill.cli import app
 from kdistill.cli import deploy as commands
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import convert, parity, runtimes
@@ -24,13 +23,6 @@ SETTINGS = [argument for setting in SHORT for argument in ("--set", setting)]
 def _plain(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(*arguments, code=0, **options):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture

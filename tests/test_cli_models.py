@@ -3,14 +3,14 @@
 import json
 import os
 import signal
+from functools import partial
 
+import command_line
 import keras
 import killing
 import pytest
-from typer.testing import CliRunner
 
 from kdistill import progress
-from kdistill.cli import app
 from kdistill.runs import Experiment
 
 layers = keras.layers
@@ -18,11 +18,7 @@ TEACHER = "teacher: {conv: [6, 8], hidden: [16], batch_norm: true, epochs: 3}\n"
 COMMON = "data: {dataset: digits}\ntraining: {epochs: 2}\n"
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
+run = partial(command_line.run, env={"COLUMNS": "200"})
 
 
 def small(*tail, shape=(8, 8)):

@@ -7,11 +7,10 @@ import signal
 import keras
 import numpy as np
 import pytest
+from command_line import document, run
 from sklearn.linear_model import LogisticRegression
-from typer.testing import CliRunner
 
 from kdistill import evaluation, progress
-from kdistill.cli import app
 from kdistill.runs import Experiment
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
@@ -22,17 +21,6 @@ MOVED = ["--set", "augmentation={shift: 1, flip: true, crop: 1}"]
 def plain_terminal(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "240")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments):
-    return json.loads(run(*arguments, "--json").stdout)
 
 
 def distilled(folder, seed=0):

@@ -13,10 +13,9 @@ import numpy as np
 import own_data
 import pytest
 import yaml
-from typer.testing import CliRunner
+from command_line import document, run
 
 from kdistill import training
-from kdistill.cli import app
 
 CONFIG = """\
 data: {{dataset: {dataset}, path: {path}{more}}}
@@ -30,17 +29,6 @@ training: {{batch_size: 4}}
 def _plain(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def document(*arguments):
-    return json.loads(run(*arguments, "--json").stdout)
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
+import command_line
 import killing
 import pytest
 from typer.testing import CliRunner
@@ -20,14 +22,8 @@ SWEEP = ["sweep", "--seeds", "2", "--grid", "distill.T=1,4", *SHORT]
 ENVIRONMENT = {"NO_COLOR": "1", "COLUMNS": "200"}
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=ENVIRONMENT)
-    assert result.exit_code == code, result.output
-    return result
-
-
-def document(*arguments):
-    return json.loads(run(*arguments, "--json").stdout)
+run = partial(command_line.run, env=ENVIRONMENT)
+document = partial(command_line.document, env=ENVIRONMENT)
 
 
 def without_place(found, *places):

@@ -12,6 +12,7 @@ from kdistill.deploy import records, runtimes, targets
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.readers import Reader
+from kdistill.runs import CLASSES
 
 Floats = NDArray[np.floating]
 Row = dict[str, Any]
@@ -39,11 +40,11 @@ class Predictor:
         names = records.class_names(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
         if names is None:
-            listener.warning(f"{target.path}: there is no {records.CLASSES} beside it: classes are numbers.")
+            listener.warning(f"{target.path}: there is no {CLASSES} beside it: classes are numbers.")
             names = [str(number) for number in range(self._model.classes)]
         if len(names) != self._model.classes:
             raise ModelError(
-                f"{target.path}: expected as many outputs as {records.CLASSES} beside it names classes, {len(names)}; "
+                f"{target.path}: expected as many outputs as {CLASSES} beside it names classes, {len(names)}; "
                 f"received {self._model.classes}",
                 hint="Put the names of this model's classes beside it, in the order of its outputs.",
             )

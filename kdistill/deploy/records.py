@@ -19,8 +19,8 @@ from typing import Any
 
 from kdistill import files
 from kdistill.errors import ModelError, OutputError
+from kdistill.runs import CLASSES
 
-CLASSES = "classes.json"
 SAVED_MODEL = "saved_model.pb"  # what every folder of a SavedModel has
 TEMPORARY = ".export-"  # not `files.TEMPORARY`: those in a run's folder are swept by whoever looks at the run
 STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
