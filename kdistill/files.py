@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,18 @@ def reading(place: Path) -> Iterator[None]:
             f"{error.filename or place}: cannot be read: {error.strerror or error}",
             hint="Nothing was changed: try again once it can be read.",
         ) from error
+
+
+def regular(path: Path) -> os.stat_result:
+    """Return the status of a regular file. To open a named pipe would be to wait for ever.
+
+    Raises:
+        OSError: there is none, or it is something else.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "expected a regular file; received a folder, pipe or device", str(path))
+    return status
 
 
 def temporary_for(path: Path) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.datasets import Split, Splits
+from kdistill.datasets import Split, Splits, npy
 from kdistill.errors import ModelError
 from kdistill.evaluation import Floats, check_logits
 
@@ -66,7 +66,7 @@ class LogitsFile:
             )
         try:
             with zipfile.ZipFile(self.path) as archive:
-                self._headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
+                self._headers = {name: _header(archive, name) for name in npy.names(archive)}
             with np.load(self.path, allow_pickle=False) as arrays:
                 self._take(arrays)
         except ModelError:
@@ -174,8 +174,6 @@ class LogitsFile:
 
 def _header(archive: zipfile.ZipFile, name: str) -> Header:
     """Return shape and type of an array, of which nothing else is read."""
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
+    with archive.open(f"{name}{npy.SUFFIX}") as member:
+        shape, _, dtype = npy.read_header(member)
     return shape, dtype

@@ -20,7 +20,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.datasets import pictures
+from kdistill.datasets import npy, pictures
+from kdistill.datasets.idx import DamagedError
+from kdistill.datasets.table import is_number
 from kdistill.errors import DataError, ModelError
 
 BATCH_SIZE = 64
@@ -114,7 +116,7 @@ class Reader:
 
     def _arrays(self, path: Path) -> Iterator[Batch]:
         with _damage(path), zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy") for name in archive.namelist()}
+            members = npy.names(archive)
             name = next((name for name in NAMES if name in members), None)
             if name is None:
                 raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {', '.join(sorted(members))}")
@@ -247,11 +249,10 @@ def _array_header(stream: IO[bytes], place: str) -> tuple[tuple[int, ...], np.dt
     Raises:
         DataError: it is not an array of numbers in rows.
     """
-    version = np.lib.format.read_magic(stream)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise DataError(f"{place}: expected an array of numbers; received version {version} of the format")
-    shape, by_column, dtype = read(stream)
+    try:
+        shape, by_column, dtype = npy.read_header(stream)
+    except DamagedError as error:
+        raise DataError(f"{place}: {error}") from error
     if dtype.kind not in "fiub" or by_column or not shape:
         order = " in Fortran's order" if by_column else ""
         raise DataError(f"{place}: expected an array of numbers in rows; received {dtype}{order} of shape {shape}")

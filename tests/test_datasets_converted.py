@@ -120,3 +120,35 @@ def test_a_place_depends_on_path_and_settings(tmp_path):
     }
     assert len(places) == 4
     assert converted.place("csv", tmp_path / "c" / ".." / "a", {"label": "x"}) in places
+
+
+def test_one_that_is_taken_away_while_it_is_made_is_used_all_the_same(folder, monkeypatch):
+    """Another process replaces it as soon as it has its name."""
+    real = files.move
+
+    def and_away(source, target):
+        real(source, target)
+        if target == folder:
+            shutil.rmtree(target)
+
+    monkeypatch.setattr(files, "move", and_away)
+    splits, _ = converted.make(folder, lambda: "s", convert)
+    np.testing.assert_array_equal(splits["train"].images, X)
+
+
+@pytest.mark.parametrize("then", ["gone", "another"])
+def test_one_that_is_replaced_while_it_is_found_is_not_taken(folder, monkeypatch, then):
+    converted.make(folder, lambda: "s", convert)
+    real = converted._open
+
+    def meanwhile(place):
+        if then == "gone":
+            shutil.rmtree(place)
+        found = real(place)
+        if then == "another":
+            monkeypatch.setattr(converted, "_open", real)
+            converted.make(folder, lambda: "other", convert)
+        return found
+
+    monkeypatch.setattr(converted, "_open", meanwhile)
+    assert converted.find(folder, "s") is None

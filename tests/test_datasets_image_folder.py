@@ -157,3 +157,17 @@ def test_a_test_part_is_needed_once(folder):
     with pytest.raises(ConfigError, match="brings no test part") as raised:
         read(folder / "train")
     assert "data.test: 0.2" in raised.value.hint
+
+
+def test_parts_without_classes_are_not_taken_for_classes(folder):
+    for image in sorted((folder / "train").glob("*/*.png")):
+        image.rename(folder / "train" / f"{image.parent.name}-{image.name}")
+    for name in own_data.CLASSES:
+        (folder / "train" / name).rmdir()
+    with pytest.raises(DataError, match="train: expected a folder for each class"):
+        read(folder, test=0.2)
+
+
+def test_a_class_may_be_called_train(folder):
+    (folder / "train" / "dark").rename(folder / "train" / "train")
+    assert read(folder / "train", test=0.2).classes == ("light", "train")

@@ -180,3 +180,36 @@ def test_a_folder_is_no_archive(tmp_path):
     (tmp_path / "a.npz").mkdir()
     with pytest.raises(DataError, match=r"expected an \.npz file; this is a folder"):
         own.read(own_data.data("npz", tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ({"y_train": np.array(["a", "b"] * 20, dtype=object)}, "np.asarray(y_train, dtype=str)"),
+        ({"classes": np.array(["a", "b"], dtype=object)}, "np.asarray(classes, dtype=str)"),
+        ({"x_train": np.array([[1]] * 40, dtype=object)}, "dtype=np.float32"),
+    ],
+)
+def test_objects_are_told_what_to_become(tmp_path, changed, hint):
+    with pytest.raises(DataError, match="could carry code") as raised:
+        read(own_data.write_npz(tmp_path / "a.npz", **changed))
+    assert hint in raised.value.hint
+
+
+def test_a_member_that_is_no_array_is_none(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x_train", GOOD)
+        archive.writestr("y_train.npy", npy(np.array([0, 1])))
+    with pytest.raises(DataError, match="no array x_train: .*received y_train"):
+        read(tmp_path / "a.npz")
+
+
+def test_one_hot_rows_are_as_wide_as_there_are_names(tmp_path):
+    one_hot = {name: np.eye(2)[y] for name, y in own_data.arrays().items() if name.startswith("y_")}
+    path = own_data.write_npz(tmp_path / "a.npz", **one_hot, classes=np.array(list("abcd")))
+    with pytest.raises(
+        DataError, match="expected one-hot rows of 4 values, one for each name in `classes`; received 2"
+    ):
+        read(path)
+    path = own_data.write_npz(tmp_path / "b.npz", **one_hot, classes=np.array(list("ab")))
+    assert tuple(read(path)[1]["classes"]) == ("a", "b")

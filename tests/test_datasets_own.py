@@ -6,7 +6,7 @@ import numpy as np
 import own_data
 import pytest
 
-from kdistill import datasets
+from kdistill import datasets, files
 from kdistill.datasets import converted, npz, own
 from kdistill.errors import ConfigError, DataError
 from kdistill.listener import Listener
@@ -177,3 +177,30 @@ def test_bytes_of_another_scale_are_warned_of(tmp_path):
     assert any("the largest value of an image is 15" in warning for warning in splits.warnings)
     bright = datasets.load(own_data.data("npz", own_data.write_npz(tmp_path / "bright.npz")))
     assert not bright.warnings
+
+
+def test_other_content_of_the_same_size_and_time_is_seen(tmp_path):
+    """As archives and copies may leave it: the size of an .npz is that of its shapes."""
+    path = own_data.write_npz(tmp_path / "a.npz")
+    os.utime(path, (1, 1))
+    first = load(path).fingerprint
+    own_data.write_npz(path, x_train=255 - own_data.arrays()["x_train"])
+    os.utime(path, (1, 1))
+    assert load(path).fingerprint != first
+
+
+def test_an_image_that_may_be_read_again_is_no_longer_left_out(tmp_path, monkeypatch):
+    folder = own_data.write_images(tmp_path / "images")
+    locked = sorted((folder / "train" / "dark").iterdir())[0]
+    regular = files.regular
+
+    def refuse(path):
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return regular(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "regular", refuse)
+        assert load(folder, "image_folder", on_error="skip").skipped == 1
+    locked.chmod(0o640)
+    assert load(folder, "image_folder", on_error="skip").skipped == 0

@@ -111,7 +111,7 @@ def test_damage_is_an_error_with_a_reason(tmp_path):
 
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    for path, reason in (("a.png", "not a regular file"), ("none.png", "No such file")):
+    for path, reason in (("a.png", "expected a regular file"), ("none.png", "No such file")):
         with pytest.raises(UnreadableError, match=reason):
             look(tmp_path / path)
 

@@ -4,13 +4,12 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.datasets import idx
+from kdistill.datasets import idx, npy
 from kdistill.datasets.idx import DamagedError
 
 # Of the other methods, zipfile unpacks a whole block at once, however much that is.
@@ -59,17 +58,12 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
 
 def _check_header(stream: IO[bytes], name: str, shape: tuple[int, ...]) -> None:
     try:
-        version = np.lib.format.read_magic(stream)
-        # Version 1.0, which np.savez writes for plain arrays, limits the header to 64 kB; the later ones allow 4 GB.
-        if version != (1, 0):
-            raise DamagedError(f"{name}: expected npy format 1.0; received {version[0]}.{version[1]}")
-        received, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    # The header is a Python literal; these are what its parsers raise for text that is none.
-    except (ValueError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError) as error:
-        raise DamagedError(f"{name}: the header is damaged: {error}") from error
+        received, by_column, dtype = npy.read_header(stream)
+    except DamagedError as error:
+        raise DamagedError(f"{name}: {error}") from error
     if dtype != np.uint8:
         raise DamagedError(f"{name}: expected the type uint8; received {dtype}")
     if received != shape:
         raise DamagedError(f"{name}: expected the shape {shape}; received {received}")
-    if fortran_order:
+    if by_column:
         raise DamagedError(f"{name}: expected rows one after another; received Fortran order")

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,9 +38,12 @@ def find(folder: Path, signature: str) -> tuple[dict[str, Split], Facts] | None:
     if facts is None or facts.get("signature") != signature:
         return None
     try:
-        return _open(folder), facts
+        splits = _open(folder)
     except (OSError, ValueError):
-        return None  # damaged: it is made again
+        return None  # damaged, or just taken away by a process that replaces it: it is made again
+    if set(splits) != set(facts["parts"]) or files.read_sealed(folder / FACTS) != facts:
+        return None
+    return splits, facts
 
 
 def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[dict[str, Split], Facts]:
@@ -61,13 +63,14 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         _sweep(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
-        splits = _open(temporary)
+        splits = _open(temporary)  # to be kept: by the time it has its name, another process may have replaced it
+        facts["parts"] = list(splits)
         facts |= {"fingerprint": fingerprint(list(splits.values()), tuple(facts["classes"])), **_range(splits)}
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
         _replace(temporary, folder)
-        return _open(folder), facts
+        return splits, facts
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(
@@ -86,31 +89,36 @@ def place(kind: str, path: Path, settings: dict[str, Any]) -> Path:
 
 
 def signature(found: Sequence[Path], top: Path) -> str:
-    """Return a hash of the names, sizes and times of change of files.
+    """Return a hash of the names of files and of what `stamp` says of each.
 
     Raises:
         DataError: one is not there, or is not a regular file.
     """
     digest = hashlib.sha256()
     for path in found:
-        status = regular_file(path)
-        digest.update(f"{path.relative_to(top)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+        digest.update(f"{path.relative_to(top)}\0{stamp(regular_file(path))}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
+def stamp(status: os.stat_result) -> str:
+    """Return what changes with the content of a file, or with who may read it.
+
+    Unpacking and copying may give another content the same time of modification, and arrays of one shape have one size.
+    Nobody can set the time at which the system last changed a file.
+    """
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
 def regular_file(path: Path) -> os.stat_result:
-    """Return the status of a regular file; opening a named pipe would wait for ever.
+    """Return the status of a regular file.
 
     Raises:
         DataError: there is none.
     """
     try:
-        status = os.stat(path)
+        return files.regular(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path}: expected a regular file; received a folder, pipe or device")
-    return status
 
 
 def check_room(folder: Path, size: int, what: Path) -> None:

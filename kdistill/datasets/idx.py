@@ -8,8 +8,6 @@ big-endian 32-bit integers, and the values.
 """
 
 import gzip
-import os
-import stat
 import struct
 import zlib
 from math import prod
@@ -18,6 +16,8 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kdistill import files
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
@@ -71,19 +71,17 @@ def array(content: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
 
 
 def check_file(path: Path, limit: int) -> None:
-    """Check that a path leads to a regular file of at most `limit` bytes; opening a named pipe would wait for ever.
+    """Check that a path leads to a regular file of at most `limit` bytes.
 
     Raises:
         DamagedError: it does not.
     """
     try:
-        status = os.stat(path)
+        size = files.regular(path).st_size
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DamagedError("expected a regular file; received a folder, pipe or device")
-    if status.st_size > limit:
-        raise DamagedError(f"expected at most {limit} bytes; received {status.st_size}")
+    if size > limit:
+        raise DamagedError(f"expected at most {limit} bytes; received {size}")
 
 
 def read_values(stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...]) -> NDArray[np.uint8]:

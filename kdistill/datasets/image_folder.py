@@ -46,12 +46,15 @@ class Part:
 def parts_at(path: Path) -> dict[str, Part]:
     """Return the parts of a folder; one without a folder `train` holds the classes of train itself.
 
+    One of the classes may be called train; it stands beside no folder of another part.
+
     Raises:
         DataError: there is no such folder, or there are no classes or no images in it.
     """
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
-    if not _subfolders(path / "train"):
+    others = [name for names in FOLDERS.values() for name in names if name != "train" and os.path.isdir(path / name)]
+    if not _subfolders(path / "train") and not (others and os.path.isdir(path / "train")):
         return {"train": _part(path)}
     found: dict[str, Part] = {}
     for part, names in FOLDERS.items():
@@ -104,8 +107,7 @@ def signature(parts: dict[str, Part], top: Path) -> str:
         digest.update(f"{part}: {images.classes}\n".encode(errors="replace"))
         for path, _ in images.images:
             try:
-                status = os.stat(path)
-                stamp = f"{status.st_size} {status.st_mtime_ns}"
+                stamp = converted.stamp(os.stat(path))
             except OSError:  # a link to nothing
                 stamp = "none"
             digest.update(f"{path.relative_to(top)}\0{stamp}\n".encode(errors="replace"))

@@ -101,7 +101,13 @@ def numbered(
         classes = classes or tuple(order(set(train.values.tolist())))
         found = {part: _indices(labels, classes, train) for part, labels in parts.items()}
     else:
-        classes = classes or _counted(parts)
+        width = _width(parts)
+        if classes and width not in (None, len(classes)):
+            raise DataError(
+                f"{train.name}: expected one-hot rows of {len(classes)} values, one for each name in `classes`; received "
+                f"{width}"
+            )
+        classes = classes or _counted(train, width)
         for labels in parts.values():
             _check_range(labels, classes, train)
         found = {part: labels.values.astype(np.int32) for part, labels in parts.items()}
@@ -119,15 +125,19 @@ def _indices(labels: Labels, classes: tuple[str, ...], train: Labels) -> NDArray
     return np.array([position[str(name)] for name in unique], np.int32)[inverse]
 
 
-def _counted(parts: Mapping[str, Labels]) -> tuple[str, ...]:
-    """Return the numbers of the classes as text: those of one-hot rows, or from 0 to the largest label of train."""
-    train = parts["train"]
+def _width(parts: Mapping[str, Labels]) -> int | None:
+    """Return how many values one-hot rows have; None where there are none."""
     widths = {labels.width for labels in parts.values() if labels.width}
     if len(widths) > 1:
         told = ", ".join(f"{labels.name} {labels.width}" for labels in parts.values() if labels.width)
         raise DataError(f"expected one-hot rows of one width; received {told}")
-    if widths:
-        return tuple(map(str, range(widths.pop())))
+    return widths.pop() if widths else None
+
+
+def _counted(train: Labels, width: int | None) -> tuple[str, ...]:
+    """Return the numbers of the classes as text: those of one-hot rows, or from 0 to the largest label of train."""
+    if width:
+        return tuple(map(str, range(width)))
     present = np.unique(train.values)
     if len(present) == 0 or present[0] < 0:
         return ("0",)  # what is wrong with it is said by the checks

@@ -5,18 +5,19 @@ No pickled object is ever loaded, and nothing is copied before every header is k
 
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.datasets import converted, labels, mapped
+from kdistill.datasets import converted, labels, mapped, npy
 from kdistill.datasets.archive import BOUNDED_METHODS, UNREADABLE
+from kdistill.datasets.idx import DamagedError
 from kdistill.errors import DataError
 
 MEMBERS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test"), "validation": ("x_val", "y_val")}
@@ -93,7 +94,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[str]:
     """Return the names of the arrays that are read; refuse an archive in which one of a pair is missing."""
-    there = {name.removesuffix(".npy") for name in archive.namelist()}
+    there = npy.names(archive)
     for part, pair in MEMBERS.items():
         missing = [name for name in pair if name not in there]
         if missing and (part == "train" or len(missing) == 1):
@@ -109,19 +110,20 @@ def _header(archive: zipfile.ZipFile, name: str, path: Path) -> Header:
         raise DataError(f"{path}: {name}: expected stored or deflated data; received another")
     with _reading(path), archive.open(member) as stream:
         try:
-            version = np.lib.format.read_magic(stream)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, dtype = read(stream)
-        # The header is a Python literal; these are what its parsers raise for text that is none.
-        except (ValueError, KeyError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError) as error:
-            raise DataError(f"{path}: {name}: the header is damaged: {error}") from error
+            shape, _, dtype = npy.read_header(stream)
+        except DamagedError as error:
+            raise DataError(f"{path}: {name}: {error}") from error
         start = stream.tell()
+    is_of_examples = name.startswith("x_")
     if dtype.hasobject:
+        wanted = "numbers" if is_of_examples else "numbers or text"
         raise DataError(
-            f"{path}: {name}: an array of Python objects, which could carry code: expected numbers",
-            hint=f"Save it as numbers, such as np.asarray({name}.tolist(), dtype=np.float32).",
+            f"{path}: {name}: an array of Python objects, which could carry code: expected {wanted}",
+            hint=f"Save it as numbers, such as np.asarray({name}.tolist(), dtype=np.float32)."
+            if is_of_examples
+            else f"Save names as np.asarray({name}, dtype=str), and numbers as np.asarray({name}, dtype=int).",
         )
-    kinds = EXAMPLE_KINDS if name.startswith("x_") else LABEL_KINDS
+    kinds = EXAMPLE_KINDS if is_of_examples else LABEL_KINDS
     if dtype.kind not in kinds:
         raise DataError(f"{path}: {name}: expected numbers; received the type {dtype}")
     if start + prod(shape) * dtype.itemsize != member.file_size:
@@ -222,7 +224,7 @@ def _class_names(archive: zipfile.ZipFile, folder: Path, path: Path) -> tuple[st
         names = [name.decode() if isinstance(name, bytes) else str(name) for name in array.tolist()]
     except UnicodeDecodeError:
         raise DataError(f"{path}: classes: expected names in UTF-8") from None
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{path}: classes: expected each name once; received {labels.listed(twice)} more than once")
     return tuple(names)

@@ -1,7 +1,5 @@
 """One image file, decoded: upright, in one size, grey or in colour."""
 
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kdistill import files
 
 # Pillow knows many more, some of which start other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -74,8 +74,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; whatever is wrong with it becomes an UnreadableError."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a named pipe would wait for ever
-            raise UnreadableError("not a regular file")
+        files.regular(path)
         with Image.open(path, formats=FORMATS) as image:
             # Pillow 13.0 makes black images of those that are not compressed, without a word.
             if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:
@@ -85,8 +84,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableError(f"no image in the format {' or '.join(FORMATS)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
-    except UnreadableError:
+    except (UnreadableError, MemoryError):  # the latter is no fault of the image
         raise
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from None
     except Exception as error:  # Pillow's decoders raise whatever damage makes of their code
         raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
 

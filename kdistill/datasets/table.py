@@ -4,6 +4,8 @@ import csv
 import difflib
 import itertools
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 FILES = {"train": ("train.csv",), "test": ("test.csv",), "validation": ("validation.csv", "val.csv")}
 ROWS_AT_ONCE = 4096
 NAMED_COLUMNS = 10
+WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _columns(file: Path, rows: "Reader", label: str) -> Columns:
             f"{labels.listed([repr(name) for name in header], NAMED_COLUMNS)}",
             hint=_hint(header, label),
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise DataError(f"{file}: the names of columns must differ: {labels.listed(twice)} is there more than once")
     position = header.index(label)
@@ -128,7 +131,7 @@ def _columns(file: Path, rows: "Reader", label: str) -> Columns:
 def _hint(header: list[str], label: str) -> str | None:
     if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
         return f"The columns seem to be separated by {separator!r}: expected commas."
-    if all(_is_number(name) for name in header):
+    if all(is_number(name) for name in header):
         return "The first line has numbers alone: expected the names of the columns."
     close = difflib.get_close_matches(label, header, n=1)
     return f"Did you mean {close[0]!r}?" if close else "Set data.label to the column of the labels."
@@ -137,7 +140,8 @@ def _hint(header: list[str], label: str) -> str | None:
 def _matched(file: Path, received: Columns, train: Columns) -> Columns:
     """Return the columns of another part in the order of train's."""
     for there, others, verb in ((train, received, "is missing"), (received, train, "is not in train.csv")):
-        strange = [name for name in there.features if name not in others.features]
+        known = set(others.features)
+        strange = [name for name in there.features if name not in known]
         if strange:
             raise DataError(f"{file}: expected the columns of train.csv: {labels.listed(strange)} {verb}")
     cell_of = dict(zip(received.features, received.cells, strict=True))
@@ -179,7 +183,6 @@ def _features(file: Path, block: list[tuple[int, list[str]]], columns: Columns) 
         values = np.full((1, 1), np.nan)
     with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
         converted_values = values.astype(np.float32)
-    # Python takes 1_000 for a number, which no table means.
     if not np.isfinite(converted_values).all() or any("_" in "".join(row) for _, row in block):
         _name_bad_cell(file, block, columns)
     return converted_values
@@ -188,7 +191,7 @@ def _features(file: Path, block: list[tuple[int, list[str]]], columns: Columns) 
 def _name_bad_cell(file: Path, block: list[tuple[int, list[str]]], columns: Columns) -> None:
     for line, row in block:
         for name, cell in zip(columns.features, columns.cells, strict=True):
-            if not _is_number(row[cell]):
+            if not is_number(row[cell]):
                 what = f"{row[cell]!r}" if row[cell].strip() else "nothing"
                 raise DataError(
                     f"{file}, line {line}, column {name!r}: expected a finite number; received {what}",
@@ -197,7 +200,8 @@ def _name_bad_cell(file: Path, block: list[tuple[int, list[str]]], columns: Colu
                 )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell holds a number that is finite in float32. Python takes 1_000 for one, which no table means."""
     try:
         with np.errstate(over="ignore"):
             return "_" not in text and bool(np.isfinite(np.float32(float(text))))
@@ -207,6 +211,6 @@ def _is_number(text: str) -> bool:
 
 def _in_order(names: set[str]) -> list[str]:
     """Return whole numbers by their value, and names by their letters."""
-    if all(name.lstrip("-").isdecimal() for name in names):
+    if all(WHOLE_NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
