@@ -1,16 +1,16 @@
 """Teachers opened and checked for the data and the config that they are to teach, before anything is trained."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kdistill import beside, modelfiles, preprocessing
 from kdistill.config import Config
 from kdistill.datasets import Splits
-from kdistill.errors import ModelError
+from kdistill.errors import ModelError, OutputError
 from kdistill.logitsfile import SUFFIX
-from kdistill.runs import CLASSES, Run, recorded_weights
-from kdistill.teachers import NO_PREPROCESSING, Logits, Source, Teacher, Teachers
+from kdistill.runs import Run, recorded_weights
+from kdistill.teachers import Logits, Source, Teacher, Teachers
 
 
 def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> Source:
@@ -37,8 +37,10 @@ def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> Source
         return Logits(path, splits)
     _check_classes(path, splits)
     is_ours = recorded_weights(path) is not None  # and so takes raw values
-    preprocessing = NO_PREPROCESSING if is_ours else config.teacher.preprocessing
-    teacher = Teacher(path, splits, cache, preprocessing)
+    if is_ours:
+        teacher = Teacher(path, splits, cache)
+    else:
+        teacher = Teacher(path, splits, cache, config.teacher.preprocessing, modelfiles.hashes(path)[0])
     trained = Run(path.parent, "teacher", 0)
     same_data = (trained.manifest or {}).get("data") == about_data(splits)
     if trained.result and trained.model_file == path and same_data:
@@ -49,13 +51,13 @@ def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> Source
 def _check_classes(path: Path, splits: Splits) -> None:
     """Refuse a teacher of other classes, or of the same in another order, where a file beside it names them."""
     try:
-        names = json.loads((path.parent / CLASSES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # a model from elsewhere; that it has as many logits as there are classes is checked when it is loaded
-    if isinstance(names, list) and names != list(splits.classes):
-        received = ", ".join(map(str, names[:20]))
+        names = beside.class_names(path)
+    except (ModelError, OutputError):
+        return  # another program's; that it has as many logits as there are classes is checked when it is loaded
+    if names is not None and names != list(splits.classes):
+        received = ", ".join(names[:20])
         raise ModelError(
-            f"{path}: expected a teacher of the classes {', '.join(splits.classes)}; received one of {received}",
+            f"{path}: expected a teacher of the classes {', '.join(splits.classes[:20])}; received one of {received}",
             hint="Take a teacher that was trained on this data set.",
         )
 
@@ -77,7 +79,7 @@ def check_can_be_asked(config: Config, teacher: Source) -> None:
 def unscaled(config: Config, teacher: Source) -> str:
     """Return a sentence if a model from elsewhere gets raw values, which it may not be used to; else nothing."""
     outside = [path for path in teacher.paths if path.suffix != SUFFIX and recorded_weights(path) is None]
-    if not outside or config.teacher.preprocessing != NO_PREPROCESSING:
+    if not outside or config.teacher.preprocessing != preprocessing.NONE:
         return ""
     return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
 

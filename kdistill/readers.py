@@ -10,6 +10,7 @@ import os
 import sys
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,6 @@ IMAGES = pictures.SUFFIXES
 ARRAY, TABLE = ".npz", ".csv"
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
-LARGEST = float(np.finfo(np.float32).max)
 
 Batch = tuple[list[str], NDArray]
 
@@ -67,12 +67,16 @@ class Reader:
         shape: of one example, as the model takes it.
         drop: names of columns of a table that are no features, such as the label.
         skip: go on where an image cannot be read.
+        features: names of the columns that the model takes, in its order; empty where they are not known.
+        note: told which columns are left out that the model does not take.
         skipped: what was not read, and why.
     """
 
     shape: tuple[int, ...]
     drop: Sequence[str] = ()
     skip: bool = False
+    features: Sequence[str] = ()
+    note: Callable[[str], None] = lambda text: None
     skipped: list[str] = field(default_factory=list)
 
     def read(self, source: str) -> Iterator[Batch]:
@@ -169,22 +173,36 @@ class Reader:
         names = [name.strip().removeprefix("\ufeff") for name in header]
         if not names:
             raise DataError(f"{place}: expected a first line with the names of the columns; it is empty")
-        if all(map(_is_number, names)):
+        if all(map(is_number, names)):
             raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
             raise DataError(f"{place}: the column {twice!r} is there twice")
         for name in self.drop:
             if name not in names:
                 raise DataError(f"{place}: there is no column {name!r} to drop; the columns are {_shown(names)}")
         features = [name for name in names if name not in self.drop]
+        if self.features:
+            features = self._known(features, place)
         if len(features) != prod(self.shape):
             raise DataError(
                 f"{place}: expected {prod(self.shape)} columns of features, in the order that the model was trained "
                 f"on; received {len(features)}: {_shown(features)}",
                 hint="Leave out a column that is no feature, such as the label, by --drop NAME.",
             )
-        return {name: features.index(name) if name in features else None for name in names}
+        places = {name: place for place, name in enumerate(features)}
+        return {name: places.get(name) for name in names}
+
+    def _known(self, received: list[str], place: str) -> list[str]:
+        """Return the features of the model, all of which have to be in a table; others are left out, which is said."""
+        there, taken = set(received), set(self.features)
+        if missing := [name for name in self.features if name not in there]:
+            raise DataError(
+                f"{place}: expected the columns that the model was trained on: {_shown(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing; received {_shown(received)}"
+            )
+        if others := [name for name in received if name not in taken]:
+            self.note(f"{place}: left out, since the model does not take {_one(others)}: {_shown(others)}.")
+        return list(self.features)
 
 
 def _shown(names: Sequence[str]) -> str:
@@ -192,27 +210,22 @@ def _shown(names: Sequence[str]) -> str:
     return shown if len(names) <= 10 else f"{shown}, ..."
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _one(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def _numbers(cells: list[str], columns: dict[str, int | None], place: str) -> list[float]:
-    """Return the features of one line."""
+    """Return the features of one line, in the order of the model."""
     if len(cells) != len(columns):
         raise DataError(f"{place}: expected {len(columns)} values; received {len(cells)}")
-    numbers = []
+    numbers: dict[int, float] = {}
     for cell, (name, position) in zip(cells, columns.items(), strict=True):
         if position is None:
             continue
-        number = float(cell) if _is_number(cell) else float("nan")
-        if not abs(number) <= LARGEST:  # nor NaN
+        if not is_number(cell):
             raise DataError(f"{place}: column {name!r}: expected a finite number; received {cell[:40]!r}")
-        numbers.append(number)
-    return numbers
+        numbers[position] = float(cell)
+    return [numbers[position] for position in range(len(numbers))]
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kdistill
-from kdistill import backend, evaluation, files, losses, models, opening, optimizers, signals, stats, training
+from kdistill import backend, beside, evaluation, files, losses, models, opening, optimizers, signals, stats, training
 from kdistill.augmentation import Augmentation
 from kdistill.config import Config
 from kdistill.datasets import Splits
 from kdistill.errors import DivergedError, ModelError, OutputError
 from kdistill.listener import Listener
 from kdistill.losses import Objective
-from kdistill.runs import CLASSES, STATE, Cadence, Checkpoint, Experiment, Making, Run, specification
+from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Run, specification
 from kdistill.teachers import Source
 
 Result = dict[str, Any]
@@ -283,7 +283,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Source
     run = making.run
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
-        files.write_json(run.folder / CLASSES, list(setting.splits.classes))
+        beside.write(run.folder, setting.splits.classes, setting.splits.features)
     validation = setting.splits.validation
     logits = evaluation.logits(fit.predict, validation)
     scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))

@@ -318,11 +318,11 @@ class Session:
         weights = distilled.get("spec", {}).get("teacher_weights")
         if weights is None:
             return candidates[0] if candidates else []
-        if places := _teacher_files(distilled):
+        if places := runs.teacher_files(distilled):
             candidates.append([self.experiment.folder / place for place in places])
         for paths in candidates:
             with contextlib.suppress(ModelError):  # one has gone, or is damaged
-                if self._weights(paths) == weights:
+                if runs.same_teachers(self._weights(paths), weights):
                     return paths
         self.options.listener.warning(
             f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
@@ -335,12 +335,6 @@ def _recorded_weights(teacher_files: Sequence[Path]) -> str | None:
     recorded = [runs.recorded_weights(path) for path in teacher_files]
     known = [weights for weights in recorded if weights is not None]
     return runs.joint_weights(known) if len(known) == len(recorded) else None
-
-
-def _teacher_files(manifest: Document) -> list[str]:
-    """Return the places of a distilled run's teachers; before there could be several it was one."""
-    before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
-    return manifest.get("teacher_files", before)
 
 
 def default_threads(config: Config, example: tuple[tuple[int, ...], int]) -> int:

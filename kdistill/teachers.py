@@ -10,22 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kdistill import evaluation, files, inputs, models
+from kdistill import evaluation, files, inputs, models, preprocessing
 from kdistill.datasets import Split, Splits
-from kdistill.errors import ConfigError, ModelError
+from kdistill.errors import ModelError
 from kdistill.evaluation import Floats
 from kdistill.logitsfile import LogitsFile
-from kdistill.runs import joint_weights
-from kdistill.scaling import Standardization
+from kdistill.runs import joint_weights, teacher_identity
 
 # Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
 SPOT_CHECK_ROWS = 64
 SPOT_CHECK_TOLERANCE = 1e-3
-
-
-NO_PREPROCESSING = "none"
 
 
 class Source:
@@ -75,24 +70,26 @@ class Teacher(Source):
         path: of its `.keras` file.
         splits: the data; its input shape and classes must fit.
         cache: the folder in which its logits are kept.
-        preprocessing: how raw values are scaled for it: see `scaling`.
+        preprocess: how raw values are scaled for it: see `preprocessing.scaling`.
+        layers: of a file from elsewhere, the hash of its layers, which may be changed while its weights stay.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit the data.
     """
 
-    def __init__(self, path: Path, splits: Splits, cache: Path, preprocessing: str = NO_PREPROCESSING) -> None:
+    def __init__(
+        self, path: Path, splits: Splits, cache: Path, preprocess: str = preprocessing.NONE, layers: str | None = None
+    ) -> None:
         self.path = path
         self.paths = (path,)
         self.splits = splits
         self.cache = cache
         self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
-        self.weights = models.fingerprint(self.model)
-        if preprocessing != NO_PREPROCESSING:
-            scaled = inputs.rescaling(*scaling(splits, preprocessing))
+        self.weights = teacher_identity(models.fingerprint(self.model), layers, preprocess)
+        if preprocess != preprocessing.NONE:
+            scaled = inputs.rescaling(*preprocessing.scaling(splits, preprocess))
             self.model = inputs.in_front(self.model, splits.shape, [scaled])
             self.model.trainable = False
-            self.weights = f"{self.weights} {preprocessing}"
         self.parameters = models.parameters(self.model)
         self._predict = evaluation.predictor(self.model)
         self.predictors = [self._predict]
@@ -242,33 +239,3 @@ class Teachers(Source):
         parts = [teacher.test for teacher in self.several]
         known = [logits for logits in parts if logits is not None]
         return np.stack(known, axis=1) if len(known) == len(parts) else None
-
-
-def scaling(splits: Splits, preprocessing: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return factor and offset, which make of raw values what a teacher from elsewhere takes.
-
-    Args:
-        splits: the data.
-        preprocessing: `unit`, to [0, 1]; `signed`, to [-1, 1]; or `standardize`, to mean 0 and variance 1 over the
-            training split, for each channel of images, for each column of features.
-
-    Raises:
-        ConfigError: the values have no range that could be brought to [0, 1].
-    """
-    if preprocessing in ("unit", "signed"):
-        if isinstance(splits.scale, Standardization):
-            raise ConfigError(
-                f"teacher.preprocessing: {preprocessing} is for images of values from 0 to 255 or 0 to 1; this data "
-                "has others",
-                hint="Use standardize, or none.",
-            )
-        signed = preprocessing == "signed"
-        return np.array((1 + signed) * splits.scale), np.array(-1.0 if signed else 0.0)
-    # Takes half a second to import, which teachers that need it not should not wait for.
-    from sklearn.preprocessing import StandardScaler
-
-    columns = 1 if len(splits.shape) == 2 else splits.shape[-1]
-    scaler = StandardScaler()
-    for images, _ in splits.train.chunks(evaluation.BATCH_SIZE):
-        scaler.partial_fit(images.reshape(-1, columns).astype(np.float64))
-    return 1 / scaler.scale_, -scaler.mean_ / scaler.scale_

@@ -14,9 +14,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
-    {"arithmetic"},
+    {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing"},
     {"engine", "logitsfile", "inventory", "tables"},
     {"training", "teachers"},
     {"opening"},

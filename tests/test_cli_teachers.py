@@ -212,3 +212,32 @@ def test_an_interrupted_augmented_run_ends_as_if_nothing_had_happened(teachers, 
     whole, parts = (distilled(tmp_path / name) for name in ("whole", "parts"))
     assert whole.result["weights_sha256"] == parts.result["weights_sha256"]
     assert [{**r, "seconds": 0} for r in whole.history()] == [{**r, "seconds": 0} for r in parts.history()]
+
+
+def test_a_teacher_of_the_same_weights_and_other_layers_is_another_one(teachers, tmp_path):
+    """As where somebody puts the missing scaling in front of it, and saves it under the same name."""
+    plain = keras.saving.load_model(teachers / "plain.keras")
+    place = ["--teacher", tmp_path / "t.keras", "--output-dir", tmp_path / "o", *SHORT]
+    plain.save(tmp_path / "t.keras")
+    run("distill", *place)
+    assert "complete, reused" in run("distill", *place).stderr
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Rescaling(2.0), *plain.layers]).save(tmp_path / "t.keras")
+    assert "its layers are others" in run("distill", *place, code=7).stderr
+    assert "its layers are others" in run("distill", *place, "--dry-run", code=7).stderr
+    run("distill", *place, "--overwrite")
+
+
+def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tmp_path):
+    """The CNN takes images with a channel axis and values from -1 to 1; its accuracy is that of its logits."""
+    both = [argument for name in ("cnn", "plain") for argument in ("--teacher", teachers / f"{name}.keras")]
+    place = ["--output-dir", tmp_path, *SHORT, "--set", "teacher.preprocessing=signed"]
+    run("distill", *both, *place)
+    found = document("benchmark", tmp_path / "quickstart/seed-0/distilled")
+    rows = {row["name"]: row for row in found["rows"]}
+    assert set(rows) == {str(teachers / "cnn.keras"), str(teachers / "plain.keras"), "distilled"}
+    assert found["reference"] in (str(teachers / "cnn.keras"), str(teachers / "plain.keras"))
+    assert rows[str(teachers / "cnn.keras")]["accuracy"] > 0.85
+    for name in ("cnn", "plain"):
+        row = rows[str(teachers / f"{name}.keras")]
+        assert row["file_bytes"] == (teachers / f"{name}.keras").stat().st_size
+        assert row["parameters"] == keras.saving.load_model(teachers / f"{name}.keras").count_params()

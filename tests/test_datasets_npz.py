@@ -200,7 +200,7 @@ def test_a_member_that_is_no_array_is_none(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x_train", GOOD)
         archive.writestr("y_train.npy", npy(np.array([0, 1])))
-    with pytest.raises(DataError, match="no array x_train: .*received y_train"):
+    with pytest.raises(DataError, match=r"no array x_train: .*received y_train"):
         read(tmp_path / "a.npz")
 
 

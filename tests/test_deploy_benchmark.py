@@ -128,7 +128,7 @@ class Bench(benchmarks._Bench):
         super().__init__(own, own.experiment.folder / "images.npy", 1, 0.0)
         self.given, self.asked = outputs, []
 
-    def _measure(self, path, batches):
+    def _measure(self, path, batches, preprocess="none"):
         self.asked.append((path.name, tuple(batches)))
         return {"parameters": None, "latency": {}, "peak_memory_bytes": None}, self.given[path.name]
 
@@ -175,6 +175,7 @@ def request(tmp_path, model, images):
     np.save(tmp_path / "images.npy", images)
     return {
         "model": str(model),
+        "scaling": None,
         "images": str(tmp_path / "images.npy"),
         "outputs": str(tmp_path / "outputs.npy"),
         "threads": 1,
@@ -199,9 +200,7 @@ def test_a_measurement_that_fails_says_why(tmp_path):
     keras.Model(inputs, inputs * 2).save(tmp_path / "double.keras")
     images = np.zeros((2, 4), np.uint8)
     found = measure.main(request(tmp_path, tmp_path / "double.keras", images))
-    assert (
-        "expected a model of inputs (4,), those of the data; received one of inputs (3,)" in found["error"]["message"]
-    )
+    assert "expected one input of shape (4,); received (3,)" in found["error"]["message"]
     assert "no such model" in measure.main(request(tmp_path, tmp_path / "no.keras", images))["error"]["message"]
 
 

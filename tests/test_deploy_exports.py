@@ -15,6 +15,7 @@ from kdistill.deploy import convert, exports, parity, records, runtimes, targets
 from kdistill.deploy.exports import Order, export
 from kdistill.deploy.records import Form
 from kdistill.errors import ConfigError, ModelError, OutputError, ParityError
+from kdistill.listener import Listener
 
 SAVED = Form("saved-model")
 
@@ -275,3 +276,61 @@ def test_calibration_rows_are_spread_over_the_training_split():
     np.testing.assert_array_equal(taken[-1], images[[1998]])
     assert len({row[0, 0] for row in taken}) == convert.CALIBRATION_ROWS
     assert len(list(convert.calibration(Split(images, np.zeros(2000, np.int32), rows[:3]))())) == 3
+
+
+def save_teacher(path, shape=(8, 8, 1)):
+    """A model that knows nothing of the data: of images of any size, if need be."""
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    keras.Sequential([keras.Input(shape), *layers]).save(path)
+    return targets.find(path)
+
+
+class Heard(Listener):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_only_what_is_done_to_a_model_is_said(exported, in_this_process, tmp_path):
+    heard = Heard()
+    export(session(exported, listener=heard), save_teacher(tmp_path / "t.keras"), Order(SAVED))
+    assert any("the images get a channel axis" in note for note in heard.notes)
+    assert not any("softmax" in note for note in heard.notes)
+
+
+def test_a_model_of_any_size_is_exported_for_that_of_the_data(exported, in_this_process, tmp_path):
+    document = export(session(exported), save_teacher(tmp_path / "t.keras", (None, None, 1)), Order(SAVED))
+    assert runtimes.open_model(Path(document["path"]), 1).shape == (8, 8)
+
+
+def test_a_teacher_that_gets_scaled_values_is_exported_with_the_scaling(exported, in_this_process, tmp_path):
+    target = save_teacher(tmp_path / "t.keras")
+    images, _ = session(exported).splits.test.take(np.arange(20))
+    network = keras.saving.load_model(target.path)
+    found = {}
+    named = ["teacher.preprocessing=signed", f"distill.teachers=[{target.path}]"]
+    for name, settings in (("raw", []), ("signed", named)):
+        document = export(session(exported, *settings), target, Order(SAVED, output=tmp_path / name))
+        found[name] = runtimes.open_model(tmp_path / name, 1).outputs(images)
+        assert document.get("preprocessing", "raw") == name
+    np.testing.assert_allclose(found["raw"], network(images[..., None]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["signed"], network(images[..., None] / 8 - 1), rtol=1e-4, atol=1e-4)
+    with pytest.raises(OutputError, match="its preprocessing differs"):
+        export(session(exported), target, Order(SAVED, output=tmp_path / "signed"))
+    heard = Heard()
+    unnamed = session(exported, "teacher.preprocessing=signed", listener=heard)
+    export(unnamed, target, Order(SAVED, output=tmp_path / "raw"))
+    assert any("gets raw values: teacher.preprocessing is for the files that" in note for note in heard.notes)
+    own = student(exported)
+    assert targets.with_preprocessing(own, unnamed) == own
+
+
+@pytest.mark.parametrize("name", ["result", "manifest", "classes"])
+def test_a_record_takes_the_place_of_no_other_file(exported, name):
+    run = student(exported).run
+    before = (run.folder / f"{name}.json").read_bytes()
+    with pytest.raises(OutputError, match=rf"{name}\.json: this exists, and would be the record of {name}"):
+        export(session(exported), student(exported), Order(SAVED, output=run.folder / name, overwrite=True))
+    assert (run.folder / f"{name}.json").read_bytes() == before

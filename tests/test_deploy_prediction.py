@@ -5,7 +5,9 @@ import shutil
 
 import keras
 import numpy as np
+import own_data
 import pytest
+from command_line import run
 from small_experiment import session
 
 from kdistill import recipes
@@ -95,3 +97,43 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path):
     model = predictor(tmp_path / "exp.keras")
     with pytest.raises(ModelError, match="NaN or infinite"):
         list(model.rows(Reader(model.shape), str(tmp_path / "x.npz"), 1))
+
+
+def test_a_model_that_was_trained_on_a_table_knows_its_columns(tmp_path, monkeypatch):
+    """Through the CLI: columns in another order, the label among them, by the run and by what others made of it."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    found = own_data.arrays(shape=(3,))
+    own_data.write_csv(tmp_path / "mine.csv", found["x_train"], found["y_train"])
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        "data: {dataset: csv, path: mine.csv, label: kind, test: 0.25}\nteacher: {hidden: [4]}\n"
+        "student: {hidden: [4]}\ntraining: {batch_size: 4, epochs: 2}\n"
+    )
+    run("baseline", "-c", config, "--output-dir", tmp_path / "runs")
+    folder = tmp_path / "runs/mine/seed-0/baseline"
+    assert json.loads((folder / "features.json").read_text()) == ["a", "b", "c"]
+    assert "features.json" in json.loads((folder / "manifest.json").read_text())["files"]
+    straight = run("predict", folder, tmp_path / "mine.csv")
+    assert "left out, since the model does not take it: kind." in straight.stderr
+    rows = [line.split(",") for line in (tmp_path / "mine.csv").read_text().splitlines()]
+    turned = tmp_path / "turned.csv"
+    turned.write_text("\n".join(",".join(reversed(row)) for row in rows))
+    assert run("predict", folder, turned).stdout == straight.stdout
+    turned.write_text("\n".join(",".join(row[:-1]) for row in rows))
+    assert "c is missing" in run("predict", folder, turned, code=4).stderr
+    for name in ("model.keras", "classes.json"):  # as of a run that was made before there were names of features
+        shutil.copy(folder / name, tmp_path / name)
+    alone = tmp_path / "model.keras"
+    assert run("predict", alone, tmp_path / "mine.csv", "--drop", "kind").stdout == straight.stdout
+    assert "expected 3 columns of features" in run("predict", alone, tmp_path / "mine.csv", code=4).stderr
+
+
+def test_a_model_from_elsewhere_that_does_not_scale_is_told_what_it_gets(finished_experiment, tmp_path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(tmp_path / "raw.keras")
+    heard = Heard()
+    predictor(tmp_path / "raw.keras", heard)
+    assert any("does not scale its inputs, and is given raw values" in warning for warning in heard.warnings)
+    heard = Heard()
+    predictor(student(finished_experiment), heard)
+    assert heard.warnings == []

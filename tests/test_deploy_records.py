@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kdistill import files
+from kdistill import beside, files
 from kdistill.deploy import records
 from kdistill.deploy.records import Form
 from kdistill.errors import ModelError, OutputError
@@ -48,7 +48,7 @@ def test_a_record_knows_its_export_and_where_it_came_from(tmp_path):
     record = records.checked(export)
     assert record["file_bytes"] == len("model.tflite")
     assert records.origin(export, record) == tmp_path / "model.keras"
-    assert records.beside(tmp_path / "model.keras") == [export]
+    assert records.of_model(tmp_path / "model.keras") == [export]
 
 
 def test_a_damaged_export_is_refused(tmp_path):
@@ -70,7 +70,7 @@ def test_an_export_of_a_model_that_has_gone_or_changed_has_no_origin(tmp_path):
     export = an_export(tmp_path)
     (tmp_path / "model.keras").write_bytes(b"another model")
     assert records.origin(export, records.read(export)) is None
-    assert records.beside(tmp_path / "model.keras") == []
+    assert records.of_model(tmp_path / "model.keras") == []
     (tmp_path / "model.keras").unlink()
     assert records.origin(export, records.read(export)) is None
 
@@ -78,13 +78,13 @@ def test_an_export_of_a_model_that_has_gone_or_changed_has_no_origin(tmp_path):
 def test_the_exports_of_other_models_are_not_those_of_this_one(tmp_path):
     an_export(tmp_path, "other.tflite", "other.keras")
     mine = an_export(tmp_path)
-    assert records.beside(tmp_path / "model.keras") == [mine]
+    assert records.of_model(tmp_path / "model.keras") == [mine]
 
 
 def test_exports_are_in_the_order_of_their_formats(tmp_path):
     onnx = an_export(tmp_path, "a.onnx", format="onnx")
     litert = an_export(tmp_path, "b.tflite")
-    assert records.beside(tmp_path / "model.keras") == [litert, onnx]
+    assert records.of_model(tmp_path / "model.keras") == [litert, onnx]
 
 
 def test_a_saved_model_that_is_not_ours_is_not_opened(tmp_path):
@@ -118,20 +118,21 @@ def test_what_is_no_model_is_refused(tmp_path):
         records.kind_of(tmp_path / "model.pt")
 
 
-def test_class_names(tmp_path):
+def test_names_stand_beside_an_export(tmp_path):
     export = tmp_path / "model.tflite"
-    assert records.class_names(export) is None
-    records.write_class_names(export, ["a", "b"])
-    assert records.class_names(export) == ["a", "b"]
-    records.write_class_names(export, ("a", "b"))
-    with pytest.raises(OutputError, match="names other classes"):
-        records.write_class_names(export, ["b", "a"])
-    for text in ("{}", "[1, 2]", "not JSON"):
-        (tmp_path / "classes.json").write_text(text)
-        with pytest.raises(ModelError, match="expected a JSON list"):
-            records.class_names(export)
-        with pytest.raises(OutputError, match="names other classes"):
-            records.check_class_names(export, ["a", "b"])
+    for _ in range(2):
+        records.write_names(export, ("a", "b"), ("x", "y"))
+    assert (beside.class_names(export), beside.feature_names(export)) == (["a", "b"], ["x", "y"])
+    with pytest.raises(OutputError, match=r"classes\.json: names other classes than .* which are b, a"):
+        records.write_names(export, ["b", "a"], ("x", "y"))
+    for features in (("y", "x"), ()):
+        with pytest.raises(OutputError, match=r"features\.json: names other features"):
+            records.check_names(export, ("a", "b"), features)
+    for file in (beside.CLASSES, beside.FEATURES):
+        (tmp_path / file).write_text("{}")
+        with pytest.raises(OutputError, match=f"{file}: names other"):
+            records.check_names(export, ["a", "b"], ["x", "y"])
+        (tmp_path / file).unlink()
 
 
 def test_what_is_being_made_is_removed_whatever_happens(tmp_path):

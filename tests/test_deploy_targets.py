@@ -4,11 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import own_data
 import pytest
 from small_experiment import session
 
 from kdistill.deploy import benchmark as benchmarks
-from kdistill.deploy import targets
+from kdistill.deploy import records, targets
 from kdistill.errors import ModelError
 
 
@@ -91,3 +92,32 @@ def test_classes_in_another_order_are_refused(experiment_copy, tmp_path):
     (tmp_path / "classes.json").write_text(json.dumps(list("1023456789")))
     with pytest.raises(ModelError, match="received one of 1, 0, 2"):
         targets.check_data(target, session(experiment_copy))
+
+
+def record(export, **data):
+    export.write_bytes(b"an export")
+    records.write(export, {"format": "litert", "data": data})
+    return targets.find(export)
+
+
+def test_an_export_for_other_data_is_refused(experiment_copy, tmp_path):
+    own = session(experiment_copy)
+    splits = own.splits
+    same = {"fingerprint": splits.fingerprint, "split_fingerprint": splits.split_fingerprint}
+    targets.check_data(record(tmp_path / "a.tflite", **same), own)
+    with pytest.raises(ModelError, match="was exported for other data than that of the config `quickstart`"):
+        targets.check_data(record(tmp_path / "b.tflite", **same | {"fingerprint": "0" * 64}), own)
+    # Another part held back for validation leaves the test part of a named data set what it is.
+    targets.check_data(record(tmp_path / "c.tflite", **same | {"split_fingerprint": "0" * 64}), own)
+
+
+def test_a_test_part_that_is_held_back_otherwise_is_refused(tmp_path):
+    """What the model was trained on may be in it."""
+    path = own_data.write_npz(tmp_path / "a.npz", x_test=None, y_test=None)
+    settings = [f"data={{dataset: npz, path: {path}, test: 0.25, validation: 0.2}}", "training.batch_size=4"]
+    own = session(tmp_path / "runs", *settings)
+    own.train("baseline", 0)
+    target = targets.of_run(own.experiment.run("baseline", 0))
+    targets.check_data(target, own)
+    with pytest.raises(ModelError, match="otherwise divided: what it was trained on may be in the test split here"):
+        targets.check_data(target, session(tmp_path / "runs", *settings, "data.split_seed=1"))

@@ -223,3 +223,47 @@ def test_a_model_of_several_outputs_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(ModelError, match=r"one output of shape \(3,\).*received \(3,\), \(1,\)") as refused:
         models.load_classifier(tmp_path / "m.keras", (4,), 3)
     assert "model.outputs[0]" in refused.value.hint
+
+
+def test_a_model_of_two_inputs_within_a_model_may_end_in_a_softmax(tmp_path):
+    pair = [keras.Input((6,)), keras.Input((6,))]
+    for number, end in enumerate((keras.layers.Dense(3, activation="softmax"), keras.layers.Softmax())):
+        inner = keras.Model(pair, end(keras.layers.Dense(3)(keras.layers.Concatenate()(pair))))
+        inputs = keras.Input((4, 4))
+        flat = keras.layers.Flatten()(inputs)
+        original = keras.Model(inputs, inner([keras.layers.Dense(6)(flat), keras.layers.Dense(6)(flat)]))
+        original.save(tmp_path / f"{number}.keras")
+        model, notes = models.load_classifier(tmp_path / f"{number}.keras", (4, 4), 3)
+        raw = np.random.default_rng(0).normal(size=(5, 4, 4))
+        np.testing.assert_allclose(keras.ops.softmax(model(raw)), original(raw), rtol=1e-4, atol=1e-6)
+        assert "softmax" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [keras.layers.Dense(3, activation="sigmoid")],
+        [keras.layers.Dense(3), keras.layers.Activation("sigmoid")],
+        [keras.Sequential([keras.Input((16,)), keras.layers.Dense(3, activation="sigmoid")])],
+    ],
+)
+def test_a_sigmoid_is_no_logit_and_no_softmax(tmp_path, end):
+    """Taken for logits, its values from 0 to 1 would make nearly equal probabilities of every example."""
+    keras.Sequential([keras.Input((4, 4)), keras.layers.Flatten(), *end]).save(tmp_path / "s.keras")
+    with pytest.raises(ModelError, match="ends in a sigmoid") as refused:
+        models.load_classifier(tmp_path / "s.keras", (4, 4), 3)
+    assert "without the sigmoid" in refused.value.hint
+
+
+def test_a_single_output_for_two_classes_is_told_what_to_become(tmp_path):
+    inputs = keras.Input((4,))
+    z = keras.layers.Dense(1)(inputs)
+    keras.Model(inputs, keras.layers.Activation("sigmoid")(z)).save(tmp_path / "one.keras")
+    with pytest.raises(ModelError, match=r"expected one output of shape \(2,\)") as refused:
+        models.load_classifier(tmp_path / "one.keras", (4,), 2)
+    assert "keras.layers.Concatenate()([0 * z, z])" in refused.value.hint
+    keras.Model(inputs, keras.layers.Concatenate()([0 * z, z])).save(tmp_path / "two.keras")
+    model, _ = models.load_classifier(tmp_path / "two.keras", (4,), 2)
+    raw = np.random.default_rng(0).normal(size=(5, 4))
+    one = keras.Model(inputs, keras.layers.Activation("sigmoid")(z))(raw)
+    np.testing.assert_allclose(keras.ops.softmax(model(raw))[:, 1:], one, rtol=1e-5)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from kdistill import config as configs
-from kdistill import datasets, models, opening
+from kdistill import datasets, modelfiles, models, opening
 from kdistill.errors import ModelError
-from kdistill.runs import joint_weights, recorded_weights
+from kdistill.runs import joint_weights, recorded_weights, same_teachers, teacher_identity
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,11 @@ def test_only_models_from_elsewhere_are_given_scaled_values(experiment_copy, spl
     assert opening.open_teacher(config, splits, tmp_path, [own]).weights == recorded_weights(own)
     foreign = outside(tmp_path / "t.keras")
     assert recorded_weights(foreign) is None
-    weights = models.fingerprint(models.load(foreign))
-    assert opening.open_teacher(config, splits, tmp_path, [foreign]).weights == f"{weights} signed"
+    weights = teacher_identity(models.fingerprint(models.load(foreign)), modelfiles.hashes(foreign)[0], "signed")
+    assert opening.open_teacher(config, splits, tmp_path, [foreign]).weights == weights
+    assert weights.endswith(" signed")
     both = opening.open_teacher(config, splits, tmp_path, [own, foreign])
-    assert both.weights == joint_weights([f"{weights} signed", recorded_weights(own)])
+    assert both.weights == joint_weights([weights, recorded_weights(own)])
 
 
 def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy, splits, tmp_path):
@@ -51,3 +52,19 @@ def test_logits_cannot_be_asked_about_augmented_images(splits, tmp_path):
         with pytest.raises(ModelError, match="has no model to ask") as refused:
             opening.open_teacher(augmented, splits, tmp_path, paths)
         assert "`augmentation`" in refused.value.hint
+
+
+def test_the_layers_of_a_model_from_elsewhere_are_part_of_what_it_is(splits, tmp_path):
+    """A scaling in front, or another activation, changes every logit and no weight."""
+    config, inner = configs.load("quickstart"), [keras.layers.Flatten(), keras.layers.Dense(10)]
+    plain, scaled = (
+        keras.Sequential([keras.Input((8, 8)), *more, *inner]) for more in ([], [keras.layers.Rescaling(1 / 16)])
+    )
+    plain.save(tmp_path / "plain.keras")
+    scaled.save(tmp_path / "scaled.keras")
+    found = [
+        opening.open_teacher(config, splits, tmp_path, [tmp_path / f"{name}.keras"]).weights
+        for name in ("plain", "scaled")
+    ]
+    assert not same_teachers(*found)
+    assert {weights.partition("/")[0] for weights in found} == {models.fingerprint(plain)}

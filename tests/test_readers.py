@@ -197,6 +197,7 @@ def test_a_table_on_standard_input_is_read_as_it_comes(monkeypatch):
         ("a,b\n1,x\n", "line 2: column 'b': expected a finite number; received 'x'"),
         ("a,b\n1,nan\n", "received 'nan'"),
         ("a,b\n1,1e60\n", "received '1e60'"),
+        ("a,b\n1,1_0\n", "received '1_0'"),
         ("a,b\n1,\n", "received ''"),
     ],
 )
@@ -228,3 +229,36 @@ def test_other_sources_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
         readers.check("-")
+
+
+def test_columns_are_taken_by_their_names_where_these_are_known(tmp_path):
+    (tmp_path / "a.csv").write_text("c,label,a,b,id\n3,cat,1,2,7\n6,dog,4,5,8\n")
+    notes = []
+    names, rows = read(tmp_path / "a.csv", (3,), features=("a", "b", "c"), note=notes.append)
+    np.testing.assert_array_equal(rows, [[1, 2, 3], [4, 5, 6]])
+    assert names == ["0", "1"]
+    (note,) = notes
+    assert note.endswith("left out, since the model does not take them: label, id.")
+    read(tmp_path / "a.csv", (3,), features=("a", "b", "c"), drop=["label", "id"], note=notes.append)
+    assert len(notes) == 1
+    with pytest.raises(DataError, match="the columns that the model was trained on: d, e are missing; received c"):
+        read(tmp_path / "a.csv", (3,), features=("a", "d", "e"))
+    with pytest.raises(DataError, match="b is missing"):
+        read(tmp_path / "a.csv", (3,), features=("a", "b", "c"), drop=["b"])
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'a': ((          \n", b"(" * 5000, b"{'descr': (), 'fortran_order': False, 'shape': (1, 3), }\n"]
+)
+def test_headers_that_are_none_are_refused(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"a\.npz: x: the header is damaged"):
+        read(tmp_path / "a.npz", (3,))
+
+
+def test_a_member_that_is_no_array_is_none(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x", b"")
+    with pytest.raises(DataError, match="expected an array `x` or `x_test`"):
+        read(tmp_path / "a.npz", (3,))

@@ -6,6 +6,7 @@ import pytest
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.errors import ModelError
+from kdistill.runs import differences, same_teachers, taken_apart, teacher_identity
 
 
 def test_what_a_run_depends_on_leaves_out_place_and_names():
@@ -157,3 +158,33 @@ def test_how_teachers_differ_is_said_without_fingerprints(before, now, line):
     (said,) = runs.differences({"teacher_weights": before}, {"teacher_weights": now})
     assert said.startswith(line)
     assert runs.joint_weights(["b", "a"]) == runs.joint_weights(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("a/1", "a/1", True),
+        ("a/1", "a/2", False),
+        ("a", "a/2", True),  # from before layers were known
+        ("a/1 signed", "a/1", False),
+        ("a signed", "a/1 signed", True),
+        ("a + b/1", "b/1 + a/3", True),
+        ("a + b/1", "b/2 + a", False),
+        ("a + b", "a", False),
+        ("a + a", "a", False),
+    ],
+)
+def test_teachers_are_the_same_by_weights_layers_and_preprocessing(one, other, same):
+    assert same_teachers(one, other) is same_teachers(other, one) is same
+    assert (differences({"teacher_weights": one}, {"teacher_weights": other}) == []) is same
+
+
+def test_an_identity_says_what_is_known():
+    assert teacher_identity("a") == "a"
+    layered = teacher_identity("a", "0123456789abcdef0123", "signed")
+    assert layered == "a/0123456789abcdef signed"
+    assert taken_apart(f"{layered} + a") == [("a", "", ""), ("a", "0123456789abcdef", "signed")]
+    (line,) = differences({"teacher_weights": "a/1"}, {"teacher_weights": "a/2"})
+    assert line == "teacher: its weights are the same, and its layers are others"

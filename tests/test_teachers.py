@@ -9,10 +9,9 @@ from scipy.special import log_softmax
 
 from kdistill import config as configs
 from kdistill import datasets, evaluation, models
-from kdistill.datasets import Split
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
-from kdistill.teachers import Logits, Teacher, Teachers, scaling
+from kdistill.teachers import Logits, Teacher, Teachers
 
 
 @pytest.fixture(scope="module")
@@ -127,18 +126,6 @@ def test_preprocessing_gives_a_teacher_from_elsewhere_the_values_it_takes(splits
     assert teacher.weights == f"{bare.weights} {preprocessing}"
     assert not keys(teacher) & keys(bare)
     np.testing.assert_allclose(bare.validation[:20], plain(raw), rtol=1e-4, atol=1e-4)
-
-
-def test_standardize_is_per_channel_of_images_and_per_column_of_features(splits):
-    rng = np.random.default_rng(0)
-    for shape in ((4, 4, 3), (3,)):
-        values = rng.normal([0, 100, -5], [1, 20, 1e-3], (50, *shape)).astype(np.float32)
-        values[..., 0] = 7  # it never changes
-        part = Split(values, np.zeros(50, np.int32), np.arange(50))
-        scale, offset = scaling(dataclasses.replace(splits, train=part, shape=shape), "standardize")
-        scaled = (values * scale + offset).reshape(-1, 3)
-        np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-2)
-        np.testing.assert_allclose(scaled.std(0), [0, 1, 1], rtol=1e-3)
 
 
 def test_several_teachers_are_the_same_in_any_order(saved, splits, tmp_path):

@@ -138,7 +138,11 @@ Top = Annotated[
 ]
 Drop = Annotated[
     list[str] | None,
-    typer.Option("--drop", metavar="COLUMN", help="A column of a table that is no feature; repeatable."),
+    typer.Option(
+        "--drop",
+        metavar="COLUMN",
+        help="A column of a table that is no feature, for a model that does not know its columns; repeatable.",
+    ),
 ]
 OnError = Annotated[
     str,
@@ -162,13 +166,13 @@ def predict(
     """Print class and probability of each image or row."""
     from kdistill.deploy.prediction import Predictor
     from kdistill.progress import Screen, console
-    from kdistill.readers import Reader, check
+    from kdistill.readers import check
 
     check(source)
     screen = Screen(console(stderr=True))
     try:
         predictor = Predictor(model, threads, device, screen)
-        reader = Reader(predictor.shape, drop or (), skip=on_error == "skip")
+        reader = predictor.reader(drop or (), skip=on_error == "skip")
         shown = min(top, len(predictor.classes))
         for number, rows in enumerate(predictor.rows(reader, source, shown)):
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)

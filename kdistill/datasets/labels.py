@@ -104,8 +104,8 @@ def numbered(
         width = _width(parts)
         if classes and width not in (None, len(classes)):
             raise DataError(
-                f"{train.name}: expected one-hot rows of {len(classes)} values, one for each name in `classes`; received "
-                f"{width}"
+                f"{train.name}: expected one-hot rows of {len(classes)} values, one for each name in `classes`; "
+                f"received {width}"
             )
         classes = classes or _counted(train, width)
         for labels in parts.values():

@@ -162,6 +162,7 @@ def _source(data: Data, path: Path, splits: dict[str, Any], facts: converted.Fac
         fingerprint=facts["fingerprint"],
         warnings=tuple(warnings),
         skipped=len(skipped),
+        features=tuple(facts.get("features", ())),
     )
     return _with_test(data, path, source, "test" in splits)
 

@@ -70,6 +70,7 @@ class Source:
         fingerprint: of the arrays, if it is known already; then they were checked when it was computed.
         warnings: what the reader of a result must know of the data.
         skipped: files that could not be read and were left out.
+        features: names of the columns of a table, in order; none of what is no table.
     """
 
     train: Split
@@ -82,6 +83,7 @@ class Source:
     fingerprint: str | None = None
     warnings: tuple[str, ...] = ()
     skipped: int = 0
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,7 @@ class Splits:
         validation_is_test: they are the same examples, so that test scores flatter.
         warnings: what the reader of a result must know of the data.
         skipped: files that could not be read and were left out.
+        features: names of the columns of a table, in order; none of what is no table.
     """
 
     train: Split
@@ -113,6 +116,7 @@ class Splits:
     validation_is_test: bool
     warnings: tuple[str, ...] = ()
     skipped: int = 0
+    features: tuple[str, ...] = ()
 
     @property
     def has_own_validation(self) -> bool:
@@ -170,6 +174,7 @@ def divide(source: Source, validation: float | Literal["test", "given"], split_s
         validation_is_test=validation == "test",
         warnings=source.warnings,
         skipped=source.skipped,
+        features=source.features,
     )
 
 

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from kdistill import backend, extras, files, scoring
+from kdistill import backend, extras, files, preprocessing, scoring
 from kdistill.deploy import latency, parity, records, runtimes, targets
 from kdistill.deploy.records import Form
 from kdistill.deploy.targets import Target
 from kdistill.errors import ModelError
-from kdistill.runs import Run
 from kdistill.sessions import Session
 
 Document = dict[str, Any]
@@ -68,7 +67,8 @@ def benchmark(
         ModelError: a model is missing or damaged, or does not fit the data.
         ConfigError: the extra of a file that was named is not installed.
     """
-    entries = _entries(session, named or targets.of_experiment(session))
+    chosen = [targets.with_preprocessing(target, session) for target in named or targets.of_experiment(session)]
+    entries = _entries(session, chosen)
     for entry in entries:
         targets.check_data(entry.target, session)
     test, labels = session.splits.test, session.splits.test.all_labels
@@ -83,12 +83,13 @@ def benchmark(
 
 def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
     """Return the rows in order: teachers, students, each followed by its exports. What is named twice is there once."""
-    teachers = [Target(path) for target in named if target.run and (path := _teacher_of(target.run))]
+    taught = [teacher for target in named if target.run for teacher in targets.teachers_of(target.run)]
+    teachers = [teacher for teacher in dict.fromkeys(taught) if _runs(session, teacher)]
     found: dict[Path, Entry] = {}
     for target in [*teachers, *named]:
         record = None if target.path.suffix == ".keras" else records.checked(target.path)
         _add(found, Entry(_name(target, record), target, record))
-        for export in records.beside(target.path) if target.run or target in teachers else []:
+        for export in records.of_model(target.path) if target.run or target in teachers else []:
             record = records.checked(export)
             if not _can_run(session, export):
                 continue
@@ -102,6 +103,17 @@ def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
 
 def _add(found: dict[Path, Entry], entry: Entry) -> None:
     found.setdefault(entry.target.path.resolve(), entry)
+
+
+def _runs(session: Session, teacher: Target) -> bool:
+    """Whether a teacher that nobody named can be measured; if not, that is said and it is left out."""
+    if teacher.path.suffix != ".keras":
+        session.options.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
+    elif not teacher.path.is_file():
+        session.options.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
+    else:
+        return True
+    return False
 
 
 def _can_run(session: Session, export: Path) -> bool:
@@ -126,41 +138,26 @@ def _name(target: Target, record: Document | None) -> str:
     return str(target.path)
 
 
-def _teacher_of(run: Run) -> Path | None:
-    """Return the model that taught a run, or for a baseline would have; None for a teacher, or where it has gone."""
-    if run.arm == "teacher":
-        return None
-    recorded = (run.manifest or {}).get("teacher_file")
-    experiment = run.folder.absolute().parents[1]
-    own = Run(run.folder.with_name("teacher"), "teacher", run.seed)
-    path = Path(os.path.normpath(experiment / recorded)) if recorded else own.model_file
-    if path == own.model_file.absolute():
-        path = own.model_file  # as the user wrote it
-    if path == own.model_file and not own.is_complete():
-        return None
-    return path if path.is_file() else None
-
-
 class _Bench:
     """Measures one model after another; remembers what Keras models put out, to hold their exports against."""
 
     def __init__(self, session: Session, images: Path, threads: int, least_seconds: float) -> None:
         self._session, self._images = session, images
         self._threads, self._seconds = threads, least_seconds
-        self._logits: dict[str, Floats] = {}
+        self._logits: dict[tuple[str, str], Floats] = {}  # by the file's SHA-256 and the preprocessing
 
     def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Document:
         """Return the row of one model, but for its ratios."""
         path = entry.target.path
         self._session.options.listener.note(f"Measuring {entry.name}")
-        measured, outputs = self._measure(path, BATCHES)
+        measured, outputs = self._measure(path, BATCHES, entry.target.preprocessing)
         if outputs.shape != (len(labels), classes):
             raise ModelError(
                 f"{path}: expected {classes} outputs, one for each class of the data; received {outputs.shape[-1]}",
                 scoring.held_against(self._session.config),
             )
         if path.suffix == ".keras":
-            self._logits[files.sha256(path)] = outputs
+            self._logits[files.sha256(path), entry.target.preprocessing] = outputs
         record = entry.record or {}
         parameters = measured["parameters"]
         return {
@@ -185,18 +182,21 @@ class _Bench:
             why = "the model that it came from is not there any more" if record else "it has no record"
             self._session.options.listener.warning(f"{path}: {why}: its difference from that model is left out.")
             return None
-        sha256 = record["model_sha256"]
-        if sha256 not in self._logits:
-            self._logits[sha256] = self._measure(source, ())[1]
-        expected = self._logits[sha256]
+        whose = record["model_sha256"], record.get("preprocessing", preprocessing.NONE)
+        if whose not in self._logits:
+            self._logits[whose] = self._measure(source, (), whose[1])[1]
+        expected = self._logits[whose]
         if record["outputs"] == "probabilities":
             expected = softmax(expected.astype(np.float64), axis=-1)
         return float(np.abs(outputs - expected).max())
 
-    def _measure(self, path: Path, batches: Sequence[int]) -> tuple[Document, Floats]:
-        found = self._images.with_name("outputs.npy")
+    def _measure(self, path: Path, batches: Sequence[int], preprocess: str) -> tuple[Document, Floats]:
+        found, scaling = self._images.with_name("outputs.npy"), None
+        if preprocess != preprocessing.NONE:
+            scaling = [array.tolist() for array in preprocessing.scaling(self._session.splits, preprocess)]
         request = {
             "model": str(path),
+            "scaling": scaling,
             "images": str(self._images),
             "outputs": str(found),
             "threads": self._threads,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdistill import checks, extras, files, scoring
+from kdistill import checks, extras, files, preprocessing, scoring
 from kdistill.deploy import records, targets
 from kdistill.deploy.records import Form
 from kdistill.deploy.targets import Target
@@ -63,11 +63,12 @@ def export(session: Session, target: Target, order: Order) -> Document:
     if form.format in extras.MODULES:
         extras.check_installed(form.format, f"--format {form.format}")
     place = _place(source, order)
+    target = targets.with_preprocessing(target, session)
     targets.check_data(target, session)
-    identity = _identity(session, source, form)
+    identity = _identity(session, target, form)
     reused = _is_there(place, identity, order.overwrite)
     if not reused:
-        records.check_class_names(place, session.splits.classes)
+        records.check_names(place, session.splits.classes, session.splits.features)
         checks.writable(place.parent)
         _make(session, target, place, identity, form)
     else:
@@ -98,15 +99,17 @@ def _place(source: Path, order: Order) -> Path:
     return place
 
 
-def _identity(session: Session, source: Path, form: Form) -> Document:
+def _identity(session: Session, target: Target, form: Form) -> Document:
     """Return what an export is made from: two of the same identity do the same, if not always byte by byte."""
-    return {
+    identity = {
         "format": form.format,
         "quantize": form.quantize,
         "outputs": form.outputs,
-        "model_sha256": files.sha256(source),
+        "model_sha256": files.sha256(target.path),
         "data": {"fingerprint": session.splits.fingerprint, "split_fingerprint": session.splits.split_fingerprint},
     }
+    scaled = target.preprocessing != preprocessing.NONE
+    return {**identity, "preprocessing": target.preprocessing} if scaled else identity
 
 
 def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
@@ -115,13 +118,15 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     Raises:
         OutputError: something else is, and may not be replaced.
     """
-    if not os.path.lexists(place):
-        return False
     record = records.read(place)
+    if not os.path.lexists(place):
+        _check_record_file(place, record)
+        return False
     if record and not records.damage(place, record):
-        if all(record.get(key) == value for key, value in identity.items()):
+        keys = dict.fromkeys([*identity, "preprocessing"])
+        differs = ", ".join(key for key in keys if record.get(key) != identity.get(key))
+        if not differs:
             return True
-        differs = ", ".join(key for key, value in identity.items() if record.get(key) != value)
         problem = f"this is another export: its {differs.replace('_sha256', '')} differs"
     else:
         problem = "this exists, and is not what `kdistill export` wrote there"
@@ -130,6 +135,15 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     if not record and place.is_dir() and not (place / records.SAVED_MODEL).is_file():
         raise OutputError(f"{place}: a folder that is not a SavedModel is not replaced", hint="Give another --output.")
     return False
+
+
+def _check_record_file(place: Path, record: Document | None) -> None:
+    """Refuse a name of which the record would take the place of another file, such as the result of a run."""
+    file = records.record_file(place)
+    if os.path.lexists(file) and "sha256_of_export" not in (record or {}):
+        raise OutputError(
+            f"{file}: this exists, and would be the record of {place.name}", hint="Give --output another name."
+        )
 
 
 def _make(session: Session, target: Target, place: Path, identity: Document, form: Form) -> None:
@@ -142,8 +156,8 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
         model, notes = models.load_classifier(target.path, setting.splits.shape, len(setting.splits.classes))
     except ModelError as error:
         raise ModelError(error.message, error.hint or scoring.held_against(session.config)) from error
-    if notes and not form.with_softmax:
-        session.options.listener.note(f"{target.path} ends in a softmax: logits are exported, unless --with-softmax.")
+    _tell(session, target, form, notes)
+    model = _with_raw_values(session, target, model)
     test, train = setting.splits.test, setting.splits.train
     served, reference = _served(model, target.path, form, test)
     with records.making(place) as temporary, files.writing(place):
@@ -165,7 +179,31 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
         }
         records.put(temporary, place)
         records.write(place, {**identity, **about})
-        records.write_class_names(place, setting.splits.classes)
+        records.write_names(place, setting.splits.classes, setting.splits.features)
+
+
+def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> None:
+    """Say what is done to a model from elsewhere."""
+    from kdistill import models
+
+    note = session.options.listener.note
+    for text in notes:
+        if not text.endswith(models.SOFTMAX_TAKEN_OFF):
+            note(text)
+        elif not form.with_softmax:
+            note(f"{target.path} ends in a softmax: logits are exported, unless --with-softmax.")
+    if target.preprocessing != preprocessing.NONE:
+        note(f"{target.path}: the export scales raw values itself (teacher.preprocessing: {target.preprocessing}).")
+
+
+def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> "keras.Model":
+    """Return a model that takes raw values, of the shape of the data where it would take any."""
+    from kdistill import inputs
+
+    shape, scaled = session.splits.shape, []
+    if target.preprocessing != preprocessing.NONE:
+        scaled = [inputs.rescaling(*preprocessing.scaling(session.splits, target.preprocessing))]
+    return inputs.in_front(model, shape, scaled) if scaled or None in model.inputs[0].shape[1:] else model
 
 
 def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:

@@ -21,16 +21,18 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """Open a model, time it, and ask it about all images.
 
     Args:
-        request: `model` (a path), `images` (a .npy file of raw values), `outputs` (the .npy file to write), `threads`,
-            `batches` (those to time), `seconds` (at least, for each) and `rows_at_once`.
+        request: `model` (a path), `scaling` (see `runtimes.Fitting`), `images` (a .npy file of raw values), `outputs`
+            (the .npy file to write), `threads`, `batches` (those to time), `seconds` (at least, for each) and
+            `rows_at_once`.
 
     Returns:
         `parameters` (None but for Keras), `latency` by batch size (see `latency.measure`), `peak_memory_bytes` until
         then (None where the system does not tell); or `error`: `message` and `hint`.
     """
     try:
-        model = runtimes.open_model(Path(request["model"]), request["threads"])
         images = np.load(request["images"], mmap_mode="r", allow_pickle=False)
+        fitting = runtimes.Fitting(images.shape[1:], request["scaling"])
+        model = runtimes.open_model(Path(request["model"]), request["threads"], fitting=fitting)
         if images.shape[1:] != model.shape:
             raise KdistillError(
                 f"{request['model']}: expected a model of inputs {images.shape[1:]}, those of the data; "

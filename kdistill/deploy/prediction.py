@@ -1,6 +1,7 @@
 """Classes and probabilities of examples that nobody has labelled, a batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from kdistill import beside
 from kdistill.deploy import records, runtimes, targets
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.readers import Reader
-from kdistill.runs import CLASSES
 
 Floats = NDArray[np.floating]
 Row = dict[str, Any]
@@ -33,18 +34,26 @@ class Predictor:
     """
 
     def __init__(self, path: Path, threads: int, device: str, listener: Listener) -> None:
+        self._listener = listener
         target = targets.find(path)
         kind = records.kind_of(target.path)
         record = None if kind == "keras" else records.checked(target.path)
         self._outputs = "logits" if kind == "keras" else (record or {}).get("outputs")
-        names = records.class_names(target.path)
+        names = beside.class_names(target.path)
+        self.features = beside.feature_names(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
+        if target.run is None and not getattr(self._model, "scales_inputs", True):
+            listener.warning(
+                f"{target.path} does not scale its inputs, and is given raw values. If it was trained on scaled ones, "
+                "`kdistill export` makes a file of it that scales them, with the -c of a config that names it in "
+                "distill.teachers and has teacher.preprocessing."
+            )
         if names is None:
-            listener.warning(f"{target.path}: there is no {CLASSES} beside it: classes are numbers.")
+            listener.warning(f"{target.path}: there is no {beside.CLASSES} beside it: classes are numbers.")
             names = [str(number) for number in range(self._model.classes)]
         if len(names) != self._model.classes:
             raise ModelError(
-                f"{target.path}: expected as many outputs as {CLASSES} beside it names classes, {len(names)}; "
+                f"{target.path}: expected as many outputs as {beside.CLASSES} beside it names classes, {len(names)}; "
                 f"received {self._model.classes}",
                 hint="Put the names of this model's classes beside it, in the order of its outputs.",
             )
@@ -54,6 +63,13 @@ class Predictor:
     def shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self._model.shape
+
+    def reader(self, drop: Sequence[str], skip: bool) -> Reader:
+        """Return a reader of examples of this model; see `Reader` for `drop` and `skip`."""
+        features = self.features or ()
+        if len(features) != prod(self.shape):  # those of another model, or there are none
+            features = ()
+        return Reader(self.shape, drop, skip, features, self._listener.note)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
         """Yield the rows of a batch after another: `name`, and `top`, a list of classes and probabilities, best first.

@@ -2,12 +2,11 @@
 
 model-int8.tflite           the export
 model-int8.tflite.json      its record: format, quantization, the model it came from, how well they agree
-classes.json                the names of the classes
+classes.json                the names of the classes; features.json those of the columns of a table
 """
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -17,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdistill import files
+from kdistill import beside, files
 from kdistill.errors import ModelError, OutputError
-from kdistill.runs import CLASSES
 
 SAVED_MODEL = "saved_model.pb"  # what every folder of a SavedModel has
 TEMPORARY = ".export-"  # not `files.TEMPORARY`: those in a run's folder are swept by whoever looks at the run
@@ -138,7 +136,7 @@ def origin(export: Path, record: dict[str, Any]) -> Path | None:
     return path if same else None
 
 
-def beside(model_file: Path) -> list[Path]:
+def of_model(model_file: Path) -> list[Path]:
     """Return the exports in the folder of a model that have a record and came from it, by format."""
     found = []
     for path in sorted(model_file.parent.glob("*.json")):
@@ -173,53 +171,35 @@ def size(path: Path) -> int:
     return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
 
 
-def class_names(model: Path) -> list[str] | None:
-    """Return the names of a model's classes, from the file beside it; None where there is no such file.
-
-    Raises:
-        ModelError: the file is there and holds something else.
-    """
-    path = model.parent / CLASSES
-    try:
-        with files.reading(path):
-            names = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ModelError(f"{path}: expected a JSON list of the names of the classes: {error}") from None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ModelError(f"{path}: expected a JSON list of the names of the classes; received something else")
-    return names
-
-
-def write_class_names(export: Path, names: Sequence[str]) -> None:
-    """Write the names of the classes beside an export, where they are not yet.
+def write_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
+    """Write the names of the classes, and those of features where there are any, beside an export.
 
     Raises:
         OutputError: the folder has those of another model.
     """
-    path = export.parent / CLASSES
-    check_class_names(export, names)
-    if not path.exists():
-        files.write_json(path, list(names))
+    check_names(export, classes, features)
+    beside.write(export.parent, classes, features)
 
 
-def check_class_names(export: Path, names: Sequence[str]) -> None:
-    """Refuse a folder that has the class names of another model.
+def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
+    """Refuse a folder that has the names of another model's classes or features.
 
     Raises:
         OutputError: naming the file.
     """
-    path = export.parent / CLASSES
-    try:
-        same = class_names(export) in (None, list(names))
-    except ModelError:
-        same = False
-    if not same:
-        raise OutputError(
-            f"{path}: names other classes than those of the model, which are {', '.join(names[:20])}",
-            hint="Give --output in another folder: the names of the classes stand beside an export.",
-        )
+    known = [(beside.CLASSES, beside.class_names, classes), (beside.FEATURES, beside.feature_names, features)]
+    for file, read_names, names in known:
+        try:
+            same = read_names(export) in (None, list(names))
+        except ModelError:
+            same = False
+        if not same:
+            what = file.removesuffix(".json")
+            has = f"which are {', '.join(names[:20])}" if names else "which has none"
+            raise OutputError(
+                f"{export.parent / file}: names other {what} than those of the model, {has}",
+                hint=f"Give --output in another folder: the names of the {what} stand beside an export.",
+            )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Each runtime is imported when a file of its kind is opened, and no other with it
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,13 +36,28 @@ class Runtime(Protocol):
         """Return what the model makes of raw values (n, *shape): float32 (n, classes)."""
 
 
-def open_model(path: Path, threads: int, device: str = "cpu") -> Runtime:
+@dataclass(frozen=True)
+class Fitting:
+    """How a `.keras` file is made to take raw examples of a data set.
+
+    Attributes:
+        shape: of one example.
+        scaling: factor and offset of raw values, each a number or one for each of the last axis; None where the model
+            takes them as they are.
+    """
+
+    shape: tuple[int, ...]
+    scaling: tuple[Any, Any] | None = None
+
+
+def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting | None = None) -> Runtime:
     """Open a model file in its runtime.
 
     Args:
         path: a `.keras`, `.tflite` or `.onnx` file, or the folder of a SavedModel.
         threads: for one operation.
         device: of Keras and SavedModel: `auto`, `cpu` or `gpu`.
+        fitting: of Keras, where the model is to fit some data.
 
     Raises:
         ModelError: it is missing, damaged, or not a classifier with one input and one output.
@@ -54,19 +70,23 @@ def open_model(path: Path, threads: int, device: str = "cpu") -> Runtime:
         return LiteRT(path, threads)
     if kind == "onnx":
         return Onnx(path, threads)
-    return Keras(path, threads, device) if kind == "keras" else SavedModel(path, threads, device)
+    return Keras(path, threads, device, fitting) if kind == "keras" else SavedModel(path, threads, device)
 
 
 class Keras:
     """A `.keras` file as a compiled `tf.function` of the call of the model; a last softmax is taken off."""
 
-    def __init__(self, path: Path, threads: int, device: str) -> None:
+    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None = None) -> None:
         from kdistill import backend
 
         backend.start(threads, device)
-        from kdistill import evaluation, models
+        from kdistill import evaluation, inputs, models
 
-        model, self.notes = models.load_any_classifier(path)
+        model, self.notes = models.load_any_classifier(path, fitting.shape if fitting else None)
+        self.scales_inputs = models.scales_inputs(model)
+        if fitting and (fitting.scaling or None in model.inputs[0].shape[1:]):
+            scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
+            model = inputs.in_front(model, fitting.shape, scaled)
         self.shape = tuple(model.inputs[0].shape[1:])
         self.classes = int(model.outputs[0].shape[-1])
         self.parameters = models.parameters(model)

@@ -1,13 +1,14 @@
 """Which model a command means: the folder of a run, a model file, or the experiment of a config."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdistill import checks
+from kdistill import beside, checks, preprocessing
 from kdistill.deploy import records
 from kdistill.errors import ModelError
-from kdistill.runs import ARMS, Run
+from kdistill.runs import ARMS, Run, recorded_weights, taken_apart, teacher_files
 from kdistill.sessions import Session
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
@@ -20,10 +21,12 @@ class Target:
     Attributes:
         path: of the model file, or of an export.
         run: which it is the result of, if it is.
+        preprocessing: what is done to raw values before it is given them: see `preprocessing.scaling`.
     """
 
     path: Path
     run: Run | None = None
+    preprocessing: str = preprocessing.NONE
 
     @property
     def config_file(self) -> Path | None:
@@ -99,21 +102,71 @@ def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
     return found
 
 
+def teachers_of(run: Run) -> list[Target]:
+    """Return the models that taught a run, or for a baseline the student beside it; none for a teacher.
+
+    Files that have gone, and files of logits, are among them: see `is_there`.
+    """
+    if run.arm == "teacher":
+        return []
+    own = Run(run.folder.with_name("teacher"), "teacher", run.seed)
+    manifest = run.manifest if run.arm == "distilled" else Run(run.folder.with_name("distilled"), "", run.seed).manifest
+    experiment = run.folder.absolute().parents[1]
+    places = [Path(os.path.normpath(experiment / place)) for place in teacher_files(manifest or {})]
+    if not places:
+        return [Target(own.model_file)] if own.is_complete() else []
+    # Both are in the order of the teachers' weights.
+    asked = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
+    return [
+        # As the user wrote it, if it is one of this experiment.
+        Target(own.model_file if place == own.model_file.absolute() else place, None, scaled or preprocessing.NONE)
+        for place, scaled in zip(places, asked, strict=False)
+    ]
+
+
+def with_preprocessing(target: Target, session: Session) -> Target:
+    """Return a target with the preprocessing that it gets as a teacher: of the config, or of a run of its experiment.
+
+    Nothing else is given scaled values: the models of runs take raw ones.
+    """
+    name = session.config.teacher.preprocessing
+    if target.path.suffix != ".keras" or recorded_weights(target.path) is not None:
+        return target
+    runs = (session.experiment.run("distilled", seed) for seed in session.experiment.seeds())
+    named = [Target(path, None, name) for path in session.given_teachers()]
+    for teacher in [*named, *(teacher for run in runs for teacher in teachers_of(run))]:
+        if teacher.path.resolve() == target.path.resolve():
+            return replace(target, preprocessing=teacher.preprocessing)
+    if name != preprocessing.NONE:
+        session.options.listener.note(
+            f"{target.path} gets raw values: teacher.preprocessing is for the files that distill.teachers names."
+        )
+    return target
+
+
 def check_data(target: Target, session: Session) -> None:
     """Refuse a model that was made from other data than the session's, as far as that can be told.
 
     Raises:
-        ModelError: the run was trained on other data, or the classes are others, or in another order.
+        ModelError: the model was trained on other data, or exported for other data, or may have been trained on
+            examples that are held back here; or the classes are others, or in another order.
     """
     checks.model_is_there(target.path)
     splits, name = session.splits, session.config.name
-    about = ((target.run.manifest or {}) if target.run else {}).get("data", {})
+    about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
+    if target.path.suffix != ".keras":
+        about, made = (records.read(target.path) or {}).get("data", {}), "exported for"
+    hint = "Give the -c and --set that it was made with."
     if about and about.get("fingerprint") != splits.fingerprint:
+        raise ModelError(f"{target.path}: was {made} other data than that of the config `{name}`", hint=hint)
+    # Named data sets, and those that bring a test part, have the same one whatever is held back for validation.
+    if about and session.config.data.test is not None and about.get("split_fingerprint") != splits.split_fingerprint:
         raise ModelError(
-            f"{target.path}: was trained on other data than that of the config `{name}`",
-            hint="Give the -c and --set that the run was made with.",
+            f"{target.path}: was {made} the data of the config `{name}`, otherwise divided: what it was trained on may "
+            "be in the test split here",
+            hint=hint,
         )
-    names = records.class_names(target.path)
+    names = beside.class_names(target.path)
     if names is not None and names != list(splits.classes):
         raise ModelError(
             f"{target.path}: expected a model of the classes {', '.join(splits.classes[:20])}, those of the config "

@@ -5,7 +5,9 @@ that a saved one works in a program that has never heard of kdistill.
 """
 
 from kdistill.models.building import build
+from kdistill.models.copying import scales_inputs
 from kdistill.models.loading import (
+    SOFTMAX_TAKEN_OFF,
     architecture,
     fingerprint,
     load,
@@ -16,6 +18,7 @@ from kdistill.models.loading import (
 )
 
 __all__ = [
+    "SOFTMAX_TAKEN_OFF",
     "architecture",
     "build",
     "fingerprint",
@@ -24,4 +27,5 @@ __all__ = [
     "load_classifier",
     "parameters",
     "save",
+    "scales_inputs",
 ]

@@ -47,7 +47,7 @@ def from_file(
             f"{path}: expected a model for batches of any size; received one for batches of {size}",
             hint="Build it with keras.Input(shape) rather than with a batch shape, and save it again.",
         )
-    if not _scales(source):
+    if not scales_inputs(source):
         inputs = keras.Input(tuple(shape), name="input")
         source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
         notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
@@ -67,13 +67,13 @@ def from_file(
     return model
 
 
-def _scales(model: keras.Model) -> bool:
+def scales_inputs(model: keras.Model) -> bool:
     """Whether a model begins by scaling its inputs, before any layer with weights."""
     for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
         if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
             return True
         if isinstance(operation, keras.Model):
-            return _scales(operation)
+            return scales_inputs(operation)
         if getattr(operation, "weights", None):
             return False
     return False

@@ -14,9 +14,17 @@ import numpy as np
 from kdistill import files, inputs, modelfiles
 from kdistill.errors import ModelError
 
+# How a note about a softmax ends.
+SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and probabilities would be softened twice."
 MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
 
 SEVERAL_OUTPUTS = "Save a model that has only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
+
+ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of the data of a config."
+SIGMOID_HINT = (
+    "Save it without the sigmoid, if it was trained for one class of several. A classifier of two classes with one "
+    "output z has the logits (0, z): keras.layers.Concatenate()([0 * z, z])."
+)
 
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
@@ -64,17 +72,23 @@ def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[ker
     return model, notes
 
 
-def load_any_classifier(path: Path) -> tuple[keras.Model, list[str]]:
-    """Return what `load_classifier` does, for a model that is not to fit any data.
+def load_any_classifier(path: Path, shape: Sequence[int] | None = None) -> tuple[keras.Model, list[str]]:
+    """Return what `load_classifier` does, for a model of any number of classes.
+
+    Args:
+        path: of the file.
+        shape: of one example; None where the model alone says what it takes.
 
     Raises:
         ModelError: the file is missing or damaged, or is not one input and one output of logits.
     """
     model = load(path)
-    shape, outputs = model.inputs[0].shape[1:], model.outputs[0].shape
-    if len(model.inputs) != 1 or None in shape:
-        received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
-        raise ModelError(f"{path}: expected one input of a fixed shape; received {received}")
+    outputs = model.outputs[0].shape
+    if shape is None:
+        shape = model.inputs[0].shape[1:]
+        if len(model.inputs) != 1 or None in shape:
+            received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
+            raise ModelError(f"{path}: expected one input of a fixed shape; received {received}", ANY_SIZE_HINT)
     if len(model.outputs) != 1 or len(outputs) != 2 or not outputs[1]:
         received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.outputs)
         raise ModelError(f"{path}: expected one output, a logit for each class; received {received}")
@@ -103,9 +117,12 @@ def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: i
         notes.append(f"{path} takes examples of another shape: {note}.")
     model, softmax_removed = _with_logits(model)
     if softmax_removed:
-        notes.append(
-            f"{path} ends in a softmax, which was taken off: distillation softens logits, and "
-            "probabilities would be softened twice."
+        notes.append(f"{path} ends in a softmax, {SOFTMAX_TAKEN_OFF}")
+    elif _ends_in_sigmoid(model):
+        raise ModelError(
+            f"{path}: expected logits or a softmax; received a model that ends in a sigmoid, a probability for each "
+            "class by itself",
+            SIGMOID_HINT,
         )
     return model, notes
 
@@ -183,14 +200,27 @@ def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
     # The layer, or what `keras.ops.softmax` leaves in a model, which has no public name.
     is_softmax = type(last).__name__ == "Softmax"
     if is_softmax or (isinstance(last, keras.layers.Activation) and last.activation is softmax):
-        return keras.Model(model.inputs[0], before[0], name=model.name), True
+        return keras.Model(_inputs(model), before[0], name=model.name), True
     if getattr(last, "activation", None) is softmax:
         last.activation = keras.activations.linear
         return model, True
-    if isinstance(last, keras.Model):  # a model within a model
+    if isinstance(last, keras.Model) and len(last.outputs) == 1:  # a model within a model
         inner, removed = _with_logits(last)
-        return (keras.Model(model.inputs[0], inner(before[0]), name=model.name), True) if removed else (model, False)
+        taken = before if len(before) > 1 else before[0]
+        return (keras.Model(model.inputs[0], inner(taken), name=model.name), True) if removed else (model, False)
     return model, False
+
+
+def _inputs(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
+    """Return the input of a model as it is called with; a model within a model may have several."""
+    return model.inputs if len(model.inputs) > 1 else model.inputs[0]
+
+
+def _ends_in_sigmoid(model: keras.Model) -> bool:
+    last = model.outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model) and len(last.outputs) == 1:
+        return _ends_in_sigmoid(last)
+    return type(last).__name__ == "Sigmoid" or getattr(last, "activation", None) is keras.activations.sigmoid
 
 
 def _check_outputs(model: keras.Model, classes: int) -> None:
@@ -200,5 +230,5 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
         received = ", ".join(map(str, outputs))
         raise ModelError(
             f"expected one output of shape ({classes},), a logit for each class of the data; received {received}",
-            hint=SEVERAL_OUTPUTS if len(outputs) > 1 else None,
+            hint=SEVERAL_OUTPUTS if len(outputs) > 1 else SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else None,
         )

@@ -15,13 +15,21 @@ runs/<name>/                     an experiment
 
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
-from kdistill.runs.making import CLASSES, STATE, Making
-from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict, recorded_weights
-from kdistill.runs.specification import ARMS, differences, identity, joint_weights, specification
+from kdistill.runs.making import STATE, Making
+from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict, recorded_weights, teacher_files
+from kdistill.runs.specification import (
+    ARMS,
+    differences,
+    identity,
+    joint_weights,
+    same_teachers,
+    specification,
+    taken_apart,
+    teacher_identity,
+)
 
 __all__ = [
     "ARMS",
-    "CLASSES",
     "REPLACE",
     "SAME_CONFIG",
     "STATE",
@@ -35,5 +43,9 @@ __all__ = [
     "identity",
     "joint_weights",
     "recorded_weights",
+    "same_teachers",
     "specification",
+    "taken_apart",
+    "teacher_files",
+    "teacher_identity",
 ]

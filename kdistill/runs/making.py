@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kdistill import files
+from kdistill import beside, files
 from kdistill.errors import OutputError
 from kdistill.runs.checkpoints import Checkpoint, Write
 from kdistill.runs.lock import now
@@ -17,7 +17,6 @@ from kdistill.runs.specification import identity
 
 FORMAT = 1
 STATE = "state.npz"
-CLASSES = "classes.json"
 
 Warn = Callable[[str], None]
 
@@ -133,7 +132,7 @@ class Making:
         folder = self.run.folder
         with files.writing(folder):
             files.write_text(self.run.history_file, self._history_text())
-            own = [self.run.model_file, self.run.history_file, folder / CLASSES]
+            own = [self.run.model_file, self.run.history_file, folder / beside.CLASSES, folder / beside.FEATURES]
             hashes = {path.name: files.sha256(path) for path in own if path.exists()}
             manifest = {**self._manifest, "finished": now(), "files": hashes}
             files.write_sealed(folder / "manifest.json", manifest)

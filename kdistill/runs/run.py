@@ -211,6 +211,12 @@ def recorded_weights(model_file: Path) -> str | None:
     return (run.result or {})["weights_sha256"]
 
 
+def teacher_files(manifest: dict[str, Any]) -> list[str]:
+    """Return the places of a distilled run's teachers, seen from its experiment; before there could be several, one."""
+    before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
+    return manifest.get("teacher_files", before)
+
+
 def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:
     """Refuse to mix two configs in one run's folder.
 

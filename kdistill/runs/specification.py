@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ARMS = ("teacher", "baseline", "distilled")
 BETWEEN = " + "  # the fingerprints of several teachers
+BEFORE_LAYERS = "/"
 
 
 def specification(
@@ -27,8 +28,8 @@ def specification(
         config: a resolved config.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
-        teacher_weights: for a distilled run, the fingerprint of its teacher, or of several: see `joint_weights`. It is
-            followed by the name of the preprocessing that a teacher from elsewhere gets, if any.
+        teacher_weights: for a distilled run, the identity of its teacher, or of several: see `teacher_identity` and
+            `joint_weights`.
         fingerprint: of the data, where it is the user's own.
 
     Raises:
@@ -47,6 +48,38 @@ def specification(
     if config.augmentation.changes_images:
         spec["augmentation"] = config.augmentation.model_dump(mode="json")
     return spec
+
+
+def teacher_identity(weights: str, layers: str | None = None, preprocessing: str = "none") -> str:
+    """Return what a student depends on of its teacher.
+
+    Args:
+        weights: the fingerprint of its weights.
+        layers: of a file from elsewhere, the hash of its layers. Those of a teacher that was trained here are in its
+            own run's specification.
+        preprocessing: what is done to raw values for it.
+    """
+    layered = f"{weights}{BEFORE_LAYERS}{layers[:16]}" if layers else weights
+    return layered if preprocessing == "none" else f"{layered} {preprocessing}"
+
+
+def taken_apart(identity: str) -> list[tuple[str, str, str]]:
+    """Return weights, layers and preprocessing of each teacher in a joint identity; what is not known is empty."""
+    apart = []
+    for teacher in identity.split(BETWEEN):
+        known, _, preprocessing = teacher.partition(" ")
+        weights, _, layers = known.partition(BEFORE_LAYERS)
+        apart.append((weights, layers, preprocessing))
+    return sorted(apart)
+
+
+def same_teachers(one: str, other: str) -> bool:
+    """Whether two identities are of the same teachers. Layers count where both know them: at first none did."""
+    first, second = taken_apart(one), taken_apart(other)
+    if [(weights, scaled) for weights, _, scaled in first] != [(weights, scaled) for weights, _, scaled in second]:
+        return False
+    layers = [(before, now) for (_, before, _), (_, now, _) in zip(first, second, strict=True)]
+    return all(before == now for before, now in layers if before and now)
 
 
 def joint_weights(weights: Iterable[str]) -> str:
@@ -95,8 +128,9 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         before, now = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
             lines += differences(before, now, f"{prefix}{key}.")
-        elif key == "teacher_weights" and before != now:
-            lines.append(_other_teacher(str(before), str(now)))
+        elif key == "teacher_weights":
+            if before != now and not same_teachers(str(before), str(now)):
+                lines.append(_other_teacher(str(before), str(now)))
         elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
         elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:
@@ -108,10 +142,12 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 def _other_teacher(before: str, now: str) -> str:
     """Return in what teachers differ. Their fingerprints would tell nobody anything."""
-    old, new = ([teacher.partition(" ") for teacher in weights.split(BETWEEN)] for weights in (before, now))
-    if sorted(weights for weights, _, _ in old) == sorted(weights for weights, _, _ in new):
+    old, new = taken_apart(before), taken_apart(now)
+    if [weights for weights, _, _ in old] == [weights for weights, _, _ in new]:
         was, then = (", ".join(sorted({name or "none" for _, _, name in teachers})) for teachers in (old, new))
-        return f"teacher.preprocessing: was {was}, is now {then}"
+        if was != then:
+            return f"teacher.preprocessing: was {was}, is now {then}"
+        return "teacher: its weights are the same, and its layers are others"
     if len(old) != len(new):
         return f"teachers: were {len(old)}, are now {len(new)}"
     return "teacher: is another one" if len(new) == 1 else "teachers: are others"
