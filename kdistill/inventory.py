@@ -15,6 +15,13 @@ def own_data(document: Mapping[str, Any]) -> RenderableType:
     return report.facts({name: _rows(info) for name, info in document.items()})
 
 
+def exported(document: Mapping[str, Any]) -> RenderableType:
+    """Show what `datasets.export` has written."""
+    names = document["classes"]
+    more = f" and {len(names) - CLASSES_SHOWN:,} more" if len(names) > CLASSES_SHOWN else ""
+    return report.facts({**document, "classes": f"{len(names):,}: {', '.join(names[:CLASSES_SHOWN])}{more}"})
+
+
 def _rows(info: Mapping[str, Any]) -> dict[str, Any]:
     size, count = " x ".join(map(str, info["shape"])), len(info["classes"])
     rows = {

@@ -47,6 +47,7 @@ def training(
     config, experiment = session.config, session.experiment
     experiment.check_usable()
     checks.writable(experiment.folder)
+    session.named_teachers = teacher_files
     teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
     if list(arms) == ["distilled"] and not teacher_files:
         session.own_teacher(seeds[0])

@@ -97,6 +97,7 @@ class Session:
         self.experiment = experiment
         self.options = options
         self.shelf = shelf or Shelf()
+        self.named_teachers: Sequence[Path] = ()  # on the command line, instead of those of the config
         self._setting: Setting | None = None
 
     @property
@@ -136,7 +137,11 @@ class Session:
     @cached_property
     def threads(self) -> int:
         """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
-        return self.options.threads or self.experiment.threads() or default_threads(self.config, self.example)
+        return (
+            self.options.threads
+            or self.experiment.threads()
+            or default_threads(self.config, self.example, self.named_teachers or self.given_teachers())
+        )
 
     def teacher(self, *paths: Path) -> "Source":
         """Return the opened and checked teacher at a path, or the teachers at several."""
@@ -168,6 +173,7 @@ class Session:
         run = self.experiment.run(arm, seed)
         weights = None
         if arm == "distilled":
+            self.named_teachers = teacher_files
             teacher_files = teacher_files or tuple(self.given_teachers()) or (self.own_teacher(seed),)
             checks.teachers_are_there(run, teacher_files)
             weights = self._weights(teacher_files)
@@ -337,15 +343,24 @@ def _recorded_weights(teacher_files: Sequence[Path]) -> str | None:
     return runs.joint_weights(known) if len(known) == len(recorded) else None
 
 
-def default_threads(config: Config, example: tuple[tuple[int, ...], int]) -> int:
-    """Return the intra-op threads that suit the larger of the two models; `example` is a session's."""
+def default_threads(config: Config, example: tuple[tuple[int, ...], int], teacher_files: Sequence[Path] = ()) -> int:
+    """Return the intra-op threads that suit the larger of the two models; `example` is a session's.
+
+    Teachers from files are asked, and not trained. That counts with every step where images are augmented, and else
+    where asking them once is more than the student's training may come to.
+    """
     shape, classes = example
-    flops = []
+    flops, multiplications = {}, {}
     for role in ("teacher", "student"):
         arm = getattr(config, role)
-        if arm.model:
-            multiplications = arithmetic.of_config(modelfiles.check(Path(arm.model)).config)
-        else:
-            multiplications = arithmetic.of_arm(arm, shape, classes)
-        flops.append(backend.step_flops(multiplications, config.training_for(role).batch_size))
-    return backend.threads_for(max(flops))
+        multiplications[role] = _of_file(Path(arm.model)) if arm.model else arithmetic.of_arm(arm, shape, classes)
+        flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
+    plan = config.training_for("student")
+    asked = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")
+    if config.augmentation.changes_images or asked > 3 * multiplications["student"] * plan.epochs:
+        flops["files"] = backend.step_flops(asked, plan.batch_size) // 3
+    return backend.threads_for(max(flops.values()))
+
+
+def _of_file(path: Path) -> int:
+    return arithmetic.of_config(modelfiles.config(path))

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import command_line
 import keras
 import killing
 import pytest
 
-from kdistill import progress
+from kdistill import modelfiles, progress
 from kdistill.runs import Experiment
 
 layers = keras.layers
@@ -162,3 +163,24 @@ def test_an_interrupted_convolutional_run_goes_on_to_the_same_weights(tmp_path, 
     assert "goes on in epoch 3" in baseline("cut").stderr
     outcomes = [killing.outcome(Experiment(tmp_path / place / "mine").run("baseline", 0)) for place in ("whole", "cut")]
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_sweep_may_try_models_from_files(folder):
+    small(layers.Dense(10)).save(folder.parent / "b.keras")
+    place = ["-c", "mine/mine.yaml", "--seeds", 1, "--workers", 1, "--json"]
+    swept = json.loads(run("sweep", *place, "--grid", "student.model=mine/my.keras,b.keras").stdout)
+    paths = [str(folder / "my.keras"), str(folder.parent / "b.keras")]
+    assert [cell["status"] for cell in swept["cells"]] == ["done", "done"]
+    found = {}
+    for path in (folder.parent / "runs/mine/cells").glob("*/seed-0/distilled/result.json"):
+        manifest = json.loads(path.with_name("manifest.json").read_text())
+        found[manifest["spec"]["student"]["model"]] = json.loads(path.read_text())["parameters"]
+    assert found == {modelfiles.hashes(Path(path))[0]: size for path, size in zip(paths, (460, 650), strict=True)}
+    again = json.loads(run("sweep", *place, "--grid", "student.model=mine/my.keras,b.keras").stdout)
+    assert again["winner"] == swept["winner"]
+    assert again["run_info"]["workers"] == 0
+    missing = run("sweep", *place[:-1], "--grid", "student.model=mine/my.keras,none.keras", code=4).stderr
+    assert "none.keras" in missing
+    (folder.parent / "c.keras").write_bytes((folder / "my.keras").read_bytes())
+    same = run("sweep", *place[:-1], "--grid", "student.model=mine/my.keras,c.keras", code=3).stderr
+    assert "expected other runs in every cell" in same

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import keras
 import numpy as np
@@ -11,6 +12,8 @@ from command_line import document, run
 from sklearn.linear_model import LogisticRegression
 
 from kdistill import evaluation, progress
+from kdistill.deploy import benchmark as benchmarks
+from kdistill.deploy import measure
 from kdistill.runs import Experiment
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
@@ -227,11 +230,18 @@ def test_a_teacher_of_the_same_weights_and_other_layers_is_another_one(teachers,
     run("distill", *place, "--overwrite")
 
 
-def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tmp_path):
+def measured_here(command, **_):
+    """What a process of its own would print: a fresh TensorFlow takes seconds."""
+    found = measure.main({**json.loads(command[-1]), "seconds": 0.0})
+    return subprocess.CompletedProcess(command, 0, json.dumps(found), "")
+
+
+def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tmp_path, monkeypatch):
     """The CNN takes images with a channel axis and values from -1 to 1; its accuracy is that of its logits."""
     both = [argument for name in ("cnn", "plain") for argument in ("--teacher", teachers / f"{name}.keras")]
     place = ["--output-dir", tmp_path, *SHORT, "--set", "teacher.preprocessing=signed"]
     run("distill", *both, *place)
+    monkeypatch.setattr(benchmarks.subprocess, "run", measured_here)
     found = document("benchmark", tmp_path / "quickstart/seed-0/distilled")
     rows = {row["name"]: row for row in found["rows"]}
     assert set(rows) == {str(teachers / "cnn.keras"), str(teachers / "plain.keras"), "distilled"}
@@ -241,3 +251,11 @@ def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tm
         row = rows[str(teachers / f"{name}.keras")]
         assert row["file_bytes"] == (teachers / f"{name}.keras").stat().st_size
         assert row["parameters"] == keras.saving.load_model(teachers / f"{name}.keras").count_params()
+    alone = document("benchmark", teachers / "cnn.keras", *place[:2], "--set", "teacher.preprocessing=signed")
+    assert alone["rows"][0]["accuracy"] == rows[str(teachers / "cnn.keras")]["accuracy"]  # known from the run
+    (moved := tmp_path / "moved.keras").write_bytes((teachers / "plain.keras").read_bytes())
+    run("distill", "--teacher", moved, *place, "--overwrite")
+    moved.unlink()
+    left = run("benchmark", tmp_path / "quickstart/seed-0/distilled", "--json")
+    assert "the teacher is not there any more" in left.stderr
+    assert [row["name"] for row in json.loads(left.stdout)["rows"]] == ["distilled"]

@@ -136,6 +136,31 @@ def test_threads_follow_from_convolutions_by_their_positions(tmp_path):
     assert sessions.default_threads(configs.load("article", [file]), fashion) == backend.cores()
 
 
+def test_threads_follow_from_a_large_teacher_from_elsewhere_where_asking_it_is_most_of_the_work(tmp_path):
+    """It has 184 million multiplications for an image; the student has 0.1 million, three times in each epoch."""
+    fashion = ((28, 28), 10)
+    layers = [keras.layers.Conv2D(320, 5, strides=1), keras.layers.Conv2D(320, 3, strides=8)]
+    layers = [keras.layers.Conv2D(96, 5), keras.layers.Conv2D(96, 5), *layers, keras.layers.Flatten()]
+    keras.Sequential([keras.Input((28, 28, 1)), *layers, keras.layers.Dense(10)]).save(tmp_path / "big.keras")
+    files = [tmp_path / "big.keras", tmp_path / "logits.npz"]
+    short, long = (configs.load("article", [f"training.epochs={epochs}"]) for epochs in (10, 100_000))
+    moved = configs.load("article", ["training.epochs=100000", "augmentation.flip=true"])
+    assert sessions.default_threads(short, fashion) == 1
+    assert sessions.default_threads(short, fashion, files) == backend.cores()
+    assert sessions.default_threads(long, fashion, files) == 1
+    assert sessions.default_threads(moved, fashion, files) == backend.cores()
+    assert sessions.default_threads(moved, fashion, files[1:]) == 1
+
+
+def test_teachers_named_on_the_command_line_count_for_the_threads_as_those_of_the_config(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sessions, "default_threads", lambda config, example, files: seen.append(list(files)) or 1)
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(tmp_path / "t.keras")
+    session(tmp_path / "a").train("distilled", 0, tmp_path / "t.keras")
+    session(tmp_path / "b", f"distill.teachers=[{tmp_path / 't.keras'}]").train("distilled", 0)
+    assert seen == [[tmp_path / "t.keras"]] * 2
+
+
 def test_one_teacher_teaches_all_seeds_where_it_is_shared(tmp_path):
     summary = experiments.reproduce(session(tmp_path), [0, 1, 2], [5], Scale(workers=1))
     assert summary["teacher_seeds"] == [5, 5, 5]

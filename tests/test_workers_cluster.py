@@ -15,7 +15,10 @@ import subprocess
 import sys
 import time
 
+import keras
 import killing
+import numpy as np
+import own_data
 import pytest
 from test_workers_local import LONG, SHORT, Watch, outcomes_of, session, without_place
 
@@ -256,3 +259,30 @@ def test_ray_that_is_started_here_listens_on_loopback_alone(tmp_path):
     rows = [row.split() for row in done.stdout.splitlines() if "ray" in row or "gcs_server" in row]
     assert len(rows) >= 4
     assert {row[3].rpartition(":")[0] for row in rows} <= {"127.0.0.1", "[::ffff:127.0.0.1]"}
+
+
+def test_own_data_and_named_teachers_give_the_results_of_one_worker_here(tmp_path):
+    """Converted once for all workers, the teachers a model that gets scaled values and a file of logits."""
+    found = own_data.arrays(train=60)
+    own_data.write_npz(tmp_path / "mine.npz", **found)
+    network = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    keras.Sequential([keras.Input((6, 5, 1)), *network]).save(tmp_path / "big.keras")
+    logits = {part: np.eye(2)[found[f"y_{part}"]] * 3 - 1 for part in ("train", "test")}
+    np.savez(tmp_path / "logits.npz", **logits, labels=found["y_train"])
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        "data: {dataset: npz, path: mine.npz, validation: 0.2}\ndistill: {teachers: [big.keras, logits.npz]}\n"
+        "teacher: {hidden: [4], preprocessing: signed}\nstudent: {hidden: [4]}\ntraining: {batch_size: 4, epochs: 3}\n"
+    )
+    documents = []
+    for name, more in (("ray", ON_RAY), ("here", ["--workers", "1"])):
+        line = ["reproduce", "-c", config, "--seeds", "2", "--json", "--output-dir", tmp_path / name, *more]
+        code, stdout, stderr = killing.finish(start(line))
+        assert code == 0, stderr
+        documents.append(json.loads(stdout))
+    assert documents[0]["run_info"]["engine"] == "ray"
+    assert without_place(documents[0]) == without_place(documents[1])
+    for seed in (0, 1):
+        for arm in ("baseline", "distilled"):
+            there, here = (Experiment(tmp_path / name / "mine").run(arm, seed) for name in ("ray", "here"))
+            assert killing.outcome(there) == killing.outcome(here)

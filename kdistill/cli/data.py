@@ -71,7 +71,7 @@ def data_export(
 ) -> None:
     """Write the data of a config as NumPy arrays, in the order in which `distill --teacher-logits` expects logits."""
     from kdistill import config as configs
-    from kdistill import datasets, report
+    from kdistill import datasets, inventory
 
     screen = Screen(console(stderr=True))
     try:
@@ -79,7 +79,7 @@ def data_export(
         document = datasets.export(splits, file)
     finally:
         screen.close()
-    emit(document, report.facts, json_)
+    emit(document, inventory.exported, json_)
 
 
 def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:

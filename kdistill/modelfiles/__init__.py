@@ -38,12 +38,7 @@ def check(path: Path) -> Checked:
     Raises:
         ModelError: not a regular local `.keras` file, damaged, too large, or something in it is not accepted.
     """
-    try:
-        members = container.read(path)
-        config = layers.check(members[container.CONFIG])
-        return Checked(config, weights.check(members[container.WEIGHTS]))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error.message}", error.hint) from error.__cause__
+    return _judged(path)[0]
 
 
 def hashes(path: Path) -> tuple[str, str]:
@@ -52,17 +47,39 @@ def hashes(path: Path) -> tuple[str, str]:
     Raises:
         ModelError: as `check`.
     """
+    return _known(path)[1:]
+
+
+def config(path: Path) -> dict[str, Any]:
+    """Return the config of the model in an accepted file, to be read only. It is not judged anew each time.
+
+    Raises:
+        ModelError: as `check`.
+    """
+    return _known(path)[0]
+
+
+def _judged(path: Path) -> tuple[Checked, bytes]:
+    """Return what is in an accepted file, and its weights as they are stored."""
+    try:
+        members = container.read(path)
+        stored = members[container.WEIGHTS]
+        return Checked(layers.check(members[container.CONFIG]), weights.check(stored)), stored
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", error.hint) from error.__cause__
+
+
+def _known(path: Path) -> tuple[dict[str, Any], str, str]:
     try:
         found = path.stat()
     except (OSError, ValueError):
         check(path)  # says why
         raise
-    return _hashes(path, found.st_mtime_ns, found.st_size)
+    return _looked_up(path, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 @lru_cache(maxsize=8)  # what a run is, is asked many times
-def _hashes(path: Path, changed: int, size: int) -> tuple[str, str]:
-    config = check(path).config
-    weights = container.read(path)[container.WEIGHTS]
-    text = json.dumps(config, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest(), hashlib.sha256(weights).hexdigest()
+def _looked_up(path: Path, modified: int, changed: int, size: int) -> tuple[dict[str, Any], str, str]:
+    checked, stored = _judged(path)
+    text = json.dumps(checked.config, sort_keys=True)
+    return checked.config, hashlib.sha256(text.encode()).hexdigest(), hashlib.sha256(stored).hexdigest()

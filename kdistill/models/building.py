@@ -96,32 +96,30 @@ def _convolutions(
 
 def _convolution(arm: "Arm", filters: int, number: int, seeds: Seeds) -> keras.Layer:
     return keras.layers.Conv2D(
-        filters,
-        arm.kernel,
-        padding="same",
         kernel_initializer=_glorot(seeds),
         kernel_regularizer=_penalty(arm),
         kernel_constraint=_bound(arm, [0, 1, 2]),
-        name=f"conv_{number}",
-        **_before_norm(arm),
+        **_of_block(arm, filters, number),
     )
 
 
 def _separable(arm: "Arm", filters: int, number: int, seeds: Seeds) -> keras.Layer:
     """Return a convolution of each channel by itself, followed by one of single pixels across the channels."""
     return keras.layers.SeparableConv2D(
-        filters,
-        arm.kernel,
-        padding="same",
         depthwise_initializer=_glorot(seeds),
         pointwise_initializer=_glorot(seeds),
         depthwise_regularizer=_penalty(arm),
         pointwise_regularizer=_penalty(arm),
         depthwise_constraint=_bound(arm, [0, 1]),
         pointwise_constraint=_bound(arm, [0, 1, 2]),
-        name=f"conv_{number}",
-        **_before_norm(arm),
+        **_of_block(arm, filters, number),
     )
+
+
+def _of_block(arm: "Arm", filters: int, number: int) -> dict[str, Any]:
+    """Return what a convolution of either kind takes."""
+    size = {"filters": filters, "kernel_size": arm.kernel, "padding": "same"}
+    return {**size, "name": f"conv_{number}", **_before_norm(arm)}
 
 
 def _hidden(outputs: keras.KerasTensor, arm: "Arm", units: int, number: int, seeds: Seeds) -> keras.KerasTensor:

@@ -143,7 +143,7 @@ def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session
     threads = session.options.threads or session.experiment.threads()
     if threads is None:
         cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
-        threads = max(sessions.default_threads(cell.config, cell.example) for cell in cells)
+        threads = max(sessions.default_threads(cell.config, cell.example, cell.given_teachers()) for cell in cells)
     return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
 
 
