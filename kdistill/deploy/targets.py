@@ -118,10 +118,18 @@ def teachers_of(run: Run) -> list[Target]:
     # Both are in the order of the teachers' weights.
     asked = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
     return [
-        # As the user wrote it, if it is one of this experiment.
-        Target(own.model_file if place == own.model_file.absolute() else place, None, scaled or preprocessing.NONE)
+        # As the user would write it.
+        Target(
+            own.model_file if place == own.model_file.absolute() else _from_here(place),
+            None,
+            scaled or preprocessing.NONE,
+        )
         for place, scaled in zip(places, asked, strict=False)
     ]
+
+
+def _from_here(place: Path) -> Path:
+    return place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
 
 
 def with_preprocessing(target: Target, session: Session) -> Target:

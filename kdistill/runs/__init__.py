@@ -6,7 +6,7 @@ runs/<name>/                     an experiment
     manifest.json                who made it, from what, with which software; hashes of its files
     history.jsonl                a record for each epoch
     checkpoints/                 while it is not complete: from where it goes on
-    model.keras, classes.json    the model, and the names of its classes
+    model.keras, classes.json    the model, and the names of its classes; features.json those of a table's columns
     result.json                  written last: a run without it is not complete
     test.json                    scores on the test split, once it has been evaluated
   seed-0/.next-teacher/          a run that is to replace a finished one, while it is being made
