@@ -193,7 +193,10 @@ def _train(
     setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
     try:
         _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting.listener)
-    except DivergedError as error:
+    except Exception as error:
+        making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
+        if not isinstance(error, DivergedError):
+            raise
         if run.finished:
             setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
         raise DivergedError(

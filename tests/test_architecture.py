@@ -17,7 +17,7 @@ LEVELS = [
     {"arithmetic"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
-    {"engine", "logitsfile", "inventory", "tables"},
+    {"engine", "logitsfile", "inventory", "ledger", "tables"},
     {"training", "teachers"},
     {"opening"},
     {"recipes"},
@@ -92,7 +92,7 @@ def test_configs_stop_at_the_builders():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["reproduce", "--help"], ["config", "ls"], ["config", "check", "article"]],
+    [["--help"], ["reproduce", "--help"], ["config", "ls"], ["config", "check", "article"], ["runs", "ls"]],
     ids=" ".join,
 )
 def test_light_commands_load_nothing_heavy(arguments):

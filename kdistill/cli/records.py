@@ -1,0 +1,38 @@
+"""The commands that look at what is on disk: runs ls, compare. They start no TensorFlow and write nothing."""
+
+from typing import Annotated
+
+import typer
+
+from kdistill.cli.options import Common, with_some_options
+from kdistill.cli.output import emit
+
+app = typer.Typer(no_args_is_help=True, help="See which experiments and runs are there.")
+
+
+@app.command("ls")
+@with_some_options("output_dir", "json", "debug")
+def runs_ls(
+    common: Common,
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="Folders, or names below --output-dir, whose runs are shown one by one (default: a summary of all)",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file to find damage; else large models are judged by size.")
+    ] = False,
+) -> None:
+    """Show experiments and their runs: complete, running, interrupted, failed or damaged; accuracy, size, time."""
+    from kdistill import ledger
+    from kdistill.runs import survey
+
+    if experiments:
+        folders = dict.fromkeys(survey.find(name, common.output_dir) for name in experiments)
+        found = [survey.describe(folder, verify) for folder in folders]
+    else:
+        found = survey.survey(common.output_dir, verify)
+    document = {"output_dir": str(common.output_dir), "experiments": found}
+    emit(document, ledger.runs if experiments else ledger.experiments, common.json)
