@@ -1,5 +1,6 @@
 """Turns what is known of experiments on disk into what a person reads, as `report` does for what commands compute."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.report import FittingTable
+from kdistill.report import FittingTable, facts
 from kdistill.runs import ARMS
 
 Document = Mapping[str, Any]
@@ -192,3 +193,62 @@ def _local(time: str | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def comparison(document: Document) -> RenderableType:
+    """Show two experiments side by side: configs, results, and what the paired differences say."""
+    names = "\n".join(f"{side}  {document[side.lower()]['folder']}" for side in "AB")
+    parts: list[RenderableType] = [Text(names, style="bold"), Padding(_config(document), (1, 0))]
+    rows = [row for arm, of in document["arms"].items() for row in _results(arm, of)]
+    if rows:
+        headings = ("accuracy", "sd", "NLL", "ECE", "agreement", "parameters", "file", "seeds")
+        parts.append(FittingTable("test split", headings, rows))
+    for arm, of in document["arms"].items():
+        parts.append(Padding(facts({f"{arm}, B against A": _verdict_on(of)}), (1, 0, 0, 0)))
+    if document["warnings"]:
+        lines = "\n".join(f"Warning: {warning}" for warning in document["warnings"])
+        parts.append(Padding(Text(lines, style="yellow"), (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def _config(document: Document) -> RenderableType:
+    if not document["config"]:
+        return Text("The configs are the same, the name apart.")
+    rows = [(row["key"], _value(row["a"]), _value(row["b"])) for row in document["config"]]
+    return FittingTable("config keys that differ", ("A", "B"), rows)
+
+
+def _value(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _results(arm: str, of: Document) -> list[tuple[str, ...]]:
+    rows = []
+    for letter in "AB":
+        summary = of[letter.lower()]
+        if summary:
+            means = [_score(summary[measure] and summary[measure]["mean"]) for measure in ("nll", "ece", "agreement")]
+            accuracy, size = summary["accuracy"], summary["file_bytes"]
+            figures = (_score(accuracy["mean"]), _score(accuracy["sd"]), *means)
+            seeds = _ranges(sorted(summary["seeds"]))
+            rows.append((f"{arm} {letter}", *figures, f"{summary['parameters']:,}", _size(size), seeds))
+    return rows
+
+
+def _verdict_on(of: Document) -> dict[str, str]:
+    paired = of["paired"]
+    if not paired:
+        return {"no verdict": f"{of['why_not']}."}
+    rows = {"verdict": paired["verdict_text"]}
+    if paired["same_models"]:
+        return rows
+    values = paired["difference"]["values"]
+    by_seed = "  ".join(f"{100 * value:+.2f}" for value in values)
+    rows["B - A"] = f"{by_seed} (points, seeds {_ranges(paired['seeds'])})" if len(values) > 1 else f"{by_seed} points"
+    rows["better in"] = f"{100 * paired['probability_of_improvement']:.0f} % of all pairs of runs"
+    if paired["mcnemar"]:
+        clear = sum(row["p_value"] < 0.05 for row in paired["mcnemar"])
+        rows["better in"] += f"; {clear} of {len(values)} seeds differ by McNemar's test at 5 %"
+    if paired["bootstrap"]:
+        rows["bootstrap (BCa)"] = "{:+.2f} to {:+.2f}".format(*(100 * paired["bootstrap"][e] for e in ("low", "high")))
+    return {**rows, "about": paired["about"]}

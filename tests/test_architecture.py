@@ -16,7 +16,7 @@ LEVELS = [
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "comparison"},
     {"engine", "logitsfile", "inventory", "ledger", "tables"},
     {"training", "teachers"},
     {"opening"},

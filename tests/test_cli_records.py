@@ -1,5 +1,9 @@
 """`kdistill runs ls` and `kdistill compare` through the real command line."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 from command_line import document, run
 
@@ -60,3 +64,48 @@ def test_whatever_ends_a_run_is_recorded(tmp_path, monkeypatch, error):
     run("baseline", "--output-dir", tmp_path, code=code)
     (found,) = document("runs", "ls", "--output-dir", tmp_path)["experiments"][0]["runs"]
     assert (found["state"], found["problem"]) == ("failed", str(error).splitlines()[0])
+
+
+def test_two_real_experiments_are_compared(experiment_copy):
+    made = ["--output-dir", experiment_copy, "--set", "training.epochs=1", "--set", "teacher.hidden=[16]"]
+    run("reproduce", "--seeds", 1, *made, "--set", "name=warm", "--set", "distill.T=2", "-q")
+    found = document("compare", "quickstart", experiment_copy / "warm", "--output-dir", experiment_copy)
+    assert [row["key"] for row in found["config"]] == ["distill.temperature"]
+    assert [found["arms"][arm]["paired"]["same_models"] for arm in ("teacher", "baseline", "distilled")] == [
+        True,
+        True,
+        False,
+    ]
+    paired = found["arms"]["distilled"]["paired"]
+    (row,) = paired["mcnemar"]
+    assert (row["only_b"] - row["only_a"]) / 540 == pytest.approx(paired["difference"]["mean"])
+    shown = run("compare", "quickstart", "warm", "--output-dir", experiment_copy, "--arm", "baseline").stdout
+    assert "The same models" in shown
+    assert "distilled" not in shown.split("test split")[1]
+
+
+def test_what_cannot_be_compared_is_refused(experiment_copy, tmp_path):
+    here = ["--output-dir", experiment_copy]
+    assert (
+        "expected two experiments" in run("compare", "quickstart", experiment_copy / "quickstart", *here, code=2).output
+    )
+    assert "expected an experiment's folder" in run("compare", "quickstart", "nothing", *here, code=7).stderr
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "config.yaml").write_text("stduent: {}\n")
+    assert "config.yaml:1:1: stduent" in run("compare", "quickstart", tmp_path / "bad", *here, code=3).stderr
+
+
+def test_looking_starts_no_tensorflow(experiment_copy):
+    """What it does import is what the interval takes."""
+    shutil.copytree(experiment_copy / "quickstart", experiment_copy / "copy")
+    program = (
+        "import sys; from kdistill.cli import app\n"
+        f"sys.argv = ['kdistill', *{['compare', 'quickstart', 'copy', '--output-dir', str(experiment_copy)]!r}]\n"
+        "try: app()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn'} & set(sys.modules); assert not heavy, heavy\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert "The same models" in shown

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kdistill.cli import values
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
 
@@ -36,3 +37,28 @@ def runs_ls(
         found = survey.survey(common.output_dir, verify)
     document = {"output_dir": str(common.output_dir), "experiments": found}
     emit(document, ledger.runs if experiments else ledger.experiments, common.json)
+
+
+@with_some_options("output_dir", "json", "debug")
+def compare(
+    common: Common,
+    first: Annotated[str, typer.Argument(metavar="A", help="The folder of an experiment, or its name.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another, which is held against A.")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=values.one_of("teacher", "baseline", "distilled"),
+            metavar="teacher|baseline|distilled",
+            help="Compare this arm alone; may be given several times (default: all)",
+        ),
+    ] = None,
+) -> None:
+    """Show two experiments side by side: config keys that differ, results, and paired differences of equal seeds."""
+    from kdistill import comparison, ledger
+    from kdistill.runs import ARMS, survey
+
+    a, b = (survey.find(name, common.output_dir) for name in (first, second))
+    if a.resolve() == b.resolve():
+        raise typer.BadParameter(f"expected two experiments; received {a} twice", param_hint="B")
+    chosen = [name for name in ARMS if not arm or name in arm]
+    emit(comparison.compare(a, b, chosen), ledger.comparison, common.json)
