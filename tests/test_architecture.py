@@ -15,7 +15,7 @@ LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
-    {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
+    {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "comparison"},
     {"engine", "logitsfile", "inventory", "ledger", "tables"},
     {"training", "teachers"},
