@@ -193,7 +193,8 @@ def _train(
     if making.checkpoint:
         _take_up(fit, making.checkpoint)
         setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {making.checkpoint.epochs + 1}")
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
+    examples = len(fit.data.train)
+    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
     try:
         with _following(setting, making, fit, plan) as listener:
             _run_epochs(making, fit, Cadence(plan.checkpoint_every), listener)

@@ -12,7 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},

@@ -1,6 +1,6 @@
 """What there is to do, and what came of it, in a form that travels between processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +59,11 @@ class Task:
         """Return the task of which `document` is the document."""
         tuples = {key: tuple(document[key]) for key in ("needs", "given", "track")}
         return cls(**{**document, **tuples})
+
+
+def count_runs(tasks: Iterable[Task]) -> int:
+    """Return how many of some tasks train a run."""
+    return sum(task.kind == "train" for task in tasks)
 
 
 # Asked once for more tasks, when all are done that it may depend on.
