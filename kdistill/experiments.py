@@ -217,6 +217,7 @@ def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher:
         device=session.options.device,
         overwrite=session.options.overwrite,
         wait=session.options.wait,
+        track=session.options.track,
     )
 
 

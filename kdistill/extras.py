@@ -5,7 +5,13 @@ import importlib.util
 from kdistill.errors import ConfigError
 
 # Extra -> the modules that are there when it is installed.
-MODULES = {"gpu": "nvidia", "litert": "ai_edge_litert", "onnx": "onnxruntime tf2onnx", "ray": "ray"}
+MODULES = {
+    "gpu": "nvidia",
+    "litert": "ai_edge_litert",
+    "onnx": "onnxruntime tf2onnx",
+    "ray": "ray",
+    "tensorboard": "tensorboard",
+}
 
 
 def installed(extra: str) -> bool:

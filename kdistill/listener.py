@@ -27,9 +27,18 @@ class Listener:
         """Take in the bytes received of a file, and how many there will be, if known."""
 
     def run_started(
-        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+        self,
+        arm: str,
+        seed: int,
+        epochs: int,
+        patience: int | None,
+        history: Sequence[Mapping[str, Any]] = (),
+        examples: int = 0,
     ) -> None:
-        """Take in that a run begins, of `epochs` at most, or goes on after those whose records are in `history`."""
+        """Take in that a run begins, of `epochs` at most, or goes on after those whose records are in `history`.
+
+        `examples` is how many an epoch trains on; 0 where that is not said.
+        """
 
     def progress(self, done: float) -> None:
         """Take in the share of the current epoch that is done, from 0 to 1."""

@@ -27,6 +27,12 @@ def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimi
             return keras.optimizers.SGD(rate, momentum=training.momentum)
 
 
+def learning_rate_after(training: "Training", steps_per_epoch: int, epoch: int) -> float:
+    """Return the learning rate at the end of an epoch, counted from 1; for the arguments see `build`."""
+    rate = _learning_rate(training, steps_per_epoch)
+    return rate if isinstance(rate, float) else float(rate(epoch * steps_per_epoch))
+
+
 def _learning_rate(
     training: "Training", steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:

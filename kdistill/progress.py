@@ -8,22 +8,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
 from kdistill.listener import Listener
+from kdistill.liveview import RunState, View, download_line, duration
 
-BAR_WIDTH = 16
 PLAIN_LINE_EVERY = 30.0  # seconds
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr. Where there is no terminal, tables are given room and keep their shape."""
+    """Return a console on stdout or stderr. Where there is no terminal, tables are given room and keep their shape.
+
+    It is interactive where a person watches: in a terminal, but not in the log of a CI that pretends to be one, nor
+    where FORCE_COLOR asks for colours in a file.
+    """
     file = sys.stderr if stderr else sys.stdout
     wide = None if file.isatty() or "COLUMNS" in os.environ else 140
-    return Console(file=_Narration(file) if stderr else file, width=wide, highlight=False)  # type: ignore[arg-type]
+    watched = file.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
+    return Console(
+        file=_Narration(file) if stderr else file,  # type: ignore[arg-type]
+        width=wide,
+        highlight=False,
+        force_interactive=None if watched else False,
+    )
 
 
 class _Narration:
@@ -82,10 +92,10 @@ class Screen(Listener):
         self.verbose = verbose
         self._live: Live | None = None
         self.monitors = monitors
-        self._runs: dict[str, _RunState] = {}
+        self._runs: dict[str, RunState] = {}
         self._warned: set[str] = set()
         self._spoke = 0.0
-        self._done, self._total = 0, 0
+        self._count = _Count()
 
     def of(self, name: str) -> Listener:
         """Return who shows one of several runs that go on at the same time, each on a line of its own."""
@@ -93,7 +103,7 @@ class Screen(Listener):
 
     def planned(self, done: int, total: int) -> None:
         """Show how many of all runs are done."""
-        self._done, self._total = done, total
+        self._count.planned(done, total)
 
     def run_failed(self, name: str, message: str) -> None:
         """Print why a run could not be made."""
@@ -113,9 +123,7 @@ class Screen(Listener):
 
     def download(self, name: str, received: int, total: int | None) -> None:
         """Show how much of a file has arrived."""
-        share = received / total if total else 0.0
-        line = f"downloading {name}  {_bar(share)} {received / 1e6:.1f} MB"
-        self._show(line)
+        self._show(Text(download_line(name, received, total), no_wrap=True, overflow="ellipsis"))
         if total and received >= total:
             self._close()
             self.note(f"downloaded {name} ({received / 1e6:.1f} MB)")
@@ -127,11 +135,12 @@ class Screen(Listener):
         epochs: int,
         patience: int | None,
         history: Sequence[Mapping[str, Any]] = (),
+        examples: int = 0,
         name: str = "",
     ) -> None:
         """Open the line of a run."""
         role = "teacher" if arm == "teacher" else "student"
-        self._runs[name] = _RunState(name or f"{arm} seed {seed}", epochs, self.monitors.get(role), whole=bool(name))
+        self._runs[name] = RunState(name or f"{arm} seed {seed}", epochs, examples, self.monitors.get(role))
         for record in history:
             self._runs[name].take(record)
         self._spoke = time.monotonic()
@@ -139,7 +148,7 @@ class Screen(Listener):
 
     def progress(self, done: float, name: str = "") -> None:
         """Move the bar within an epoch."""
-        self._runs[name].share = done
+        self._runs[name].progress(done)
         self._show_runs()
 
     def epoch(self, record: Mapping[str, Any], name: str = "") -> None:
@@ -147,19 +156,21 @@ class Screen(Listener):
         self._runs[name].take(record)
         self._show_runs()
         overdue = time.monotonic() - self._spoke > PLAIN_LINE_EVERY
-        if self.verbose or (overdue and not self.console.is_terminal):
+        if self.verbose or (overdue and not self.console.is_interactive):
             self._spoke = time.monotonic()
-            self.note(self._runs[name].plain_line())
+            done = self._count.words()
+            self.note(self._runs[name].plain_line() + (f"  ({done})" if done else ""))
 
     def run_finished(self, arm: str, seed: int, result: Mapping[str, Any], name: str = "") -> None:
         """Replace the live line by one that stays."""
         self._remove(name)
+        number = self._count.next()
         if not self.quiet:
             accuracy = result["validation"]["accuracy"]
             seconds = result["run_info"]["seconds"]
             title = escape(name) if name else f"{arm:9} seed {seed}"
             self._say(
-                f"[bold]{title}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
+                f"{escape(number)}[bold]{title}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
                 f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
             )
 
@@ -172,12 +183,7 @@ class Screen(Listener):
         self.console.print(text, soft_wrap=True)
 
     def _show_runs(self) -> None:
-        if self.quiet or not self.console.is_terminal:
-            return
-        lines = [state.line(self.console.width) for state in self._runs.values()]
-        if self._total > 1:
-            lines.append(f"{self._done} of {self._total} done")
-        self._show("\n".join(lines))
+        self._show(View(list(self._runs.values()), self._count.words))
 
     def _remove(self, name: str) -> None:
         self._runs.pop(name, None)
@@ -186,18 +192,59 @@ class Screen(Listener):
         else:
             self._close()
 
-    def _show(self, line: str) -> None:
-        if self.quiet or not self.console.is_terminal:
+    def _show(self, what: RenderableType) -> None:
+        if self.quiet or not self.console.is_interactive:
             return
         if self._live is None:
             self._live = Live(console=self.console, transient=True, refresh_per_second=8)
             self._live.start()
-        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+        self._live.update(what)
 
     def _close(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+class _Count:
+    """How many runs of a command are done, of how many, and how long the others may take."""
+
+    def __init__(self) -> None:
+        self.done, self.total = 0, 0
+        self._began: tuple[float, int] | None = None
+        self._last = 0.0
+
+    def planned(self, done: int, total: int) -> None:
+        """Take in how many there are in all, and of how many it is known that they are done, or have failed."""
+        self.total = total
+        self._to(max(done, self.done))
+
+    def next(self) -> str:
+        """Count a run that has just ended; return its number in brackets, or nothing where it is the only one."""
+        self._to(self.done + 1)
+        if self.total < 2:
+            return ""
+        return f"[{self.done:{len(str(self.total))}}/{self.total}] "
+
+    def words(self) -> str:
+        """Return how many are done, and about how long the rest takes: as long, run by run, as those before."""
+        if self.total < 2:
+            return ""
+        text = f"{self.done} of {self.total} runs done"
+        began, before = self._began or (0.0, self.done)
+        if not before < self.done < self.total:
+            return text
+        each = (self._last - began) / (self.done - before)
+        left = each * (self.total - self.done) - (time.monotonic() - self._last)
+        return f"{text}, about {duration(max(left, 1.0))} left"
+
+    def _to(self, done: int) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, done)
+        if done > self.done:
+            self._last = now
+        self.done = done
 
 
 class _OneOf(Listener):
@@ -207,9 +254,15 @@ class _OneOf(Listener):
         self._screen, self._name = screen, name
 
     def run_started(
-        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+        self,
+        arm: str,
+        seed: int,
+        epochs: int,
+        patience: int | None,
+        history: Sequence[Mapping[str, Any]] = (),
+        examples: int = 0,
     ) -> None:
-        self._screen.run_started(arm, seed, epochs, patience, history, self._name)
+        self._screen.run_started(arm, seed, epochs, patience, history, examples, self._name)
 
     def progress(self, done: float) -> None:
         self._screen.progress(done, self._name)
@@ -219,95 +272,3 @@ class _OneOf(Listener):
 
     def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
         self._screen.run_finished(arm, seed, result, self._name)
-
-
-class _RunState:
-    """The figures of a run that is on.
-
-    Args:
-        title: of the run.
-        epochs: how many at most.
-        monitor: the measure that chooses the best epoch.
-        whole: the bar is of the whole run, for want of news from within an epoch.
-    """
-
-    def __init__(self, title: str, epochs: int, monitor: str | None = None, whole: bool = False) -> None:
-        self.title, self.epochs, self.monitor, self.whole = title, epochs, monitor, whole
-        self.share = 0.0
-        self.best, self.best_epoch = 0.0, 0
-        self.record: Mapping[str, Any] | None = None
-        self.seconds: list[float] = []
-
-    def take(self, record: Mapping[str, Any]) -> None:
-        self.record, self.share = record, 0.0
-        self.seconds.append(record["seconds"])
-        if record["best"]:
-            self.best, self.best_epoch = record["val_accuracy"], record["epoch"]
-
-    def plain_line(self) -> str:
-        """Return the figures after an epoch."""
-        parts = [self.title, f"epoch {self._done}/{self.epochs}", *self._figures().values()]
-        return "  ".join(part for part in parts if part)
-
-    def line(self, width: int) -> str:
-        """Return the figures within an epoch, without those that find no room: first the least of them go."""
-        now = f"epoch {min(self._done + 1, self.epochs)}/{self.epochs}"
-        parts = {
-            "title": self.title,
-            "bar": _bar(self._done / self.epochs if self.whole else self.share),
-            "epoch": now,
-            **self._figures(),
-        }
-        parts = {name: part for name, part in parts.items() if part}
-        for least in ("best", "loss", "patience", "bar"):
-            if len("  ".join(parts.values())) <= width:
-                break
-            parts.pop(least, None)
-        line = "  ".join(parts.values())
-        if len(line) <= width:
-            return line
-        return line.replace("val accuracy", "val").replace("at most ", "≤ ").removesuffix(" left")
-
-    @property
-    def _done(self) -> int:
-        return self.record["epoch"] if self.record else 0
-
-    def _figures(self) -> dict[str, str]:
-        if not self.record:
-            return {}
-        by = f" by {self.monitor}" if self.monitor else ""
-        patience = self.record["patience_left"]
-        return {
-            "loss": _losses(self.record),
-            "accuracy": f"val accuracy {self.record['val_accuracy']:.4f}",
-            "best": f"best epoch{by}: {self.best_epoch} ({self.best:.4f})",
-            "patience": "" if patience is None else f"patience {patience}",
-            "left": self._time_left(),
-        }
-
-    def _time_left(self) -> str:
-        """Return the time to the last epoch: early stopping may well end the run before."""
-        if self._done >= self.epochs:
-            return ""
-        recent = sorted(self.seconds[-5:])
-        left = recent[len(recent) // 2] * (self.epochs - self._done)
-        return f"at most {_duration(max(left, 1.0))} left"
-
-
-def _losses(record: Mapping[str, Any]) -> str:
-    if record["soft"]:
-        return f"loss {record['loss']:.4f} (soft {record['soft']:.4f}, hard {record['hard']:.4f})"
-    return f"loss {record['loss']:.4f}"
-
-
-def _bar(share: float) -> str:
-    full = round(share * BAR_WIDTH)
-    return "━" * full + "╌" * (BAR_WIDTH - full)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

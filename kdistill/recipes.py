@@ -7,6 +7,8 @@ it goes. Recipes do the work unasked: whether a run is there already is the busi
 import dataclasses
 import os
 import platform
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 import kdistill
-from kdistill import backend, beside, evaluation, files, losses, models, opening, optimizers, signals, stats, training
+from kdistill import (
+    backend,
+    beside,
+    evaluation,
+    files,
+    losses,
+    models,
+    opening,
+    optimizers,
+    signals,
+    stats,
+    trackers,
+    training,
+)
 from kdistill.augmentation import Augmentation
-from kdistill.config import Config
+from kdistill.config import Config, Training
 from kdistill.datasets import Splits
 from kdistill.errors import DivergedError, ModelError, OutputError
 from kdistill.listener import Listener
@@ -40,6 +55,7 @@ class Setting:
     experiment: Experiment
     threads: int
     listener: Listener
+    track: Sequence[str] = ()
 
 
 def train_teacher(setting: Setting, seed: int) -> Result:
@@ -190,10 +206,15 @@ def _train(
     if making.checkpoint:
         _take_up(fit, making.checkpoint)
         setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {making.checkpoint.epochs + 1}")
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
+    examples = len(fit.data.train)
+    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
     try:
-        _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting.listener)
-    except DivergedError as error:
+        with _following(setting, making, fit, plan) as listener:
+            _run_epochs(making, fit, Cadence(plan.checkpoint_every), listener)
+    except Exception as error:
+        making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
+        if not isinstance(error, DivergedError):
+            raise
         if run.finished:
             setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
         raise DivergedError(
@@ -233,6 +254,17 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: trai
         monitor=plan.monitor,
         seed=run.seed,
     )
+
+
+def _following(setting: Setting, making: Making, fit: training.Fit, plan: Training) -> AbstractContextManager[Listener]:
+    """Return who hears of the epochs: the setting's listener, and its trackers, who are told the learning rate too."""
+    steps = -(-len(fit.data.train) // plan.batch_size)
+
+    def more(epoch: int) -> Result:
+        soft = {} if fit.objective.uses_teacher else {"soft": None}
+        return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
+
+    return trackers.following(setting.track, making.run.folder, making.history, setting.listener, more)
 
 
 def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:

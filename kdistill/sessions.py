@@ -43,6 +43,7 @@ class Options:
         overwrite: start afresh those runs that another config made.
         listener: hears how it goes.
         wait: for another process that is at work on the same run, rather than refuse.
+        track: the trackers that hear of the epochs: see `trackers`.
     """
 
     threads: int | None = None
@@ -50,6 +51,7 @@ class Options:
     overwrite: bool = False
     listener: Listener = field(default_factory=Listener)
     wait: bool = False
+    track: tuple[str, ...] = ()
 
 
 class Shelf:
@@ -131,7 +133,8 @@ class Session:
             threads = backend.start(self.threads, self.options.device)
             from kdistill.recipes import Setting
 
-            self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
+            listener, track = self.options.listener, self.options.track
+            self._setting = Setting(self.config, splits, self.experiment, threads, listener, track)
         return self._setting
 
     @cached_property

@@ -23,6 +23,11 @@ ROUNDING = 1e-9
 """Differences of accuracy that are no further apart than this are equal: a test example counts for far more."""
 
 
+Claims = tuple[tuple[str, str], tuple[str, str]]
+HELPS_OR_HURTS: Claims = (("helps", "Distillation helps"), ("hurts", "Distillation hurts"))
+"""A verdict in a word and in the words of a sentence, where the difference is above zero and where it is below."""
+
+
 class PairedT(NamedTuple):
     """The paired t test: interval of the mean difference at `CONFIDENCE`, and two-sided p value of no difference."""
 
@@ -165,11 +170,12 @@ def _detectable_in_sds(seeds: int, power: float) -> float:
     return float(brentq(shortfall, 0.0, highest) / np.sqrt(seeds))
 
 
-def verdict(differences: Sequence[float]) -> tuple[str, str]:
+def verdict(differences: Sequence[float], claims: Claims = HELPS_OR_HURTS) -> tuple[str, str]:
     """Return `helps`, `hurts` or `inconclusive`, and a sentence for people that says why.
 
-    `helps` and `hurts` are said where the interval of `paired_t` excludes zero: wrongly in at most 5 % of experiments
-    in which there is no difference (exactly for normal differences). Where there is no interval, nothing can be told.
+    `helps` and `hurts`, or what `claims` has for them, are said where the interval of `paired_t` excludes zero: wrongly
+    in at most 5 % of experiments in which there is no difference (exactly for normal differences). Where there is no
+    interval, nothing can be told.
     """
     mean, seeds = float(np.mean(differences)), _count_seeds(len(differences))
     test = paired_t(differences)
@@ -180,9 +186,9 @@ def verdict(differences: Sequence[float]) -> tuple[str, str]:
         f"{_p(test.p_value)}, {seeds})"
     )
     if test.low > 0:
-        return "helps", f"Distillation helps: {measured}."
+        return claims[0][0], f"{claims[0][1]}: {measured}."
     if test.high < 0:
-        return "hurts", f"Distillation hurts: {measured}."
+        return claims[1][0], f"{claims[1][1]}: {measured}."
     unseen = smallest_detectable(float(np.std(differences, ddof=1)), len(differences))
     return "inconclusive", (
         f"Inconclusive: {measured}; with {seeds} anything under {_points(unseen).lstrip('+')} points "

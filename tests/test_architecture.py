@@ -12,12 +12,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic", "beside"},
-    {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing"},
-    {"engine", "logitsfile", "inventory", "tables"},
+    {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
+    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing", "comparison"},
+    {"engine", "logitsfile", "inventory", "tables", "ledger"},
     {"training", "teachers"},
     {"opening"},
     {"recipes"},
@@ -92,7 +92,7 @@ def test_configs_stop_at_the_builders():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["reproduce", "--help"], ["config", "ls"], ["config", "check", "article"]],
+    [["--help"], ["reproduce", "--help"], ["config", "ls"], ["config", "check", "article"], ["runs", "ls"]],
     ids=" ".join,
 )
 def test_light_commands_load_nothing_heavy(arguments):

@@ -26,7 +26,7 @@ def test_each_run_is_trained_once_and_in_order(tmp_path):
     order = []
 
     class Watch(Listener):
-        def run_started(self, arm, seed, epochs, patience, history=()):
+        def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
             order.append((arm, seed))
 
     summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1], scale=Scale(workers=1))

@@ -1,7 +1,16 @@
 """The live view: one line in a terminal, plain lines elsewhere, and nothing that is not asked for."""
 
+import contextlib
+import fcntl
 import io
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -73,20 +82,6 @@ def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
     assert max(map(len, lines)) <= 30
 
 
-@pytest.mark.parametrize(("arm", "epochs", "seconds"), [("distilled", 200, 0.6), ("teacher", 500, 30.0)])
-def test_at_60_columns_the_score_and_the_time_left_stay_and_the_bar_goes(arm, epochs, seconds):
-    run = progress._RunState(f"{arm} seed 0", epochs, "val_nll")
-    run.take(record(99, seconds=seconds))
-    line = run.line(60)
-    assert len(line) <= 60
-    assert "val 0.9000" in line or "val accuracy 0.9000" in line
-    assert re.search(r" (min|s|h)\b", line)
-    assert "━" not in line
-    wide = run.line(200)
-    assert "╌" in wide
-    assert "best epoch by val_nll: 99" in wide
-
-
 def test_verbose_leaves_a_line_an_epoch():
     watcher, stream = screen(verbose=True, monitors={"student": "val_nll"})
     watcher.run_started("distilled", 3, 2, 4)
@@ -98,9 +93,6 @@ def test_verbose_leaves_a_line_an_epoch():
     assert "val accuracy 0.8000  best epoch by val_nll: 1 (0.9000)" in lines[1]
     assert "at most 2 s left" in lines[0]
     assert "left" not in lines[1]
-    quick = progress._RunState("teacher seed 0", 3)
-    quick.take(record(1, seconds=0.01))
-    assert "at most 1 s left" in quick.plain_line()
 
 
 class Broken(io.StringIO):
@@ -155,11 +147,6 @@ def test_downloads_are_shown_as_they_come(total):
     assert ("downloaded train.gz" in stream.getvalue()) == (total is not None)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3725, "1 h 02 min")])
-def test_durations_are_short(seconds, text):
-    assert progress._duration(seconds) == text
-
-
 def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     assert progress.console().width == 140
@@ -167,17 +154,149 @@ def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
     assert progress.console().width == 60
 
 
-def test_several_runs_have_a_line_each_until_they_have_ended():
+def test_several_runs_are_a_table_until_they_have_ended():
     watcher, stream = screen(terminal=True)
+    watcher.planned(0, 4)
     for seed in (1, 2):
-        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4)
+        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4, (), 50_000)
         watcher.of(f"baseline seed {seed}").epoch(record(5))
-    watcher.planned(1, 4)
+        watcher.of(f"baseline seed {seed}").progress(0.25)
     watcher.of("baseline seed 1").run_finished("baseline", 1, RESULT)
     assert list(watcher._runs) == ["baseline seed 2"]
-    assert "━━━━━━━━╌╌╌╌╌╌╌╌" in watcher._runs["baseline seed 2"].line(200)
+    watcher.planned(1, 4)
     watcher.run_failed("baseline seed 2", "training diverged")
     watcher.close()
     shown = stream.getvalue()
-    assert "1 of 4 done" in shown
+    assert "[1/4] baseline seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "1 of 4 runs done" in shown
     assert "baseline seed 2: training diverged" in shown
+
+
+def numbers(stream):
+    return re.findall(r"^\[([ 0-9]+/[0-9]+)\]", stream.getvalue(), re.MULTILINE)
+
+
+def test_each_run_that_ends_has_its_number():
+    watcher, stream = screen()
+    watcher.planned(3, 12)
+    for seed in (1, 2):  # two that end before it is told that either has
+        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4)
+    for seed in (1, 2):
+        watcher.of(f"baseline seed {seed}").run_finished("baseline", seed, RESULT)
+    watcher.planned(4, 12)
+    watcher.planned(7, 12)  # two could not be made
+    watcher.of("x").run_started("teacher", 0, 10, 4)
+    watcher.of("x").run_finished("teacher", 0, RESULT)
+    assert numbers(stream) == [" 4/12", " 5/12", " 8/12"]
+
+
+def test_one_run_alone_has_no_number():
+    watcher, stream = screen(terminal=True)
+    watcher.planned(0, 1)
+    play(watcher)
+    assert numbers(stream) == []
+    assert "runs done" not in stream.getvalue()
+
+
+def test_the_time_left_is_that_of_the_runs_before(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    count = progress._Count()
+    assert count.words() == ""
+    count.planned(2, 12)
+    assert count.words() == "2 of 12 runs done"
+    now[0] = 150.0
+    count.planned(7, 12)  # five in 50 s
+    assert count.words() == "7 of 12 runs done, about 50 s left"
+    now[0] = 160.0
+    assert count.words() == "7 of 12 runs done, about 40 s left"
+    now[0] = 1000.0
+    assert count.words() == "7 of 12 runs done, about 1 s left"
+    count.planned(12, 12)
+    assert count.words() == "12 of 12 runs done"
+
+
+def test_plain_lines_say_how_many_are_done():
+    watcher, stream = screen(verbose=True)
+    watcher.planned(1, 4)
+    watcher.of("baseline seed 1").run_started("baseline", 1, 10, 4)
+    watcher.of("baseline seed 1").epoch(record(5))
+    assert stream.getvalue().endswith("left  (1 of 4 runs done)\n")
+
+
+PLAYED = """
+import sys
+from kdistill.progress import Screen, console
+screen = Screen(console(stderr=True), quiet={quiet})
+screen.planned(0, 2)
+screen.run_started("distilled", 3, 5, 4, (), 60_000)
+for epoch in (1, 2):
+    screen.epoch({{"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True,
+                  "patience_left": 4, "seconds": 2.0}})
+screen.warning("the teacher is weak")
+screen.run_finished("distilled", 3, {result})
+screen.close()
+"""
+
+
+def played(columns, quiet=False, **environment):
+    """Return what a process shows on its standard error, which is a terminal of so many columns, or a file if none."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS")}
+    variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(progress.__file__).parents[1]), **environment}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns or 80, 0, 0))
+    program = [sys.executable, "-c", PLAYED.format(quiet=quiet, result=RESULT)]
+    with subprocess.Popen(program, stderr=theirs if columns else subprocess.PIPE, env=variables) as process:
+        os.close(theirs)
+        shown = b"" if columns else process.stderr.read()
+        with contextlib.suppress(OSError):  # what a terminal says once nobody holds its other end
+            while columns and (chunk := os.read(ours, 10_000)):
+                shown += chunk
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+FINISHED = "[1/2] distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)\n"
+
+
+@pytest.mark.parametrize("columns", [30, 40, 80, 160])
+def test_in_a_real_terminal_the_view_is_as_wide_as_it_and_leaves_the_cursor(columns):
+    shown = played(columns)
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", shown)
+    live = [line for line in text.splitlines() if "3/5" in line]
+    assert live
+    assert max(map(len, live)) <= columns
+    if columns >= 40:
+        assert all("0.9000" in line for line in live)
+    if columns >= 80:
+        assert all(part in live[0] for part in ("0.9000", "patience 4", "30,000", "6 s" if columns > 80 else "≤ 6s"))
+    assert "0 of 2 runs done" in text
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "dumb"}, {"CI": "true"}, {"TTY_INTERACTIVE": "0"}],
+    ids=lambda environment: next(iter(environment)),
+)
+def test_a_terminal_that_nobody_watches_gets_plain_lines(environment):
+    shown = played(160, NO_COLOR="1", **environment)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{FINISHED}"
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}])
+def test_a_redirect_gets_plain_lines_even_in_colour(environment):
+    shown = played(None, **environment)
+    assert ("\x1b[" in shown) == ("FORCE_COLOR" in environment)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{FINISHED}"
+
+
+def test_without_colour_the_live_view_has_none():
+    shown = played(100, NO_COLOR="1")
+    assert not re.search(r"\x1b\[(3|4|9)[0-9]", shown)
+    assert "\x1b[?25h" in shown
+
+
+def test_quiet_in_a_real_terminal_shows_the_warning_alone():
+    assert re.sub(r"\x1b\[[0-9;]*m", "", played(100, quiet=True)) == "Warning: the teacher is weak\n"

@@ -21,7 +21,7 @@ class Recorder(Listener):
     def note(self, text):
         self.heard.append(("note", text))
 
-    def run_started(self, arm, seed, epochs, patience, history=()):
+    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
         self.heard.append(("started", arm, seed, epochs, patience))
 
     def epoch(self, record):

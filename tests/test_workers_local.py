@@ -36,7 +36,7 @@ class Watch(Listener):
     def note(self, text):
         self.notes.append(text)
 
-    def run_started(self, arm, seed, epochs, patience, history=()):
+    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
         self.started.append((arm, seed))
 
     def run_failed(self, name, message):

@@ -6,7 +6,7 @@ import typer
 
 import kdistill
 from kdistill import signals
-from kdistill.cli import config, data, deploy, experiment
+from kdistill.cli import config, data, deploy, experiment, records
 from kdistill.cli.boundary import Boundary
 from kdistill.cli.output import write_out
 
@@ -27,6 +27,8 @@ app.command()(experiment.evaluate)
 app.command()(deploy.export)
 app.command()(deploy.benchmark)
 app.command()(deploy.predict)
+app.command()(records.compare)
+app.add_typer(records.app, name="runs")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.command()(experiment.doctor)

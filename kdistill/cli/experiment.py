@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options, with_more
+from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options, with_more
 from kdistill.cli.output import emit
 from kdistill.cli.spreading import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 MOST_SEEDS = 1000
 
 
-def _train(common: Common, arm: str, teachers: Sequence[Path] = ()) -> None:
+def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
     from kdistill import experiments, plans, report
 
-    with open_session(common) as session:
+    with open_session(common, track=track) as session:
         seed = session.config.seed
         if common.dry_run:
             emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
@@ -31,15 +31,15 @@ def _train(common: Common, arm: str, teachers: Sequence[Path] = ()) -> None:
 
 
 @with_common_options
-def train_teacher(common: Common) -> None:
+def train_teacher(common: Common, track: Track = None) -> None:
     """Train the teacher and save it."""
-    _train(common, "teacher")
+    _train(common, "teacher", track)
 
 
 @with_common_options
-def baseline(common: Common) -> None:
+def baseline(common: Common, track: Track = None) -> None:
     """Train the student on labels alone: what distillation has to beat."""
-    _train(common, "baseline")
+    _train(common, "baseline", track)
 
 
 @with_common_options
@@ -61,9 +61,10 @@ def distill(
             help="An `.npz` file with the logits of a teacher made by any program (see `kdistill data export`).",
         ),
     ] = None,
+    track: Track = None,
 ) -> None:
     """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
-    _train(common, "distilled", [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
+    _train(common, "distilled", track, [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
 
 
 @with_common_options
@@ -105,6 +106,7 @@ def reproduce(
     ray_address: RayAddress = None,
     part: PartOption = None,
     emit_for: Emit = None,
+    track: Track = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
     from kdistill import experiments, plans, report
@@ -112,7 +114,7 @@ def reproduce(
 
     scale = scale_of(workers, engine, ray_address)
     check_emit(emit_for, part, engine, common)
-    with open_session(common, wait=part is not None) as session:
+    with open_session(common, wait=part is not None, track=track) as session:
         chosen = _seeds(seeds, session.config)
         teachers = _seeds(teacher_seeds, session.config, "--teacher-seeds") if teacher_seeds else None
         if emit_for:
@@ -151,13 +153,14 @@ def sweep(
     ray_address: RayAddress = None,
     part: PartOption = None,
     emit_for: Emit = None,
+    track: Track = None,
 ) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
     from kdistill import experiments, report, sweeps
 
     scale = scale_of(workers, engine, ray_address)
     check_emit(emit_for, part, engine, common)
-    with open_session(common, wait=part is not None) as session:
+    with open_session(common, wait=part is not None, track=track) as session:
         chosen = _seeds(seeds, session.config)
         axes = sweeps.axes(session.config, grid or [])
         planned = sweeps.plan(session, axes, functools.partial(with_more, common))

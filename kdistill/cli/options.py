@@ -28,6 +28,15 @@ ConfigOption = Annotated[
     str | None,
     typer.Option("--config", "-c", metavar="CONFIG", help="A file, or the name of a built-in config."),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        parser=values.one_of("tensorboard"),
+        metavar="tensorboard",
+        help="Write the figures of every epoch for TensorBoard, into the folder of each run",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -118,23 +127,28 @@ def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callabl
 
 
 @contextmanager
-def open_session(common: Common, wait: bool = False) -> Iterator["Session"]:
+def open_session(common: Common, wait: bool = False, track: Sequence[str] | None = None) -> Iterator["Session"]:
     """Load the config and open its experiment, with a screen that is taken down whatever happens.
 
     Args:
         common: the options of the command.
         wait: for other commands that are at work on the same runs, rather than refuse.
+        track: the trackers that hear of the epochs.
     """
     from kdistill import config as configs
+    from kdistill import extras
     from kdistill.progress import Screen, console
     from kdistill.runs import Experiment
     from kdistill.sessions import Options, Session
 
+    trackers = tuple(dict.fromkeys(track or ()))
+    for name in trackers:
+        extras.check_installed(name, f"--track {name}")
     config = configs.load(common.config, common.set or (), **_top_level(common))
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
     screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose, monitors=monitors)
-    options = Options(common.threads, common.device, common.overwrite, screen, wait)
+    options = Options(common.threads, common.device, common.overwrite, screen, wait, trackers)
     try:
         yield Session(config, Experiment(common.output_dir / config.name), options)
     finally:

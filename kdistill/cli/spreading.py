@@ -114,5 +114,6 @@ def _repeated(session: "Session", common: Common) -> list[str]:
     line += ["--seed", str(common.seed)] if common.seed is not None else []
     line += ["--output-dir", str(common.output_dir.absolute()), "--threads", str(session.threads)]
     line += ["--device", common.device]
+    line += [part for name in session.options.track for part in ("--track", name)]
     flags = {"--overwrite": common.overwrite, "--quiet": common.quiet, "--verbose": common.verbose}
     return [*line, *(flag for flag, given in flags.items() if given)]

@@ -8,6 +8,7 @@ runs/<name>/                     an experiment
     checkpoints/                 while it is not complete: from where it goes on
     model.keras, classes.json    the model, and the names of its classes; features.json those of a table's columns
     result.json                  written last: a run without it is not complete
+    failure.json                 why it ended by itself before, until it is tried again
     test.json                    scores on the test split, once it has been evaluated
   seed-0/.next-teacher/          a run that is to replace a finished one, while it is being made
   cache/                         teacher logits

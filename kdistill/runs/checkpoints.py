@@ -110,6 +110,12 @@ class Checkpoints:
         """Whether there is any, sound or not."""
         return bool(self._places())
 
+    def newest(self) -> tuple[int, int] | None:
+        """Return epochs and batches of the newest, sound or not, by its name alone; None where there is none."""
+        places = self._places()
+        match = _NAME.fullmatch(places[-1].name) if places else None
+        return (int(match[1]), int(match[2])) if match else None
+
     def clear(self) -> None:
         """Remove all of them."""
         shutil.rmtree(self.folder, ignore_errors=True)

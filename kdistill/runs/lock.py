@@ -15,6 +15,7 @@ from kdistill import files
 from kdistill.errors import OutputError
 
 LOOK_EVERY = 0.2  # seconds between two looks at a lock that another holds
+GLANCE = 0.05  # seconds after which a refused lock is tried once more: `holder` has it for a moment
 
 
 @contextlib.contextmanager
@@ -52,6 +53,23 @@ def check_free(path: Path) -> None:
             _acquire(descriptor, path, wait=False)
 
 
+def holder(path: Path) -> str | None:
+    """Return which process holds a lock, in words, or None. Writes nothing and waits for nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # there is none, or it is not for us to look at
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    except OSError:  # a file system without locks, on which nothing is made
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -64,6 +82,8 @@ def _open(path: Path) -> Iterator[int]:
 def _acquire(descriptor: int, path: Path, wait: bool) -> None:
     try:
         # A call that waits would not return for a signal that Ray simulates, nor on every network for a real one.
+        if not _is_ours(descriptor, wait=True):
+            time.sleep(GLANCE)
         while not _is_ours(descriptor, wait):
             time.sleep(LOOK_EVERY)
     except BlockingIOError:

@@ -1,5 +1,6 @@
 """A run while it is being made: what has been done is kept in memory, and written so that it can go on from there."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from kdistill import beside, files
 from kdistill.errors import OutputError
 from kdistill.runs.checkpoints import Checkpoint, Write
 from kdistill.runs.lock import now
-from kdistill.runs.run import Run
+from kdistill.runs.run import FAILURE, Run
 from kdistill.runs.specification import identity
 
 FORMAT = 1
@@ -61,6 +62,7 @@ class Making:
             attempts = before.get("attempts", []) if same else []
             self._manifest["attempts"] = [*attempts, self._attempt()]
             files.write_sealed(self.run.folder / "manifest.json", self._manifest)
+            (self.run.folder / FAILURE).unlink(missing_ok=True)
         if self.checkpoint:
             for change in _changes(before, self._manifest):
                 warn(f"{self.run.folder}: goes on with other {change}: the last digits may differ")
@@ -121,6 +123,18 @@ class Making:
         contents = {STATE: write_state, self.run.history_file.name: lambda path: path.write_text(self._history_text())}
         with files.writing(self.run.folder):
             self.run.checkpoints.write(self._owner(), epochs, batches, contents)
+
+    def fail(self, message: str, epoch: int) -> None:
+        """Record why the run ended by itself, until it is tried again. A failure to do so adds nothing to the first.
+
+        Args:
+            message: what happened.
+            epoch: in which it happened, counted from 1.
+        """
+        with contextlib.suppress(OutputError):
+            self._check_place()
+            with files.writing(self.run.folder):
+                files.write_sealed(self.run.folder / FAILURE, {"message": message, "epoch": epoch, "at": now()})
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Hash the run's files into the manifest, then write `result.json`: from here on the run is complete.

@@ -15,6 +15,7 @@ from kdistill.runs.checkpoints import Checkpoints
 from kdistill.runs.specification import differences, identity
 
 REPLACE = "Use --overwrite to start this run afresh, or another --output-dir or `name`."
+FAILURE = "failure.json"
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
 
 
@@ -50,6 +51,11 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """What the run came to, or None where it has not finished."""
         return files.read_sealed(self.folder / "result.json")
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """Why the last attempt ended by itself before the run was finished: see `Making.fail`; None where none did."""
+        return files.read_sealed(self.folder / FAILURE)
 
     @property
     def finished(self) -> bool:
@@ -91,6 +97,10 @@ class Run:
         """Raise OutputError if another process is at work on this run, naming it."""
         lock.check_free(self._lock_file)
 
+    def at_work(self) -> str | None:
+        """Return which process is at work on this run, in words, or None. Writes nothing."""
+        return lock.holder(self._lock_file)
+
     def settle(self) -> None:
         """Put a replacement that has finished in the place of the run that it replaces. Whoever calls holds the lock.
 
@@ -106,16 +116,21 @@ class Run:
 
     def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
         """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
-        stored = files.read_sealed(self.folder / "test.json") or {}
-        fits = stored.get("model_sha256") == self.model_sha256 and stored.get("teacher_weights") == teacher_weights
-        return stored.get("scores") if fits else None
+        stored = self._test_of_model()
+        return stored.get("scores") if stored.get("teacher_weights") == teacher_weights else None
+
+    def own_test_scores(self) -> dict[str, Any] | None:
+        """Return the test scores of the model that is there, whatever teacher it was compared with; None if unknown."""
+        return self._test_of_model().get("scores")
 
     def test_correct(self) -> list[bool]:
         """Return for each example of the test split whether the model that is there was right; empty if not known."""
+        return [answer == "1" for answer in self._test_of_model().get("correct", "")]
+
+    def _test_of_model(self) -> dict[str, Any]:
+        """Return what `record_test` wrote, if it is of the model that is there; else an empty document."""
         stored = files.read_sealed(self.folder / "test.json") or {}
-        if stored.get("model_sha256") != self.model_sha256:
-            return []
-        return [answer == "1" for answer in stored.get("correct", "")]
+        return stored if stored.get("model_sha256") == self.model_sha256 else {}
 
     @property
     def model_sha256(self) -> str | None:

@@ -16,7 +16,7 @@ from kdistill.listener import Listener
 from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task, count_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,8 @@ class _Driver:
     def add(self, tasks: Sequence[Task]) -> None:
         """Take on further tasks."""
         self._waiting += tasks
-        self._total += len(tasks)
+        self._total += count_runs(tasks)
+        self._tell_how_many()
 
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
@@ -174,7 +175,10 @@ class _Driver:
                 self._fail(task, Failure(**answer["failure"]))
                 return
             self._outcomes.done[task.name] = answer["result"]
-            self._listener.planned(self._total - len(self._waiting) - len(self._running), self._total)
+            self._tell_how_many()
+
+    def _tell_how_many(self) -> None:
+        self._listener.planned(self._total - count_runs([*self._waiting, *self._running.values()]), self._total)
 
     def _do_again(self, task: Task, how: str) -> None:
         if self._attempts[task.name] < ATTEMPTS:

@@ -18,7 +18,7 @@ import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task, count_runs
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
@@ -29,11 +29,11 @@ def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener, foll
     total = 0
     for stage in (lambda: tasks, follow_up):
         waiting = list(stage())
-        total += len(waiting)
+        total += count_runs(waiting)
         while waiting:
             outcomes.give_up(waiting)
             if waiting:
-                listener.planned(total - len(waiting), total)
+                listener.planned(total - count_runs(waiting), total)
                 _do_here(waiting.pop(0), outcomes, listener)
 
 
@@ -144,7 +144,8 @@ class _Pool:
     def add(self, tasks: Sequence[Task]) -> None:
         """Take on further tasks."""
         self._waiting += tasks
-        self._total += len(tasks)
+        self._total += count_runs(tasks)
+        self._tell_how_many()
 
     def busy(self) -> bool:
         """Whether anything is left to do or being done."""
@@ -225,12 +226,16 @@ class _Pool:
         if kind == "done":
             self.outcomes.done[task.name] = event["result"]
             worker.task = None
-            self._listener.planned(self._total - len(self._waiting) - self._busy_workers(), self._total)
+            self._tell_how_many()
         elif kind == "failed":
             worker.task = None
             self._fail(task, Failure(**event["failure"]))
         else:
             pass_on(event, task.name, self._listener, self._told)
+
+    def _tell_how_many(self) -> None:
+        left = [*self._waiting, *(worker.task for worker in self._workers if worker.task)]
+        self._listener.planned(self._total - count_runs(left), self._total)
 
     def _fail(self, task: Task, failure: Failure) -> None:
         self._listener.run_failed(task.name, failure.message)

@@ -22,6 +22,7 @@ from kdistill import signals
 from kdistill.listener import Listener
 from kdistill.workers.tasks import Failure, Task
 
+PROGRESS_EVERY = 0.5  # seconds between two reports from within an epoch
 EVENT_EVERY = 0.2  # seconds between two reports on the epochs of a run, some of which take a few milliseconds
 
 
@@ -49,11 +50,23 @@ class Reporter(Listener):
         self.send(event="warning", text=text)
 
     def run_started(
-        self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
+        self,
+        arm: str,
+        seed: int,
+        epochs: int,
+        patience: int | None,
+        history: Sequence[Mapping[str, Any]] = (),
+        examples: int = 0,
     ) -> None:
         """Send that a run begins."""
-        about = {"arm": arm, "seed": seed, "epochs": epochs, "patience": patience}
+        about = {"arm": arm, "seed": seed, "epochs": epochs, "patience": patience, "examples": examples}
         self.send(event="run_started", **about, history=[dict(record) for record in history])
+
+    def progress(self, done: float) -> None:
+        """Send how much of an epoch is done, now and then."""
+        if time.monotonic() - self._sent > PROGRESS_EVERY:
+            self._sent = time.monotonic()
+            self.send(event="progress", done=done)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Send the record of an epoch, unless one was sent just now; a best one always is."""

@@ -1,6 +1,6 @@
 """What there is to do, and what came of it, in a form that travels between processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ class Task:
         device: `auto`, `cpu` or `gpu`.
         overwrite: start a run afresh that another config made.
         wait: for another process that is at work on the same run, rather than refuse.
+        track: the trackers that hear of the epochs: see `trackers`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Task:
     needs: tuple[str, ...] = ()
     overwrite: bool = False
     wait: bool = False
+    track: tuple[str, ...] = ()
 
     def to_json(self) -> Document:
         """Return it as a document."""
@@ -55,7 +57,13 @@ class Task:
     @classmethod
     def from_json(cls, document: Document) -> "Task":
         """Return the task of which `document` is the document."""
-        return cls(**{**document, "needs": tuple(document["needs"]), "given": tuple(document["given"])})
+        tuples = {key: tuple(document[key]) for key in ("needs", "given", "track")}
+        return cls(**{**document, **tuples})
+
+
+def count_runs(tasks: Iterable[Task]) -> int:
+    """Return how many of some tasks train a run."""
+    return sum(task.kind == "train" for task in tasks)
 
 
 # Asked once for more tasks, when all are done that it may depend on.

@@ -1,0 +1,275 @@
+"""What is in an output folder: experiments, the runs of each, and how far every run has come. It only reads."""
+
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdistill.errors import OutputError
+from kdistill.runs.experiment import Experiment
+from kdistill.runs.run import Run
+from kdistill.runs.specification import ARMS
+
+Document = dict[str, Any]
+
+LARGE = 8 * 2**20
+"""Bytes from which on a model is judged by its size alone, unless all are to be read."""
+
+STATES = ("complete", "running", "interrupted", "failed", "damaged")
+
+
+def survey(root: Path, thorough: bool = False) -> list[Document]:
+    """Return what is known of every experiment directly below a folder, by name; other things there are passed over.
+
+    Args:
+        root: the output folder, which need not exist.
+        thorough: see `examine`.
+
+    Raises:
+        OutputError: the folder cannot be read.
+    """
+    try:
+        found = sorted(root.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(f"{root}: cannot be read: {error.strerror or error}") from error
+    return [describe(path, thorough) for path in found if is_experiment(path)]
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a folder is that of an experiment: it has a config in it. One that may not be looked into is none."""
+    return os.path.isfile(folder / "config.yaml")  # unlike Path's own, it never raises
+
+
+def find(name: str, root: Path) -> Path:
+    """Return the folder of an experiment.
+
+    Args:
+        name: a path, or the name of an experiment below `root`.
+        root: the output folder.
+
+    Raises:
+        OutputError: there is none.
+    """
+    places = [Path(name), root / name]
+    for place in places:
+        if is_experiment(place):
+            return place
+    there = [place for place in places if os.path.exists(place)]
+    known = ", ".join(sorted(path.name for path in _subfolders(root) if is_experiment(path))[:20])
+    raise OutputError(
+        f"{there[0]}: this is not an experiment: it has no config.yaml"
+        if there
+        else f"{name}: expected an experiment's folder, or its name below {root}; there is none",
+        hint=f"In {root} there are: {known}." if known else f"There is no experiment in {root}: see --output-dir.",
+    )
+
+
+def describe(folder: Path, thorough: bool = False) -> Document:
+    """Return what is known of one experiment.
+
+    Args:
+        folder: of the experiment.
+        thorough: see `examine`.
+
+    Returns:
+        `experiment`, `folder`, `runs` (see `examine`), `cells` (of a sweep: `cell`, `set`: in which config keys it
+        differs from other cells, `runs`), `verdict` (of the last `reproduce`, or None), `states` (how many runs are in
+        each, those of cells included), `bytes`, `changed` (when, ISO 8601 in UTC, or None).
+    """
+    cells: list[Document] = [
+        {"cell": place.name, "set": {}, "runs": _runs_in(place, thorough)}
+        for place in sorted(_subfolders(folder / "cells"))
+        if is_experiment(place)
+    ]
+    _tell_apart(cells, folder / "cells")
+    own = _runs_in(folder, thorough)
+    every = [*own, *(run for cell in cells for run in cell["runs"])]
+    return {
+        "experiment": folder.absolute().name,
+        "folder": str(folder),
+        "verdict": _verdict(folder),
+        "states": {state: count for state in STATES if (count := Counter(run["state"] for run in every)[state])},
+        "runs": own,
+        "cells": cells,
+        "bytes": _bytes_in(folder),
+        "changed": max((run["changed"] for run in every if run["changed"]), default=None),
+    }
+
+
+def examine(run: Run, thorough: bool = False) -> Document:
+    """Return what is known of one run, whatever state it is in.
+
+    Args:
+        run: whose folder, or that of its replacement, is there.
+        thorough: hash every file, however large; otherwise a model of more than `LARGE` bytes is judged by its size.
+
+    Returns:
+        `arm`, `seed`, `folder`; `state`: one of `STATES`; `epoch`: how many are done, `epochs`: at most (None where it
+        is not known); `goes_on_from`: epoch of the last checkpoint of an interrupted or failed run; `problem`: what is
+        wrong with a failed or damaged one; `process`: that is at work; `validation_accuracy`: of the best epoch (so
+        far), `test_accuracy`: None where it was not scored; `bytes`: of the whole folder; `changed`: when;
+        `replacement`: likewise, of what is to replace a finished run, or None.
+    """
+    is_followed = os.path.isdir(run.next.folder)
+    process = None if os.path.exists(run.folder / "result.json") and not is_followed else run.at_work()
+    if not os.path.isdir(run.folder):  # a process was killed between two renames: the next one puts it in place
+        return _examined(run.next, process, thorough)
+    document = _examined(run, process, thorough)
+    if is_followed:
+        following = _examined(run.next, process, thorough)
+        document["replacement"] = {key: following[key] for key in ("state", "epoch", "epochs", "problem", "changed")}
+    return document
+
+
+def _examined(run: Run, process: str | None, thorough: bool) -> Document:
+    document: Document = {"arm": run.arm, "seed": run.seed, "folder": str(run.folder), "state": "damaged"}
+    document |= dict.fromkeys(("epoch", "epochs", "goes_on_from", "problem", "process"))
+    document |= dict.fromkeys(("validation_accuracy", "test_accuracy"))
+    document |= {"bytes": _bytes_in(run.folder), "changed": None, "replacement": None}
+    try:
+        document |= _finished(run, thorough) if run.finished else _unfinished(run, process)
+    except (OSError, OutputError) as error:  # what cannot be read proves nothing, but has to be told
+        document["problem"] = str(error)
+    return document
+
+
+def _finished(run: Run, thorough: bool) -> Document:
+    manifest, result = run.manifest or {}, run.result or {}
+    problem = run.damage() if thorough or not _is_large(run) else _missing(run)
+    scores = run.own_test_scores() or {}
+    return {
+        "state": "damaged" if problem else "complete",
+        "problem": problem,
+        "epoch": result.get("epochs"),
+        "epochs": _most_epochs(manifest),
+        "validation_accuracy": result.get("validation", {}).get("accuracy"),
+        "test_accuracy": scores.get("accuracy"),
+        "changed": manifest.get("finished"),
+    }
+
+
+def _unfinished(run: Run, process: str | None) -> Document:
+    manifest, failure, history = run.manifest or {}, run.failure, _history(run)
+    best = [record for record in history if record.get("best")] or history
+    state = "running" if process else "failed" if failure else "interrupted"
+    last = run.checkpoints.newest()
+    return {
+        "state": state,
+        "problem": None if process or not failure else failure["message"],
+        "process": process,
+        "epoch": failure["epoch"] if state == "failed" and failure else len(history),
+        "epochs": _most_epochs(manifest),
+        "goes_on_from": None if process or last is None else last[0],
+        "validation_accuracy": best[-1].get("val_accuracy") if best else None,
+        "changed": _when(run, manifest),
+    }
+
+
+def _is_large(run: Run) -> bool:
+    with contextlib.suppress(OSError):
+        return run.model_file.stat().st_size > LARGE
+    return False
+
+
+def _missing(run: Run) -> str | None:
+    """Return what is wrong with a finished run as far as can be told without reading its model."""
+    manifest, result = run.manifest, run.result
+    if not manifest or not result:
+        return run.damage()
+    for name in manifest.get("files", {}):
+        if not (run.folder / name).is_file():
+            return f"{name} is missing"
+    size, expected = run.model_file.stat().st_size, result.get("file_bytes")
+    return None if size == expected else f"{run.model_file.name} has {size} bytes, and was written with {expected}"
+
+
+def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
+    return manifest.get("spec", {}).get("training", {}).get("epochs")
+
+
+def _history(run: Run) -> list[Document]:
+    """Return the records of all epochs so far. The last line may be half written at this very moment."""
+    records = []
+    with contextlib.suppress(OSError, ValueError):
+        for line in run.history_file.read_text(encoding="utf-8").splitlines():
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]
+
+
+def _when(run: Run, manifest: Mapping[str, Any]) -> str | None:
+    """Return when a run that is not finished was last heard of."""
+    times = [attempt["started"] for attempt in manifest.get("attempts", [])[-1:]]
+    with contextlib.suppress(OSError):
+        changed = datetime.fromtimestamp(run.history_file.stat().st_mtime, UTC)
+        times.append(changed.isoformat(timespec="seconds"))
+    return max(times, default=None)
+
+
+def _runs_in(folder: Path, thorough: bool) -> list[Document]:
+    experiment = Experiment(folder)
+    runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in ARMS)
+    return [examine(run, thorough) for run in runs if any(map(os.path.isdir, (run.folder, run.next.folder)))]
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from (path for path in folder.iterdir() if os.path.isdir(path))
+
+
+def _tell_apart(cells: list[Document], folder: Path) -> None:
+    """Give each cell its values of the config keys in which the cells differ from each other; sort by those."""
+    flat = [flattened(_yaml(folder / cell["cell"] / "config.yaml")) for cell in cells]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    varied = [key for key in keys if len({json.dumps(values.get(key), default=str) for values in flat}) > 1]
+    for cell, values in zip(cells, flat, strict=True):
+        cell["set"] = {key: values.get(key) for key in varied}
+    cells.sort(key=lambda cell: [_order(value) for value in cell["set"].values()])
+
+
+def _order(value: Any) -> tuple[float, str]:
+    """Return what sorts numbers by their size, and whatever else after them by its text."""
+    is_number = isinstance(value, int | float)
+    return (float(value), "") if is_number else (float("inf"), json.dumps(value, default=str))
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested sections by their dotted keys: {"distill": {"alpha": 1}} as {"distill.alpha": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
+def _yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        # The loader in C is ten times as fast where it is there, which counts with hundreds of cells.
+        read = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _verdict(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / "summary.json").read_bytes())["comparison"]["verdict"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the bytes of all files in a folder; links are not followed, and what vanishes meanwhile is not counted."""
+    total = 0
+    for place, _, names in os.walk(folder, onerror=lambda error: None):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
