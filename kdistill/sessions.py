@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdistill import arithmetic, backend, checks, datasets, files, modelfiles, runs
+from kdistill import arithmetic, backend, checks, datasets, files, logitsfile, modelfiles, runs
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
 from kdistill.errors import ModelError, OutputError
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 SUMMARY = "summary.json"
 OTHER_TEACHER = (
-    "Run `kdistill train-teacher --overwrite` with the same -c, --set and --seed first, "
+    "Run `kdistill train-teacher --overwrite` with the same -c, --set, --output-dir and --seed first, "
     "or give another --output-dir, or --teacher PATH."
 )
 
@@ -294,8 +294,8 @@ class Session:
             reason = run.damage() or "not there, or not finished"
             raise ModelError(
                 f"{run.folder}: distill needs a finished teacher; {reason}",
-                hint=f"Run `kdistill train-teacher` with the same -c, --set and --seed {seed} first, "
-                "or give --teacher PATH.",
+                hint=f"Run `kdistill train-teacher` with the same -c, --set, --output-dir and --seed {seed} "
+                "first, or give --teacher PATH.",
             )
         spec = self.specification("teacher", seed)
         runs.check_no_conflict(run, spec, hint=OTHER_TEACHER)
@@ -303,7 +303,20 @@ class Session:
 
     def _weights(self, teacher_files: Sequence[Path]) -> str:
         """Return the fingerprint of a teacher, or of several: read from their runs where they have some."""
-        return _recorded_weights(teacher_files) or self.teacher(*teacher_files).weights
+        if recorded := _recorded_weights(teacher_files):
+            return recorded
+        self.check_logits(teacher_files)
+        return self.teacher(*teacher_files).weights
+
+    def check_logits(self, teacher_files: Sequence[Path]) -> None:
+        """Refuse files of logits whose arrays are not of the shapes that the data ask for, before TensorFlow starts.
+
+        Raises:
+            ModelError: naming the file and the array.
+        """
+        for path in teacher_files:
+            if path.suffix == logitsfile.SUFFIX:
+                logitsfile.LogitsFile(path, self.splits, shapes_only=True)
 
     def _teachers_of(self, run: Run) -> list[Path]:
         """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher.

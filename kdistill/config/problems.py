@@ -90,6 +90,8 @@ def unknown_key(path: Path) -> str:
     *section, key = map(str, path)
     here = keys_of(tuple(section))
     message = f"unknown key '{key}'"
+    if key == "training" and "learning_rate" in here:  # of a model
+        return f"{message} here: a model takes the keys of `training` themselves, such as {section[0]}.learning_rate"
     if close := difflib.get_close_matches(key, here, n=1):
         return f"{message}; did you mean '{close[0]}'?"
     elsewhere = [
