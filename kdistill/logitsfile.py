@@ -31,8 +31,8 @@ TAKE_LOG = (
     "or predict_log_proba in scikit-learn."
 )
 LAYOUT = (
-    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and where there are such `test` and "
-    "`classes`; `kdistill data export` writes the examples that the rows are of."
+    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and where there are "
+    "such `test` and `classes`; `kdistill data export` writes the examples that the rows are of."
 )
 
 Header = tuple[tuple[int, ...], np.dtype]
@@ -116,13 +116,12 @@ class LogitsFile:
 
     def _check_rows(self, arrays: Any, parts: dict[str, Split]) -> None:
         """Check that the rows are those of the data, in its order."""
-        if "fingerprint" in self._headers:
-            if (found := str(arrays["fingerprint"])) != self._splits.fingerprint:
-                raise ModelError(
-                    f"the logits are of other data: expected the fingerprint {self._splits.fingerprint[:16]}...; "
-                    f"received {found[:16]!r}",
-                    hint=EXPORT,
-                )
+        if "fingerprint" in self._headers and (found := str(arrays["fingerprint"])) != self._splits.fingerprint:
+            raise ModelError(
+                f"the logits are of other data: expected the fingerprint {self._splits.fingerprint[:16]}...; "
+                f"received {found[:16]!r}",
+                hint=EXPORT,
+            )
         for name, part in (("labels", "train"), ("test_labels", "test")):
             if name in self._headers and part in parts:
                 expected = parts[part].all_labels

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 
+import keras
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -137,9 +139,19 @@ def test_a_sweep_that_would_choose_on_test_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("axis", ["seed=0,1", "training.checkpoint_every=1,2", "expected.teacher=0.5,0.6"])
-def test_cells_with_the_same_runs_are_refused(tmp_path, axis):
-    assert "expected other runs in every cell" in invoke("--grid", axis, "--output-dir", tmp_path, code=3).stderr
+def test_a_key_on_which_no_run_depends_is_refused(tmp_path, axis):
+    refused = invoke("--grid", axis, "--output-dir", tmp_path, code=3).stderr
+    assert f"--grid {axis}: {axis.split('=')[0]}: no run depends on this key" in refused
     assert not list(tmp_path.iterdir())
+
+
+def test_two_names_of_one_model_are_the_same_runs(tmp_path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(tmp_path / "a.keras")
+    shutil.copy(tmp_path / "a.keras", tmp_path / "b.keras")
+    axis = f"student={{model: {tmp_path}/a.keras}},{{model: {tmp_path}/b.keras}}"
+    refused = invoke("--grid", axis, "--output-dir", tmp_path / "o", code=3).stderr
+    assert "--grid student={model: " in refused
+    assert "expected other runs in every cell" in refused
 
 
 def test_cells_of_other_data_are_warned_of(tmp_path):
@@ -192,10 +204,8 @@ def test_a_sweep_leaves_the_config_of_what_is_there(tmp_path):
 
 def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
     session = Session(configs.load("quickstart"), Experiment(tmp_path / "quickstart"), Options())
-    wide = {"student.hidden": [[16], [20000, 20000]]}
-    grid = sweeps.plan(
-        session, wide, lambda settings: configs.load("quickstart", [f"student.hidden={settings['student.hidden']}"])
-    )
+    wide = ["student.hidden=[16],[20000, 20000]"]
+    grid = sweeps.plan(session, sweeps.axes(session.config, wide))
     numbers = {each.threads for cell in grid.cells for each in (grid.home, cell.session, cell.teacher)}
     assert numbers == {backend.cores()}
 
@@ -206,13 +216,19 @@ def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
         ([], "expected values to try"),
         (["distill.T"], "expected section.key=value,value"),
         (["distill.T="], "expected section.key=value,value"),
-        (["distill.temprature=1,2"], "did you mean 'temperature'"),
-        (["distill.T=1,-2"], "expected a number above 0"),
-        (["distill.T=1,1"], "expected different values"),
+        (
+            ["distill.temprature=1,2"],
+            "--grid distill.temprature=1,2: distill.temprature: unknown key 'temprature'; did you mean 'temperature'",
+        ),
+        (
+            ["distill.alpha=0,1", "distill.T=1,-2"],
+            "--grid distill.T=1,-2: distill.temperature: expected a number above 0; received -2",
+        ),
+        (["distill.T=1,1"], "--grid distill.T=1,1: distill.temperature: expected different values"),
         (["distill.T=1,2", "distill.temperature=3"], "is given twice"),
         (["distill.T=[1,2"], "--grid distill.T=[1,2"),
         (
-            [f"seed={','.join(map(str, range(200)))}", f"data.split_seed={','.join(map(str, range(200)))}"],
+            [f"distill.T={','.join(map(str, range(1, 200)))}", f"data.split_seed={','.join(map(str, range(200)))}"],
             "at most 10,000",
         ),
     ],

@@ -1,6 +1,5 @@
 """The commands that train, score and compare."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options, with_more
+from kdistill.cli.options import Common, Debug, Json, open_session, with_common_options
 from kdistill.cli.output import emit
 from kdistill.cli.spreading import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
 
@@ -50,7 +49,7 @@ def distill(
         typer.Option(
             parser=values.a_path,
             metavar="PATH",
-            help="A `.keras` file instead of this experiment's teacher; given several times, they teach together.",
+            help="A `.keras` file instead of this experiment's teacher; repeatable: several teach together.",
         ),
     ] = None,
     teacher_logits: Annotated[
@@ -139,7 +138,9 @@ def sweep(
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=V1,V2", help="A config key and the values to try (default: those under `sweep` in the config)"
+            metavar="KEY=V1,V2",
+            help="A config key and the values to try; repeatable: every combination is tried (default: those under "
+            "`sweep` in the config)",
         ),
     ] = None,
     seeds: Annotated[
@@ -159,8 +160,7 @@ def sweep(
     check_emit(emit_for, part, engine, common)
     with open_session(common, wait=part is not None) as session:
         chosen = _seeds(seeds, session.config)
-        axes = sweeps.axes(session.config, grid or [])
-        planned = sweeps.plan(session, axes, functools.partial(with_more, common))
+        planned = sweeps.plan(session, sweeps.axes(session.config, grid or []))
         if emit_for:
             command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
             emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))

@@ -14,7 +14,10 @@ from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
 from kdistill.runs.specification import differences, identity
 
-REPLACE = "Use --overwrite to start this run afresh, or another --output-dir or `name`."
+REPLACE = (
+    "Use --overwrite to start this run afresh; to keep it, give the experiment a name of its own (--set name=...) or "
+    "another --output-dir."
+)
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
 
 
