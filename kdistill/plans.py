@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kdistill import backend, checks, datasets
+from kdistill.chains import teacher_of_each, teachers_of
 from kdistill.errors import ModelError
-from kdistill.experiments import teacher_of_each, teachers_of
 from kdistill.runs import Experiment, Run, joint_weights
 from kdistill.scoring import arms_to_score, held_against
 from kdistill.sessions import Document, Session

@@ -157,9 +157,9 @@ class Screen(Listener):
         if not self.quiet:
             accuracy = result["validation"]["accuracy"]
             seconds = result["run_info"]["seconds"]
-            title = escape(name) if name else f"{arm:9} seed {seed}"
+            title = f"{arm:9} seed {seed}" if name in ("", f"{arm} seed {seed}") else name
             self._say(
-                f"[bold]{title}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
+                f"[bold]{escape(title)}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
                 f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
             )
 
@@ -206,6 +206,15 @@ class _OneOf(Listener):
     def __init__(self, screen: Screen, name: str) -> None:
         self._screen, self._name = screen, name
 
+    def note(self, text: str) -> None:
+        self._screen.note(text)
+
+    def warning(self, text: str) -> None:
+        self._screen.warning(text)
+
+    def download(self, name: str, received: int, total: int | None) -> None:
+        self._screen.download(name, received, total)
+
     def run_started(
         self, arm: str, seed: int, epochs: int, patience: int | None, history: Sequence[Mapping[str, Any]] = ()
     ) -> None:
@@ -228,7 +237,7 @@ class _RunState:
         title: of the run.
         epochs: how many at most.
         monitor: the measure that chooses the best epoch.
-        whole: the bar is of the whole run, for want of news from within an epoch.
+        whole: the bar is of the whole run.
     """
 
     def __init__(self, title: str, epochs: int, monitor: str | None = None, whole: bool = False) -> None:
@@ -254,7 +263,7 @@ class _RunState:
         now = f"epoch {min(self._done + 1, self.epochs)}/{self.epochs}"
         parts = {
             "title": self.title,
-            "bar": _bar(self._done / self.epochs if self.whole else self.share),
+            "bar": _bar((self._done + self.share) / self.epochs if self.whole else self.share),
             "epoch": now,
             **self._figures(),
         }

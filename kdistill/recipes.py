@@ -33,13 +33,18 @@ WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
 
 @dataclass(frozen=True)
 class Setting:
-    """What the recipes of one command share."""
+    """What the recipes of one command share; `name` is what the run is called, if not by its arm and seed."""
 
     config: Config
     splits: Splits
     experiment: Experiment
     threads: int
     listener: Listener
+    name: str = ""
+
+    def title(self, run: Run) -> str:
+        """Return what a run is called."""
+        return self.name or run.title
 
 
 def train_teacher(setting: Setting, seed: int) -> Result:
@@ -176,7 +181,7 @@ def _train(
         `warnings`, and `run_info`.
 
     Raises:
-        DivergedError: naming the arm, the epoch and what to try.
+        DivergedError: naming the epoch and what to try.
         OutputError: the folder cannot be written.
     """
     role = "teacher" if run.arm == "teacher" else "student"
@@ -189,15 +194,15 @@ def _train(
     making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
     if making.checkpoint:
         _take_up(fit, making.checkpoint)
-        setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {making.checkpoint.epochs + 1}")
+        setting.listener.note(f"{setting.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
     setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
     try:
-        _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting.listener)
+        _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting)
     except DivergedError as error:
         if run.finished:
             setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
         raise DivergedError(
-            f"{run.arm}, seed {run.seed}: {error.message}",
+            error.message,
             hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g} --overwrite",
         ) from None
     result = {**_result(setting, making, fit, teacher), "warnings": warnings}
@@ -235,8 +240,9 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: trai
     )
 
 
-def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:
+def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, setting: Setting) -> None:
     """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
+    listener = setting.listener
 
     def checkpoint() -> None:
         with cadence.timed():
@@ -247,8 +253,8 @@ def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: L
         if received.signum is not None:
             checkpoint()
             epoch = f"in epoch {fit.epochs_done + 1}" if fit.batches_done else f"after epoch {fit.epochs_done}"
-            run = making.run
-            raise signals.Stopped(received.signum, f"{run.arm}, seed {run.seed}: stopped {epoch}, with a checkpoint")
+            run = setting.title(making.run)
+            raise signals.Stopped(received.signum, f"{run}: stopped {epoch}, with a checkpoint")
 
     def between(done: float) -> None:
         listener.progress(done)

@@ -43,6 +43,7 @@ class Options:
         overwrite: start afresh those runs that another config made.
         listener: hears how it goes.
         wait: for another process that is at work on the same run, rather than refuse.
+        name: what the one run that is made is called; else its arm and seed.
     """
 
     threads: int | None = None
@@ -50,6 +51,7 @@ class Options:
     overwrite: bool = False
     listener: Listener = field(default_factory=Listener)
     wait: bool = False
+    name: str = ""
 
 
 class Shelf:
@@ -130,7 +132,8 @@ class Session:
             threads = backend.start(self.threads, self.options.device)
             from kdistill.recipes import Setting
 
-            self._setting = Setting(self.config, splits, self.experiment, threads, self.options.listener)
+            told, name = self.options.listener, self.options.name
+            self._setting = Setting(self.config, splits, self.experiment, threads, told, name)
         return self._setting
 
     @cached_property
@@ -207,7 +210,7 @@ class Session:
                 summary.unlink()
 
     def _reused(self, run: Run) -> Document:
-        self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
+        self.options.listener.note(f"{self.options.name or run.title}: complete, reused")
         return self._taken_up(run)
 
     def _taken_up(self, run: Run) -> Document:

@@ -30,6 +30,11 @@ class Run:
     seed: int
 
     @property
+    def title(self) -> str:
+        """What it is called where nothing else has a name for it."""
+        return f"{self.arm}, seed {self.seed}"
+
+    @property
     def model_file(self) -> Path:
         """Where the trained model is."""
         return self.folder / "model.keras"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdistill import sessions
+from kdistill import chains, sessions
 from kdistill.config import Axis, Config, cells
 from kdistill.config.axes import ON_TEST, of_options, of_section
 from kdistill.errors import ConfigError
@@ -23,18 +23,18 @@ class Cell:
         settings: the value of each axis, by its config key.
         session: in which its runs are made.
         teacher: where the teachers of its seeds are: the experiment's own folder where the settings leave them alone.
+        teacher_name: the settings that its teachers depend on, short; empty for the experiment's own.
     """
 
     settings: Mapping[str, Any]
     session: Session
     teacher: Session
+    teacher_name: str = ""
 
     @property
     def name(self) -> str:
         """The settings, short."""
-        short = {key: key.rpartition(".")[2] for key in self.settings}
-        names = short if len(set(short.values())) == len(short) else {key: key for key in short}
-        return " ".join(f"{names[key]}={_shown(value)}" for key, value in self.settings.items())
+        return _named(self.settings, self.settings)
 
     def distilled(self, seed: int) -> str:
         """Return the name of the task of one seed."""
@@ -42,7 +42,7 @@ class Cell:
 
     def taught_by(self, seed: int) -> str:
         """Return the name of the task that makes the teacher of one seed."""
-        return f"{self.teacher.experiment.folder.name} teacher seed {seed}"
+        return f"teacher {self.teacher_name} seed {seed}" if self.teacher_name else chains.run_name("teacher", seed)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Grid:
 
     def own_baseline(self, seed: int) -> str:
         """Return the name of the task that makes the experiment's own baseline of one seed."""
-        return f"{self.home.experiment.folder.name} baseline seed {seed}"
+        return chains.run_name("baseline", seed)
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
@@ -109,7 +109,7 @@ def plan(session: Session, axes: Sequence[Axis]) -> Grid:
     home = _with_common_threads(session, [config for _, config in combinations])
     made = [_cell(home, settings, config) for settings, config in combinations]
     _check_different(made, axes)
-    return Grid(home, {axis.key: axis.values for axis in axes}, made)
+    return Grid(home, {axis.key: axis.values for axis in axes}, _with_teacher_names(home, made))
 
 
 def spec_of(session: Session, arm: str) -> dict[str, Any]:
@@ -147,6 +147,28 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
     own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled"), *given])
     return Cell(settings, own, teacher)
+
+
+def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
+    """Name teachers that are not the experiment's own by the settings in which all cells that they teach agree."""
+    of_teacher: dict[Path, list[Cell]] = {}
+    for cell in made:
+        if cell.teacher is not home:
+            of_teacher.setdefault(cell.teacher.experiment.folder, []).append(cell)
+    names: dict[Path, str] = {}
+    for folder, taught in of_teacher.items():
+        first, *others = (cell.settings for cell in taught)
+        common = {key: value for key, value in first.items() if all(other[key] == value for other in others)}
+        name = _named(common, first)
+        names[folder] = name if name and name not in names.values() else f"{name} {folder.name}".strip()
+    return [replace(cell, teacher_name=names.get(cell.teacher.experiment.folder, "")) for cell in made]
+
+
+def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
+    """Return settings with the last part of each key, if that tells it from the others among which it stands."""
+    short = {key: key.rpartition(".")[2] for key in among}
+    names = short if len(set(short.values())) == len(short) else {key: key for key in among}
+    return " ".join(f"{names[key]}={_shown(value)}" for key, value in settings.items())
 
 
 def _at(session: Session, spec: object) -> Session:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 
 from kdistill import experiments, files, stats
+from kdistill.chains import task, teachers_of
 from kdistill.config import dump
-from kdistill.experiments import Scale, task
+from kdistill.experiments import Scale
 from kdistill.parts import Part
 from kdistill.sessions import Document, Session
 from kdistill.sweeps import winner
@@ -35,7 +36,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         (what `reproduce` says of the winner; None if no seed could be scored), `warnings`, `failed`, `run_info`.
 
     Raises:
-        KdistillError: no cell has all its runs; whatever made the first of them fail.
+        KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
     """
     started = time.perf_counter()
     _make_home(grid.home)
@@ -44,8 +45,8 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     )
     best = _best(grid, seeds, outcomes)
     if best is None:
-        raise next(iter(outcomes.failed.values())).error()
-    test = experiments.compared(best.session, experiments.teachers_of(best.session, seeds), outcomes)
+        raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
+    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, winner.NAME)
     if test:
         test["comparison"]["about"] += f" {CHOSEN_HERE}"
     path = winner.write_config(grid.home, best, seeds)
@@ -65,6 +66,12 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     with files.writing(grid.home.experiment.folder):
         files.write_json(grid.home.experiment.folder / SUMMARY, document)
     return document
+
+
+def _other_values(grid: Grid) -> str | None:
+    """Return what to do if every cell diverged, where it is the sweep that sets the learning rate."""
+    rates = [key for key in grid.axes if key.endswith(".learning_rate")]
+    return f"Try smaller values of {' and '.join(rates)}." if rates else None
 
 
 def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:

@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdistill import experiments, files, runs, stats
+from kdistill import files, runs, stats
+from kdistill.chains import run_name, tasks_of, teachers_of
 from kdistill.config import dump
 from kdistill.runs import Run
 from kdistill.sessions import Session
 from kdistill.sweeps.grid import Cell, Grid
-from kdistill.workers import Outcomes, Task
+from kdistill.workers import Failure, Outcomes, Task
 
+NAME = "winner"  # of its tasks
 CONFIG = "winner.yaml"
 LARGEST_SEED = 2**31 - 1  # of a config
 
@@ -24,10 +26,11 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     for seed in seeds:
         _adopt(best.session, best.teacher.experiment.run("teacher", seed))
         _adopt(best.session, grid.home.experiment.run("baseline", seed))
-        failure = outcomes.failed.get(grid.own_baseline(seed))
-        if failure:
-            outcomes.failed[f"baseline seed {seed}"] = failure
-    whole = experiments.tasks_of(best.session, experiments.teachers_of(best.session, seeds))
+        own = grid.own_baseline(seed)
+        if failure := outcomes.failed.get(own):
+            again = Failure(f"not tried again, since {own} failed", exit_code=failure.exit_code, since=own)
+            outcomes.failed[run_name("baseline", seed, NAME)] = again
+    whole = tasks_of(best.session, teachers_of(best.session, seeds), NAME)
     return [task for task in whole if task.name not in outcomes.failed]
 
 

@@ -16,7 +16,7 @@ from kdistill.listener import Listener
 from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +181,7 @@ class _Driver:
             self._listener.warning(f"{task.name}: {how}; it is done again")
             self._waiting.insert(0, task)
         else:
-            self._fail(task, Failure(f"{how}, {ATTEMPTS} times"))
+            self._fail(task, Failure(f"{how}, {ATTEMPTS} times", exit_code=LOST))
 
     def _fail(self, task: Task, failure: Failure) -> None:
         self._listener.run_failed(task.name, failure.message)

@@ -18,7 +18,7 @@ import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
@@ -41,7 +41,7 @@ def _do_here(task: Task, outcomes: Outcomes, listener: Listener) -> None:
     from kdistill.workers.perform import perform
 
     try:
-        outcomes.done[task.name] = perform(task, listener)
+        outcomes.done[task.name] = perform(task, listener.of(task.name))
     except Exception as error:
         failure = Failure.of(error, traceback.format_exc())
         listener.run_failed(task.name, failure.message)
@@ -216,7 +216,7 @@ class _Pool:
             self._listener.warning(f"{task.name}: {how}; it is done again")
             self._waiting.insert(0, task)
         else:
-            self._fail(task, Failure(f"{how}, twice"))
+            self._fail(task, Failure(f"{how}, twice", exit_code=LOST))
 
     def _take(self, worker: _Worker, event: dict[str, Any]) -> None:
         kind, task = event["event"], worker.task
