@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
+from kdistill.beforehand import Beforehand
 from kdistill.chains import own_seeds, run_name, scores_name, tasks_of, teachers_of
 from kdistill.config import Config
 from kdistill.errors import DivergedError, KdistillError
@@ -230,16 +231,13 @@ def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> l
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
     """Refuse before anything is trained what would fail after the first seeds have been."""
     session.experiment.check_usable()
-    for seed in seeds:
-        checks.teachers_are_there(session.experiment.run("distilled", seed), session.given_teachers())
-    checks.teachers_have_test(session.given_teachers())
+    beforehand = Beforehand()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     for arm, seed in wanted:
         session.check_no_conflict(session.experiment.run(arm, seed), None)
     if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
-        checks.augmentation_fits(session.config, session.splits.shape)
-        for arm in ARMS:
-            checks.batch_fits(session.config, arm, session.splits)
+        beforehand.fits(session, ARMS)
+    beforehand.given_teachers(session, seeds)
 
 
 def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:

@@ -28,8 +28,6 @@ from kdistill.teachers import Source
 
 Result = dict[str, Any]
 
-WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -325,26 +323,10 @@ def _about_images(fit: training.Fit) -> Result:
 
 def _warnings(setting: Setting, run: Run, teacher: Source | None) -> list[str]:
     """Return what speaks against the comparison that this run is for, known before it is trained."""
-    warnings = list(setting.splits.warnings)
-    if setting.splits.validation_is_test:
-        warnings.append(
-            "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
-        )
+    warnings = setting.splits.all_warnings
     if teacher:
+        warnings += opening.warnings(setting.config, setting.splits, teacher)
         taught = teacher.validation_scores.accuracy
-        labels = setting.splits.validation.all_labels
-        scaling = opening.unscaled(setting.config, teacher)
-        nll, of_equal = teacher.validation_scores.nll, float(np.log(len(setting.splits.classes)))
-        if taught <= np.bincount(labels).max() / len(labels):
-            warnings.append(
-                f"The teacher is no better than always naming the commonest class ({taught:.4f} on validation)."
-                f"{scaling}"
-            )
-        elif scaling and nll > of_equal * WORSE:  # the classes may be right all the same
-            warnings.append(
-                f"The teacher's probabilities are worse than equal ones would be (NLL {nll:.2f} on validation; "
-                f"{of_equal:.2f}).{scaling}"
-            )
         rival = setting.experiment.run("baseline", run.seed)
         if rival.is_complete() and not rival.conflict(_specification(setting, "baseline", run.seed)):
             warnings += stats.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])

@@ -60,8 +60,7 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         if run.state() not in {"complete", "damaged"}:
             continue
         manifest = run.manifest
-        taught_by = ((manifest or {}).get("spec") or {}).get("teacher_weights")
-        changed = run.conflict(session.specification(run.arm, seed, taught_by)) if manifest else []
+        changed = run.conflict(session.specification(run.arm, seed, run.taught_by)) if manifest else []
         if changed:
             listed = "".join(f"\n  {line}" for line in changed)
             others.append(f"{run.folder}: this {run.arm} run was made from another config:{listed}")

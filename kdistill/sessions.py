@@ -264,6 +264,7 @@ class Session:
         if teacher_files:
             weights = _recorded_weights(teacher_files)
             if weights is None:
+                self.check_no_conflict(run, run.taught_by)  # whoever that was, the config may be another
                 return None
         if not self._is_done(run, weights):
             return None
@@ -330,11 +331,11 @@ class Session:
             return []
         own = self.experiment.run("teacher", run.seed)
         candidates = [[own.model_file]] if own.is_complete() else []
-        distilled = self.experiment.run("distilled", run.seed).manifest or {}
-        weights = distilled.get("spec", {}).get("teacher_weights")
+        distilled = self.experiment.run("distilled", run.seed)
+        weights = distilled.taught_by
         if weights is None:
             return candidates[0] if candidates else []
-        if places := _teacher_files(distilled):
+        if places := _teacher_files(distilled.manifest or {}):
             candidates.append([self.experiment.folder / place for place in places])
         for paths in candidates:
             with contextlib.suppress(ModelError):  # one has gone, or is damaged

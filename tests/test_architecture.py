@@ -12,18 +12,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "layout", "__init__"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers"},
-    {"engine", "logitsfile", "inventory", "tables"},
+    {"engine", "heatmap", "logitsfile", "inventory", "tables"},
     {"training", "teachers"},
     {"opening"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},
-    {"chains", "deploy"},
+    {"beforehand", "chains", "deploy"},
     {"experiments"},
     {"sweeps"},
     {"plans"},

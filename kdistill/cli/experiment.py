@@ -120,8 +120,8 @@ def reproduce(
             emit_slurm(session, common, command, workers or len(chosen))
             return
         if common.dry_run:
-            planned = part.of(chosen) if part else chosen
-            emit(plans.training(session, ARMS, planned, teacher_seeds=teachers), report.plan, common.json)
+            planned = plans.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
+            emit(planned, report.plan, common.json)
             return
         if part:
             document = experiments.make_part(session, chosen, teachers, part, scale)
@@ -154,7 +154,7 @@ def sweep(
     emit_for: Emit = None,
 ) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
-    from kdistill import experiments, report, sweeps
+    from kdistill import experiments, heatmap, plans, report, sweeps
 
     scale = scale_of(workers, engine, ray_address)
     check_emit(emit_for, part, engine, common)
@@ -166,10 +166,10 @@ def sweep(
             emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))
             return
         if common.dry_run:
-            emit(sweeps.outlook(planned, chosen), report.sweep_plan, common.json)
+            emit(plans.sweep(planned, chosen, part), heatmap.plan, common.json)
             return
         document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
-    emit(document, report.part if part else report.sweep, common.json)
+    emit(document, report.part if part else heatmap.sweep, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 

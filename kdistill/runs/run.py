@@ -60,6 +60,11 @@ class Run:
         return files.read_sealed(self.folder / "result.json")
 
     @property
+    def taught_by(self) -> str | None:
+        """The fingerprint of the teacher of the distilled run that is there, or of several; None where it is not."""
+        return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
+
+    @property
     def finished(self) -> bool:
         """Whether the run has come to its end, sound or damaged since."""
         return (self.folder / "result.json").exists()

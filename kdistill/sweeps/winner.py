@@ -34,8 +34,12 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     return [task for task in whole if task.name not in outcomes.failed]
 
 
-def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
-    """Write the config of a cell as one of its own, with seeds that had no part in the choice; return its place."""
+def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
+    """Write the config of a cell as one of its own, with seeds that had no part in the choice.
+
+    Returns:
+        Where it is, and the command that judges it, in the same folder as the sweep.
+    """
     path = home.experiment.folder / CONFIG
     config = best.session.config
     # Another sweep may choose another winner, whose runs must not conflict with this one's.
@@ -44,14 +48,16 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
     first = max(seeds) + 1
     fresh = {"seed": first if first + count <= LARGEST_SEED else 0, "seeds": count}
     text = dump(config.model_copy(update={"name": name, "sweep": {}, **fresh}))
+    place = home.experiment.folder.parent
+    command = f"kdistill reproduce -c {shlex.quote(str(path))} --output-dir {shlex.quote(str(place))}"
     header = (
         f"# The winner of a sweep, chosen on validation: {best.name}\n"
         f"# Its seeds are fresh: {', '.join(map(str, seeds))} had a part in the choice.\n"
-        f"#\n#   kdistill reproduce -c {shlex.quote(str(path))}\n"
+        f"#\n#   {command}\n"
     )
     with files.writing(path):
         files.write_text(path, header + text)
-    return path
+    return path, command
 
 
 def _adopt(session: Session, made: Run) -> None:
