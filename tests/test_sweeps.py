@@ -290,7 +290,7 @@ def test_a_dry_run_says_what_there_is_and_what_there_will_be(swept, tmp_path):
     assert {row["folder"] for row in part["runs"]} == {row["folder"] for row in made["runs"]}
     shown = invoke(*whole, *here, "--part", "2/5", "--dry-run").stdout
     assert "quickstart, part 2/5: the plan" in shown
-    assert len(re.findall(r"(?m)^(temperature=.*|teacher|baseline) +\d +\d +complete ", shown)) == 4
+    assert len(re.findall(r"(?m)^(temperature=.*|teacher|baseline) +\d +\d +complete ", shown)) == 5
 
 
 @pytest.mark.parametrize(
@@ -326,12 +326,10 @@ def test_narration_names_cells_and_teachers_by_their_settings(tmp_path):
     grid = ["--grid", "distill.T=1,4", "--grid", "teacher.hidden=[16],[8]", *SHORT, "--seeds", 1]
     for place, more in (("whole", []), ("part", ["--part", "1/1"])):
         told = invoke(*grid, *more, "--output-dir", tmp_path / place).stderr
-        assert "\nteacher   seed 0  validation accuracy" in told
+        assert told.startswith("teacher   seed 0  validation accuracy")
         assert "\nteacher hidden=[8] seed 0  validation accuracy" in told
         assert "\ntemperature=4 hidden=[8] seed 0  validation accuracy" in told
         assert "distilled" not in told
-    failed = json.loads((tmp_path / "whole/quickstart/sweep.json").read_text())
-    assert failed["failed"] == []
 
 
 def test_the_command_that_judges_the_winner_works_as_it_is_printed(tmp_path, monkeypatch):

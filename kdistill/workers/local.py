@@ -17,6 +17,7 @@ from typing import Any
 import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
+from kdistill.workers import stopping
 from kdistill.workers.process import pass_on
 from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task
 
@@ -174,7 +175,7 @@ class _Pool:
 
     def stop(self) -> str:
         """Let all workers stop with a checkpoint; return in words what was stopped."""
-        stopped = set[str]()
+        stopped, ended = set[str](), set[str]()
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + PATIENCE
@@ -184,12 +185,15 @@ class _Pool:
                 events = key.data.events()
                 if events is None:
                     self._selector.unregister(key.fileobj)
-                elif key.data.task and any(event["event"] == "stopped" for event in events):
-                    stopped.add(key.data.task.name)
+                elif key.data.task:
+                    kinds = {event["event"] for event in events}
+                    stopped |= {key.data.task.name} if "stopped" in kinds else set()
+                    ended |= {key.data.task.name} if kinds & {"done", "failed"} else set()
         for worker in self._workers:
             worker.end()
+        under_way = [worker.task for worker in self._workers if worker.task and worker.task.name not in ended]
         self._workers = []
-        return f"stopped, with a checkpoint each: {', '.join(sorted(stopped))}" if stopped else ""
+        return stopping.in_words(stopped, under_way)
 
     def _idle(self) -> _Worker | None:
         """Return a worker that has nothing to do, a new one if there is room and something to do for it."""
