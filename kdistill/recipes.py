@@ -184,18 +184,20 @@ def _train(
     """
     role = "teacher" if run.arm == "teacher" else "student"
     plan = setting.config.training_for(role)
-    fit = _fit(setting, run, role, objective, data)
-    spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
     warnings = _warnings(setting, run, teacher)
     for warning in warnings:
         setting.listener.warning(warning)
-    making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
-    if making.checkpoint:
-        _take_up(fit, making.checkpoint)
-        setting.listener.note(f"{setting.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
     try:
-        _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting)
+        # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
+        with signals.held_back() as received:
+            fit = _fit(setting, run, role, objective, data)
+            spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
+            making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
+            if making.checkpoint:
+                _take_up(fit, making.checkpoint)
+                setting.listener.note(f"{setting.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
+            setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history)
+            _run_epochs(making, fit, Cadence(plan.checkpoint_every), setting, received)
     except DivergedError as error:
         if run.finished:
             setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
@@ -238,7 +240,9 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: trai
     )
 
 
-def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, setting: Setting) -> None:
+def _run_epochs(
+    making: Making, fit: training.Fit, cadence: Cadence, setting: Setting, received: signals.Received
+) -> None:
     """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
     listener = setting.listener
 
@@ -260,14 +264,13 @@ def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, setting: Se
         if cadence.due_within():
             checkpoint()
 
-    with signals.held_back() as received:
-        for record in fit.epochs(between):
-            making.record(record)
-            listener.epoch(record)
-            stop_if_asked()
-            if cadence.due_after(record["epoch"]):
-                checkpoint()
+    for record in fit.epochs(between):
+        making.record(record)
+        listener.epoch(record)
         stop_if_asked()
+        if cadence.due_after(record["epoch"]):
+            checkpoint()
+    stop_if_asked()
 
 
 def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
