@@ -105,11 +105,11 @@ class _Cells:
         rows = []
         for cell, name in zip(cells, names, strict=True):
             scores = cell["validation"]
-            star = " *" if cell["set"] == self.document["winner"]["set"] else ""
+            star = "*" if cell["set"] == self.document["winner"]["set"] else " "
             figures = [("accuracy", "mean"), ("accuracy", "sd"), ("nll", "mean")]
             shown = [number(scores[measure][of]) for measure, of in figures] if scores else ["failed", "", ""]
-            rows.append((f"{name}{star}", *shown))
-        yield FittingTable(self.title, ("accuracy", "sd", "NLL"), rows)
+            rows.append((name, f"{shown[0]}{star}", *shown[1:]))
+        yield FittingTable(self.title, ("accuracy ", "sd", "NLL"), rows)
         yield Text("* is the winner", style="dim")
 
 

@@ -30,7 +30,7 @@ class FittingTable:
         """Yield the table with the columns that find room, and the names of those that do not."""
         # A long name, such as that of a file, is broken into lines, and so leaves room for the first figures.
         longest = max((cell_len(row[0]) for row in self.rows), default=0)
-        names = min(longest, max(LEAST_NAMES, options.max_width // 2))
+        names = min(max(longest, LEAST_NAMES), max(LEAST_NAMES, options.max_width // 2))
         kept, room = 0, options.max_width - names
         for number, heading in enumerate(self.headings, start=1):
             room -= GAP + max(cell_len(text) for text in (heading, *(row[number] for row in self.rows)))
