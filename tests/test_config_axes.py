@@ -79,11 +79,12 @@ def test_a_bad_axis_in_a_file_is_an_error_of_that_file(tmp_path, text, column, p
 
 
 def test_all_bad_values_are_told_at_once_each_once(tmp_path):
-    path = written(tmp_path, "sweep:\n  distill.alpha: [0.1, 2]\n  distill.T: [1, 0, 4]\n  student.hidden: [[4], [0]]")
+    bad = "distill.alpha: [0.1, 2]\n  distill.tee: [1]\n  student.hidden: [[4], [0]]\n  seed: [1, 2]"
+    path = written(tmp_path, f"sweep:\n  {bad}\n  distill.T: [1, 2]")
     with pytest.raises(ConfigError) as raised:
         configs.load(path)
     places = [line.split(": ")[0].removeprefix(f"{path}:") for line in raised.value.message.splitlines()]
-    assert [place.split(":")[0] for place in places] == [str(LINE + number) for number in (1, 2, 3)]
+    assert [place.split(":")[0] for place in places] == [str(LINE + number) for number in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(

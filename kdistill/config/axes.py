@@ -108,14 +108,13 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
         ConfigError: a key is unknown or no run depends on it, values are the same or not valid, a cell would select on
             test, or there are too many of them; names every problem with its place.
     """
-    found = [f"{axis.place}: {axis.key}: {problem}" for axis in axes for problem in _problems(config, axis)]
-    if not found and (count := prod(len(axis.values) for axis in axes)) > MOST_CELLS:
-        found = [f"{_together(axes)}: expected at most {MOST_CELLS:,} cells; received {count:,}"]
-    if found:
-        raise ConfigError("\n".join(found), problems.HELP)
-    made, lines = [], dict[str, None]()
+    wrong = {axis.key: list(_problems(config, axis)) for axis in axes}
+    lines = dict.fromkeys(f"{axis.place}: {axis.key}: {problem}" for axis in axes for problem in wrong[axis.key])
+    sound, made = [axis for axis in axes if not wrong[axis.key]], []
+    if (count := prod(len(axis.values) for axis in sound)) > MOST_CELLS:
+        raise ConfigError(f"{_together(axes)}: expected at most {MOST_CELLS:,} cells; received {count:,}")
     base = {key: value for key, value in values.items() if key != SECTION}
-    for settings, marks in _combinations(axes):
+    for settings, marks in _combinations(sound) if sound else ():
         changed = copy.deepcopy(base)
         for key, value in settings.items():
             paths.put(changed, tuple(key.split(".")), value)
