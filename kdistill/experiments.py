@@ -9,6 +9,7 @@ from kdistill import backend, checks, files, stats, workers
 from kdistill.beforehand import Beforehand
 from kdistill.chains import own_seeds, run_name, scores_name, tasks_of, teachers_of
 from kdistill.config import Config
+from kdistill.datasets.labels import listed
 from kdistill.errors import DivergedError, KdistillError
 from kdistill.listener import Listener
 from kdistill.parts import Part
@@ -171,7 +172,7 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
     causes = {name: failure for name, failure in outcomes.failed.items() if not failure.since}
     first = next(iter(causes.values()))
     hints = dict.fromkeys(failure.hint for failure in causes.values() if failure.hint)
-    message = f"nothing is left to compare: {what}; failed: {', '.join(causes)}"
+    message = f"nothing is left to compare: {what}; failed: {listed(list(causes))}"
     return replace(first, message=message, hint=hint or "\n".join(hints) or None).error()
 
 

@@ -11,6 +11,8 @@ from kdistill.layout import FittingTable, Pairs, counted, file_size, number
 
 Document = Mapping[str, Any]
 
+NAMED = 8  # of runs that failed
+
 
 def training(document: Document) -> RenderableType:
     """Show the result of one run."""
@@ -118,7 +120,8 @@ def caveats(document: Document, file: str) -> Text | None:
     """
     lines = [f"Warning: {warning}" for warning in document["warnings"]]
     if failed := [failure["run"] for failure in document["failed"] if not failure["since"]]:
-        lines.append(f"Failed: {', '.join(failed)} (why: {document['run_info']['output_dir']}/{file})")
+        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        lines.append(f"Failed: {', '.join(failed[:NAMED])}{more} (why: {document['run_info']['output_dir']}/{file})")
     return Text("\n".join(lines), style="yellow") if lines else None
 
 
