@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from kdistill import signals
 from kdistill.errors import ConfigError, KdistillError
 
 # Below this much arithmetic in one training step (a 784-2048-2048-10 network at batch 64, say) one thread. A second one
@@ -74,7 +75,8 @@ def _start(threads: int, device: str) -> None:
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with noise_held_back():
+    # An interrupt may be swallowed by what is called in the middle of an import: it is raised at its end.
+    with signals.held_back(), noise_held_back():
         _import()
 
 

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
-from kdistill.config import Config, resolved
-from kdistill.errors import ConfigError
+from kdistill.beforehand import Beforehand
+from kdistill.chains import own_seeds, run_name, scores_name, tasks_of, teachers_of
+from kdistill.config import Config
+from kdistill.datasets.labels import listed
+from kdistill.errors import DivergedError, KdistillError
 from kdistill.listener import Listener
 from kdistill.parts import Part
-from kdistill.runs import ARMS, Experiment, Run
+from kdistill.runs import ARMS, Experiment
 from kdistill.sessions import SUMMARY, Document, Session
 from kdistill.workers import FollowUp, Outcomes, Task
 
@@ -35,7 +38,10 @@ class Scale:
 
 def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
     """Train one run unless it is complete; return its result, and where it is."""
-    result = session.train(arm, seed, *teacher_files)
+    try:
+        result = session.train(arm, seed, *teacher_files)
+    except DivergedError as error:
+        raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
     run = session.experiment.run(arm, seed)
     info = {**result["run_info"], "model": str(run.model_file)}
     return {"experiment": session.experiment.name, **result, "run_info": info}
@@ -58,16 +64,16 @@ def reproduce(
         `warnings`, `run_info`. Seeds of which a run failed are left out of `arms` and `comparison`.
 
     Raises:
-        KdistillError: of no seed all runs could be made; whatever made the first of them fail.
+        KdistillError: of no seed all runs could be made; the exit code is that of whatever made the first one fail.
     """
     started = time.perf_counter()
     scale = scale or Scale()
     teachers = teachers_of(session, seeds, teacher_seeds)
-    _check(session, seeds, _own(teachers))
+    _check(session, seeds, own_seeds(teachers))
     outcomes, used = run(session, tasks_of(session, teachers), scale)
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
-        raise next(iter(outcomes.failed.values())).error()
+        raise nothing_left("of no seed all runs could be made", outcomes)
     document = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
@@ -99,7 +105,7 @@ def make_part(
     """
     teachers = {seed: of for seed, of in teachers_of(session, seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
-        _check(session, list(teachers), _own(teachers))
+        _check(session, list(teachers), own_seeds(teachers))
     return part_document(session, tasks_of(session, teachers), part, scale)
 
 
@@ -140,11 +146,34 @@ def run_info(session: Session, scale: Scale, started: float, used: int) -> Docum
 
 
 def failures(outcomes: Outcomes) -> list[Document]:
-    """Return which tasks failed and why; for a bug in kdistill, with its traceback in `details`."""
+    """Return which tasks failed and why: `run`, `message`, and `since`, the task that it needed and that failed.
+
+    For a bug in kdistill there is its traceback too, in `details`.
+    """
     return [
-        {"run": name, "message": failure.message, **({"details": failure.details} if failure.details else {})}
+        {
+            "run": name,
+            "message": failure.message,
+            "since": failure.since or None,
+            **({"details": failure.details} if failure.details else {}),
+        }
         for name, failure in outcomes.failed.items()
     ]
+
+
+def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> KdistillError:
+    """Return the error for so many failed runs that there is nothing to say of the others.
+
+    Args:
+        what: is missing, in words.
+        outcomes: why each of them failed was told when it did.
+        hint: what to do, if not what the failures themselves say.
+    """
+    causes = {name: failure for name, failure in outcomes.failed.items() if not failure.since}
+    first = next(iter(causes.values()))
+    hints = dict.fromkeys(failure.hint for failure in causes.values() if failure.hint)
+    message = f"nothing is left to compare: {what}; failed: {listed(list(causes))}"
+    return replace(first, message=message, hint=hint or "\n".join(hints) or None).error()
 
 
 def run(
@@ -200,118 +229,40 @@ def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> l
     return missing
 
 
-def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher: Run | None = None) -> Task:
-    """Return the task of making one run of a session's experiment, or of scoring a seed where `arm` is empty."""
-    return Task(
-        name=name,
-        kind="train" if arm else "score",
-        config=resolved(session.config),
-        folder=str(session.experiment.folder),
-        cache=str(session.experiment.cache),
-        seed=seed,
-        arm=arm,
-        teacher_file=str(teacher.model_file) if teacher else None,
-        given=session.config.distill.teachers if arm in ("", "distilled") else (),
-        needs=needs,
-        threads=session.threads,
-        device=session.options.device,
-        overwrite=session.options.overwrite,
-        wait=session.options.wait,
-        track=session.options.track,
-    )
-
-
-def teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -> dict[int, int]:
-    """Return the seed of the teacher that teaches each seed."""
-    if teacher_seeds is None:
-        return {seed: seed for seed in seeds}
-    return {seed: teacher_seeds[number % len(teacher_seeds)] for number, seed in enumerate(seeds)}
-
-
-def teachers_of(
-    session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None
-) -> dict[int, int | None]:
-    """Return the seed of the teacher that teaches each seed, or None where the config names teachers.
-
-    Raises:
-        ConfigError: it does, and seeds of others are given.
-    """
-    if not session.given_teachers():
-        return dict(teacher_of_each(seeds, teacher_seeds))
-    if teacher_seeds is not None:
-        raise ConfigError(
-            "--teacher-seeds: no teacher is trained here, since distill.teachers names files",
-            hint="Leave out the one or the other.",
-        )
-    return dict.fromkeys(seeds)
-
-
-def _own(teachers: Mapping[int, int | None]) -> list[int]:
-    """Return the seeds of the teachers that are trained here, each once."""
-    return sorted({teacher for teacher in teachers.values() if teacher is not None})
-
-
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
     """Refuse before anything is trained what would fail after the first seeds have been."""
     session.experiment.check_usable()
-    for seed in seeds:
-        checks.teachers_are_there(session.experiment.run("distilled", seed), session.given_teachers())
-    checks.teachers_have_test(session.given_teachers())
+    beforehand = Beforehand()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     for arm, seed in wanted:
         session.check_no_conflict(session.experiment.run(arm, seed), None)
     if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
-        checks.augmentation_fits(session.config, session.splits.shape)
-        for arm in ARMS:
-            checks.batch_fits(session.config, arm, session.splits)
+        beforehand.fits(session, ARMS)
+    beforehand.given_teachers(session, seeds)
 
 
 def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:
     return experiment.run(arm, seed).state() != "complete"
 
 
-def _scores(seed: int) -> str:
-    return f"seed {seed}, scores"
-
-
-def tasks_of(session: Session, teachers: Mapping[int, int | None]) -> list[Task]:
-    """Return the tasks of `reproduce`, each after those it needs.
-
-    Args:
-        session: of the experiment.
-        teachers: the seed of the teacher of each seed; None where the config names teachers.
-    """
-    tasks, made = list[Task](), set[int]()
-    for seed, teacher_seed in teachers.items():
-        baseline, distilled = f"baseline seed {seed}", f"distilled seed {seed}"
-        needed, taught_by = list[str](), None
-        if teacher_seed is not None:
-            needed, taught_by = [f"teacher seed {teacher_seed}"], session.experiment.run("teacher", teacher_seed)
-            if teacher_seed not in made:
-                made.add(teacher_seed)
-                tasks.append(task(session, "teacher", teacher_seed, *needed))
-        tasks += [
-            task(session, "baseline", seed, baseline),
-            task(session, "distilled", seed, distilled, *needed, baseline, teacher=taught_by),
-            task(session, "", seed, _scores(seed), *needed, baseline, distilled, teacher=taught_by),
-        ]
-    return tasks
-
-
-def compared(session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes) -> Document | None:
+def compared(
+    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str = ""
+) -> Document | None:
     """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
 
     Args:
         session: of the experiment.
         teachers: the seed of the teacher of each seed; None where the config names teachers.
         outcomes: what came of `tasks_of`.
+        whose: what the names of these tasks begin with.
     """
-    seeds = [seed for seed in teachers if _scores(seed) in outcomes.done]
+    seeds = [seed for seed in teachers if scores_name(seed, whose) in outcomes.done]
     if not seeds:
         return None
-    scores = {arm: [outcomes.done[_scores(seed)][arm] for seed in seeds] for arm in ("baseline", "distilled")}
+    of_seed = {seed: outcomes.done[scores_name(seed, whose)] for seed in seeds}
+    scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
-    of_teacher = {teachers[seed]: outcomes.done[_scores(seed)]["teacher"] for seed in seeds}
+    of_teacher = {teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}
     scores = {"teacher": list(of_teacher.values()), **scores}
     accuracy = {arm: [score["accuracy"] for score in of_arm] for arm, of_arm in scores.items()}
     comparison = stats.compare(
@@ -322,7 +273,7 @@ def compared(session: Session, teachers: Mapping[int, int | None], outcomes: Out
         shared_teachers=len(of_teacher) if len(of_teacher) < len(seeds) else 0,
         left_out=len(teachers) - len(seeds),
     )
-    warnings = _warnings(seeds, teachers, outcomes)
+    warnings = _warnings(seeds, teachers, outcomes, whose)
     if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
         warnings.append(nothing)
     return {
@@ -341,18 +292,18 @@ def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[i
     return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
 
 
-def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes) -> list[str]:
+def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str) -> list[str]:
     warnings = list[str]()
     for seed in seeds:
-        made = [f"baseline seed {seed}", f"distilled seed {seed}"]
-        if teachers[seed] is not None:
-            made.insert(0, f"teacher seed {teachers[seed]}")
-        for name in made:
-            warnings += outcomes.done[name]["warnings"]
+        made = [("baseline", seed), ("distilled", seed)]
+        if (teacher_seed := teachers[seed]) is not None:
+            made.insert(0, ("teacher", teacher_seed))
+        results = {arm: outcomes.done[run_name(arm, of, whose)] for arm, of in made}
+        for result in results.values():
+            warnings += result["warnings"]
         # A distilled run that is reused may have been made before there was a baseline.
-        baseline, distilled = (outcomes.done[name] for name in made[-2:])
-        taught = distilled["teacher_validation"]["accuracy"]
-        warnings += stats.little_to_teach(seed, taught, baseline["validation"]["accuracy"])
+        taught = results["distilled"]["teacher_validation"]["accuracy"]
+        warnings += stats.little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
     return list(dict.fromkeys(warnings))
 
 

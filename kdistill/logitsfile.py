@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from kdistill.datasets import Split, Splits, npy
 from kdistill.errors import ModelError
-from kdistill.evaluation import Floats, check_logits
 
 SUFFIX = ".npz"
 LOGITS, LABELS, TEXT = "f", "iu", "U"
@@ -30,6 +29,10 @@ EXPORT = "`kdistill data export` writes the examples in the order that is expect
 TAKE_LOG = (
     "Give logits; of probabilities their logarithm does as well: np.log(np.clip(p, 1e-7, 1)), "
     "or predict_log_proba in scikit-learn."
+)
+LAYOUT = (
+    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and where there are "
+    "such `test` and `classes`; `kdistill data export` writes the examples that the rows are of."
 )
 
 Header = tuple[tuple[int, ...], np.dtype]
@@ -41,15 +44,17 @@ class LogitsFile:
     Args:
         path: of the archive.
         splits: the data that they are of.
+        shapes_only: read and check what the arrays say of themselves, and none of their values.
 
     Raises:
         ModelError: it is missing or damaged, its rows or classes are not those of the data, or what it holds cannot be
             logits.
     """
 
-    def __init__(self, path: Path, splits: Splits) -> None:
+    def __init__(self, path: Path, splits: Splits, shapes_only: bool = False) -> None:
         self.path = path
         self._splits = splits
+        self._shapes_only = shapes_only
         self._classes = len(splits.classes)
         try:
             self._read()
@@ -82,6 +87,9 @@ class LogitsFile:
         """Read and check all arrays, those first that tell whether the others are in the right order."""
         needed = {"train", "test" if self._splits.validation_is_test else "validation"}
         parts = {name: split for name, split in self._parts().items() if name in needed or name in self._headers}
+        self._check_headers(parts)
+        if self._shapes_only:
+            return
         self._check_rows(arrays, parts)
         self._check_classes(arrays)
         self._logits = {name: self._logits_of(arrays, name, split) for name, split in parts.items()}
@@ -92,24 +100,31 @@ class LogitsFile:
         own = {"validation": splits.validation} if splits.has_own_validation else {}
         return {"train": splits.training_part(), **own, "test": splits.test}
 
-    def _check_rows(self, arrays: Any, parts: dict[str, Split]) -> None:
-        """Check that the rows are those of the data, in its order."""
+    def _check_headers(self, parts: dict[str, Split]) -> None:
+        """Check shapes and types of all arrays."""
         for name, split in parts.items():
             self._check_header(name, LOGITS, (len(split), self._classes))
         if not {"labels", "fingerprint"} & set(self._headers):
             raise ModelError("expected `labels` or `fingerprint`, which show the order of the rows", hint=EXPORT)
         if "fingerprint" in self._headers:
             self._check_header("fingerprint", TEXT, ())
-            if (found := str(arrays["fingerprint"])) != self._splits.fingerprint:
-                raise ModelError(
-                    f"the logits are of other data: expected the fingerprint {self._splits.fingerprint[:16]}...; "
-                    f"received {found[:16]!r}",
-                    hint=EXPORT,
-                )
+        for name, part in (("labels", "train"), ("test_labels", "test")):
+            if name in self._headers and part in parts:
+                self._check_header(name, LABELS, (len(parts[part]),))
+        if "classes" in self._headers:
+            self._check_header("classes", TEXT + LABELS, (self._classes,))
+
+    def _check_rows(self, arrays: Any, parts: dict[str, Split]) -> None:
+        """Check that the rows are those of the data, in its order."""
+        if "fingerprint" in self._headers and (found := str(arrays["fingerprint"])) != self._splits.fingerprint:
+            raise ModelError(
+                f"the logits are of other data: expected the fingerprint {self._splits.fingerprint[:16]}...; "
+                f"received {found[:16]!r}",
+                hint=EXPORT,
+            )
         for name, part in (("labels", "train"), ("test_labels", "test")):
             if name in self._headers and part in parts:
                 expected = parts[part].all_labels
-                self._check_header(name, LABELS, expected.shape)
                 wrong = np.flatnonzero(arrays[name] != expected)
                 if len(wrong):
                     raise ModelError(
@@ -122,7 +137,6 @@ class LogitsFile:
     def _check_classes(self, arrays: Any) -> None:
         if "classes" not in self._headers:
             return
-        self._check_header("classes", TEXT + LABELS, (self._classes,))
         found = arrays["classes"].tolist()
         if found not in (list(self._splits.classes), list(range(self._classes))):
             raise ModelError(
@@ -133,7 +147,8 @@ class LogitsFile:
     def _check_header(self, name: str, kinds: str, shape: tuple[int, ...]) -> None:
         """Check shape and type of an array before it is read."""
         if name not in self._headers:
-            raise ModelError(f"expected an array `{name}`; received {', '.join(sorted(self._headers)) or 'none'}")
+            there = ", ".join(sorted(self._headers)) or "none"
+            raise ModelError(f"expected an array `{name}`; received {there}", hint=LAYOUT)
         received, dtype = self._headers[name]
         if received != shape:
             hint = EXPORT if received[:1] != shape[:1] else None
@@ -142,7 +157,9 @@ class LogitsFile:
             words = {LOGITS: "floating-point numbers", LABELS: "whole numbers", TEXT: "text"}
             raise ModelError(f"{name}: expected {words.get(kinds, 'names or labels')}; received {dtype}")
 
-    def _logits_of(self, arrays: Any, name: str, split: Split) -> Floats:
+    def _logits_of(self, arrays: Any, name: str, split: Split) -> NDArray[np.float32]:
+        from kdistill.evaluation import check_logits  # takes TensorFlow, which a look at the shapes does not
+
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
             logits = arrays[name].astype(np.float32)
         if np.isneginf(logits).any():

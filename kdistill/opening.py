@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kdistill import beside, modelfiles, preprocessing
 from kdistill.config import Config
 from kdistill.datasets import Splits
@@ -11,6 +13,8 @@ from kdistill.errors import ModelError, OutputError
 from kdistill.logitsfile import SUFFIX
 from kdistill.runs import Run, recorded_weights
 from kdistill.teachers import Logits, Source, Teacher, Teachers
+
+WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
 
 
 def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> Source:
@@ -82,6 +86,20 @@ def unscaled(config: Config, teacher: Source) -> str:
     if not outside or config.teacher.preprocessing != preprocessing.NONE:
         return ""
     return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
+
+
+def warnings(config: Config, splits: Splits, teacher: Source) -> list[str]:
+    """Return a warning if a teacher knows nothing about the validation split, or all but nothing."""
+    scores = teacher.validation_scores
+    scaling, of_equal = unscaled(config, teacher), float(np.log(len(splits.classes)))
+    if at_chance := splits.no_better_than_chance(scores.accuracy):
+        return [f"{at_chance}{scaling}"]
+    if scaling and scores.nll > of_equal * WORSE:  # the classes may be right all the same
+        return [
+            f"The teacher's probabilities are worse than equal ones would be (NLL {scores.nll:.2f} on validation; "
+            f"{of_equal:.2f}).{scaling}"
+        ]
+    return []
 
 
 def about_data(splits: Splits) -> dict[str, Any]:

@@ -168,9 +168,9 @@ class Screen(Listener):
         if not self.quiet:
             accuracy = result["validation"]["accuracy"]
             seconds = result["run_info"]["seconds"]
-            title = escape(name) if name else f"{arm:9} seed {seed}"
+            title = f"{arm:9} seed {seed}" if name in ("", f"{arm} seed {seed}") else name
             self._say(
-                f"{escape(number)}[bold]{title}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
+                f"{escape(number)}[bold]{escape(title)}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
                 f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
             )
 
@@ -252,6 +252,15 @@ class _OneOf(Listener):
 
     def __init__(self, screen: Screen, name: str) -> None:
         self._screen, self._name = screen, name
+
+    def note(self, text: str) -> None:
+        self._screen.note(text)
+
+    def warning(self, text: str) -> None:
+        self._screen.warning(text)
+
+    def download(self, name: str, received: int, total: int | None) -> None:
+        self._screen.download(name, received, total)
 
     def run_started(
         self,

@@ -43,12 +43,10 @@ from kdistill.teachers import Source
 
 Result = dict[str, Any]
 
-WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
-
 
 @dataclass(frozen=True)
 class Setting:
-    """What the recipes of one command share."""
+    """What the recipes of one command share; `name` is what the run is called, if not by its arm and seed."""
 
     config: Config
     splits: Splits
@@ -56,6 +54,11 @@ class Setting:
     threads: int
     listener: Listener
     track: Sequence[str] = ()
+    name: str = ""
+
+    def title(self, run: Run) -> str:
+        """Return what a run is called."""
+        return self.name or run.title
 
 
 def train_teacher(setting: Setting, seed: int) -> Result:
@@ -192,39 +195,47 @@ def _train(
         `warnings`, and `run_info`.
 
     Raises:
-        DivergedError: naming the arm, the epoch and what to try.
+        DivergedError: naming the epoch and what to try.
         OutputError: the folder cannot be written.
     """
     role = "teacher" if run.arm == "teacher" else "student"
     plan = setting.config.training_for(role)
-    fit = _fit(setting, run, role, objective, data)
-    spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
     warnings = _warnings(setting, run, teacher)
     for warning in warnings:
         setting.listener.warning(warning)
-    making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
-    if making.checkpoint:
-        _take_up(fit, making.checkpoint)
-        setting.listener.note(f"{run.arm}, seed {run.seed}: goes on in epoch {making.checkpoint.epochs + 1}")
-    examples = len(fit.data.train)
-    setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
-    try:
-        with _following(setting, making, fit, plan) as listener:
-            _run_epochs(making, fit, Cadence(plan.checkpoint_every), listener)
-    except Exception as error:
-        making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
-        if not isinstance(error, DivergedError):
-            raise
-        if run.finished:
-            setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
-        raise DivergedError(
-            f"{run.arm}, seed {run.seed}: {error.message}",
-            hint=f"Try a smaller learning rate: --set {role}.learning_rate={plan.learning_rate / 10:g} --overwrite",
-        ) from None
+    # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
+    with signals.held_back() as received:
+        fit = _fit(setting, run, role, objective, data)
+        spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
+        making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
+        title = setting.title(run)
+        if making.checkpoint:
+            _take_up(fit, making.checkpoint)
+            setting.listener.note(f"{title}: goes on in epoch {making.checkpoint.epochs + 1}")
+        examples = len(fit.data.train)
+        setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
+        try:
+            with _following(setting, making, fit, plan) as listener:
+                _run_epochs(making, fit, Cadence(plan.checkpoint_every), title, listener, received)
+        except Exception as error:
+            making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
+            if not isinstance(error, DivergedError):
+                raise
+            raise _diverged(setting, run, role, error) from None
     result = {**_result(setting, making, fit, teacher), "warnings": warnings}
     making.finish(result)
     setting.listener.run_finished(run.arm, run.seed, result)
     return result
+
+
+def _diverged(setting: Setting, run: Run, role: str, error: DivergedError) -> DivergedError:
+    """Return the error with what to try next."""
+    if run.finished:
+        setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
+    rate = setting.config.training_for(role).learning_rate / 10
+    return DivergedError(
+        error.message, hint=f"Try a smaller learning rate: --set {role}.learning_rate={rate:g} --overwrite"
+    )
 
 
 def _specification(setting: Setting, arm: str, seed: int, teacher_weights: str | None = None) -> dict[str, Any]:
@@ -267,7 +278,9 @@ def _following(setting: Setting, making: Making, fit: training.Fit, plan: Traini
     return trackers.following(setting.track, making.run.folder, making.history, setting.listener, more)
 
 
-def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: Listener) -> None:
+def _run_epochs(
+    making: Making, fit: training.Fit, cadence: Cadence, title: str, listener: Listener, received: signals.Received
+) -> None:
     """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
 
     def checkpoint() -> None:
@@ -279,8 +292,7 @@ def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: L
         if received.signum is not None:
             checkpoint()
             epoch = f"in epoch {fit.epochs_done + 1}" if fit.batches_done else f"after epoch {fit.epochs_done}"
-            run = making.run
-            raise signals.Stopped(received.signum, f"{run.arm}, seed {run.seed}: stopped {epoch}, with a checkpoint")
+            raise signals.Stopped(received.signum, f"{title}: stopped {epoch}, with a checkpoint")
 
     def between(done: float) -> None:
         listener.progress(done)
@@ -288,14 +300,13 @@ def _run_epochs(making: Making, fit: training.Fit, cadence: Cadence, listener: L
         if cadence.due_within():
             checkpoint()
 
-    with signals.held_back() as received:
-        for record in fit.epochs(between):
-            making.record(record)
-            listener.epoch(record)
-            stop_if_asked()
-            if cadence.due_after(record["epoch"]):
-                checkpoint()
+    for record in fit.epochs(between):
+        making.record(record)
+        listener.epoch(record)
         stop_if_asked()
+        if cadence.due_after(record["epoch"]):
+            checkpoint()
+    stop_if_asked()
 
 
 def _take_up(fit: training.Fit, checkpoint: Checkpoint) -> None:
@@ -351,26 +362,10 @@ def _about_images(fit: training.Fit) -> Result:
 
 def _warnings(setting: Setting, run: Run, teacher: Source | None) -> list[str]:
     """Return what speaks against the comparison that this run is for, known before it is trained."""
-    warnings = list(setting.splits.warnings)
-    if setting.splits.validation_is_test:
-        warnings.append(
-            "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
-        )
+    warnings = setting.splits.all_warnings
     if teacher:
+        warnings += opening.warnings(setting.config, setting.splits, teacher)
         taught = teacher.validation_scores.accuracy
-        labels = setting.splits.validation.all_labels
-        scaling = opening.unscaled(setting.config, teacher)
-        nll, of_equal = teacher.validation_scores.nll, float(np.log(len(setting.splits.classes)))
-        if taught <= np.bincount(labels).max() / len(labels):
-            warnings.append(
-                f"The teacher is no better than always naming the commonest class ({taught:.4f} on validation)."
-                f"{scaling}"
-            )
-        elif scaling and nll > of_equal * WORSE:  # the classes may be right all the same
-            warnings.append(
-                f"The teacher's probabilities are worse than equal ones would be (NLL {nll:.2f} on validation; "
-                f"{of_equal:.2f}).{scaling}"
-            )
         rival = setting.experiment.run("baseline", run.seed)
         if rival.is_complete() and not rival.conflict(_specification(setting, "baseline", run.seed)):
             warnings += stats.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])

@@ -44,7 +44,8 @@ def _score_file(session: Session, path: Path) -> Document:
 
 def held_against(config: Config) -> str:
     """Return a hint for a model that does not fit the data: which data that was."""
-    return f"The data is that of the config `{config.name}` ({config.data.dataset}): give -c if the model is for other."
+    data = f"the data of the config `{config.name}` ({config.data.dataset})"
+    return f"The model was held against {data}. For a model of other data, give the config of that data with -c."
 
 
 def arms_to_score(session: Session, seed: int) -> list[Run]:
@@ -59,14 +60,13 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         if run.state() not in {"complete", "damaged"}:
             continue
         manifest = run.manifest
-        taught_by = ((manifest or {}).get("spec") or {}).get("teacher_weights")
-        changed = run.conflict(session.specification(run.arm, seed, taught_by)) if manifest else []
+        changed = run.conflict(session.specification(run.arm, seed, run.taught_by)) if manifest else []
         if changed:
             listed = "".join(f"\n  {line}" for line in changed)
             others.append(f"{run.folder}: this {run.arm} run was made from another config:{listed}")
         elif damage := run.damage():
-            again = f"Run `kdistill {COMMANDS[run.arm]}` with the same -c, --set and --seed {seed} to make it again."
-            raise ModelError(f"{run.folder}: {damage}", hint=again)
+            again = f"with the same -c, --set, --output-dir and --seed {seed} to make it again."
+            raise ModelError(f"{run.folder}: {damage}", hint=f"Run `kdistill {COMMANDS[run.arm]}` {again}")
         else:
             found.append(run)
     if others and not found:
@@ -74,7 +74,7 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
     if not found:
         raise ModelError(
             f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",
-            hint="Run `kdistill reproduce` with the same -c first, or name model files.",
+            hint="Run `kdistill reproduce` with the same -c, --set and --output-dir first, or name model files.",
         )
     for other in others:
         session.options.listener.warning(f"{other}\n  It is not scored.")

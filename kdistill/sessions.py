@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdistill import arithmetic, backend, checks, datasets, files, modelfiles, runs
+from kdistill import arithmetic, backend, checks, datasets, files, logitsfile, modelfiles, runs
 from kdistill.config import Config, dump
 from kdistill.datasets import Splits
 from kdistill.errors import ModelError, OutputError
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 SUMMARY = "summary.json"
 OTHER_TEACHER = (
-    "Run `kdistill train-teacher --overwrite` with the same -c, --set and --seed first, "
+    "Run `kdistill train-teacher --overwrite` with the same -c, --set, --output-dir and --seed first, "
     "or give another --output-dir, or --teacher PATH."
 )
 
@@ -44,6 +44,7 @@ class Options:
         listener: hears how it goes.
         wait: for another process that is at work on the same run, rather than refuse.
         track: the trackers that hear of the epochs: see `trackers`.
+        name: what the one run that is made is called; else its arm and seed.
     """
 
     threads: int | None = None
@@ -52,6 +53,7 @@ class Options:
     listener: Listener = field(default_factory=Listener)
     wait: bool = False
     track: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Shelf:
@@ -133,8 +135,8 @@ class Session:
             threads = backend.start(self.threads, self.options.device)
             from kdistill.recipes import Setting
 
-            listener, track = self.options.listener, self.options.track
-            self._setting = Setting(self.config, splits, self.experiment, threads, listener, track)
+            told, track, name = self.options.listener, self.options.track, self.options.name
+            self._setting = Setting(self.config, splits, self.experiment, threads, told, track, name)
         return self._setting
 
     @cached_property
@@ -216,7 +218,7 @@ class Session:
                 summary.unlink()
 
     def _reused(self, run: Run) -> Document:
-        self.options.listener.note(f"{run.arm}, seed {run.seed}: complete, reused")
+        self.options.listener.note(f"{self.options.name or run.title}: complete, reused")
         return self._taken_up(run)
 
     def _taken_up(self, run: Run) -> Document:
@@ -270,6 +272,7 @@ class Session:
         if teacher_files:
             weights = _recorded_weights(teacher_files)
             if weights is None:
+                self.check_no_conflict(run, run.taught_by)  # whoever that was, the config may be another
                 return None
         if not self._is_done(run, weights):
             return None
@@ -303,8 +306,8 @@ class Session:
             reason = run.damage() or "not there, or not finished"
             raise ModelError(
                 f"{run.folder}: distill needs a finished teacher; {reason}",
-                hint=f"Run `kdistill train-teacher` with the same -c, --set and --seed {seed} first, "
-                "or give --teacher PATH.",
+                hint=f"Run `kdistill train-teacher` with the same -c, --set, --output-dir and --seed {seed} "
+                "first, or give --teacher PATH.",
             )
         spec = self.specification("teacher", seed)
         runs.check_no_conflict(run, spec, hint=OTHER_TEACHER)
@@ -312,7 +315,20 @@ class Session:
 
     def _weights(self, teacher_files: Sequence[Path]) -> str:
         """Return the fingerprint of a teacher, or of several: read from their runs where they have some."""
-        return _recorded_weights(teacher_files) or self.teacher(*teacher_files).weights
+        if recorded := _recorded_weights(teacher_files):
+            return recorded
+        self.check_logits(teacher_files)
+        return self.teacher(*teacher_files).weights
+
+    def check_logits(self, teacher_files: Sequence[Path]) -> None:
+        """Refuse files of logits whose arrays are not of the shapes that the data ask for, before TensorFlow starts.
+
+        Raises:
+            ModelError: naming the file and the array.
+        """
+        for path in teacher_files:
+            if path.suffix == logitsfile.SUFFIX:
+                logitsfile.LogitsFile(path, self.splits, shapes_only=True)
 
     def _teachers_of(self, run: Run) -> list[Path]:
         """Return whom a student is compared with: who taught the distilled one of its seed, or else its own teacher.
@@ -323,11 +339,11 @@ class Session:
             return []
         own = self.experiment.run("teacher", run.seed)
         candidates = [[own.model_file]] if own.is_complete() else []
-        distilled = self.experiment.run("distilled", run.seed).manifest or {}
-        weights = distilled.get("spec", {}).get("teacher_weights")
+        distilled = self.experiment.run("distilled", run.seed)
+        weights = distilled.taught_by
         if weights is None:
             return candidates[0] if candidates else []
-        if places := runs.teacher_files(distilled):
+        if places := runs.teacher_files(distilled.manifest or {}):
             candidates.append([self.experiment.folder / place for place in places])
         for paths in candidates:
             with contextlib.suppress(ModelError):  # one has gone, or is damaged

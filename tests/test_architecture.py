@@ -12,18 +12,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__", "layout"},
     {"config", "backend", "files", "modelfiles", "extras", "inputs"},
     {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing", "comparison"},
-    {"engine", "logitsfile", "inventory", "tables", "ledger"},
+    {"engine", "logitsfile", "inventory", "tables", "ledger", "heatmap"},
     {"training", "teachers"},
     {"opening"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},
-    {"experiments", "deploy"},
+    {"beforehand", "chains", "deploy"},
+    {"experiments"},
     {"sweeps"},
     {"plans"},
     {"cli"},

@@ -11,8 +11,9 @@ import pytest
 from command_line import document, run
 from typer.testing import CliRunner
 
-from kdistill import __main__, engine, files, progress, training
+from kdistill import __main__, engine, files, progress, recipes, training
 from kdistill.cli import app
+from kdistill.errors import DivergedError
 from kdistill.signals import Stopped
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
@@ -296,6 +297,50 @@ def test_divergence_names_arm_and_epoch_and_what_to_try(tmp_path):
     assert not (tmp_path / "quickstart/seed-0/baseline/result.json").exists()
 
 
+def test_some_failed_runs_are_6_with_a_result_and_nothing_left_is_5_without(tmp_path, monkeypatch):
+    """As the README says. Why a run failed is told once, when it does."""
+    why = "training diverged: the loss is not a finite number in epoch 1"
+    baseline = recipes.baseline
+
+    def diverging(setting, seed):
+        if seed in lost:
+            raise DivergedError(why, hint=f"Try --set student.learning_rate={seed}")
+        return baseline(setting, seed)
+
+    monkeypatch.setattr(recipes, "baseline", diverging)
+    common = ["reproduce", "--seeds", 2, "--workers", 1, *SHORT, "--output-dir", tmp_path]
+    lost = [0, 1]
+    for json_ in ([], ["--json"]):
+        result = run(*common, *json_, code=5)
+        assert result.stdout == ""
+        assert result.stderr.count(f"Failed: baseline seed 1: {why}\n") == 1
+        assert result.stderr.count(why) == 2
+        assert "of no seed all runs could be made; failed: baseline seed 0, baseline seed 1\n" in result.stderr
+        assert "learning_rate=0\nTry --set student.learning_rate=1" in result.stderr
+    assert not (tmp_path / "quickstart/summary.json").exists()
+    part = json.loads(run(*common, "--part", "1/1", "--json", code=6).stdout)
+    assert [row["run"] for row in part["failed"] if not row["since"]] == ["baseline seed 0", "baseline seed 1"]
+    lost = [1]
+    result = run(*common, code=6)
+    assert result.output.count(why) == 1
+    assert f"Failed: baseline seed 1 (why: {tmp_path}/quickstart/summary.json)" in result.stdout
+    summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
+    assert {"run": "baseline seed 1", "message": why, "since": None} in summary["failed"]
+    assert {row["since"] for row in summary["failed"][1:]} == {"baseline seed 1"}
+    assert summary["comparison"]["seeds"] == [0]
+
+
+def test_a_part_without_runs_has_an_empty_plan_and_teachers_are_those_of_the_whole(tmp_path):
+    common = ["reproduce", "--seeds", 4, "--teacher-seeds", "7,8", *SHORT, "--output-dir", tmp_path, "--dry-run"]
+    rows = document(*common, "--part", "2/2")["runs"]
+    assert [(row["arm"], row["seed"]) for row in rows] == [
+        ("teacher", 8),
+        *((arm, seed) for seed in (1, 3) for arm in ("baseline", "distilled")),
+    ]
+    assert document(*common, "--part", "5/5")["runs"] == []
+    assert "quickstart, part 5/5: the plan" in run(*common, "--part", "5/5").stdout
+
+
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     result = run("baseline", "--output-dir", tmp_path, "--set", "training.batch_size=5000", code=3)
     assert "batch_size" in result.stderr
@@ -428,6 +473,14 @@ def test_version_and_help():
     for command in ("reproduce", "train-teacher", "baseline", "distill", "evaluate", "doctor"):
         assert "--help" in run(command, "--help").stdout
     run(code=2)
+
+
+def test_options_that_may_be_given_again_say_so():
+    for command, options in (("sweep", ["--set", "--grid"]), ("distill", ["--set", "--teacher"])):
+        shown = run(command, "--help").stdout
+        for option in options:
+            _, _, after = shown.partition(f" {option} ")
+            assert "repeatable" in after.split(" --")[0], option
 
 
 def raising(error):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 from command_line import document, run
 from sklearn.linear_model import LogisticRegression
 
-from kdistill import evaluation, progress
+from kdistill import evaluation, progress, training
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure
 from kdistill.runs import Experiment
@@ -112,6 +113,74 @@ def test_reproduce_compares_students_of_teachers_that_the_config_names(teachers,
     missing = ["--set", "distill.teachers=[nope.keras]", *SHORT, "--output-dir", tmp_path / "x"]
     assert "nope.keras: no such model file" in run("reproduce", *missing, code=4).stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_others_taught_is_found_before_anything_is_trained(teachers, tmp_path, monkeypatch):
+    """Where only the opened teacher tells, and where its keys do; of teachers given and of the experiment's own."""
+    here, own = tmp_path / "given.keras", ["--seeds", 2, "--workers", 1, "--output-dir", tmp_path, *SHORT]
+    shutil.copy(teachers / "plain.keras", here)
+    given = [*own, "--set", f"distill.teachers=[{here}]", "--set", "name=given"]
+    run("reproduce", *given)
+    run("reproduce", *own)
+    for name in ("given", "quickstart"):
+        for gone in ("baseline", "teacher"):
+            shutil.rmtree(tmp_path / name / "seed-0" / gone, ignore_errors=True)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(training, "Fit", None)
+    warmer = ["--set", "distill.T=9"]
+    for command in (["reproduce"], ["reproduce", "--part", "1/2"], ["reproduce", "--dry-run"]):
+        for line in ([*given, *warmer], [*own, *warmer]):
+            refused = run(*command, *line, code=7).stderr
+            assert "seed-0/distilled: this distilled run was made from another config" in refused
+            assert "distill.temperature: was 4.0, is now 9.0" in refused
+    shutil.copy(teachers / "cnn.keras", here)
+    for command in (["reproduce"], ["reproduce", "--part", "1/2"], ["reproduce", "--dry-run"]):
+        assert "teacher: is another one" in run(*command, *given, code=7).stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_sweep_finds_that_its_teacher_is_another_before_anything_is_trained(teachers, tmp_path, monkeypatch):
+    here = tmp_path / "given.keras"
+    shutil.copy(teachers / "plain.keras", here)
+    grid = ["sweep", "--grid", "distill.T=1,4", "--set", f"distill.teachers=[{here}]", "--seeds", 1, *SHORT]
+    run(*grid, "--workers", 1, "--output-dir", tmp_path)
+    shutil.copy(teachers / "cnn.keras", here)
+    monkeypatch.setattr(training, "Fit", None)
+    for more in ([], ["--dry-run"], ["--part", "1/2"]):
+        assert "teacher: is another one" in run(*grid, *more, "--output-dir", tmp_path, code=7).stderr
+
+
+def test_a_teacher_that_does_not_fit_is_found_before_the_baselines_are_trained(teachers, tmp_path, monkeypatch):
+    three = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    three.save(tmp_path / "three.keras")
+    np.savez(tmp_path / "data.npz", x_train=np.zeros(3))
+    monkeypatch.setattr(training, "Fit", None)
+    common = ["--seeds", 1, *SHORT, "--output-dir", tmp_path / "o"]
+    for name, problem in (("three.keras", "expected one output of shape (10,)"), ("data.npz", "an array `train`")):
+        given = ["--set", f"distill.teachers=[{tmp_path / name}]"]
+        assert problem in run("reproduce", *given, *common, code=4).stderr
+        assert problem in run("sweep", "--grid", "distill.T=1,4", *given, *common, code=4).stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_dry_run_warns_of_what_the_run_would_warn_of(tmp_path):
+    """A teacher that always says the same knows nothing."""
+    keras.utils.set_random_seed(0)
+    constant = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    constant.layers[-1].set_weights([np.zeros((64, 10)), np.arange(10.0)])
+    constant.save(tmp_path / "constant.keras")
+    common = ["--output-dir", tmp_path, *SHORT]
+    given = ["distill", "--teacher", tmp_path / "constant.keras", *common]
+    plan, told = run(*given, "--dry-run", "--json"), "no better than always naming the commonest class"
+    assert told in plan.stderr
+    assert any(told in warning for warning in json.loads(plan.stdout)["warnings"])
+    assert json.loads(plan.stdout)["warnings"] == document(*given)["warnings"]
+    selects = run("baseline", *common, "--set", "data.validation=test", "--dry-run")
+    assert "Early stopping chose the epoch on the test split" in selects.stderr
+    shrunk = ["--set", "teacher={hidden: [16], l2: 100, learning_rate: 0.05, epochs: 5, monitor: val_loss}"]
+    run("train-teacher", *common, *shrunk, "--set", "name=own")
+    for more in (["--dry-run"], []):
+        assert told in run("distill", *common, *shrunk, "--set", "name=own", *more).stderr
 
 
 def test_a_sweep_may_try_teachers(teachers, tmp_path):

@@ -76,8 +76,16 @@ def test_keys_of_later_versions_are_part_of_an_architecture_where_they_have_an_e
             "{model: a.keras, initial_weights: old}",
             "student.initial_weights: expected one of fresh, file; received 'old'",
         ),
-        ("{model: a.keras, hidden: [4]}", "student.hidden: model is given, and the layers are those of its file"),
-        ("{model: a.keras, dropout: 0.1}", "student.dropout: model is given, and the layers are those of its file"),
+        (
+            "{model: a.keras, hidden: [4]}",
+            "student.hidden: model is given, and the layers are those of its file; remove this key, or undo it with "
+            "--set student.hidden=[]",
+        ),
+        (
+            "{model: a.keras, dropout: 0.1}",
+            "student.dropout: model is given, and the layers are those of its file; remove this key, or undo it with "
+            "--set student.dropout=0.0",
+        ),
         ("{model: ''}", "student.model: expected text of at least one character; received ''"),
         ("{model: 3}", "student.model: expected text; received 3"),
     ],
@@ -86,6 +94,13 @@ def test_keys_of_a_model_that_do_not_go_together_are_refused(text, problem):
     with pytest.raises(ConfigError) as raised:
         arm(text)
     assert raised.value.message == f"--set student={text}: {problem}"
+
+
+def test_the_layers_of_a_file_take_the_place_of_a_configs_own_by_set():
+    """As the message says that it is done."""
+    with pytest.raises(ConfigError, match=r"undo it with --set student\.hidden=\[\]"):
+        configs.load("quickstart", ["student.model=/a.keras"])
+    assert configs.load("quickstart", ["student.model=/a.keras", "student.hidden=[]"]).student.model == "/a.keras"
 
 
 def test_configs_cannot_be_changed():
@@ -112,6 +127,11 @@ def test_configs_cannot_be_changed():
         ("student.max_norm=0", "student.max_norm: expected a number above 0; received 0"),
         ("student.activation=rleu", "received 'rleu'; did you mean 'relu'?"),
         ("student.checkpoint_every=3", "student.checkpoint_every: unknown key 'checkpoint_every' here"),
+        (
+            "student.training.learning_rate=1",
+            "unknown key 'training' here: a model takes the keys of `training` themselves, such as "
+            "student.learning_rate",
+        ),
         ("distill.temperature=0", "distill.temperature: expected a number above 0; received 0"),
         ("distill.T=-2", "distill.temperature: expected a number above 0; received -2"),
         ("distill.alpha=1.5", "distill.alpha: expected a number of at most 1; received 1.5"),

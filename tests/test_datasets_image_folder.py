@@ -77,7 +77,7 @@ def test_subfolders_are_read_and_hidden_things_and_other_files_are_not(folder):
     source = read(folder, notes)
     assert len(source.train) == 40
     assert source.classes == own_data.CLASSES
-    assert any("1 files have no name of an image" in note for note in notes.notes)
+    assert any("1 file has no name of an image, and is passed over" in note for note in notes.notes)
 
 
 def spoil(folder, count):

@@ -85,7 +85,11 @@ def test_a_row_far_down_is_named_by_its_position():
         ({"train": [0, 2]}, None, r"y_train: label 1 has no example"),
         ({"train": [1, 2]}, None, r"y_train: label 0 has no example"),
         ({"train": [0, 10**9]}, None, r"y_train: label 1 has no example"),
-        ({"train": [0, 3]}, ("a", "b"), r"y_train: label 3 at position 1 .*expected 0 to 1"),
+        (
+            {"train": [0, 3]},
+            ("a", "b"),
+            r"label 3 at position 1 .*expected 0 to 1, since y_train has 2 classes; labels outside of that: 3$",
+        ),
         ({"train": ["a", "b"], "test": ["c", "a", "d"]}, None, r"y_test: .*those of y_train: received c, d"),
         ({"train": ["a", "c"]}, ("a", "b"), r"y_train: .*those of `classes`: received c"),
         ({"train": ["a"], "test": [0]}, None, r"y_train and y_test: expected labels of one kind"),

@@ -204,3 +204,17 @@ def test_an_image_that_may_be_read_again_is_no_longer_left_out(tmp_path, monkeyp
         assert load(folder, "image_folder", on_error="skip").skipped == 1
     locked.chmod(0o640)
     assert load(folder, "image_folder", on_error="skip").skipped == 0
+
+
+@pytest.mark.parametrize(("part", "validation"), [("test", 0.25), ("val", "given")])
+def test_a_class_that_a_part_lacks_is_warned_of(tmp_path, part, validation):
+    """It is trained on, and no score of that part says how well."""
+    found = own_data.arrays(train=60, test=30, validation=12 if validation == "given" else 0)
+    three = {name: np.arange(len(values)) % 3 for name, values in found.items() if name.startswith("y_")}
+    whole = load(own_data.write_npz(tmp_path / "whole.npz", **{**found, **three}), validation=validation)
+    assert whole.warnings == ()
+    kept = three[f"y_{part}"] != 1
+    lacking = {**found, **three, f"x_{part}": found[f"x_{part}"][kept], f"y_{part}": three[f"y_{part}"][kept]}
+    (warning,) = load(own_data.write_npz(tmp_path / "lacking.npz", **lacking), validation=validation).warnings
+    name = {"test": "test", "val": "validation"}[part]
+    assert warning.startswith(f"The {name} split has no example of 1 class (1): ")

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -190,3 +192,31 @@ def test_a_damaged_file_is_refused_or_whole(tmp_path, seed):
     path.write_bytes(content)
     with contextlib.suppress(ModelError):
         np.testing.assert_array_equal(LogitsFile(path, SPLITS).train_logits, LOGITS)
+
+
+def test_shapes_are_judged_without_the_values(tmp_path):
+    wrong_order = {"train": LOGITS, "labels": PART.all_labels[::-1]}
+    LogitsFile(written(tmp_path, **wrong_order), SPLITS, shapes_only=True)
+    for arrays in ({"train": LOGITS[1:], "labels": PART.all_labels}, {"train": LOGITS, "labels": PART.all_labels[1:]}):
+        with pytest.raises(ModelError, match="expected an array of shape"):
+            LogitsFile(written(tmp_path, **arrays), SPLITS, shapes_only=True)
+
+
+def test_an_archive_of_data_is_told_what_a_file_of_logits_is(tmp_path):
+    with pytest.raises(ModelError, match="expected an array `train`; received x_train, y_train") as refused:
+        LogitsFile(written(tmp_path, x_train=PART.images, y_train=PART.labels), SPLITS)
+    assert "--teacher-logits" in refused.value.hint
+
+
+def test_shapes_are_judged_before_tensorflow_starts(tmp_path):
+    path = written(tmp_path, train=LOGITS[1:], labels=PART.all_labels[1:])
+    program = (
+        "import sys; from kdistill.cli import app\n"
+        f"try: app(['distill', '--teacher-logits', {str(path)!r}, '--output-dir', {str(tmp_path / 'o')!r}])\n"
+        "except SystemExit as end: assert end.code == 4, end.code\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "expected an array of shape (1257, 10); received (1256, 10)" in done.stderr
+    assert not (tmp_path / "o").exists()

@@ -98,6 +98,8 @@ def test_what_was_skipped_is_said_and_recorded(written, tmp_path):
     refused = run("baseline", "-c", config, *output, code=4).stderr
     assert bad.name in refused
     assert "data.on_error=skip" in refused
+    plan = run("baseline", "-c", config, *output, "--set", "data.on_error=skip", "--dry-run")
+    assert "1 image cannot be read" in plan.stderr
     assert not (tmp_path / "runs").exists()
     result = run("baseline", "-c", config, *output, "--set", "data.on_error=skip", "--json")
     assert "1 image cannot be read" in result.stderr

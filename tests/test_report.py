@@ -40,6 +40,7 @@ def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=None, **m
         "comparison": stats.compare(distilled, baseline, disagreements=disagreements),
         "warnings": [],
         "failed": [],
+        "run_info": {"output_dir": "runs/article"},
         **more,
     }
 
@@ -74,10 +75,14 @@ def test_the_bootstrap_is_shown_where_there_is_one():
 
 
 def test_reproduction_repeats_what_speaks_against_it():
-    failed = [{"run": "distilled seed 7", "message": "training diverged"}]
+    failed = [
+        {"run": "distilled seed 7", "message": "training diverged", "since": None},
+        {"run": "seed 7, scores", "message": "not done", "since": "distilled seed 7"},
+    ]
     shown = text(report.reproduction(reproduction(warnings=["Selected on test."], failed=failed)))
     assert "Warning: Selected on test." in shown
-    assert "Failed: distilled seed 7: training diverged" in shown
+    assert "Failed: distilled seed 7 (why: runs/article/summary.json)" in shown
+    assert "training diverged" not in shown  # which was told when it happened
 
 
 def test_published_has_no_column_where_nothing_was_published():
@@ -183,6 +188,7 @@ def test_a_plan_shows_what_changed():
     run = {"arm": "teacher", "seed": 0, "state": "to make again", "folder": "runs/q/seed-0/teacher"}
     document = {
         "experiment": "q",
+        "part": None,
         "runs": [{**run, "changes": ["training.epochs: was 3, is now 4"]}],
         "data": {"dataset": "mnist", "state": "to download"},
         "examples": None,

@@ -2,7 +2,12 @@
 
 import json
 import re
+import shlex
+import shutil
+from collections import Counter
+from pathlib import Path
 
+import keras
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -99,11 +104,13 @@ def test_what_a_person_sees(swept):
     for cell in document["cells"]:
         assert f"{cell['validation']['accuracy']['mean']:.4f}" in shown
     assert "the winner alone" in shown
+    assert "the darker, the better" not in shown  # nothing is dark here
     assert f"{document['baseline']['validation']['accuracy']['mean']:.4f}, the student alone" in shown
     narrow = CliRunner().invoke(
         app, ["sweep", *GRID, *SHORT, "--seeds", "2", "--output-dir", str(output)], env={"COLUMNS": "40"}
     )
-    assert len(re.findall(r"(?m)^\*$", narrow.stdout)) == 1
+    assert len(re.findall(r"\d\*", narrow.stdout)) == 1
+    assert "temperature=" in narrow.stdout
     one_axis = invoke("--grid", "distill.T=1,4", *SHORT, "--seeds", 1, "--output-dir", output / "one").stdout
     assert "distill.temperature=4" in one_axis
 
@@ -137,9 +144,19 @@ def test_a_sweep_that_would_choose_on_test_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("axis", ["seed=0,1", "training.checkpoint_every=1,2", "expected.teacher=0.5,0.6"])
-def test_cells_with_the_same_runs_are_refused(tmp_path, axis):
-    assert "expected other runs in every cell" in invoke("--grid", axis, "--output-dir", tmp_path, code=3).stderr
+def test_a_key_on_which_no_run_depends_is_refused(tmp_path, axis):
+    refused = invoke("--grid", axis, "--output-dir", tmp_path, code=3).stderr
+    assert f"--grid {axis}: {axis.split('=')[0]}: no run depends on this key" in refused
     assert not list(tmp_path.iterdir())
+
+
+def test_two_names_of_one_model_are_the_same_runs(tmp_path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(tmp_path / "a.keras")
+    shutil.copy(tmp_path / "a.keras", tmp_path / "b.keras")
+    axis = f"student={{model: {tmp_path}/a.keras}},{{model: {tmp_path}/b.keras}}"
+    refused = invoke("--grid", axis, "--output-dir", tmp_path / "o", code=3).stderr
+    assert "--grid student={model: " in refused
+    assert "expected other runs in every cell" in refused
 
 
 def test_cells_of_other_data_are_warned_of(tmp_path):
@@ -192,10 +209,8 @@ def test_a_sweep_leaves_the_config_of_what_is_there(tmp_path):
 
 def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
     session = Session(configs.load("quickstart"), Experiment(tmp_path / "quickstart"), Options())
-    wide = {"student.hidden": [[16], [20000, 20000]]}
-    grid = sweeps.plan(
-        session, wide, lambda settings: configs.load("quickstart", [f"student.hidden={settings['student.hidden']}"])
-    )
+    wide = ["student.hidden=[16],[20000, 20000]"]
+    grid = sweeps.plan(session, sweeps.axes(session.config, wide))
     numbers = {each.threads for cell in grid.cells for each in (grid.home, cell.session, cell.teacher)}
     assert numbers == {backend.cores()}
 
@@ -206,13 +221,19 @@ def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
         ([], "expected values to try"),
         (["distill.T"], "expected section.key=value,value"),
         (["distill.T="], "expected section.key=value,value"),
-        (["distill.temprature=1,2"], "did you mean 'temperature'"),
-        (["distill.T=1,-2"], "expected a number above 0"),
-        (["distill.T=1,1"], "expected different values"),
+        (
+            ["distill.temprature=1,2"],
+            "--grid distill.temprature=1,2: distill.temprature: unknown key 'temprature'; did you mean 'temperature'",
+        ),
+        (
+            ["distill.alpha=0,1", "distill.T=1,-2"],
+            "--grid distill.T=1,-2: distill.temperature: expected a number above 0; received -2",
+        ),
+        (["distill.T=1,1"], "--grid distill.T=1,1: distill.temperature: expected different values"),
         (["distill.T=1,2", "distill.temperature=3"], "is given twice"),
         (["distill.T=[1,2"], "--grid distill.T=[1,2"),
         (
-            [f"seed={','.join(map(str, range(200)))}", f"data.split_seed={','.join(map(str, range(200)))}"],
+            [f"distill.T={','.join(map(str, range(1, 200)))}", f"data.split_seed={','.join(map(str, range(200)))}"],
             "at most 10,000",
         ),
     ],
@@ -232,11 +253,92 @@ def test_the_axes_may_stand_in_the_config(tmp_path):
     assert {cell["runs"] for cell in plan["cells"]} == {3}
     assert plan["teachers"] == 3
     assert not (tmp_path / "o").exists()
-    assert "student.hidden=[5]" in invoke("-c", path, "--dry-run", "--output-dir", tmp_path / "o").stdout
+    assert "temperature=2 hidden=[5] " in invoke("-c", path, "--dry-run", "--output-dir", tmp_path / "o").stdout
     shown = yaml.safe_load(CliRunner().invoke(app, ["config", "show", str(path)]).stdout)
     assert shown["sweep"]["student.hidden"] == [[4], [5]]
 
 
 def test_no_cell_left_is_an_error(tmp_path):
     arguments = ["--grid", "student.learning_rate=1e29,1e30", "--set", "student.optimizer=sgd", *SHORT]
-    assert "diverged" in invoke(*arguments, "--seeds", 1, "--output-dir", tmp_path, code=5).stderr
+    result = invoke(*arguments, "--seeds", 1, "--output-dir", tmp_path, code=5)
+    assert result.stdout == ""
+    assert result.stderr.count("learning_rate=1e+30 seed 0: training diverged") == 1
+    assert "nothing is left to compare: no cell has all its runs; failed: learning_rate=1e+29 seed 0" in result.stderr
+    assert "Try smaller values of student.learning_rate." in result.stderr
+    assert "--set student.learning_rate" not in result.stderr
+
+
+def test_a_dry_run_says_what_there_is_and_what_there_will_be(swept, tmp_path):
+    """Before anything is there, when all of it is, and of a part: as many runs as are made."""
+    output, _ = swept
+    whole = [*GRID, *SHORT, "--seeds", 2]
+    plan = json.loads(invoke(*whole, "--output-dir", tmp_path / "o", "--dry-run", "--json").stdout)
+    assert Counter((row["arm"], row["state"]) for row in plan["runs"]) == {
+        ("teacher", "to train"): 2,
+        ("baseline", "to train"): 2,
+        ("distilled", "to train"): 12,
+    }
+    assert plan["examples"] == {"train": 1005, "validation": 252, "test": 540}
+    assert [(cell["runs"], cell["done"]) for cell in plan["cells"]] == [(2, 0)] * 6
+    assert not (tmp_path / "o").exists()
+    done = json.loads(invoke(*whole, "--output-dir", output, "--dry-run", "--json").stdout)
+    assert {row["state"] for row in done["runs"]} == {"complete"}
+    assert all(Path(row["folder"]).is_dir() for row in done["runs"])
+    assert [(cell["runs"], cell["done"]) for cell in done["cells"]] == [(2, 2)] * 6
+    here = ["--output-dir", tmp_path / "parts"]
+    part = json.loads(invoke(*whole, *here, "--part", "2/5", "--dry-run", "--json").stdout)
+    made = json.loads(invoke(*whole, *here, "--part", "2/5", "--json").stdout)
+    assert {row["folder"] for row in part["runs"]} == {row["folder"] for row in made["runs"]}
+    shown = invoke(*whole, *here, "--part", "2/5", "--dry-run").stdout
+    assert "quickstart, part 2/5: the plan" in shown
+    assert len(re.findall(r"(?m)^(temperature=.*|teacher|baseline) +\d +\d +complete ", shown)) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "problem"),
+    [
+        (["--grid", "training.batch_size=32,5000"], 3, "training.batch_size: expected at most the 1005 examples"),
+        (["--grid", "augmentation.shift=1,8"], 3, "augmentation.shift: expected fewer pixels"),
+        (["--grid", "distill.T=1,4", "--set", "distill.teachers=[nope.keras]"], 4, "nope.keras: no such model file"),
+        (["--grid", "distill.T=1,4", "--device", "gpu"], 3, "sees no GPU"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, monkeypatch, options, code, problem):
+    monkeypatch.setattr(training, "Fit", None)
+    for dry in ([], ["--dry-run"]):
+        if dry or "--device" not in options:
+            refused = invoke(*options, *SHORT, *dry, "--output-dir", tmp_path / "o", code=code)
+            assert problem in refused.stderr
+            assert not (tmp_path / "o").exists()
+
+
+def test_a_sweep_beside_an_experiment_of_another_config_is_told_how_to_keep_both(tmp_path):
+    common = [*SHORT, "--seeds", 1, "--output-dir", tmp_path]
+    made = CliRunner().invoke(app, ["reproduce", *map(str, common), "--set", "training.epochs=2"])
+    assert made.exit_code == 0
+    for dry in (["--dry-run"], []):
+        assert "--set name=..." in invoke("--grid", "distill.T=1,2", *common, *dry, code=7).stderr
+    invoke("--grid", "distill.T=1,2", *common, "--set", "name=mine")
+    assert (tmp_path / "mine/sweep.json").is_file()
+
+
+def test_narration_names_cells_and_teachers_by_their_settings(tmp_path):
+    """In one process as in several, when a run begins and when it is taken up."""
+    grid = ["--grid", "distill.T=1,4", "--grid", "teacher.hidden=[16],[8]", *SHORT, "--seeds", 1]
+    for place, more in (("whole", []), ("part", ["--part", "1/1"])):
+        told = invoke(*grid, *more, "--output-dir", tmp_path / place).stderr
+        assert told.startswith("teacher   seed 0  validation accuracy")
+        assert "\nteacher hidden=[8] seed 0  validation accuracy" in told
+        assert "\ntemperature=4 hidden=[8] seed 0  validation accuracy" in told
+        assert "distilled" not in told
+
+
+def test_the_command_that_judges_the_winner_works_as_it_is_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "my runs"
+    shown = invoke("--grid", "distill.T=1,2", *SHORT, "--seeds", 1, "--output-dir", place).stdout
+    (command,) = [line for line in shown.splitlines() if line.startswith("kdistill reproduce")]
+    assert f"#   {command}\n" in (place / "quickstart/winner.yaml").read_text()
+    _, *arguments = shlex.split(command)
+    plan = json.loads(CliRunner().invoke(app, [*arguments, "--dry-run", "--json"]).stdout)
+    assert plan["run_info"]["output_dir"].startswith(f"{place}/quickstart-winner-")

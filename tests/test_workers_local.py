@@ -1,6 +1,7 @@
 """The pool: it does every task once, in the order of their needs, and survives its workers."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from kdistill import experiments
 from kdistill.errors import KdistillError
 from kdistill.experiments import Scale
 from kdistill.listener import Listener
-from kdistill.runs import Experiment
+from kdistill.runs import Experiment, Run
 from kdistill.sessions import Options, Session
 from kdistill.workers import Failure, Outcomes, local
 
@@ -103,6 +104,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     else:
         assert watch.failures[0][0] == "baseline seed 0"
         assert "twice" in outcomes.failed["baseline seed 0"].message
+        assert outcomes.failed["baseline seed 0"].exit_code == 6
         assert run.state() == "interrupted"
     assert children() == []
 
@@ -149,8 +151,10 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
     assert outcomes.failed["seed 0, scores"].exit_code == 5
     assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
-    with pytest.raises(KdistillError, match="diverged") as error:
+    with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
         experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=2))
+    assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
+    assert "--set student.learning_rate=" in error.value.hint
     assert error.value.exit_code == 5
 
 
@@ -176,6 +180,83 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
     assert [run.state() for run in runs] == ["interrupted", "interrupted"]
     assert workers_of(process.pid) == []
+
+
+def named(stderr, what):
+    """Return the runs of which a message says something."""
+    found = re.search(rf"{what}: ([^;.]*)[;.]", stderr)
+    return set(found[1].split(", ")) if found else set()
+
+
+@pytest.mark.parametrize("moment", ["workers", "manifest", "epoch"])
+def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment):
+    """While TensorFlow starts, while the step is compiled, and in the middle; what has a checkpoint goes on from it."""
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    arguments += ["--set", "training.epochs=5000", "--set", "training.patience=null"]
+    process = killing.start(arguments)
+    runs = [Experiment(tmp_path / "quickstart").run(arm, seed) for seed in (0, 1) for arm in ("teacher", "baseline")]
+    come = {
+        "workers": lambda: len(workers_of(process.pid)) == 2,
+        "manifest": lambda: any(run.manifest for run in runs),
+        "epoch": lambda: any(killing.lines(run) for run in runs),
+    }
+    assert killing.wait_for(come[moment], process)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    names = {f"{run.arm} seed {run.seed}": run for run in runs}
+    kept = {name for name, run in names.items() if run.checkpoints.exist()}
+    assert named(stderr, "stopped, with a checkpoint each") == kept
+    begun = named(stderr, "stopped before the first checkpoint")
+    assert not begun & kept
+    assert {name for name, run in names.items() if run.manifest} <= begun | kept
+    if moment == "epoch":
+        assert kept
+    elif moment == "workers":
+        assert begun
+
+
+def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path):
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    process = killing.start([*arguments, "--set", "training.epochs=5000", "--set", "training.patience=null"])
+    assert killing.wait_for(lambda: len(workers_of(process.pid)) == 2, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    claimed = named(stderr, "stopped, with a checkpoint each")
+    for name in claimed:
+        arm, _, seed = name.split()
+        assert Experiment(tmp_path / "quickstart").run(arm, int(seed)).checkpoints.exist()
+    assert "Stopped." in stderr or "stopped" in stderr
+    assert workers_of(process.pid) == []
+
+
+def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
+    """All of them, though every run has the same arm and seed."""
+    arguments = ["sweep", "--grid", "distill.T=1,4", "--seeds", "1", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in LONG for part in ("--set", override)]
+    slow = [*arguments, "--set", "student.epochs=4000", "--set", "name=q"]
+    process = killing.start(slow)
+
+    def cells():
+        return [Run(path, "distilled", 0) for path in (tmp_path / "q").glob("cells/*/seed-0/distilled")]
+
+    assert killing.wait_for(lambda: len(cells()) == 2 and all(map(killing.lines, cells())), process)
+    process.send_signal(signal.SIGINT)
+    _, _, stderr = killing.finish(process)
+    assert named(stderr, "stopped, with a checkpoint each") >= {"temperature=1 seed 0", "temperature=4 seed 0"}
+    process = killing.start(slow)
+    before = {run.folder: len(run.manifest["attempts"]) for run in cells()}
+    assert killing.wait_for(
+        lambda: all(run.manifest and len(run.manifest["attempts"]) > before[run.folder] for run in cells()), process
+    )
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, _, stderr = killing.finish(process)
+    for cell in ("temperature=1", "temperature=4"):
+        assert f"{cell} seed 0: goes on in epoch" in stderr
 
 
 @pytest.mark.slow

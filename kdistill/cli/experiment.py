@@ -1,6 +1,5 @@
 """The commands that train, score and compare."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options, with_more
+from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options
 from kdistill.cli.output import emit
 from kdistill.cli.spreading import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
 
@@ -50,7 +49,7 @@ def distill(
         typer.Option(
             parser=values.a_path,
             metavar="PATH",
-            help="A `.keras` file instead of this experiment's teacher; given several times, they teach together.",
+            help="A `.keras` file instead of this experiment's teacher; repeatable: several teach together.",
         ),
     ] = None,
     teacher_logits: Annotated[
@@ -123,8 +122,8 @@ def reproduce(
             emit_slurm(session, common, command, workers or len(chosen))
             return
         if common.dry_run:
-            planned = part.of(chosen) if part else chosen
-            emit(plans.training(session, ARMS, planned, teacher_seeds=teachers), report.plan, common.json)
+            planned = plans.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
+            emit(planned, report.plan, common.json)
             return
         if part:
             document = experiments.make_part(session, chosen, teachers, part, scale)
@@ -141,7 +140,9 @@ def sweep(
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=V1,V2", help="A config key and the values to try (default: those under `sweep` in the config)"
+            metavar="KEY=V1,V2",
+            help="A config key and the values to try; repeatable: every combination is tried (default: those under "
+            "`sweep` in the config)",
         ),
     ] = None,
     seeds: Annotated[
@@ -156,23 +157,22 @@ def sweep(
     track: Track = None,
 ) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
-    from kdistill import experiments, report, sweeps
+    from kdistill import experiments, heatmap, plans, report, sweeps
 
     scale = scale_of(workers, engine, ray_address)
     check_emit(emit_for, part, engine, common)
     with open_session(common, wait=part is not None, track=track) as session:
         chosen = _seeds(seeds, session.config)
-        axes = sweeps.axes(session.config, grid or [])
-        planned = sweeps.plan(session, axes, functools.partial(with_more, common))
+        planned = sweeps.plan(session, sweeps.axes(session.config, grid or []))
         if emit_for:
             command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
             emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))
             return
         if common.dry_run:
-            emit(sweeps.outlook(planned, chosen), report.sweep_plan, common.json)
+            emit(plans.sweep(planned, chosen, part), heatmap.plan, common.json)
             return
         document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
-    emit(document, report.part if part else report.sweep, common.json)
+    emit(document, report.part if part else heatmap.sweep, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 

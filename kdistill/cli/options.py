@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import inspect
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +15,12 @@ from kdistill.cli import values
 from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
-    from kdistill.config import Config
     from kdistill.sessions import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, such as distill.T=4."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, such as distill.T=4; repeatable."),
 ]
 ConfigOption = Annotated[
     str | None,
@@ -153,14 +151,6 @@ def open_session(common: Common, wait: bool = False, track: Sequence[str] | None
         yield Session(config, Experiment(common.output_dir / config.name), options)
     finally:
         screen.close()
-
-
-def with_more(common: Common, settings: Mapping[str, Any]) -> "Config":
-    """Return the config of a command with some more keys set."""
-    from kdistill import config as configs
-
-    more = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return configs.load(common.config, [*(common.set or ()), *more], **_top_level(common))
 
 
 def _top_level(common: Common) -> dict[str, int]:

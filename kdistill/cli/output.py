@@ -44,6 +44,6 @@ def emit(document: Mapping[str, Any], render: Callable[[Any], RenderableType], a
         return
     screen = console()
     screen.file = rendered = io.StringIO()
-    screen.print(render(document))
+    screen.print(render(document), crop=False)  # commands to copy may be longer than a line
     # Rich fills lines up with blanks, which are noise in a file.
     write_out("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()))

@@ -1,9 +1,11 @@
 """Configs: one YAML file describes one experiment."""
 
+from kdistill.config.axes import Axis
 from kdistill.config.loading import (
     HELP,
     builtin_names,
     builtin_text,
+    cells,
     dump,
     json_schema,
     load,
@@ -12,11 +14,11 @@ from kdistill.config.loading import (
 )
 from kdistill.config.schema import Arm, Config, Data, Distill, Expected, Training
 from kdistill.config.starter import starter_text
-from kdistill.config.yamltext import read_value
 
 __all__ = [
     "HELP",
     "Arm",
+    "Axis",
     "Config",
     "Data",
     "Distill",
@@ -24,10 +26,10 @@ __all__ = [
     "Training",
     "builtin_names",
     "builtin_text",
+    "cells",
     "dump",
     "json_schema",
     "load",
-    "read_value",
     "resolved",
     "starter_text",
     "summaries",

@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from kdistill.config import problems, yamltext
+from kdistill.config import axes, paths, problems, yamltext
+from kdistill.config.axes import Axis
+from kdistill.config.problems import HELP
 from kdistill.config.schema import READERS, Config
 from kdistill.config.yamltext import Marks
 from kdistill.errors import ConfigError
 
 DEFAULT = "quickstart"
-PATHS = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "model"))
-HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
 
 
 def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top: Any) -> Config:
@@ -30,8 +30,8 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
         overrides: `section.key=value`, the value read as YAML; a later one wins.
         top: values for top-level keys, which win over everything else.
 
-    A relative path (`data.dir`, `data.path`, `distill.teachers`, `model` of teacher and student) is resolved here: in a
-    file from the folder of that file, in an override from the working one.
+    A relative path (`data.dir`, `data.path`, `distill.teachers`, `model` of teacher and student, all these as axes of a
+    sweep too) is resolved here: in a file from the folder of that file, in an override from the working one.
 
     Raises:
         ConfigError: naming every problem with its place.
@@ -39,24 +39,36 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
     _rename_short_keys(values, marks)
-    _anchor_paths(values, folder)
-    _anchor_teachers(values, folder)
+    _anchor(values, folder)
     for override in overrides:
         _apply(values, marks, override)
-    _anchor_paths(values, Path.cwd())
-    _anchor_teachers(values, Path.cwd())
+    _anchor(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
     return _check(values, marks)
 
 
+def _anchor(values: dict[str, Any], folder: Path) -> None:
+    paths.anchor(values, folder)
+    paths.anchor_axes(values.get(axes.SECTION), folder)
+
+
 def _check(values: dict[str, Any], marks: Marks) -> Config:
+    axes.rename(values.get(axes.SECTION), marks)
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         lines = problems.explain(error, values, marks)
         raise ConfigError("\n".join(lines), HELP) from None
+    if config.sweep:
+        cells(config, axes.of_section(config.sweep, marks))
+    return config
+
+
+def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
+    """Return the settings of every combination of the values of some axes, each with its config: see `axes.cells`."""
+    return axes.cells(config, resolved(config), tried)
 
 
 def _find(source: str) -> tuple[str, str, str, Path]:
@@ -99,24 +111,6 @@ def _read(path: Path, source: str) -> str:
     if len(content) > yamltext.MAX_BYTES:
         raise ConfigError(f"{source}: expected a config of at most {yamltext.MAX_BYTES:,} bytes")
     return content.decode("utf-8")
-
-
-def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
-    """Make relative paths absolute: they are meant from `folder`."""
-    for name, key in PATHS:
-        section = values.get(name)
-        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
-            section[key] = str(folder.absolute() / os.path.expanduser(section[key]))
-
-
-def _anchor_teachers(values: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of teachers absolute, likewise."""
-    distill = values.get("distill")
-    if isinstance(distill, dict) and isinstance(distill.get("teachers"), list):
-        distill["teachers"] = [
-            str(folder.absolute() / os.path.expanduser(path)) if isinstance(path, str) and path else path
-            for path in distill["teachers"]
-        ]
 
 
 def _folder() -> Traversable:
@@ -174,16 +168,13 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
     if path == ("distill", "T"):
         path = ("distill", "temperature")
     value, _ = yamltext.read_value(text, label)
-    section: Any = values
     for depth, part in enumerate(path[:-1], start=1):
         if part not in problems.keys_of(path[: depth - 1]):
             raise ConfigError(f"{label}: {problems.unknown_key(path[:depth])}")
-        if not isinstance(section.get(part), dict):
-            section[part] = {}
-        section = section[part]
     for inner in [known for known in marks if known[: len(path)] == path]:
         del marks[inner]
-    section[path[-1]], marks[path] = value, label
+    paths.put(values, path, value)
+    marks[path] = label
 
 
 def resolved(config: Config) -> dict[str, Any]:

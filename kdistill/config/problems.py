@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from kdistill.config.schema import Config, MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
+HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."
+
 # Values that may be of two kinds: pydantic has a problem for each, a person has one.
 EXPECTED = {
     "validation": "a share between 0 and 1, test or given",
@@ -33,6 +35,8 @@ KINDS = {
     "string_type": "text",
     "string_too_short": "text of at least one character",
     "tuple_type": "a list, such as [128, 64]",
+    "list_type": "a list of values to try, such as [0.5, 0.9]",  # the other list, of teachers, is among EXPECTED
+    "dict_type": "a section of `key: value` lines",
     "model_type": "a section of `key: value` lines",
 }
 
@@ -50,7 +54,12 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
         key = ".".join(map(str, path))
         line = f"{place(marks, path)}: {key}: {_sentence(problem, path, values)}"
         lines.setdefault(path, line)
-    return sorted(lines.values(), key=_position)
+    return in_order(lines.values())
+
+
+def in_order(lines: Iterable[str]) -> list[str]:
+    """Return lines `place: problem` in the order of the text where they have a place in one."""
+    return sorted(lines, key=_position)
 
 
 def _meant(problem: Any) -> Path | None:
@@ -90,6 +99,8 @@ def unknown_key(path: Path) -> str:
     *section, key = map(str, path)
     here = keys_of(tuple(section))
     message = f"unknown key '{key}'"
+    if key == "training" and "learning_rate" in here:  # of a model
+        return f"{message} here: a model takes the keys of `training` themselves, such as {section[0]}.learning_rate"
     if close := difflib.get_close_matches(key, here, n=1):
         return f"{message}; did you mean '{close[0]}'?"
     elsewhere = [
@@ -153,7 +164,7 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
                 f"received {shown(received)}"
             )
         case "too_short":
-            return "expected at least one layer; received []"
+            return f"expected at least one {'value to try' if path[0] == 'sweep' else 'layer'}; received []"
     if name in EXPECTED:
         return f"expected {EXPECTED[name]}; received {shown(received)}"
     return f"expected {_expected(problem)}; received {shown(received)}{_close(problem)}"

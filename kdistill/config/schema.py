@@ -1,5 +1,6 @@
 """The config's schema: closed, frozen, and the one place where each key is described."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -339,7 +340,9 @@ class Config(Section):
         for section in ("teacher", "student"):
             arm: Arm = getattr(self, section)
             for key, why in arm.without_effect().items():
-                raise MisplacedError(section, key, why)
+                unset = json.dumps(Arm.model_fields[key].default)
+                what = f"; remove this key, or undo it with --set {section}.{key}={unset}" if arm.model else ""
+                raise MisplacedError(section, key, f"{why}{what}")
         for section in ("training", "teacher", "student"):
             written: TrainingKeys = getattr(self, section)
             for key in written.model_fields_set & set(READERS):

@@ -157,7 +157,7 @@ def _check_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> Non
         strange = listed([str(value) for value in np.unique(labels.values[bad]).tolist()])
         raise DataError(
             f"{labels.name}: label {labels.values[bad[0]]} at position {bad[0]} (counted from 0): expected 0 to "
-            f"{len(classes) - 1}, the {len(classes)} classes of {train.name}; in all, received {strange}"
+            f"{len(classes) - 1}, since {train.name} has {len(classes)} classes; labels outside of that: {strange}"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdistill.datasets import converted
+from kdistill.datasets.labels import listed
 from kdistill.datasets.splits import Source, Splits, divide, hold_back
 from kdistill.errors import ConfigError, DataError
 from kdistill.listener import Listener
@@ -115,7 +116,11 @@ def _notes(splits: dict[str, Any], facts: converted.Facts) -> list[str]:
         height, width = images.shape[1:3]
         notes.append(f"The images have {facts['sizes']:,} sizes: all are resized to {height} x {width}")
     if facts.get("others"):
-        notes.append(f"{facts['others']:,} files have no name of an image, and are passed over")
+        notes.append(
+            "1 file has no name of an image, and is passed over"
+            if facts["others"] == 1
+            else f"{facts['others']:,} files have no name of an image, and are passed over"
+        )
     return notes
 
 
@@ -145,6 +150,7 @@ def _source(data: Data, path: Path, splits: dict[str, Any], facts: converted.Fac
             f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
             "do not go up to 255, save them as numbers from 0 to 1."
         )
+    warnings += _absent(splits, facts, data)
     if "validation" in splits and data.validation != "given":
         what = "the test split" if data.validation == "test" else f"a share of train ({data.validation:g})"
         warnings.append(
@@ -165,6 +171,27 @@ def _source(data: Data, path: Path, splits: dict[str, Any], facts: converted.Fac
         features=tuple(facts.get("features", ())),
     )
     return _with_test(data, path, source, "test" in splits)
+
+
+def _absent(splits: dict[str, Any], facts: converted.Facts, data: Data) -> list[str]:
+    """Return a warning for each part that says nothing of a class that is trained on."""
+    names, used = facts["classes"], ["test"] + (["validation"] if data.validation == "given" else [])
+    why = {
+        "test": "test scores say nothing about that",
+        "validation": "it has no say in which epoch or setting is chosen",
+    }
+    warnings = []
+    for part in (part for part in used if part in splits):
+        counts = np.bincount(splits[part].all_labels, minlength=len(names))
+        absent = [str(name) for name, count in zip(names, counts, strict=True) if not count]
+        if absent:
+            warnings.append(f"The {part} split has no example of {_some(absent)}: {why[part]}.")
+    return warnings
+
+
+def _some(classes: list[str]) -> str:
+    """Return how many classes these are, and the first few names."""
+    return f"{len(classes)} {'class' if len(classes) == 1 else 'classes'} ({listed(classes)})"
 
 
 def _with_test(data: Data, path: Path, source: Source, is_given: bool) -> Source:

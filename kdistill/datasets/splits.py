@@ -119,6 +119,23 @@ class Splits:
     features: tuple[str, ...] = ()
 
     @property
+    def all_warnings(self) -> list[str]:
+        """What the reader of a result must know of the data and of how it is divided."""
+        if not self.validation_is_test:
+            return list(self.warnings)
+        return [
+            *self.warnings,
+            "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter.",
+        ]
+
+    def no_better_than_chance(self, accuracy: float) -> str | None:
+        """Return a warning if a teacher of that accuracy on the validation split knows nothing about it."""
+        labels = self.validation.all_labels
+        if accuracy > np.bincount(labels).max() / len(labels):
+            return None
+        return f"The teacher is no better than always naming the commonest class ({accuracy:.4f} on validation)."
+
+    @property
     def has_own_validation(self) -> bool:
         """Whether validation came with the data, rather than being held back from train or being test."""
         return not self.validation_is_test and self.validation.images is not self.train.images

@@ -97,7 +97,8 @@ def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
     if not found:
         raise ModelError(
             f"{session.experiment.folder}: there is no finished {' or '.join(arms)} run of seed {session.config.seed}",
-            hint="Run `kdistill reproduce` with the same -c first, or name the folder of a run or a model file.",
+            hint="Run `kdistill reproduce` with the same -c, --set and --output-dir first, or name the folder of a "
+            "run or a model file.",
         )
     return found
 

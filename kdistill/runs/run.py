@@ -14,7 +14,10 @@ from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
 from kdistill.runs.specification import differences, identity
 
-REPLACE = "Use --overwrite to start this run afresh, or another --output-dir or `name`."
+REPLACE = (
+    "Use --overwrite to start this run afresh; to keep it, give the experiment a name of its own (--set name=...) or "
+    "another --output-dir."
+)
 FAILURE = "failure.json"
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
 
@@ -26,6 +29,11 @@ class Run:
     folder: Path
     arm: str
     seed: int
+
+    @property
+    def title(self) -> str:
+        """What it is called where nothing else has a name for it."""
+        return f"{self.arm}, seed {self.seed}"
 
     @property
     def model_file(self) -> Path:
@@ -56,6 +64,11 @@ class Run:
     def failure(self) -> dict[str, Any] | None:
         """Why the last attempt ended by itself before the run was finished: see `Making.fail`; None where none did."""
         return files.read_sealed(self.folder / FAILURE)
+
+    @property
+    def taught_by(self) -> str | None:
+        """The fingerprint of the teacher of the distilled run that is there, or of several; None where it is not."""
+        return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
 
     @property
     def finished(self) -> bool:

@@ -5,6 +5,6 @@ scored on the test split, with its baseline, as `reproduce` does it.
 """
 
 from kdistill.sweeps.grid import Cell, Grid, axes, plan
-from kdistill.sweeps.sweep import make_part, outlook, sweep
+from kdistill.sweeps.sweep import CHOSEN_BY, make_part, pairs_of, sweep
 
-__all__ = ["Cell", "Grid", "axes", "make_part", "outlook", "plan", "sweep"]
+__all__ = ["CHOSEN_BY", "Cell", "Grid", "axes", "make_part", "pairs_of", "plan", "sweep"]

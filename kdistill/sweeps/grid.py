@@ -1,24 +1,18 @@
 """The cells of a sweep: which there are, where their runs are, and which of them share a teacher."""
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from kdistill import sessions
-from kdistill.config import Config, read_value
+from kdistill import chains, sessions
+from kdistill.config import Axis, Config, cells
+from kdistill.config.axes import ON_TEST, of_options, of_section
 from kdistill.errors import ConfigError
 from kdistill.runs import Experiment
 from kdistill.sessions import Session
-
-MOST_CELLS = 10_000
-
-# Returns the config of the command with some further settings.
-WithSettings = Callable[[Mapping[str, Any]], Config]
 
 
 @dataclass(frozen=True)
@@ -29,18 +23,18 @@ class Cell:
         settings: the value of each axis, by its config key.
         session: in which its runs are made.
         teacher: where the teachers of its seeds are: the experiment's own folder where the settings leave them alone.
+        teacher_name: the settings that its teachers depend on, short; empty for the experiment's own.
     """
 
     settings: Mapping[str, Any]
     session: Session
     teacher: Session
+    teacher_name: str = ""
 
     @property
     def name(self) -> str:
         """The settings, short."""
-        short = {key: key.rpartition(".")[2] for key in self.settings}
-        names = short if len(set(short.values())) == len(short) else {key: key for key in short}
-        return " ".join(f"{names[key]}={_shown(value)}" for key, value in self.settings.items())
+        return _named(self.settings, self.settings)
 
     def distilled(self, seed: int) -> str:
         """Return the name of the task of one seed."""
@@ -48,7 +42,7 @@ class Cell:
 
     def taught_by(self, seed: int) -> str:
         """Return the name of the task that makes the teacher of one seed."""
-        return f"{self.teacher.experiment.folder.name} teacher seed {seed}"
+        return f"teacher {self.teacher_name} seed {seed}" if self.teacher_name else chains.run_name("teacher", seed)
 
 
 @dataclass(frozen=True)
@@ -78,11 +72,11 @@ class Grid:
 
     def own_baseline(self, seed: int) -> str:
         """Return the name of the task that makes the experiment's own baseline of one seed."""
-        return f"{self.home.experiment.folder.name} baseline seed {seed}"
+        return chains.run_name("baseline", seed)
 
 
-def axes(config: Config, grid: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the values to try of each config key: those of `--grid`, or else those under `sweep` in the config.
+def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
+    """Return the axes of a sweep: those of `--grid`, or else those under `sweep` in the config.
 
     Args:
         config: of the command.
@@ -96,41 +90,26 @@ def axes(config: Config, grid: Sequence[str]) -> dict[str, list[Any]]:
             "sweep: expected values to try; received none",
             hint="Give --grid distill.temperature=1,2,4 (once for each key), or `sweep:` in the config.",
         )
-    found: dict[str, list[Any]] = {}
-    for text in grid:
-        key, _, listed = (part.strip() for part in text.partition("="))
-        key = "distill.temperature" if key == "distill.T" else key
-        if not key or not listed:
-            raise ConfigError(f"--grid {text}: expected section.key=value,value, such as distill.temperature=1,2,4")
-        if key in found:
-            raise ConfigError(f"--grid {text}: {key} is given twice; give all its values at once")
-        found[key], _ = read_value(f"[{listed}]", f"--grid {text}")
-    for key, values in (found or config.sweep).items():
-        if len({json.dumps(value) for value in values}) < len(values):
-            raise ConfigError(f"{key}: expected different values to try; received {json.dumps(values)}")
-    return found or dict(config.sweep)
+    return of_options(grid) if grid else of_section(config.sweep, {})
 
 
-def plan(session: Session, axes: Mapping[str, Sequence[Any]], with_settings: WithSettings) -> Grid:
+def plan(session: Session, axes: Sequence[Axis]) -> Grid:
     """Return the cells of a sweep.
 
     Args:
         session: of the experiment.
-        axes: the values to try of each config key.
-        with_settings: returns the config with some settings changed.
+        axes: the values to try.
 
     Raises:
         ConfigError: a config selects on test, a setting is not valid, or changes no run, or there are too many cells.
     """
-    _check_validation(session.config)
-    if (count := prod(len(values) for values in axes.values())) > MOST_CELLS:
-        raise ConfigError(f"--grid: expected at most {MOST_CELLS:,} cells; received {count:,}")
-    settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    configs = [with_settings(each) for each in settings]
-    home = _with_common_threads(session, configs)
-    cells = [_cell(home, each, config) for each, config in zip(settings, configs, strict=True)]
-    _check_different(cells)
-    return Grid(home, axes, cells)
+    if session.config.data.validation == "test":
+        raise ConfigError(f"data.validation: {ON_TEST}", hint="Set data.validation to a share of train, such as 0.1.")
+    combinations = cells(session.config, axes)
+    home = _with_common_threads(session, [config for _, config in combinations])
+    made = [_cell(home, settings, config) for settings, config in combinations]
+    _check_different(made, axes)
+    return Grid(home, {axis.key: axis.values for axis in axes}, _with_teacher_names(home, made))
 
 
 def spec_of(session: Session, arm: str) -> dict[str, Any]:
@@ -147,29 +126,20 @@ def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session
     return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
 
 
-def _check_validation(config: Config) -> None:
-    if config.data.validation == "test":
-        raise ConfigError(
-            "data.validation: a sweep chooses on validation, and here that is `test`: what it would choose would be "
-            "chosen on what it is scored on",
-            hint="Set data.validation to a share of train, such as 0.1.",
-        )
-
-
-def _check_different(cells: Sequence[Cell]) -> None:
-    """Refuse cells that would be the same runs: keys such as `seeds` change none."""
+def _check_different(made: Sequence[Cell], axes: Sequence[Axis]) -> None:
+    """Refuse cells that would be the same runs, such as those of two paths of the same file."""
     known: dict[Path, Cell] = {}
-    for cell in cells:
+    for cell in made:
         same = known.setdefault(cell.session.experiment.folder, cell)
         if same is not cell:
+            differing = " ".join(axis.place for axis in axes if same.settings[axis.key] != cell.settings[axis.key])
             raise ConfigError(
-                f"--grid: expected other runs in every cell; {same.name} and {cell.name} have the same ones",
-                hint="Leave out the key that they do not depend on; how many seeds every cell has is for --seeds.",
+                f"{differing}: expected other runs in every cell; {same.name} and {cell.name} have the same ones",
+                hint="Leave out the values, or the key, on which they do not depend.",
             )
 
 
 def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
-    _check_validation(config)
     session, teacher = home.sibling(config, home.experiment), home
     if spec_of(session, "teacher") != spec_of(home, "teacher"):
         teacher = _at(session, spec_of(session, "teacher"))
@@ -177,6 +147,28 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
     own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled"), *given])
     return Cell(settings, own, teacher)
+
+
+def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
+    """Name teachers that are not the experiment's own by the settings in which all cells that they teach agree."""
+    of_teacher: dict[Path, list[Cell]] = {}
+    for cell in made:
+        if cell.teacher is not home:
+            of_teacher.setdefault(cell.teacher.experiment.folder, []).append(cell)
+    names: dict[Path, str] = {}
+    for folder, taught in of_teacher.items():
+        first, *others = (cell.settings for cell in taught)
+        common = {key: value for key, value in first.items() if all(other[key] == value for other in others)}
+        name = _named(common, first)
+        names[folder] = name if name and name not in names.values() else f"{name} {folder.name}".strip()
+    return [replace(cell, teacher_name=names.get(cell.teacher.experiment.folder, "")) for cell in made]
+
+
+def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
+    """Return settings with the last part of each key, if that tells it from the others among which it stands."""
+    short = {key: key.rpartition(".")[2] for key in among}
+    names = short if len(set(short.values())) == len(short) else {key: key for key in among}
+    return " ".join(f"{names[key]}={_shown(value)}" for key, value in settings.items())
 
 
 def _at(session: Session, spec: object) -> Session:

@@ -5,8 +5,10 @@ import time
 from collections.abc import Sequence
 
 from kdistill import experiments, files, stats
+from kdistill.beforehand import Beforehand
+from kdistill.chains import task, teachers_of
 from kdistill.config import dump
-from kdistill.experiments import Scale, task
+from kdistill.experiments import Scale
 from kdistill.parts import Part
 from kdistill.sessions import Document, Session
 from kdistill.sweeps import winner
@@ -31,24 +33,26 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
 
     Returns:
         `experiment`, `seeds`, `axes`, `chosen_by`, `baseline` (`validation` scores of the student alone; None where
-        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set`, `config`), `test`
-        (what `reproduce` says of the winner; None if no seed could be scored), `warnings`, `failed`, `run_info`.
+        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set, config`, and the
+        `command` that judges it by fresh seeds), `test` (what `reproduce` says of the winner; None if no seed could be
+        scored), `warnings`, `failed`, `run_info`.
 
     Raises:
-        KdistillError: no cell has all its runs; whatever made the first of them fail.
+        KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
     """
     started = time.perf_counter()
+    _check(grid, pairs_of(grid, seeds), seeds)
     _make_home(grid.home)
     outcomes, used = experiments.run(
         grid.home, _tasks(grid, seeds), scale, lambda outcomes: _score_best(grid, seeds, outcomes)
     )
     best = _best(grid, seeds, outcomes)
     if best is None:
-        raise next(iter(outcomes.failed.values())).error()
-    test = experiments.compared(best.session, experiments.teachers_of(best.session, seeds), outcomes)
+        raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
+    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, winner.NAME)
     if test:
         test["comparison"]["about"] += f" {CHOSEN_HERE}"
-    path = winner.write_config(grid.home, best, seeds)
+    path, command = winner.write_config(grid.home, best, seeds)
     document = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
@@ -56,7 +60,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         "chosen_by": CHOSEN_BY,
         "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
-        "winner": {"set": dict(best.settings), "config": str(path)},
+        "winner": {"set": dict(best.settings), "config": str(path), "command": command},
         "test": test,
         "warnings": _warnings(grid),
         "failed": experiments.failures(outcomes),
@@ -67,46 +71,50 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     return document
 
 
+def _other_values(grid: Grid) -> str | None:
+    """Return what to do if every cell diverged, where it is the sweep that sets the learning rate."""
+    rates = [key for key in grid.axes if key.endswith(".learning_rate")]
+    return f"Try smaller values of {' and '.join(rates)}." if rates else None
+
+
 def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:
     """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
 
     Returns:
         See `experiments.part_document`.
     """
+    pairs = pairs_of(grid, seeds, part)
+    _check(grid, pairs, part.of(seeds))
     _make_home(grid.home)
     tasks = {task.name: task for task in _tasks(grid, seeds)}
-    chosen = [tasks[cell.distilled(seed)] for cell, seed in part.of(list(itertools.product(grid.cells, seeds)))]
+    chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
     teachers = [tasks[name] for name in dict.fromkeys(need for task in chosen for need in task.needs)]
     return experiments.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
 
 
-def outlook(grid: Grid, seeds: Sequence[int]) -> Document:
-    """Return what a sweep would do, without doing it.
+def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list[tuple[Cell, int]]:
+    """Return the cell and the seed of every distilled run of a sweep, or of a part of it."""
+    pairs = list(itertools.product(grid.cells, seeds))
+    return part.of(pairs) if part else pairs
 
-    Returns:
-        `experiment`, `axes`, `seeds`, `chosen_by`, `cells` (`set, runs, done`), `teachers`, `run_info`.
-    """
+
+def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
+    """Refuse before anything is trained what would fail after the first runs have been."""
     grid.home.experiment.check_usable()
-    rows = []
-    for cell in grid.cells:
-        states = [cell.session.experiment.run("distilled", seed).state() for seed in seeds]
-        rows.append({"set": dict(cell.settings), "runs": len(states), "done": states.count("complete")})
-    own = [cell for cell in grid.cells if not cell.session.given_teachers()]
-    teachers = {(cell.teacher.experiment.folder, seed) for cell in own for seed in seeds}
-    return {
-        "experiment": grid.home.experiment.name,
-        "axes": {key: list(values) for key, values in grid.axes.items()},
-        "seeds": list(seeds),
-        "chosen_by": CHOSEN_BY,
-        "cells": rows,
-        "teachers": len(teachers),
-        "run_info": {"threads": grid.home.threads, "output_dir": str(grid.home.experiment.folder)},
-    }
+    beforehand = Beforehand()
+    wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
+    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.given_teachers()]
+    wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
+    runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
+    for (_, arm, seed), session in runs.items():
+        if session.options.overwrite or not session.experiment.run(arm, seed).is_complete():
+            beforehand.fits(session, [arm])
+    for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
+        beforehand.given_teachers(cell.session, [seed for _, seed in own])
 
 
 def _make_home(home: Session) -> None:
     """Make the experiment's folder, unless it is there: the config in it is that of the runs in it."""
-    home.experiment.check_usable()
     if not (home.experiment.folder / "config.yaml").exists():
         home.experiment.create(dump(home.config))
 

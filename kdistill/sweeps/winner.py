@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdistill import experiments, files, runs, stats
+from kdistill import files, runs, stats
+from kdistill.chains import run_name, tasks_of, teachers_of
 from kdistill.config import dump
 from kdistill.runs import Run
 from kdistill.sessions import Session
 from kdistill.sweeps.grid import Cell, Grid
-from kdistill.workers import Outcomes, Task
+from kdistill.workers import Failure, Outcomes, Task
 
+NAME = "winner"  # of its tasks
 CONFIG = "winner.yaml"
 LARGEST_SEED = 2**31 - 1  # of a config
 
@@ -24,15 +26,20 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     for seed in seeds:
         _adopt(best.session, best.teacher.experiment.run("teacher", seed))
         _adopt(best.session, grid.home.experiment.run("baseline", seed))
-        failure = outcomes.failed.get(grid.own_baseline(seed))
-        if failure:
-            outcomes.failed[f"baseline seed {seed}"] = failure
-    whole = experiments.tasks_of(best.session, experiments.teachers_of(best.session, seeds))
+        own = grid.own_baseline(seed)
+        if failure := outcomes.failed.get(own):
+            again = Failure(f"not tried again, since {own} failed", exit_code=failure.exit_code, since=own)
+            outcomes.failed[run_name("baseline", seed, NAME)] = again
+    whole = tasks_of(best.session, teachers_of(best.session, seeds), NAME)
     return [task for task in whole if task.name not in outcomes.failed]
 
 
-def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
-    """Write the config of a cell as one of its own, with seeds that had no part in the choice; return its place."""
+def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
+    """Write the config of a cell as one of its own, with seeds that had no part in the choice.
+
+    Returns:
+        Where it is, and the command that judges it, in the same folder as the sweep.
+    """
     path = home.experiment.folder / CONFIG
     config = best.session.config
     # Another sweep may choose another winner, whose runs must not conflict with this one's.
@@ -41,14 +48,16 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> Path:
     first = max(seeds) + 1
     fresh = {"seed": first if first + count <= LARGEST_SEED else 0, "seeds": count}
     text = dump(config.model_copy(update={"name": name, "sweep": {}, **fresh}))
+    place = home.experiment.folder.parent
+    command = f"kdistill reproduce -c {shlex.quote(str(path))} --output-dir {shlex.quote(str(place))}"
     header = (
         f"# The winner of a sweep, chosen on validation: {best.name}\n"
         f"# Its seeds are fresh: {', '.join(map(str, seeds))} had a part in the choice.\n"
-        f"#\n#   kdistill reproduce -c {shlex.quote(str(path))}\n"
+        f"#\n#   {command}\n"
     )
     with files.writing(path):
         files.write_text(path, header + text)
-    return path
+    return path, command
 
 
 def _adopt(session: Session, made: Run) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from kdistill import signals
 from kdistill.listener import Listener
-from kdistill.workers import connection, remote
+from kdistill.workers import connection, remote, stopping
 from kdistill.workers.connection import Needs
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task, count_runs
+from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, count_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,8 +137,17 @@ class _Driver:
             _, left = self._ray.wait(left, num_returns=len(left), timeout=0.5)
             self._hear()
         # Those that did not stop in time, or had not begun to train, end with the connection.
-        stopped = sorted(self._stopped)
-        return f"stopped, with a checkpoint each: {', '.join(stopped)}" if stopped else ""
+        ended = [reference for reference in self._running if reference not in left and self._has_result(reference)]
+        under_way = [task for reference, task in self._running.items() if reference not in ended]
+        return stopping.in_words(self._stopped, under_way)
+
+    def _has_result(self, reference: Any) -> bool:
+        """Whether a task that has ended came to its end, rather than being stopped."""
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayError:
+            return False
+        return True
 
     def end(self) -> None:
         """Let nothing go on that is still running."""
@@ -185,7 +194,7 @@ class _Driver:
             self._listener.warning(f"{task.name}: {how}; it is done again")
             self._waiting.insert(0, task)
         else:
-            self._fail(task, Failure(f"{how}, {ATTEMPTS} times"))
+            self._fail(task, Failure(f"{how}, {ATTEMPTS} times", exit_code=LOST))
 
     def _fail(self, task: Task, failure: Failure) -> None:
         self._listener.run_failed(task.name, failure.message)

@@ -17,8 +17,9 @@ from typing import Any
 import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
+from kdistill.workers import stopping
 from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task, count_runs
+from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, count_runs
 
 ATTEMPTS = 2  # a worker that dies may have been unlucky once
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
@@ -41,7 +42,7 @@ def _do_here(task: Task, outcomes: Outcomes, listener: Listener) -> None:
     from kdistill.workers.perform import perform
 
     try:
-        outcomes.done[task.name] = perform(task, listener)
+        outcomes.done[task.name] = perform(task, listener.of(task.name))
     except Exception as error:
         failure = Failure.of(error, traceback.format_exc())
         listener.run_failed(task.name, failure.message)
@@ -175,7 +176,7 @@ class _Pool:
 
     def stop(self) -> str:
         """Let all workers stop with a checkpoint; return in words what was stopped."""
-        stopped = set[str]()
+        stopped, ended = set[str](), set[str]()
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + PATIENCE
@@ -185,12 +186,15 @@ class _Pool:
                 events = key.data.events()
                 if events is None:
                     self._selector.unregister(key.fileobj)
-                elif key.data.task and any(event["event"] == "stopped" for event in events):
-                    stopped.add(key.data.task.name)
+                elif key.data.task:
+                    kinds = {event["event"] for event in events}
+                    stopped |= {key.data.task.name} if "stopped" in kinds else set()
+                    ended |= {key.data.task.name} if kinds & {"done", "failed"} else set()
         for worker in self._workers:
             worker.end()
+        under_way = [worker.task for worker in self._workers if worker.task and worker.task.name not in ended]
         self._workers = []
-        return f"stopped, with a checkpoint each: {', '.join(sorted(stopped))}" if stopped else ""
+        return stopping.in_words(stopped, under_way)
 
     def _idle(self) -> _Worker | None:
         """Return a worker that has nothing to do, a new one if there is room and something to do for it."""
@@ -217,7 +221,7 @@ class _Pool:
             self._listener.warning(f"{task.name}: {how}; it is done again")
             self._waiting.insert(0, task)
         else:
-            self._fail(task, Failure(f"{how}, twice"))
+            self._fail(task, Failure(f"{how}, twice", exit_code=LOST))
 
     def _take(self, worker: _Worker, event: dict[str, Any]) -> None:
         kind, task = event["event"], worker.task

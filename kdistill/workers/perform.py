@@ -67,5 +67,5 @@ def _to_score(task: Task, session: Session) -> list[Run]:
 def session_for(task: Task, listener: Listener) -> Session:
     """Return the session in which a task is done."""
     config = Config.model_validate(task.config)
-    options = Options(task.threads, task.device, task.overwrite, listener, task.wait, task.track)
+    options = Options(task.threads, task.device, task.overwrite, listener, task.wait, track=task.track, name=task.name)
     return Session(config, Experiment(Path(task.folder), Path(task.cache)), options, _shelf)

@@ -65,7 +65,8 @@ def do_task(document: Document, token: str, mailbox: Any) -> Document:
     except Exception as error:
         return {"failure": vars(Failure.of(error, traceback.format_exc()))}
     except signals.Stopped as stopped:
-        reporter.send(event="stopped")
+        if stopped.where:  # with a checkpoint
+            reporter.send(event="stopped")
         if stopped.signum == signal.SIGTERM:
             # This node is being taken away. To Ray it is a death like any other, so that the task goes elsewhere.
             _deliver(mailbox)

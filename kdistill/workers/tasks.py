@@ -8,6 +8,8 @@ from kdistill.errors import KdistillError
 
 Document = dict[str, Any]
 
+# Exit code of a run whose process was lost: finished, with failed runs. It says nothing of what was wrong.
+LOST = 6
 # Exit codes of what the user has to mend before any run can be made: config, data or model, output folder.
 FATAL = {3, 4, 7}
 
@@ -79,12 +81,14 @@ class Failure:
         hint: what to do.
         exit_code: of the error; 1 is a bug.
         details: the traceback of a bug.
+        since: the name of a task that it needed, and that failed.
     """
 
     message: str
     hint: str | None = None
     exit_code: int = 1
     details: str = ""
+    since: str = ""
 
     @classmethod
     def of(cls, error: Exception, details: str = "") -> "Failure":
@@ -138,5 +142,5 @@ class Outcomes:
             if need is not None:
                 waiting.remove(task)
                 self.failed[task.name] = Failure(
-                    f"not done, since {need} failed", exit_code=self.failed[need].exit_code
+                    f"not done, since {need} failed", exit_code=self.failed[need].exit_code, since=need
                 )

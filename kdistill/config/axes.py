@@ -1,0 +1,183 @@
+"""The axes of a sweep: config keys, the values to try of each, and the config of every combination of them."""
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from kdistill.config import paths, problems, yamltext
+from kdistill.config.schema import Config
+from kdistill.config.yamltext import Marks
+from kdistill.errors import ConfigError
+
+SECTION = "sweep"
+MOST_CELLS = 10_000
+LONGEST_SHOWN = 60  # characters of an option, in messages
+VALIDATION = ("data", "validation")
+ON_TEST = (
+    "a sweep chooses on validation, and here that is `test`: what it would choose would be chosen on what it is scored "
+    "on"
+)
+# What no run depends on.
+WITHOUT_EFFECT = {"name", "seed", "seeds", "sweep", "expected", "data.dir", "training.checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values to try of one config key.
+
+    Attributes:
+        key: such as `distill.temperature`.
+        values: at least one.
+        place: where it was written, for messages: `--grid distill.T=1,2`, or a line of a file.
+        places: likewise of each value.
+    """
+
+    key: str
+    values: Sequence[Any]
+    place: str
+    places: Sequence[str]
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The parts of the key."""
+        return tuple(self.key.split("."))
+
+
+def of_options(grid: Sequence[str]) -> list[Axis]:
+    """Return the axes that options `--grid key=v1,v2` give, the values read as YAML.
+
+    Raises:
+        ConfigError: one cannot be read, or a key is given twice.
+    """
+    axes: dict[str, Axis] = {}
+    for text in grid:
+        place = f"--grid {text if len(text) <= LONGEST_SHOWN else f'{text[: LONGEST_SHOWN - 3]}...'}"
+        key, _, listed = (part.strip() for part in text.partition("="))
+        key = _long(key)
+        if not key or not listed:
+            raise ConfigError(f"{place}: expected section.key=value,value, such as distill.temperature=1,2,4")
+        if key in axes:
+            raise ConfigError(f"{place}: {key} is given twice; give all its values at once")
+        values, _ = yamltext.read_value(f"[{listed}]", place)
+        axes[key] = Axis(key, values, place, [place] * len(values))
+    return list(axes.values())
+
+
+def of_section(section: Mapping[str, Sequence[Any]], marks: Marks) -> list[Axis]:
+    """Return the axes under `sweep` in a config, with the places where they stand in its file, if they are known."""
+    axes = []
+    for key, values in section.items():
+        place = problems.place(marks, (SECTION, key)) if marks else f"{SECTION}: {key}"
+        places = [problems.place(marks, (SECTION, key, number)) if marks else place for number in range(len(values))]
+        axes.append(Axis(key, values, place, places))
+    return axes
+
+
+def rename(section: Any, marks: Marks) -> None:
+    """Read `distill.T` among the axes of a config as `distill.temperature`."""
+    if not isinstance(section, dict) or "distill.T" not in section:
+        return
+    if "distill.temperature" in section:
+        raise ConfigError(f"{marks[SECTION, 'distill.T']}: distill.T: temperature and T are the same key; write one")
+    renamed = {_long(key): values for key, values in section.items()}
+    section.clear()
+    section.update(renamed)  # in the same order
+    for path in [path for path in marks if path[:2] == (SECTION, "distill.T")]:
+        marks[(SECTION, "distill.temperature", *path[2:])] = marks.pop(path)
+
+
+def _long(key: str) -> str:
+    return "distill.temperature" if key == "distill.T" else key
+
+
+def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
+    """Return the settings of every combination, the last axis varying fastest, each with its config.
+
+    Args:
+        config: in which they are set.
+        values: the same, resolved.
+        axes: of different keys.
+
+    Raises:
+        ConfigError: a key is unknown or no run depends on it, values are the same or not valid, a cell would select on
+            test, or there are too many of them; names every problem with its place.
+    """
+    wrong = {axis.key: list(_problems(config, axis)) for axis in axes}
+    lines = dict.fromkeys(f"{axis.place}: {axis.key}: {problem}" for axis in axes for problem in wrong[axis.key])
+    sound, made = [axis for axis in axes if not wrong[axis.key]], []
+    if (count := prod(len(axis.values) for axis in sound)) > MOST_CELLS:
+        raise ConfigError(f"{_together(axes)}: expected at most {MOST_CELLS:,} cells; received {count:,}")
+    base = {key: value for key, value in values.items() if key != SECTION}
+    for settings, marks in _combinations(sound) if sound else ():
+        changed = copy.deepcopy(base)
+        for key, value in settings.items():
+            paths.put(changed, tuple(key.split(".")), value)
+        paths.anchor(changed, FilePath.cwd())
+        try:
+            cell = Config.model_validate(changed)
+        except ValidationError as error:
+            lines |= dict.fromkeys(problems.explain(error, changed, marks))
+            continue
+        made.append((settings, cell))
+        if cell.data.validation == "test" != config.data.validation:
+            lines[f"{problems.place(marks, VALIDATION)}: {'.'.join(VALIDATION)}: {ON_TEST}"] = None
+    if lines:
+        raise ConfigError("\n".join(problems.in_order(lines)), problems.HELP)
+    return made
+
+
+def _combinations(axes: Sequence[Axis]) -> Iterator[tuple[dict[str, Any], Marks]]:
+    """Yield the settings of each cell, and where they were written; whatever else is wrong in it is due to them all."""
+    everywhere = _together(axes)
+    for numbers in itertools.product(*(range(len(axis.values)) for axis in axes)):
+        chosen = list(zip(axes, numbers, strict=True))
+        marks: Marks = {(): everywhere} | {axis.path: axis.places[number] for axis, number in chosen}
+        yield {axis.key: axis.values[number] for axis, number in chosen}, marks
+
+
+def _together(axes: Sequence[Axis]) -> str:
+    return " ".join(axis.place for axis in axes) if axes[0].place.startswith("--grid") else axes[0].place
+
+
+def _problems(config: Config, axis: Axis) -> Iterator[str]:
+    """Yield what is wrong with an axis, whatever the other ones are."""
+    if unknown := _unknown(axis.path):
+        yield unknown
+        return
+    if (why := _without_effect(config, axis.path)) is not None:
+        yield f"no run depends on this key{why}"
+    if not axis.values:
+        yield "expected at least one value to try; received []"
+    for number, value in enumerate(axis.values):
+        if value in axis.values[:number]:
+            yield f"expected different values to try; received {yamltext.shown(value)} twice"
+
+
+def _unknown(path: tuple[str, ...]) -> str | None:
+    for depth in range(len(path)):
+        known = problems.keys_of(path[:depth])
+        if not known:
+            return f"{'.'.join(path[:depth])} is one value, and has no keys"
+        if path[depth] not in known:
+            return problems.unknown_key(path[: depth + 1])
+    return None
+
+
+def _without_effect(config: Config, path: tuple[str, ...]) -> str | None:
+    """Return why nothing depends on a key, to be added to a sentence; None if something does."""
+    key = ".".join(path)
+    if key in ("seed", "seeds"):
+        return "; how many seeds every cell has is for --seeds"
+    if key in WITHOUT_EFFECT or path[0] in WITHOUT_EFFECT:
+        return ""
+    if path[0] == "teacher" and config.distill.teachers and key != "teacher.preprocessing":
+        return ", since distill.teachers names files, and no teacher is trained here"
+    if path[0] == "training" and all(path[-1] in getattr(config, role).overrides() for role in ("teacher", "student")):
+        return f", since teacher and student both have a {path[-1]} of their own"
+    return None
