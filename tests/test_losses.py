@@ -1,5 +1,7 @@
 """The losses against float64 NumPy, against identities with a known answer, and against Keras's own."""
 
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 from kdistill import losses
+from kdistill.config.schema import SoftLoss
 
 TEMPERATURES = [0.5, 1.0, 2.0, 4.0, 20.0]
 
@@ -234,6 +237,11 @@ def test_several_teachers_at_high_temperature_are_their_mean_logits():
     difference -= difference.mean(-1, keepdims=True)
     expected = (difference**2).sum(-1).mean() / (2 * student.shape[1])
     assert float(losses.soft_loss(teachers, student, 1e5)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_config_names_every_soft_loss():
+    assert set(get_args(SoftLoss)) == set(losses.SOFT_TERMS)
+    assert len({terms.__name__ for terms in losses.SOFT_TERMS.values()}) == len(losses.SOFT_TERMS)
 
 
 def reference_squares(teacher, student, temperature=1.0, teacher_temperature=None, scaled=True):
