@@ -8,11 +8,16 @@ With several teachers p_t is the mean of their softened outputs. Hinton, Vinyals
 a Neural Network" (2015), section 2, and section 1 on ensembles. Everything is computed
 from logits through `log_softmax`, so logits of +-1e4 give finite values and gradients, and in the dtype of the
 student's logits. Nothing here checks its input: models, data and config have been checked before.
+
+The soft term may be another one, which matches the logits themselves (`squared_loss`):
+
+    soft = T^2 * mean_batch mean_classes (z_t / T_t - z_s / T)^2
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
@@ -44,6 +49,35 @@ def soft_loss(
     teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
     scale = temperature * temperature if scale_by_t_squared else 1.0
     return _scaled_kl(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+
+
+def squared_loss(
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: float = 1.0,
+    teacher_temperature: float | None = None,
+    scale_by_t_squared: bool = True,
+) -> tf.Tensor:
+    """Return the mean squared difference of both models' logits, each divided by its temperature.
+
+    With `scale_by_t_squared` and one temperature T cancels: what is left is the mean squared error of the logits, of
+    Ba and Caruana, "Do Deep Nets Really Need to be Deep?" (2014), and Kim et al., "Comparing Kullback-Leibler
+    Divergence and Mean Squared Error Loss in Knowledge Distillation" (2021). For logits of equal means, T^2 * KL tends
+    to half of it as T grows (Hinton et al. 2015, section 2.1); unlike KL it also matches the means.
+
+    Args:
+        teacher_logits: shape (batch, classes), or of several teachers (batch, teachers, classes): their mean counts.
+        student_logits: shape (batch, classes).
+        temperature: T, above 0; it divides both models' logits unless `teacher_temperature` is given.
+        teacher_temperature: T_t, above 0, where the teacher's are divided by another number.
+        scale_by_t_squared: multiply by `temperature` squared.
+
+    Returns:
+        A scalar in squared logits, at least 0: the mean over the batch and the classes.
+    """
+    teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
+    scale = temperature * temperature if scale_by_t_squared else 1.0
+    return _scaled_squares(teacher_logits, student_logits, temperature, teacher_temperature, scale)
 
 
 def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
@@ -83,6 +117,19 @@ def _scaled_kl(
     return scale * tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
 
 
+def _scaled_squares(
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: float | tf.Tensor,
+    teacher_temperature: float | tf.Tensor,
+    scale: float | tf.Tensor,
+) -> tf.Tensor:
+    teacher = teacher_logits / teacher_temperature
+    if len(teacher.shape) > len(student_logits.shape):
+        teacher = tf.reduce_mean(teacher, axis=-2)
+    return scale * tf.reduce_mean(tf.math.squared_difference(teacher, student_logits / temperature))
+
+
 @dataclass(frozen=True)
 class Objective:
     """What a training step minimises: a function of tensors, and the numbers it takes.
@@ -114,10 +161,19 @@ def distillation_objective(
     temperature: float,
     teacher_temperature: float | None = None,
     scale_by_t_squared: bool = True,
+    soft_loss: str = "kl",
 ) -> Objective:
-    """Return the objective of the distilled arm: see `distillation_loss` for the numbers."""
+    """Return the objective of the distilled arm.
+
+    Args:
+        alpha: weight of the soft term, in [0, 1].
+        temperature: see `soft_loss`, as for the next two.
+        teacher_temperature: likewise.
+        scale_by_t_squared: likewise.
+        soft_loss: which soft term: a key of `SOFT_TERMS`.
+    """
     return Objective(
-        _distillation_terms,
+        SOFT_TERMS[soft_loss],
         {
             "alpha": alpha,
             "temperature": temperature,
@@ -133,6 +189,17 @@ def _hard_terms(labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf
 
 
 def _distillation_terms(
+    labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor, **numbers: Any
+) -> Terms:
+    return _mixed(_scaled_kl, labels, teacher_logits, student_logits, **numbers)
+
+
+def _squared_terms(labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor, **numbers: Any) -> Terms:
+    return _mixed(_scaled_squares, labels, teacher_logits, student_logits, **numbers)
+
+
+def _mixed(
+    soft_term: Callable[..., tf.Tensor],
     labels: tf.Tensor,
     teacher_logits: tf.Tensor,
     student_logits: tf.Tensor,
@@ -142,6 +209,10 @@ def _distillation_terms(
     teacher_temperature: tf.Tensor,
     scale: tf.Tensor,
 ) -> Terms:
-    soft = _scaled_kl(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+    soft = soft_term(teacher_logits, student_logits, temperature, teacher_temperature, scale)
     hard = hard_loss(labels, student_logits)
     return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}
+
+
+# By `distill.soft_loss`. Each has a function of its own, by whose name the compiled steps are told apart.
+SOFT_TERMS: dict[str, Callable[..., Terms]] = {"kl": _distillation_terms, "mse": _squared_terms}

@@ -87,6 +87,7 @@ def distill(setting: Setting, seed: int, teacher: Source) -> Result:
         distillation.temperature,
         distillation.teacher_temperature,
         distillation.scale_by_t_squared,
+        distillation.soft_loss,
     )
     return _train(setting, run, objective, _data(setting, teacher), teacher)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kdistill import errors
+
 PACKAGE = Path(__file__).parent.parent / "kdistill"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -32,6 +34,33 @@ LEVELS = [
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
 HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime", "ai_edge_litert"}
+
+# A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
+ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
+TESTED_IN = {
+    "__main__": "test_cli",  # in a process of its own
+    "cli/boundary": "test_cli",  # by commands that fail
+    "cli/experiment": "test_cli",
+    "cli/options": "test_cli",
+    "cli/spreading": "test_parts",  # together with the parts that it asks for
+    "config/problems": "test_config_loading",  # by configs that are wrong
+    "deploy/fresh": "test_deploy_exports",  # in the process that it is for
+    "deploy/measure": "test_deploy_benchmark",  # likewise
+    "deploy/runtimes": "test_deploy_convert",  # each runtime on what is made for it
+    "diagnosis": "test_cli",
+    "errors": "test_docs_reference",  # their exit codes; the rest is a message and a hint
+    "listener": "test_recipes",  # it does nothing
+    "models/loading": "test_models",
+    "sessions": "test_experiments",  # a session is what experiments are made of
+    "sweeps/grid": "test_sweeps",
+    "sweeps/sweep": "test_sweeps",
+    "sweeps/winner": "test_sweeps",
+    "workers/connection": "test_workers_cluster",  # with the cluster that it connects to
+    "workers/perform": "test_workers_local",  # in the workers that run it
+    "workers/process": "test_workers_local",
+    "workers/remote": "test_workers_cluster",
+    "workers/tasks": "test_workers_local",
+}
 
 
 def module_of(path):
@@ -83,6 +112,47 @@ def test_public_things_have_docstrings(path):
     for node in members:
         if isinstance(node, kinds) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def own_test(name):
+    return "test_" + name.removesuffix("/__init__").replace("/", "_")
+
+
+def test_every_module_has_its_tests():
+    tests = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
+    names = {str(path.relative_to(PACKAGE).with_suffix("")) for path in FILES} - ONLY_NAMES
+    without = {name for name in names if own_test(name) not in tests}
+    assert without == set(TESTED_IN), "write a test file of its name, or say here where a module is tested"
+    assert set(TESTED_IN.values()) <= tests
+
+
+KINDS_OF_ERROR = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+
+
+def raised_in(function):
+    """Yield the errors that leave a function from its own `raise`; functions within it are not looked at."""
+    for node in ast.iter_child_nodes(function):
+        if isinstance(node, ast.Try) and any(
+            ast.unparse(each.type or each) == "KdistillError" for each in node.handlers
+        ):
+            continue
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
+            yield node.exc.func.id
+        elif not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            yield from raised_in(node)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings_name_the_errors_that_are_raised(path):
+    """Those of a user's mistakes, by public functions and methods. A command's docstring is its help."""
+    if module_of(path) == "cli":
+        return
+    tree = ast.parse(path.read_text())
+    owners = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")]
+    for node in (node for owner in owners for node in owner.body):
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+            unnamed = {kind for kind in raised_in(node) if kind not in ast.get_docstring(node)} & KINDS_OF_ERROR
+            assert not unnamed, f"{node.name} raises {', '.join(unnamed)}"
 
 
 def test_configs_stop_at_the_builders():

@@ -236,3 +236,6 @@ def test_the_formula_has_the_numbers():
     assert article.formula() == (
         "loss = 0.9 * KL(softmax(teacher/3) || softmax(student/2)) + 0.1 * CE(labels, softmax(student))"
     )
+    matched = load("distill.soft_loss=mse", "distill.T=2", "distill.alpha=0.9").distill
+    assert matched.formula() == "loss = 0.9 * 2^2 * MSE(teacher/2, student/2) + 0.1 * CE(labels, softmax(student))"
+    assert "MSE(mean of 2 teacher/2, student/2)" in matched.formula(teachers=2)

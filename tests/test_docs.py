@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pages
 import pytest
 from typer.testing import CliRunner
 
@@ -89,7 +90,10 @@ def test_the_four_commands_chain_and_the_student_is_used(tmp_path, monkeypatch, 
 
 def test_the_program_that_writes_logits_makes_a_teacher(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (program,) = [block for block in blocks("python") if "logits.npz" in block]
+    page = pages.DOCS / "how-to" / "other-frameworks.md"
+    (program,) = [
+        block.text for block in pages.blocks(page) if "logits.npz" in block.text and block.language == "python"
+    ]
     assert CliRunner().invoke(app, shlex.split(re.search(r"# kdistill (.*)", program)[1])).exit_code == 0
     exec(program, {})
     result = CliRunner().invoke(app, ["distill", "--teacher-logits", "logits.npz", "--dry-run", "--json"])
@@ -103,14 +107,24 @@ def test_the_config_shown_is_valid(tmp_path):
     assert configs.load(path).name == "mine"
 
 
-def test_every_built_in_config_and_exit_code_is_listed():
+def test_every_built_in_config_is_listed():
     for name in configs.builtin_names():
         assert f"| `{name}` |" in README
-    for code in ("0", "1", "2", "3", "4", "5", "7", "8"):
-        assert f"\n| {code} |" in README
+
+
+def test_the_front_page_is_short():
+    assert README.count("\n") < 250
+
+
+@pytest.mark.xfail(reason="the picture is made with `kdistill report`, and arrives with it")
+def test_the_picture_of_a_report_is_there():
+    assert (Path(__file__).parent.parent / "docs" / "images" / "report-light.png").is_file()
 
 
 def test_nothing_is_left_to_fill_in():
-    shipped = [README, *(configs.builtin_text(name) for name in configs.builtin_names())]
+    shipped = [
+        *(page.read_text() for page in pages.PAGES),
+        *(configs.builtin_text(name) for name in configs.builtin_names()),
+    ]
     for text in shipped:
         assert not re.search(r"TO-FILL|-TABLE\b|-TRANSCRIPT\b", text)

@@ -1,5 +1,7 @@
 """The losses against float64 NumPy, against identities with a known answer, and against Keras's own."""
 
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 from kdistill import losses
+from kdistill.config.schema import SoftLoss
 
 TEMPERATURES = [0.5, 1.0, 2.0, 4.0, 20.0]
 
@@ -234,3 +237,76 @@ def test_several_teachers_at_high_temperature_are_their_mean_logits():
     difference -= difference.mean(-1, keepdims=True)
     expected = (difference**2).sum(-1).mean() / (2 * student.shape[1])
     assert float(losses.soft_loss(teachers, student, 1e5)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_config_names_every_soft_loss():
+    assert set(get_args(SoftLoss)) == set(losses.SOFT_TERMS)
+    assert len({terms.__name__ for terms in losses.SOFT_TERMS.values()}) == len(losses.SOFT_TERMS)
+
+
+def reference_squares(teacher, student, temperature=1.0, teacher_temperature=None, scaled=True):
+    teacher, student = teacher.astype(np.float64), student.astype(np.float64)
+    difference = teacher / (teacher_temperature or temperature) - student / temperature
+    return np.square(difference).mean() * (temperature**2 if scaled else 1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 10, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("temperature", "teacher_temperature"), [(1.0, None), (4.0, None), (2.0, 3.0)])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_squared_loss_matches_float64_reference(scaled, temperature, teacher_temperature, kind, classes, dtype):
+    teacher, student = logits(kind, classes).astype(dtype)
+    value = losses.squared_loss(teacher, student, temperature, teacher_temperature, scaled)
+    assert value.dtype == dtype
+    expected = reference_squares(teacher, student, temperature, teacher_temperature, scaled)
+    np.testing.assert_allclose(value, expected, rtol=100 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+def test_squared_loss_is_keras_s_mean_squared_error_whatever_t_is():
+    teacher, student = (z.astype(np.float32) for z in logits("moderate"))
+    oracle = float(keras.losses.MeanSquaredError()(teacher, student))
+    for temperature in TEMPERATURES:
+        assert float(losses.squared_loss(teacher, student, temperature)) == pytest.approx(oracle, rel=1e-5)
+
+
+def test_soft_loss_tends_to_half_of_squared_loss_where_the_means_are_equal():
+    """Hinton et al. 2015, section 2.1, which assumes logits of mean zero."""
+    teacher, student = (z - z.mean(-1, keepdims=True) for z in logits("moderate"))
+    value = losses.soft_loss(teacher, student, 1e5)
+    assert float(value) == pytest.approx(float(losses.squared_loss(teacher, student)) / 2, rel=1e-4)
+
+
+def test_squared_loss_also_matches_the_means_of_the_logits():
+    """Which KL does not see: Kim et al. 2021, section 3.2."""
+    teacher, _ = logits("moderate")
+    assert float(losses.squared_loss(teacher, teacher - 5.0)) == pytest.approx(25.0)
+    assert float(losses.soft_loss(teacher, teacher - 5.0, 1.0)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_squared_loss_of_several_teachers_is_against_their_mean_logits():
+    teachers, student = several()
+    expected = reference_squares(teachers.mean(axis=1), student)
+    assert float(losses.squared_loss(teachers, student, 3.0)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_compiled_squared_objective_has_the_gradient_of_its_formula(kind):
+    teacher, student = (values.astype(np.float32) for values in logits(kind))
+    labels = np.arange(len(student), dtype=np.int32) % student.shape[1]
+    objective = losses.distillation_objective(0.9, 4.0, soft_loss="mse")
+
+    @tf.function(jit_compile=True)
+    def terms_and_gradient(outputs):
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            terms = objective(labels, teacher, outputs)
+        return terms, tape.gradient(terms["loss"], outputs)
+
+    terms, gradient = terms_and_gradient(tf.constant(student))
+    soft, hard = reference_squares(teacher, student), reference_hard(labels, student)
+    np.testing.assert_allclose(terms["soft"], soft, rtol=1e-5)
+    np.testing.assert_allclose(terms["loss"], 0.9 * soft + 0.1 * hard, rtol=1e-5)
+    p_hard = np.exp(log_softmax(student.astype(np.float64), axis=-1)) - np.eye(student.shape[1])[labels]
+    expected = 0.9 * 2 * (student - teacher) / student.size + 0.1 * p_hard / len(labels)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6)

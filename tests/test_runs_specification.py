@@ -28,6 +28,8 @@ def test_what_the_optimizer_does_not_read_is_no_part_of_it():
     ("override", "changes"),
     [
         ("distill.temperature=9", {"distilled"}),
+        ("distill.soft_loss=kl", set()),
+        ("distill.soft_loss=mse", {"distilled"}),
         ("student.hidden=[3]", {"baseline", "distilled"}),
         ("teacher.hidden=[3]", {"teacher"}),
         ("data.split_seed=7", {"teacher", "baseline", "distilled"}),

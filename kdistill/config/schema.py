@@ -32,6 +32,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
 Monitor = Literal["val_nll", "val_accuracy", "val_loss"]
+SoftLoss = Literal["kl", "mse"]
 Preprocessing = Literal["none", "unit", "signed", "standardize"]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 
@@ -260,8 +261,13 @@ class TeacherArm(Arm):
 class Distill(Section):
     """The distillation loss: alpha * soft + (1 - alpha) * hard."""
 
+    soft_loss: SoftLoss = Field(
+        "kl",
+        description="The soft term: kl between softened outputs, or mse, the mean squared difference of the logits, in "
+        "which T cancels.",
+    )
     temperature: Annotated[Number, Field(gt=0)] = Field(
-        4.0, description="T: logits are divided by it before the softmax. `T` is accepted for it."
+        4.0, description="T: logits are divided by it, before the softmax if any. `T` is accepted for it."
     )
     teacher_temperature: Annotated[Number, Field(gt=0)] | None = Field(
         None, description="Where the teacher is softened differently."
@@ -276,12 +282,23 @@ class Distill(Section):
         "their softened outputs.",
     )
 
+    def specification(self) -> dict[str, Any]:
+        """Return the keys that a distilled run depends on.
+
+        A key of a later version is left out where it has its default: runs of earlier ones keep their identity.
+        """
+        later = {"soft_loss"} if self.soft_loss == "kl" else set()
+        return self.model_dump(mode="json", exclude={"teachers", *later})
+
     def formula(self, teachers: int = 1) -> str:
         """Return the loss with its numbers, on one line of text, for one teacher or for several."""
         t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
         scale = f"{t}^2 * " if self.scale_by_t_squared else ""
-        target = f"softmax(teacher/{teacher_t})" if teachers < 2 else f"mean of {teachers} softmax(teacher/{teacher_t})"
-        soft = f"{scale}KL({target} || softmax(student/{t}))"
+        mean = f"mean of {teachers} " if teachers > 1 else ""
+        if self.soft_loss == "mse":
+            soft = f"{scale}MSE({mean}teacher/{teacher_t}, student/{t})"
+        else:
+            soft = f"{scale}KL({mean}softmax(teacher/{teacher_t}) || softmax(student/{t}))"
         return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * CE(labels, softmax(student))"
 
 

@@ -60,7 +60,11 @@ def read(text: str, source: str) -> tuple[dict[str, Any], Marks]:
 
 
 def read_value(text: str, source: str) -> tuple[Any, Marks]:
-    """Return any one YAML value, as `read` does a mapping."""
+    """Return any one YAML value, as `read` does a mapping.
+
+    Raises:
+        ConfigError: it is no YAML, or too much of it.
+    """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise ConfigError(f"{source}: expected a config of at most {MAX_BYTES:,} bytes")
     try:

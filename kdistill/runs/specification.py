@@ -43,7 +43,7 @@ def specification(
         "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
     }
     if arm == "distilled":
-        spec["distill"] = config.distill.model_dump(mode="json", exclude={"teachers"})
+        spec["distill"] = config.distill.specification()
         spec["teacher_weights"] = teacher_weights
     if config.augmentation.changes_images:
         spec["augmentation"] = config.augmentation.model_dump(mode="json")

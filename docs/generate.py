@@ -1,0 +1,208 @@
+"""Writes `docs/reference/cli.md` and `config.md` from the command line and the schema: `python docs/generate.py`.
+
+`tests/test_docs_reference.py` fails when a file is not what this would write.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+REFERENCE = Path(__file__).parent / "reference"
+sys.path.insert(0, str(REFERENCE.parents[1]))
+
+from kdistill.cli import app  # noqa: E402
+from kdistill.cli.options import Common  # noqa: E402
+from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
+
+NOTE = "<!-- Written by `python docs/generate.py` from the program itself: change that, not this page. -->"
+COMMON = ["--" + name.replace("_", "-") for name in Common.__dataclass_fields__]
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of each generated page by its path."""
+    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "config.md": config_page()}
+
+
+def cli_page() -> str:
+    """Return the reference of all commands, their arguments and options."""
+    commands = dict(_commands(typer.main.get_command(app), "kdistill"))
+    lines = [
+        NOTE,
+        "",
+        "# Commands",
+        "",
+        "`kdistill COMMAND --help` says the same. Exit codes and environment variables are in [files.md](files.md).",
+        "",
+        "| command | does |",
+        "|---|---|",
+        *(f"| [`{name}`](#{_anchor(name)}) | {_cell(command.help)} |" for name, command in commands.items()),
+        "",
+        "## Common options",
+        "",
+        "Every command on an experiment takes them; where one takes only some, they are named.",
+        "",
+        *_options([option for option in commands["kdistill baseline"].params if _is_common(option)]),
+    ]
+    for name, command in commands.items():
+        lines += ["", f"## {name}", "", _plain(command.help), "", "```text", _usage(name, command), "```"]
+        arguments = [each for each in command.params if each.param_type_name == "argument"]
+        options = [each for each in command.params if each.param_type_name == "option" and each.name != "help"]
+        own = [option for option in options if not _is_common(option)]
+        shared = [option.opts[0] for option in options if _is_common(option)]
+        if arguments:
+            lines += ["", *_options(arguments)]
+        if own:
+            lines += ["", *_options(own)]
+        if len(shared) == len(COMMON):
+            lines += ["", "And all [common options](#common-options)."]
+        elif shared:
+            lines += ["", f"And of the [common options](#common-options) {', '.join(f'`{name}`' for name in shared)}."]
+    return "\n".join(lines) + "\n"
+
+
+def config_page() -> str:
+    """Return the reference of all config keys, section by section."""
+    schema = Config.model_json_schema()
+    sections = {key: field for key, field in schema["properties"].items() if _section(field, schema)}
+    lines = [
+        NOTE,
+        "",
+        "# Config keys",
+        "",
+        "One YAML file describes an experiment; unknown keys are errors. `kdistill config init mine.yaml` writes one "
+        "with every key, `kdistill config check` names every mistake with its line, `kdistill config schema` prints "
+        "the JSON schema.",
+        "",
+        "## Top level",
+        "",
+        *_keys({key: field for key, field in schema["properties"].items() if key not in sections}, schema),
+    ]
+    for key, field in sections.items():
+        lines += ["", f"## {key}", "", _plain(Config.model_fields[key].description), ""]
+        keys = _section(field, schema)["properties"]
+        if key in ("teacher", "student"):
+            own = {name: each for name, each in keys.items() if name not in TrainingKeys.model_fields}
+            if key == "student":
+                own = {name: each for name, each in own.items() if name not in ARCHITECTURE}
+                lines += ["The same keys as [teacher](#teacher), but `preprocessing`."]
+            else:
+                lines += ["And any key of [training](#training) but `checkpoint_every`, for this model alone.", ""]
+            keys = own
+        lines += _keys(keys, schema) if keys else []
+    return "\n".join(lines) + "\n"
+
+
+def _commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the full name and the command of every command below a group."""
+    for own, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{name} {own}")
+        else:
+            yield f"{name} {own}", command
+
+
+def _is_common(option: Any) -> bool:
+    declared = {field.name: field for field in Common.__dataclass_fields__.values()}
+    known = declared.get(option.name)
+    return option.param_type_name == "option" and known is not None and option.opts[0] in COMMON
+
+
+def _usage(name: str, command: Any) -> str:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    shown = [_argument(each) if each.required else f"[{_argument(each)}]" for each in arguments]
+    return " ".join([name, "[OPTIONS]", *shown])
+
+
+def _argument(argument: Any) -> str:
+    return (argument.metavar or argument.name.upper()) + (" ..." if argument.nargs != 1 else "")
+
+
+def _options(options: list[Any]) -> list[str]:
+    kind = "argument" if options and options[0].param_type_name == "argument" else "option"
+    rows = []
+    for option in options:
+        is_argument = option.param_type_name == "argument"
+        spelt = _argument(option) if is_argument else ", ".join(option.opts)
+        value = "" if is_argument or option.is_flag else f" {option.metavar or option.name.upper()}"
+        shown = "`" + f"{spelt}{value}".replace("|", "\\|") + "`"
+        rows.append(f"| {shown} | {_cell(option.help)}{_default(option)} |")
+    return [f"| {kind} | |", "|---|---|", *rows]
+
+
+def _default(option: Any) -> str:
+    """Return what else is to be said of an option: that it has to be given, its default, its variable."""
+    more = []
+    if option.required:
+        more.append("required")
+    elif not (option.param_type_name == "option" and option.is_flag) and option.default not in (None, (), []):
+        more.append(f"default: `{option.default}`")
+    if option.param_type_name == "option" and option.multiple and not re.search("repeat|several", option.help or ""):
+        more.append("may be repeated")
+    if option.envvar:
+        more.append(f"or `{option.envvar}`")
+    return f" ({'; '.join(more)})" if more else ""
+
+
+def _keys(fields: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for key, field in fields.items():
+        default = f"`{json.dumps(field['default'])}`" if "default" in field else "-"
+        rows.append(f"| `{key}` | {_kind(field, schema)} | {default} | {_cell(field['description'])} |")
+    return ["| key | value | default | |", "|---|---|---|---|", *rows]
+
+
+def _section(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    return schema["$defs"].get(field.get("$ref", "").removeprefix("#/$defs/"))
+
+
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+KINDS = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text", "null": "null"}
+
+
+def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return in words what values a key takes."""
+    if "anyOf" in field:
+        return " or ".join(_kind(choice, schema) for choice in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{choice}`" for choice in field.get("enum", [field.get("const")]))
+    match field.get("type"):
+        case "array" if "prefixItems" in field:
+            return f"[{', '.join('whole number' for _ in field['prefixItems'])}]"
+        case "array":
+            return f"list of: {_kind(field['items'], schema)}" if field.get("items") else "list"
+        case "object":
+            return "keys, each with a list of values"
+    bounds = " and ".join(f"{text} {_number(field[limit])}" for limit, text in BOUNDS.items() if limit in field)
+    return f"{KINDS[field['type']]}{' ' if bounds else ''}{bounds}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _cell(text: str | None) -> str:
+    return _plain(text).replace("|", "\\|")
+
+
+def _anchor(heading: str) -> str:
+    return heading.lower().replace(" ", "-")
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
