@@ -37,7 +37,12 @@ class Scale:
 
 
 def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
-    """Train one run unless it is complete; return its result, and where it is."""
+    """Train one run unless it is complete; return its result, and where it is.
+
+    Raises:
+        DivergedError: which run, and what to try.
+        KdistillError: whatever `Session.train` raises.
+    """
     try:
         result = session.train(arm, seed, *teacher_files)
     except DivergedError as error:

@@ -39,10 +39,13 @@ HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime",
 ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
 TESTED_IN = {
     "__main__": "test_cli",  # in a process of its own
+    "beforehand": "test_experiments",  # by what is refused before anything is trained
+    "chains": "test_experiments",  # by the runs that come of them
     "cli/boundary": "test_cli",  # by commands that fail
     "cli/experiment": "test_cli",
     "cli/options": "test_cli",
     "cli/spreading": "test_parts",  # together with the parts that it asks for
+    "config/paths": "test_config_loading",  # by configs in other folders
     "config/problems": "test_config_loading",  # by configs that are wrong
     "deploy/fresh": "test_deploy_exports",  # in the process that it is for
     "deploy/measure": "test_deploy_benchmark",  # likewise
@@ -59,6 +62,7 @@ TESTED_IN = {
     "workers/perform": "test_workers_local",  # in the workers that run it
     "workers/process": "test_workers_local",
     "workers/remote": "test_workers_cluster",
+    "workers/stopping": "test_workers_local",  # by workers that are stopped
     "workers/tasks": "test_workers_local",
 }
 

@@ -189,7 +189,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(exported, tmp_path):
     before = listing(tmp_path)
     with pytest.raises(ModelError, match=r"expected one output of shape \(10,\)") as caught:
         export(session(exported), targets.find(tmp_path / "three.keras"), Order(SAVED))
-    assert "give -c" in caught.value.hint
+    assert "with -c" in caught.value.hint
     assert listing(tmp_path) == before
 
 

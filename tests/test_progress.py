@@ -167,7 +167,7 @@ def test_several_runs_are_a_table_until_they_have_ended():
     watcher.run_failed("baseline seed 2", "training diverged")
     watcher.close()
     shown = stream.getvalue()
-    assert "[1/4] baseline seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "[1/4] baseline  seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "1 of 4 runs done" in shown
     assert "baseline seed 2: training diverged" in shown
 

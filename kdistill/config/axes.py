@@ -80,7 +80,11 @@ def of_section(section: Mapping[str, Sequence[Any]], marks: Marks) -> list[Axis]
 
 
 def rename(section: Any, marks: Marks) -> None:
-    """Read `distill.T` among the axes of a config as `distill.temperature`."""
+    """Read `distill.T` among the axes of a config as `distill.temperature`.
+
+    Raises:
+        ConfigError: both are there.
+    """
     if not isinstance(section, dict) or "distill.T" not in section:
         return
     if "distill.temperature" in section:
