@@ -116,11 +116,6 @@ def test_the_front_page_is_short():
     assert README.count("\n") < 250
 
 
-@pytest.mark.xfail(reason="the picture is made with `kdistill report`, and arrives with it")
-def test_the_picture_of_a_report_is_there():
-    assert (Path(__file__).parent.parent / "docs" / "images" / "report-light.png").is_file()
-
-
 def test_nothing_is_left_to_fill_in():
     shipped = [
         *(page.read_text() for page in pages.PAGES),
