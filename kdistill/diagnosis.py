@@ -2,7 +2,6 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import kdistill
@@ -30,7 +29,7 @@ def collect() -> dict[str, Any]:
         "cores": backend.cores(),
         "gpus": backend.gpus(),
         "cache_folder": str(datasets.cache_dir()),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: extras.version_of(package) for package in PACKAGES},
         "extras": {extra: extras.installed(extra) for extra in extras.MODULES},
         "data": {name: _state(info) for name, info in found.items()},
         "environment": {name: os.environ.get(name) or None for name in ENVIRONMENT},
@@ -41,10 +40,3 @@ def _state(info: dict[str, Any]) -> str:
     if not info["found"]:
         return "not here"
     return "intact" if info["intact"] else "damaged"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -65,7 +65,7 @@ def reproduce(
         scale: who makes the runs.
 
     Returns:
-        The document of DESIGN 3: `experiment`, `seeds`, `teacher_seeds`, `formula`, `arms`, `comparison`, `failed`,
+        What `summary.json` holds: `experiment`, `seeds`, `teacher_seeds`, `formula`, `arms`, `comparison`, `failed`,
         `warnings`, `run_info`. Seeds of which a run failed are left out of `arms` and `comparison`.
 
     Raises:

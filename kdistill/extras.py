@@ -1,6 +1,7 @@
 """The optional extras: which there are, whether they are installed, and what is said where one is missing."""
 
 import importlib.util
+from importlib.metadata import PackageNotFoundError, version
 
 from kdistill.errors import ConfigError
 
@@ -17,6 +18,14 @@ MODULES = {
 def installed(extra: str) -> bool:
     """Whether an extra is installed."""
     return all(importlib.util.find_spec(module) is not None for module in MODULES[extra].split())
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of a package, by the name that pip knows it by; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def check_installed(extra: str, what: str) -> None:

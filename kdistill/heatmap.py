@@ -1,6 +1,5 @@
 """Turns the documents of sweeps into what a person reads, as `report` does for the others."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.layout import FittingTable, Pairs, counted, number
+from kdistill.layout import FittingTable, Pairs, counted, number, setting
 from kdistill.report import about_plan, caveats, changed, reproduction
 
 Document = Mapping[str, Any]
@@ -64,17 +63,17 @@ class _HeatMap:
 
 def _map(document: Document) -> Table:
     (row_key, row_values), (column_key, column_values) = document["axes"].items()
-    cells = {(_value(cell["set"][row_key]), _value(cell["set"][column_key])): cell for cell in document["cells"]}
+    cells = {(setting(cell["set"][row_key]), setting(cell["set"][column_key])): cell for cell in document["cells"]}
     means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
     table = Table(box=None, pad_edge=False)
     table.add_column(escape(f"{row_key} \\ {column_key}"), style="bold", no_wrap=True)
     for value in column_values:
-        table.add_column(escape(_value(value)), justify="right", no_wrap=True)
+        table.add_column(escape(setting(value)), justify="right", no_wrap=True)
     for row in row_values:
         shown = [
-            _heat(cells[_value(row), _value(column)], means, document["winner"]["set"]) for column in column_values
+            _heat(cells[setting(row), setting(column)], means, document["winner"]["set"]) for column in column_values
         ]
-        table.add_row(escape(_value(row)), *shown)
+        table.add_row(escape(setting(row)), *shown)
     return table
 
 
@@ -120,11 +119,7 @@ def _mean_accuracy(cell: Document) -> float:
 def _settings(settings: Document, short: bool = False) -> str:
     last = {key: key.rpartition(".")[2] if short else key for key in settings}
     names = last if len(set(last.values())) == len(last) else {key: key for key in settings}
-    return ", ".join(f"{names[key]}={_value(value)}" for key, value in settings.items())
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return ", ".join(f"{names[key]}={setting(value)}" for key, value in settings.items())
 
 
 def plan(document: Document) -> RenderableType:

@@ -1,6 +1,8 @@
 """How documents are laid out for a person: tables that keep their shape in narrow terminals, figures, sizes."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -88,6 +90,11 @@ def number(value: float | None) -> str:
 def file_size(count: int) -> str:
     """Return a number of bytes as it is shown."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def setting(value: Any) -> str:
+    """Return the value of a config key as a config has it: null, true, [16, 8], text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def counted(number: int, noun: str) -> str:

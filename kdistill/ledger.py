@@ -1,6 +1,5 @@
 """Turns what is known of experiments on disk into what a person reads, as `report` does for what commands compute."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.report import FittingTable, facts
+from kdistill.layout import FittingTable, counted, file_size, number, setting
+from kdistill.report import facts
 from kdistill.runs import ARMS
 
 Document = Mapping[str, Any]
@@ -26,17 +26,14 @@ def experiments(document: Document) -> RenderableType:
     counts = Counter[str]()
     for entry in document["experiments"]:
         counts.update(entry["states"])
-    title = f"{document['output_dir']}: {_count(len(document['experiments']), 'experiment')}, {_states(counts)}"
+    title = f"{document['output_dir']}: {counted(len(document['experiments']), 'experiment')}, {_states(counts)}"
     return FittingTable(title, ("runs", *SCORES, "size", "last change", "verdict"), rows)
 
 
 def runs(document: Document) -> RenderableType:
     """Show every run of some experiments, a line each; of the cells of a sweep, a line for each cell."""
-    return Group(*(Padding(_experiment(entry), (int(number > 0), 0, 0, 0)) for number, entry in _numbered(document)))
-
-
-def _numbered(document: Document) -> list[tuple[int, Document]]:
-    return list(enumerate(document["experiments"]))
+    entries = enumerate(document["experiments"])
+    return Group(*(Padding(_experiment(entry), (int(place > 0), 0, 0, 0)) for place, entry in entries))
 
 
 def _experiment(entry: Document) -> RenderableType:
@@ -67,7 +64,7 @@ def _arms(entry: Document) -> list[tuple[str, ...]]:
         if of_arm:
             rows.append((f"  {arm}", _seeds_and_states(of_arm), *_means(of_arm), "", "", ""))
     if entry["cells"]:
-        rows.append((f"  {_count(len(entry['cells']), 'cell')}", _states(_count_states(_in_cells(entry))), *("",) * 5))
+        rows.append((f"  {counted(len(entry['cells']), 'cell')}", _states(_count_states(_in_cells(entry))), *("",) * 5))
     if not everything:
         rows[0] = (entry["experiment"], "no runs", "", "", *_room(entry), "")
     return rows
@@ -78,15 +75,15 @@ def _in_cells(entry: Document) -> list[Document]:
 
 
 def _room(entry: Document) -> tuple[str, str]:
-    return _size(entry["bytes"]), _local(entry["changed"])
+    return file_size(entry["bytes"]), _local(entry["changed"])
 
 
 def _cells(run: Document) -> tuple[str, ...]:
     return (
         _state(run),
-        _score(run["validation_accuracy"]),
-        _score(run["test_accuracy"]),
-        _size(run["bytes"]),
+        number(run["validation_accuracy"]),
+        number(run["test_accuracy"]),
+        file_size(run["bytes"]),
         _local(run["changed"]),
     )
 
@@ -96,7 +93,7 @@ def _mean_cells(of_cell: Sequence[Document]) -> tuple[str, ...]:
     distilled = [run for run in of_cell if run["arm"] == "distilled"]
     changed = max((run["changed"] for run in of_cell if run["changed"]), default=None)
     states = _states(_count_states(of_cell))
-    return states, *_means(distilled), _size(sum(run["bytes"] for run in of_cell)), _local(changed)
+    return states, *_means(distilled), file_size(sum(run["bytes"] for run in of_cell)), _local(changed)
 
 
 def _means(some: Sequence[Document]) -> tuple[str, str]:
@@ -104,7 +101,7 @@ def _means(some: Sequence[Document]) -> tuple[str, str]:
     means = []
     for key in ("validation_accuracy", "test_accuracy"):
         values = [run[key] for run in some if run["state"] == "complete" and run[key] is not None]
-        means.append(_score(sum(values) / len(values) if values else None))
+        means.append(number(sum(values) / len(values) if values else None))
     return means[0], means[1]
 
 
@@ -145,7 +142,7 @@ def _problems(entry: Document) -> list[str]:
 
 
 def _settings(cell: Document) -> str:
-    return ", ".join(f"{key}={value}" for key, value in cell["set"].items()) or cell["cell"]
+    return ", ".join(f"{key}={setting(value)}" for key, value in cell["set"].items()) or cell["cell"]
 
 
 def _count_states(some: Sequence[Document]) -> Counter[str]:
@@ -164,11 +161,11 @@ def _seeds_and_states(some: Sequence[Document]) -> str:
 def _ranges(numbers: Sequence[int]) -> str:
     """Return ascending numbers in words, runs of them shortened: 0-4, 7."""
     parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
+    for one in numbers:
+        if parts and one == parts[-1][-1] + 1:
+            parts[-1].append(one)
         else:
-            parts.append([number])
+            parts.append([one])
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
@@ -178,21 +175,9 @@ def _padded(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [(row[0], row[1].ljust(width), *row[2:]) for row in rows]
 
 
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
 def _local(time: str | None) -> str:
     """Return a time of ISO 8601 to the minute, as the clocks here show it."""
     return "-" if time is None else datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def comparison(document: Document) -> RenderableType:
@@ -214,12 +199,11 @@ def comparison(document: Document) -> RenderableType:
 def _config(document: Document) -> RenderableType:
     if not document["config"]:
         return Text("The configs are the same, the name apart.")
-    rows = [(row["key"], _value(row["a"]), _value(row["b"])) for row in document["config"]]
+    rows = [
+        (row["key"], *(("-" if row[side] is None else setting(row[side])) for side in "ab"))
+        for row in document["config"]
+    ]
     return FittingTable("config keys that differ", ("A", "B"), rows)
-
-
-def _value(value: Any) -> str:
-    return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _results(arm: str, of: Document) -> list[tuple[str, ...]]:
@@ -227,11 +211,11 @@ def _results(arm: str, of: Document) -> list[tuple[str, ...]]:
     for letter in "AB":
         summary = of[letter.lower()]
         if summary:
-            means = [_score(summary[measure] and summary[measure]["mean"]) for measure in ("nll", "ece", "agreement")]
+            means = [number(summary[measure] and summary[measure]["mean"]) for measure in ("nll", "ece", "agreement")]
             accuracy, size = summary["accuracy"], summary["file_bytes"]
-            figures = (_score(accuracy["mean"]), _score(accuracy["sd"]), *means)
+            figures = (number(accuracy["mean"]), number(accuracy["sd"]), *means)
             seeds = _ranges(sorted(summary["seeds"]))
-            rows.append((f"{arm} {letter}", *figures, f"{summary['parameters']:,}", _size(size), seeds))
+            rows.append((f"{arm} {letter}", *figures, f"{summary['parameters']:,}", file_size(size), seeds))
     return rows
 
 

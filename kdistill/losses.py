@@ -5,9 +5,10 @@
     loss = alpha * soft + (1 - alpha) * hard
 
 With several teachers p_t is the mean of their softened outputs. Hinton, Vinyals and Dean, "Distilling the Knowledge in
-a Neural Network" (2015), section 2, and section 1 on ensembles. Everything is computed
-from logits through `log_softmax`, so logits of +-1e4 give finite values and gradients, and in the dtype of the
-student's logits. Nothing here checks its input: models, data and config have been checked before.
+a Neural Network" (2015), section 2, and section 1 on ensembles. Everything is computed from logits through
+`log_softmax`, so logits of +-1e4 give finite values and gradients, and in the dtype of the student's logits. Nothing
+here checks its input: models, data and config have been checked before. What these functions return is what a training
+step minimises: `Objective` mixes them.
 
 The soft term may be another one, which matches the logits themselves (`squared_loss`):
 
@@ -22,45 +23,49 @@ from typing import Any
 import tensorflow as tf
 
 Terms = dict[str, tf.Tensor]
+Factor = float | tf.Tensor  # a number; a scalar tensor in a compiled step, which runs of other numbers share
 
 
 def soft_loss(
     teacher_logits: tf.Tensor,
     student_logits: tf.Tensor,
-    temperature: float,
-    teacher_temperature: float | None = None,
-    scale_by_t_squared: bool = True,
+    temperature: Factor,
+    teacher_temperature: Factor | None = None,
+    scale: Factor | None = None,
 ) -> tf.Tensor:
     """Return the mean over the batch of KL(teacher || student), both softened by `temperature`.
 
-    Hinton et al. 2015, equation 1 and the text below equation 4: gradients of softened outputs shrink as 1/T^2, so
-    `scale_by_t_squared` keeps the soft and the hard term in proportion when T changes.
+    Hinton et al. 2015, equation 1 and the last paragraph before section 2.1: gradients of softened outputs shrink as
+    1/T^2, so a `scale` of T^2 keeps the soft and the hard term in proportion when T changes.
 
     Args:
         teacher_logits: shape (batch, classes), or of several teachers (batch, teachers, classes).
         student_logits: shape (batch, classes).
         temperature: T, above 0; it softens both models unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0, where the teacher is softened differently.
-        scale_by_t_squared: multiply by `temperature` squared.
+        scale: what the divergence is multiplied by; T^2 unless it is given.
 
     Returns:
         A scalar in nats, at least 0 up to rounding.
     """
-    teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
-    scale = temperature * temperature if scale_by_t_squared else 1.0
-    return _scaled_kl(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+    teacher_temperature, scale = _defaults(temperature, teacher_temperature, scale)
+    teacher = tf.nn.log_softmax(teacher_logits / teacher_temperature)
+    if len(teacher.shape) > len(student_logits.shape):  # several: the logarithm of their mean, without underflow
+        teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
+    student = tf.nn.log_softmax(student_logits / temperature)
+    return scale * tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
 
 
 def squared_loss(
     teacher_logits: tf.Tensor,
     student_logits: tf.Tensor,
-    temperature: float = 1.0,
-    teacher_temperature: float | None = None,
-    scale_by_t_squared: bool = True,
+    temperature: Factor = 1.0,
+    teacher_temperature: Factor | None = None,
+    scale: Factor | None = None,
 ) -> tf.Tensor:
     """Return the mean squared difference of both models' logits, each divided by its temperature.
 
-    With `scale_by_t_squared` and one temperature T cancels: what is left is the mean squared error of the logits, of
+    With a `scale` of T^2 and one temperature T cancels: what is left is the mean squared error of the logits, of
     Ba and Caruana, "Do Deep Nets Really Need to be Deep?" (2014), and Kim et al., "Comparing Kullback-Leibler
     Divergence and Mean Squared Error Loss in Knowledge Distillation" (2021). For logits of equal means, T^2 * KL tends
     to half of it as T grows (Hinton et al. 2015, section 2.1); unlike KL it also matches the means.
@@ -70,14 +75,16 @@ def squared_loss(
         student_logits: shape (batch, classes).
         temperature: T, above 0; it divides both models' logits unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0, where the teacher's are divided by another number.
-        scale_by_t_squared: multiply by `temperature` squared.
+        scale: what the squares are multiplied by; T^2 unless it is given.
 
     Returns:
         A scalar in squared logits, at least 0: the mean over the batch and the classes.
     """
-    teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
-    scale = temperature * temperature if scale_by_t_squared else 1.0
-    return _scaled_squares(teacher_logits, student_logits, temperature, teacher_temperature, scale)
+    teacher_temperature, scale = _defaults(temperature, teacher_temperature, scale)
+    teacher = teacher_logits / teacher_temperature
+    if len(teacher.shape) > len(student_logits.shape):
+        teacher = tf.reduce_mean(teacher, axis=-2)
+    return scale * tf.reduce_mean(tf.math.squared_difference(teacher, student_logits / temperature))
 
 
 def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
@@ -85,49 +92,12 @@ def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student_logits))
 
 
-def distillation_loss(
-    labels: tf.Tensor,
-    teacher_logits: tf.Tensor,
-    student_logits: tf.Tensor,
-    alpha: float,
-    temperature: float,
-    teacher_temperature: float | None = None,
-    scale_by_t_squared: bool = True,
-) -> tf.Tensor:
-    """Return `alpha * soft_loss + (1 - alpha) * hard_loss`, a scalar.
-
-    `alpha` in [0, 1] weights the soft term. Other tools, Keras's examples among them, use the same word for the
-    weight of the hard term.
-    """
-    soft = soft_loss(teacher_logits, student_logits, temperature, teacher_temperature, scale_by_t_squared)
-    return alpha * soft + (1.0 - alpha) * hard_loss(labels, student_logits)
-
-
-def _scaled_kl(
-    teacher_logits: tf.Tensor,
-    student_logits: tf.Tensor,
-    temperature: float | tf.Tensor,
-    teacher_temperature: float | tf.Tensor,
-    scale: float | tf.Tensor,
-) -> tf.Tensor:
-    teacher = tf.nn.log_softmax(teacher_logits / teacher_temperature)
-    if len(teacher.shape) > len(student_logits.shape):  # several: the logarithm of their mean, without underflow
-        teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
-    student = tf.nn.log_softmax(student_logits / temperature)
-    return scale * tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
-
-
-def _scaled_squares(
-    teacher_logits: tf.Tensor,
-    student_logits: tf.Tensor,
-    temperature: float | tf.Tensor,
-    teacher_temperature: float | tf.Tensor,
-    scale: float | tf.Tensor,
-) -> tf.Tensor:
-    teacher = teacher_logits / teacher_temperature
-    if len(teacher.shape) > len(student_logits.shape):
-        teacher = tf.reduce_mean(teacher, axis=-2)
-    return scale * tf.reduce_mean(tf.math.squared_difference(teacher, student_logits / temperature))
+def _defaults(temperature: Factor, teacher_temperature: Factor | None, scale: Factor | None) -> tuple[Factor, Factor]:
+    """Return the teacher's temperature and the scale: T and T^2 where they are not given."""
+    return (
+        temperature if teacher_temperature is None else teacher_temperature,
+        temperature * temperature if scale is None else scale,
+    )
 
 
 @dataclass(frozen=True)
@@ -163,13 +133,14 @@ def distillation_objective(
     scale_by_t_squared: bool = True,
     soft_loss: str = "kl",
 ) -> Objective:
-    """Return the objective of the distilled arm.
+    """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`.
 
     Args:
-        alpha: weight of the soft term, in [0, 1].
-        temperature: see `soft_loss`, as for the next two.
+        alpha: weight of the soft term, in [0, 1]. Other tools, Keras's examples among them, use the same word for the
+            weight of the hard term.
+        temperature: see `soft_loss`.
         teacher_temperature: likewise.
-        scale_by_t_squared: likewise.
+        scale_by_t_squared: multiply the soft term by `temperature` squared; it is not scaled otherwise.
         soft_loss: which soft term: a key of `SOFT_TERMS`.
     """
     return Objective(
@@ -191,11 +162,11 @@ def _hard_terms(labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf
 def _distillation_terms(
     labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor, **numbers: Any
 ) -> Terms:
-    return _mixed(_scaled_kl, labels, teacher_logits, student_logits, **numbers)
+    return _mixed(soft_loss, labels, teacher_logits, student_logits, **numbers)
 
 
 def _squared_terms(labels: tf.Tensor, teacher_logits: tf.Tensor, student_logits: tf.Tensor, **numbers: Any) -> Terms:
-    return _mixed(_scaled_squares, labels, teacher_logits, student_logits, **numbers)
+    return _mixed(squared_loss, labels, teacher_logits, student_logits, **numbers)
 
 
 def _mixed(

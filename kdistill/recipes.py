@@ -1,7 +1,7 @@
 """The page to read: how a teacher, a baseline and a distilled student are made, and how they are scored.
 
 A recipe does one job from beginning to end and returns what it found out; it prints nothing, a `Listener` hears how
-it goes. Recipes do the work unasked: whether a run is there already is the business of `experiments`.
+it goes. Recipes do the work unasked: whether a run is there already is the business of `sessions`.
 """
 
 import dataclasses
@@ -46,7 +46,17 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """What the recipes of one command share; `name` is what the run is called, if not by its arm and seed."""
+    """What the recipes of one command share.
+
+    Attributes:
+        config: what the experiment is.
+        splits: its data.
+        experiment: its folder.
+        threads: intra-op threads, as recorded with each run.
+        listener: hears how it goes.
+        track: the trackers that hear of the epochs: see `trackers`.
+        name: what the run is called, if not by its arm and seed.
+    """
 
     config: Config
     splits: Splits

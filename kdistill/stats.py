@@ -256,7 +256,7 @@ def compare(
     shared_teachers: int = 0,
     left_out: int = 0,
 ) -> Document:
-    """Compare two arms, seed by seed: the `comparison` of DESIGN 3, ready for JSON.
+    """Compare two arms, seed by seed: the `comparison` in `summary.json`, ready for JSON.
 
     Args:
         distilled: shape (seeds,), test accuracies.

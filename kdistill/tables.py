@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
-from kdistill.report import FittingTable, facts
+from kdistill.layout import FittingTable
+from kdistill.report import facts
 
 Document = Mapping[str, Any]
 

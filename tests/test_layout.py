@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kdistill.layout import FittingTable, Pairs, counted, file_size, number
+from kdistill.layout import FittingTable, Pairs, counted, file_size, number, setting
 
 
 def lines(renderable, width):
@@ -66,3 +66,8 @@ def test_figures():
     assert (number(0.5), number(None)) == ("0.5000", "-")
     assert (file_size(2_345_678), file_size(24_400)) == ("2.3 MB", "24 kB")
     assert (counted(1, "seed"), counted(0, "seed")) == ("1 seed", "0 seeds")
+
+
+def test_settings_are_shown_as_a_config_has_them():
+    shown = [setting(value) for value in (None, True, 4.0, [16, 8], "kl", {"hidden": [4]})]
+    assert shown == ["null", "true", "4.0", "[16, 8]", "kl", '{"hidden": [4]}']

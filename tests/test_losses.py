@@ -67,23 +67,18 @@ def test_hard_loss_matches_float64_reference(kind):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_distillation_loss_mixes_both_terms(alpha, scaled):
+@pytest.mark.parametrize("name", losses.SOFT_TERMS)
+def test_the_objective_mixes_both_terms(name, alpha, scaled):
     teacher, student = logits("moderate")
     labels = np.arange(len(student)) % student.shape[1]
-    value = losses.distillation_loss(labels.astype(np.int32), teacher, student, alpha, 3.0, 5.0, scaled)
-    expected = alpha * reference_soft(teacher, student, 3.0, 5.0, scaled)
-    expected += (1 - alpha) * reference_hard(labels, student)
-    np.testing.assert_allclose(value.numpy(), expected, rtol=1e-12)
-
-
-def test_objective_and_distillation_loss_agree():
-    teacher, student = (tf.constant(z, tf.float64) for z in logits("moderate"))
-    labels = tf.zeros(len(student), tf.int32)
-    terms = losses.distillation_objective(0.7, 2.0, 3.0, False)(labels, teacher, student)
-    expected = losses.distillation_loss(labels, teacher, student, 0.7, 2.0, 3.0, False)
-    assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-12)
-    assert float(terms["hard"]) == pytest.approx(float(losses.hard_loss(labels, student)), rel=1e-12)
-    assert losses.distillation_objective(0.7, 2.0).uses_teacher
+    objective = losses.distillation_objective(alpha, 3.0, 5.0, scaled, name)
+    terms = objective(labels.astype(np.int32), teacher, student)
+    reference = {"kl": reference_soft, "mse": reference_squares}[name]
+    soft, hard = reference(teacher, student, 3.0, 5.0, scaled), reference_hard(labels, student)
+    np.testing.assert_allclose(terms["soft"], soft, rtol=1e-12)
+    np.testing.assert_allclose(terms["hard"], hard, rtol=1e-12)
+    np.testing.assert_allclose(terms["loss"], alpha * soft + (1 - alpha) * hard, rtol=1e-12)
+    assert objective.uses_teacher
 
 
 def test_hard_objective_has_no_soft_term():
@@ -110,7 +105,7 @@ def test_at_temperature_one_it_is_cross_entropy_minus_teacher_entropy():
     teacher_log_p, student_log_p = log_softmax(teacher, axis=-1), log_softmax(student, axis=-1)
     cross_entropy = -(np.exp(teacher_log_p) * student_log_p).sum(-1).mean()
     entropy = -(np.exp(teacher_log_p) * teacher_log_p).sum(-1).mean()
-    value = losses.distillation_loss(np.zeros(len(student), np.int32), teacher, student, alpha=1.0, temperature=1.0)
+    value = losses.distillation_objective(1.0, 1.0)(np.zeros(len(student), np.int32), teacher, student)["loss"]
     assert float(value) == pytest.approx(cross_entropy - entropy, rel=1e-12)
 
 
@@ -137,7 +132,7 @@ def test_gradients_are_finite_and_right_at_extreme_logits(temperature, dtype):
     labels = tf.zeros(len(student), tf.int32)
     with tf.GradientTape() as tape:
         tape.watch(student)
-        value = losses.distillation_loss(labels, teacher, student, 0.5, temperature)
+        value = losses.distillation_objective(0.5, temperature)(labels, teacher, student)["loss"]
     gradient = tape.gradient(value, student).numpy()
     assert np.isfinite(float(value))
     soft = temperature * (tf.nn.softmax(student / temperature) - tf.nn.softmax(teacher / temperature))
@@ -257,7 +252,7 @@ def reference_squares(teacher, student, temperature=1.0, teacher_temperature=Non
 @pytest.mark.parametrize("scaled", [True, False])
 def test_squared_loss_matches_float64_reference(scaled, temperature, teacher_temperature, kind, classes, dtype):
     teacher, student = logits(kind, classes).astype(dtype)
-    value = losses.squared_loss(teacher, student, temperature, teacher_temperature, scaled)
+    value = losses.squared_loss(teacher, student, temperature, teacher_temperature, None if scaled else 1.0)
     assert value.dtype == dtype
     expected = reference_squares(teacher, student, temperature, teacher_temperature, scaled)
     np.testing.assert_allclose(value, expected, rtol=100 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
@@ -278,7 +273,7 @@ def test_soft_loss_tends_to_half_of_squared_loss_where_the_means_are_equal():
 
 
 def test_squared_loss_also_matches_the_means_of_the_logits():
-    """Which KL does not see: Kim et al. 2021, section 3.2."""
+    """Which KL does not see."""
     teacher, _ = logits("moderate")
     assert float(losses.squared_loss(teacher, teacher - 5.0)) == pytest.approx(25.0)
     assert float(losses.soft_loss(teacher, teacher - 5.0, 1.0)) == pytest.approx(0.0, abs=1e-12)

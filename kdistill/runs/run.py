@@ -24,7 +24,13 @@ SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run: one arm trained with one seed. It is written by `making.Making`."""
+    """The folder of one run: one arm trained with one seed. It is written by `making.Making`.
+
+    Attributes:
+        folder: which need not exist.
+        arm: `teacher`, `baseline` or `distilled`.
+        seed: of initial weights, batch order and whatever layers draw.
+    """
 
     folder: Path
     arm: str
