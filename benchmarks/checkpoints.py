@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(article, splits, every):  # type: ignore[no-untyped-def]
     """Return the seconds of one run, and those of each of its checkpoints."""
-    from kdistill import recipes, runs
+    from kdistill import attempts, recipes, runs
     from kdistill.listener import Listener
 
     spent: list[float] = []
@@ -79,7 +79,7 @@ def _train(article, splits, every):  # type: ignore[no-untyped-def]
                 yield
             spent.append(time.perf_counter() - started)
 
-    recipes.Cadence = Timed  # type: ignore[misc]
+    attempts.Cadence = Timed  # type: ignore[misc]
     config = article.model_copy(update={"training": article.training.model_copy(update={"checkpoint_every": every})})
     with tempfile.TemporaryDirectory(prefix="kdistill-bench-") as folder:
         setting = recipes.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())

@@ -60,9 +60,9 @@ def with_teacher(source: workload.Data):  # type: ignore[no-untyped-def]
 def cnn(net: str):  # type: ignore[no-untyped-def]
     """Return a student of `workload.NETS` as `kdistill.models` builds it."""
     from kdistill import models
-    from kdistill.config import Arm
+    from kdistill.config import Model
 
-    return models.build(Arm(**workload.NETS[net]), "student", (28, 28), 10, 1 / 255, seed=1)
+    return models.build(Model(**workload.NETS[net]), "student", (28, 28), 10, 1 / 255, seed=1)
 
 
 def mlp(sizes: tuple[int, ...], seed: int):  # type: ignore[no-untyped-def]

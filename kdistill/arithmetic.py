@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 from kdistill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kdistill.config import Arm
+    from kdistill.config import Model
 
 
-def check_images(arm: "Arm", role: str, shape: Sequence[int]) -> None:
+def check_images(section: "Model", role: str, shape: Sequence[int]) -> None:
     """Refuse convolution blocks on what is no image, and more pooling than the images bear.
 
     Args:
-        arm: a section of a config.
+        section: a section of a config.
         role: its name.
         shape: of one example.
 
     Raises:
         ConfigError: naming the key.
     """
-    if not arm.conv:
+    if not section.conv:
         return
     if len(shape) not in (2, 3):
         raise ConfigError(
@@ -33,29 +33,29 @@ def check_images(arm: "Arm", role: str, shape: Sequence[int]) -> None:
             f"received examples of shape {tuple(shape)}",
             hint=f"Leave {role}.conv out: hidden layers take any examples.",
         )
-    for number, size in enumerate(_sizes(arm, shape), start=1):
+    for number, size in enumerate(_sizes(section, shape), start=1):
         if min(size) < 1:
             raise ConfigError(
-                f"{role}.conv: the images are too small for {len(arm.conv)} blocks: of {shape[0]} x {shape[1]} "
-                f"pixels nothing is left after block {number}, each pooling by {arm.pool}",
+                f"{role}.conv: the images are too small for {len(section.conv)} blocks: of {shape[0]} x {shape[1]} "
+                f"pixels nothing is left after block {number}, each pooling by {section.pool}",
                 hint=f"Take fewer blocks, or a smaller {role}.pool (1 pools nothing).",
             )
 
 
-def of_arm(arm: "Arm", shape: Sequence[int], classes: int) -> int:
+def of_section(section: "Model", shape: Sequence[int], classes: int) -> int:
     """Return the multiplications of the model that `models.build` makes of a section that names no file."""
     total, features = 0, prod(shape)
-    if arm.conv:
+    if section.conv:
         before, channels = tuple(shape[:2]), shape[2] if len(shape) == 3 else 1
-        for number, (filters, after) in enumerate(zip(arm.conv, _sizes(arm, shape), strict=True)):
-            window = arm.kernel**2
+        for number, (filters, after) in enumerate(zip(section.conv, _sizes(section, shape), strict=True)):
+            window = section.kernel**2
             weights = (
-                window * channels + channels * filters if arm.separable and number else window * channels * filters
+                window * channels + channels * filters if section.separable and number else window * channels * filters
             )
             total += weights * prod(before)
             before, channels = after, filters
-        features = channels if arm.global_pool else channels * prod(before)
-    for units in (*arm.hidden, classes):
+        features = channels if section.global_pool else channels * prod(before)
+    for units in (*section.hidden, classes):
         total += features * units
         features = units
     return total
@@ -100,10 +100,10 @@ def _of_layer(layer: dict[str, Any]) -> int:
     return positions * (prod(window) * depth * multiplier + depth * multiplier * filters)
 
 
-def _sizes(arm: "Arm", shape: Sequence[int]) -> list[tuple[int, int]]:
+def _sizes(section: "Model", shape: Sequence[int]) -> list[tuple[int, int]]:
     """Return height and width after each convolution block."""
     sizes, height, width = [], shape[0], shape[1]
-    for _ in arm.conv:
-        height, width = height // arm.pool, width // arm.pool
+    for _ in section.conv:
+        height, width = height // section.pool, width // section.pool
         sizes.append((height, width))
     return sizes

@@ -203,17 +203,14 @@ def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
     """Return the paired statistics of one arm, B minus A.
 
     Returns:
-        `seeds`, `difference`, `p_value`, `bootstrap`, `probability_of_improvement`, `smallest_detectable`: as
-        `stats.compare` has them; `mcnemar`: for each seed how many test examples `only_b` and `only_a` got right, and
-        the p value (None where that is not known); `same_models`; `verdict`: `better`, `worse` or `inconclusive`, of B;
-        `verdict_text`; `about`.
+        `seeds`; what `stats.paired_statistics` has; `mcnemar`: for each seed how many test examples `only_b` and
+        `only_a` got right, and the p value (None where that is not known); `same_models`; `verdict`: `better`, `worse`
+        or `inconclusive`, of B; `verdict_text`; `about`.
     """
     a, b = [pair.a.scores["accuracy"] for pair in pairs], [pair.b.scores["accuracy"] for pair in pairs]
-    difference = stats.paired_differences(b, a)
-    values = difference["values"]
-    test = stats.paired_t(values)
+    paired = stats.paired_statistics(b, a)
     same = all(pair.a.weights == pair.b.weights for pair in pairs)
-    verdict, sentence = stats.verdict(values, CLAIMS)
+    verdict, sentence = stats.verdict(paired["difference"]["values"], CLAIMS)
     if same:
         of = (
             "both have the same weights" if len(pairs) == 1 else f"both have the same weights in all {len(pairs)} seeds"
@@ -221,11 +218,7 @@ def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
         sentence = f"The same models: {of}."
     return {
         "seeds": [pair.seed for pair in pairs],
-        "difference": difference,
-        "p_value": test.p_value if test else None,
-        "bootstrap": stats.bootstrap(values),
-        "probability_of_improvement": stats.probability_of_improvement(b, a),
-        "smallest_detectable": stats.smallest_detectable(difference["sd"], len(values)) if test else None,
+        **paired,
         "mcnemar": _mcnemar(pairs),
         "same_models": same,
         "verdict": verdict,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from kdistill.errors import OutputError
 
 SEAL = "sha256"
 TEMPORARY = ".new-"  # what every temporary name begins with; whatever still has one was never finished
+STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -116,15 +118,28 @@ def move(source: Path, target: Path) -> None:
     to_disk(target.parent)
 
 
-def sweep(folder: Path, older_than: float = 86_400.0) -> None:
+def sweep(folder: Path, prefix: str = TEMPORARY) -> None:
     """Remove from a folder what processes that were killed had not finished to write, if it is older than a day.
 
     What is younger may be another process's that is still at it.
+
+    Args:
+        folder: in which it was to be written.
+        prefix: what the names of such files and folders begin with.
     """
-    for left in folder.glob(f"{TEMPORARY}*"):
+    for left in folder.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > older_than:
-                left.unlink()
+            if time.time() - left.stat().st_mtime > STALE:
+                remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, as far as that can be done, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

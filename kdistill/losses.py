@@ -18,12 +18,13 @@ The soft term may be another one, which matches the logits themselves (`squared_
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 Terms = dict[str, tf.Tensor]
-Factor = float | tf.Tensor  # a number; a scalar tensor in a compiled step, which runs of other numbers share
+# A number; in a compiled step a scalar tensor, so that runs of other numbers share the step.
+Factor: TypeAlias = "float | tf.Tensor"
 
 
 def soft_loss(

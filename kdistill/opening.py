@@ -12,12 +12,12 @@ from kdistill.datasets import Splits
 from kdistill.errors import ModelError, OutputError
 from kdistill.logitsfile import SUFFIX
 from kdistill.runs import Run, recorded_weights
-from kdistill.teachers import Logits, Source, Teacher, Teachers
+from kdistill.teachers import AnyTeacher, Logits, Teacher, Teachers
 
 WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
 
 
-def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> Source:
+def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> AnyTeacher:
     """Open a teacher, or several, and check them before anything is trained.
 
     Args:
@@ -35,7 +35,7 @@ def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Pa
     return teacher
 
 
-def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> Source:
+def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> AnyTeacher:
     """Open one teacher and check its classes, its logits, its recorded accuracy."""
     if path.suffix == SUFFIX:
         return Logits(path, splits)
@@ -66,7 +66,7 @@ def _check_classes(path: Path, splits: Splits) -> None:
         )
 
 
-def check_can_be_asked(config: Config, teacher: Source) -> None:
+def check_can_be_asked(config: Config, teacher: AnyTeacher) -> None:
     """Refuse to augment images for a teacher that cannot be asked about them.
 
     Raises:
@@ -80,7 +80,7 @@ def check_can_be_asked(config: Config, teacher: Source) -> None:
         )
 
 
-def unscaled(config: Config, teacher: Source) -> str:
+def unscaled(config: Config, teacher: AnyTeacher) -> str:
     """Return a sentence if a model from elsewhere gets raw values, which it may not be used to; else nothing."""
     outside = [path for path in teacher.paths if path.suffix != SUFFIX and recorded_weights(path) is None]
     if not outside or config.teacher.preprocessing != preprocessing.NONE:
@@ -88,7 +88,7 @@ def unscaled(config: Config, teacher: Source) -> str:
     return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
 
 
-def warnings(config: Config, splits: Splits, teacher: Source) -> list[str]:
+def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
     """Return a warning if a teacher knows nothing about the validation split, or all but nothing."""
     scores = teacher.validation_scores
     scaling, of_equal = unscaled(config, teacher), float(np.log(len(splits.classes)))

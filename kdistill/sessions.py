@@ -22,7 +22,7 @@ from kdistill.runs import Experiment, Run
 if TYPE_CHECKING:
     from kdistill.config import Data
     from kdistill.recipes import Setting
-    from kdistill.teachers import Source
+    from kdistill.teachers import AnyTeacher
 
 Document = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._splits: dict[str, Splits] = {}
-        self._teacher: tuple[object, Source] | None = None
+        self._teacher: tuple[object, AnyTeacher] | None = None
 
     def splits(self, data: "Data", listener: Listener) -> Splits:
         """Return a data set, divided; the first use finds and verifies it, and downloads it if need be."""
@@ -70,7 +70,7 @@ class Shelf:
             self._splits[key] = datasets.load(data, listener)
         return self._splits[key]
 
-    def teacher(self, setting: "Setting", paths: Sequence[Path]) -> "Source":
+    def teacher(self, setting: "Setting", paths: Sequence[Path]) -> "AnyTeacher":
         """Return the opened and checked teacher, or teachers. One at a time is kept: its logits take room."""
         from kdistill.recipes import open_teacher
 
@@ -148,7 +148,7 @@ class Session:
             or default_threads(self.config, self.example, self.named_teachers or self.given_teachers())
         )
 
-    def teacher(self, *paths: Path) -> "Source":
+    def teacher(self, *paths: Path) -> "AnyTeacher":
         """Return the opened and checked teacher at a path, or the teachers at several."""
         return self.shelf.teacher(self.setting, paths)
 
@@ -371,8 +371,9 @@ def default_threads(config: Config, example: tuple[tuple[int, ...], int], teache
     shape, classes = example
     flops, multiplications = {}, {}
     for role in ("teacher", "student"):
-        arm = getattr(config, role)
-        multiplications[role] = _of_file(Path(arm.model)) if arm.model else arithmetic.of_arm(arm, shape, classes)
+        section = getattr(config, role)
+        computed = _of_file(Path(section.model)) if section.model else arithmetic.of_section(section, shape, classes)
+        multiplications[role] = computed
         flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
     plan = config.training_for("student")
     asked = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")

@@ -247,6 +247,32 @@ def little_to_teach(seed: int, teacher_accuracy: float, baseline_accuracy: float
     ]
 
 
+def paired_statistics(first: Sequence[float], second: Sequence[float]) -> Document:
+    """Return what can be said of paired values, `first - second`, without a claim.
+
+    Args:
+        first: shape (pairs,).
+        second: shape (pairs,), in the same order.
+
+    Returns:
+        `difference` (see `paired_differences`), `p_value` (of `paired_t`), `bootstrap`, `probability_of_improvement` of
+        `first`, `smallest_detectable`; None where there is none.
+
+    Raises:
+        ValueError: the lengths differ, there are no values, or one is not finite.
+    """
+    difference = paired_differences(first, second)
+    values = difference["values"]
+    test = paired_t(values)
+    return {
+        "difference": difference,
+        "p_value": test.p_value if test else None,
+        "bootstrap": bootstrap(values),
+        "probability_of_improvement": probability_of_improvement(first, second),
+        "smallest_detectable": smallest_detectable(difference["sd"], len(values)) if test else None,
+    }
+
+
 def compare(
     distilled: Sequence[float],
     baseline: Sequence[float],
@@ -270,19 +296,14 @@ def compare(
     Raises:
         ValueError: the lengths differ, there are no values, or one is not finite.
     """
-    difference = paired_differences(distilled, baseline)
-    values = difference["values"]
-    test = paired_t(values)
+    paired = paired_statistics(distilled, baseline)
+    values = paired["difference"]["values"]
     decision, sentence = verdict(values)
     if left_out:
         sentence += f" {left_out} of {len(values) + left_out} seeds left out, since a run failed."
     return {
         "seeds": None if seeds is None else list(seeds),
-        "difference": difference,
-        "p_value": test.p_value if test else None,
-        "bootstrap": bootstrap(values),
-        "probability_of_improvement": probability_of_improvement(distilled, baseline),
-        "smallest_detectable": smallest_detectable(difference["sd"], len(values)) if test else None,
+        **paired,
         "mcnemar": None if disagreements is None else _mcnemar_by_seed(disagreements, seeds, len(values)),
         "verdict": decision,
         "verdict_text": sentence,

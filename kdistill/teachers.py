@@ -23,7 +23,7 @@ SPOT_CHECK_ROWS = 64
 SPOT_CHECK_TOLERANCE = 1e-3
 
 
-class Source:
+class AnyTeacher:
     """What a student is distilled from.
 
     Attributes:
@@ -63,7 +63,7 @@ class Source:
         return evaluation.score(evaluation.together(self.validation), self.splits.validation.all_labels)
 
 
-class Teacher(Source):
+class Teacher(AnyTeacher):
     """A frozen model and the splits that it is asked about.
 
     Args:
@@ -168,7 +168,7 @@ def _store(file: Path, logits: Floats) -> None:
             np.savez(temporary, logits=logits)
 
 
-class Logits(Source):
+class Logits(AnyTeacher):
     """A teacher of which there are logits alone, in a file that any program may have written.
 
     Raises:
@@ -202,7 +202,7 @@ class Logits(Source):
         return self._file.of("test") if self._file.has_test else None
 
 
-class Teachers(Source):
+class Teachers(AnyTeacher):
     """Several teachers, which teach the mean of their softened outputs.
 
     Their order is no part of it: they are put into one that depends on them alone, so that the sums over them are the
@@ -212,7 +212,7 @@ class Teachers(Source):
         several: at least two, of the same data.
     """
 
-    def __init__(self, several: Sequence[Source]) -> None:
+    def __init__(self, several: Sequence[AnyTeacher]) -> None:
         self.several = sorted(several, key=lambda teacher: teacher.weights)
         self.splits = several[0].splits
         self.paths = tuple(path for teacher in self.several for path in teacher.paths)

@@ -22,6 +22,7 @@ LEVELS = [
     {"engine", "logitsfile", "inventory", "tables", "ledger", "heatmap"},
     {"training", "teachers"},
     {"opening"},
+    {"attempts"},
     {"recipes"},
     {"sessions"},
     {"workers", "scoring"},
@@ -39,6 +40,7 @@ HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime",
 ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
 TESTED_IN = {
     "__main__": "test_cli",  # in a process of its own
+    "attempts": "test_recipes",  # by the recipes that make them
     "beforehand": "test_experiments",  # by what is refused before anything is trained
     "chains": "test_experiments",  # by the runs that come of them
     "cli/boundary": "test_cli",  # by commands that fail

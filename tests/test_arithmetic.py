@@ -9,7 +9,7 @@ from kdistill import config as configs
 from kdistill.errors import ConfigError
 
 
-def arm(text):
+def section(text):
     return configs.load("quickstart", [f"student={text}"]).student
 
 
@@ -35,15 +35,17 @@ SECTIONS = [
 @pytest.mark.parametrize("shape", [(28, 28), (17, 11, 3)], ids=str)
 @pytest.mark.parametrize("text", SECTIONS)
 def test_a_section_counts_as_the_model_that_it_describes(text, shape):
-    model = models.build(arm(text), "student", shape, 10, 1.0, 0)
-    assert arithmetic.of_arm(arm(text), shape, 10) == counted(model)
+    model = models.build(section(text), "student", shape, 10, 1.0, 0)
+    assert arithmetic.of_section(section(text), shape, 10) == counted(model)
     assert arithmetic.of_config(model.get_config()) == counted(model)
 
 
 def test_known_numbers():
     # 28 x 28 positions x 9 x 1 x 16, 14 x 14 x 9 x 16 x 32, then 7 x 7 x 32 x 64 and 64 x 10.
-    assert arithmetic.of_arm(arm("{conv: [16, 32], hidden: [64]}"), (28, 28), 10) == 112896 + 903168 + 100352 + 640
-    assert arithmetic.of_arm(arm("{hidden: [128]}"), (28, 28), 10) == 784 * 128 + 128 * 10
+    assert (
+        arithmetic.of_section(section("{conv: [16, 32], hidden: [64]}"), (28, 28), 10) == 112896 + 903168 + 100352 + 640
+    )
+    assert arithmetic.of_section(section("{hidden: [128]}"), (28, 28), 10) == 784 * 128 + 128 * 10
 
 
 def residual():
@@ -69,16 +71,16 @@ def test_models_from_elsewhere_are_counted_too():
 
 
 def test_convolutions_need_images():
-    arithmetic.check_images(arm("{hidden: [3]}"), "student", (30,))
+    arithmetic.check_images(section("{hidden: [3]}"), "student", (30,))
     with pytest.raises(ConfigError, match=r"student\.conv: expected images.*received examples of shape \(30,\)"):
-        arithmetic.check_images(arm("{conv: [3]}"), "student", (30,))
+        arithmetic.check_images(section("{conv: [3]}"), "student", (30,))
 
 
 def test_images_that_pooling_uses_up_are_refused():
-    arithmetic.check_images(arm("{conv: [3, 3, 3]}"), "teacher", (8, 8))
+    arithmetic.check_images(section("{conv: [3, 3, 3]}"), "teacher", (8, 8))
     with pytest.raises(ConfigError, match=r"teacher\.conv: .*of 8 x 8 pixels nothing is left after block 4") as refused:
-        arithmetic.check_images(arm("{conv: [3, 3, 3, 3, 3]}"), "teacher", (8, 8))
+        arithmetic.check_images(section("{conv: [3, 3, 3, 3, 3]}"), "teacher", (8, 8))
     assert "fewer blocks" in refused.value.hint
-    arithmetic.check_images(arm("{conv: [3, 3, 3, 3, 3], pool: 1}"), "teacher", (8, 8))
+    arithmetic.check_images(section("{conv: [3, 3, 3, 3, 3], pool: 1}"), "teacher", (8, 8))
     with pytest.raises(ConfigError, match="after block 1"):
-        arithmetic.check_images(arm("{conv: [3], pool: 3}"), "teacher", (28, 2, 3))
+        arithmetic.check_images(section("{conv: [3], pool: 3}"), "teacher", (28, 2, 3))

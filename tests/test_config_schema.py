@@ -3,7 +3,18 @@
 import pytest
 
 from kdistill import config as configs
-from kdistill.config.schema import DATA_READERS, NAMED, OWN, READERS, Arm, Config, Data, Distill, Training, TrainingKeys
+from kdistill.config.schema import (
+    DATA_READERS,
+    NAMED,
+    OWN,
+    READERS,
+    Config,
+    Data,
+    Distill,
+    Model,
+    Training,
+    TrainingKeys,
+)
 from kdistill.errors import ConfigError
 
 MINIMAL = ["teacher.hidden=[8]", "student.hidden=[4]"]
@@ -222,7 +233,7 @@ def test_every_reader_is_a_choice_of_the_schema():
 
 
 def test_every_key_is_described():
-    for section in (Config, Data, Arm, Training, Distill):
+    for section in (Config, Data, Model, Training, Distill):
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
 

@@ -6,14 +6,14 @@ import pytest
 import yaml
 
 from kdistill import config as configs
-from kdistill.config.schema import DATA_READERS, READERS, Arm, Config, Section, TrainingKeys
+from kdistill.config.schema import DATA_READERS, READERS, Config, Model, Section, TrainingKeys
 
 
 def section_keys():
     for name, field in Config.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            own = set(kind.model_fields) - (set(TrainingKeys.model_fields) if issubclass(kind, Arm) else set())
+            own = set(kind.model_fields) - (set(TrainingKeys.model_fields) if issubclass(kind, Model) else set())
             yield from ((name, key) for key in own)
 
 

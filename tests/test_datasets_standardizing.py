@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdistill import models
-from kdistill.config import Arm
+from kdistill.config import Model
 from kdistill.datasets import standardizing
 from kdistill.datasets.splits import whole
 
@@ -38,7 +38,7 @@ def test_the_first_layer_of_a_model_standardises(shape):
     examples = np.random.default_rng(0).normal(7, 3, (200, *shape)).astype(np.float32)
     if len(shape) == 1:
         examples[:, 0] = -3.0
-    model = models.build(Arm(hidden=(4,)), "student", shape, 2, of(examples), 0)
+    model = models.build(Model(hidden=(4,)), "student", shape, 2, of(examples), 0)
     scaled = np.asarray(model.get_layer("scaling")(examples))
     axes = (0,) if len(shape) == 1 else tuple(range(3))
     reference = examples.astype(np.float64)
@@ -55,7 +55,7 @@ def test_the_first_layer_of_a_model_standardises(shape):
 
 def test_a_model_that_standardises_is_saved_and_accepted(tmp_path):
     examples = np.random.default_rng(0).normal(7, 3, (20, 5)).astype(np.float32)
-    model = models.build(Arm(hidden=(4,)), "student", (5,), 2, of(examples), 0)
+    model = models.build(Model(hidden=(4,)), "student", (5,), 2, of(examples), 0)
     models.save(model, tmp_path / "model.keras")
     loaded, _ = models.load_classifier(tmp_path / "model.keras", (5,), 2)
     np.testing.assert_array_equal(model(examples), loaded(examples))

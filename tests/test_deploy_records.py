@@ -146,7 +146,7 @@ def test_what_is_being_made_is_removed_whatever_happens(tmp_path):
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path):
-    for age, name in ((2 * records.STALE, "old"), (0, "young")):
+    for age, name in ((2 * files.STALE, "old"), (0, "young")):
         left = tmp_path / f"{records.TEMPORARY}1-{name}"
         left.mkdir()
         os.utime(left, (time.time() - age,) * 2)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,25 @@ def test_a_failing_disk_is_one_message(tmp_path, number, text):
         raise OSError(number, os.strerror(number))
     assert str(tmp_path) in caught.value.message
     assert "still there" in caught.value.hint
+
+
+def test_only_what_has_been_left_for_a_day_is_swept_away(tmp_path):
+    for age, name in ((0, "young"), (2 * files.STALE, "old")):
+        file, folder = (tmp_path / f"{files.TEMPORARY}{name}-{kind}" for kind in ("file", "folder"))
+        file.touch()
+        (folder / "inside").mkdir(parents=True)
+        for path in (file, folder):
+            os.utime(path, (time.time() - age,) * 2)
+    (tmp_path / "kept").touch()
+    files.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".new-young-file", ".new-young-folder", "kept"}
+    files.sweep(tmp_path, "kept")
+    assert (tmp_path / "kept").exists()
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    files.remove(tmp_path / "link")
+    files.remove(tmp_path / "nothing")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from kdistill import attempts, datasets, evaluation, models, recipes, training
 from kdistill import config as configs
-from kdistill import datasets, evaluation, models, recipes, training
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.runs import Experiment
@@ -165,7 +165,7 @@ def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(s
         layers = [keras.Input((8, 8)), model, keras.layers.Rescaling(times)]
         keras.Sequential(layers).save(tmp_path / f"{times}.keras")
         teacher = recipes.open_teacher(setting, tmp_path / f"{times}.keras")
-        warnings = recipes._warnings(setting, setting.experiment.run("distilled", 0), teacher)
+        warnings = attempts._warnings(setting, setting.experiment.run("distilled", 0), teacher)
         assert [part for part in expected if part not in str(warnings)] == []
         assert len(warnings) == len(expected)
     assert "probabilities are worse than equal ones" in warnings[0]

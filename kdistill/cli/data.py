@@ -1,6 +1,7 @@
 """`kdistill data ...`: find, check and download data sets."""
 
 import difflib
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -53,11 +54,8 @@ def data_fetch(
     """Download a data set into the cache, and verify it."""
     from kdistill import datasets, report
 
-    screen = Screen(console(stderr=True))
-    try:
+    with closing(Screen(console(stderr=True))) as screen:
         document = datasets.fetch(_dataset(name), screen, force)
-    finally:
-        screen.close()
     emit(document, report.fetched, json_)
 
 
@@ -73,12 +71,9 @@ def data_export(
     from kdistill import config as configs
     from kdistill import datasets, inventory
 
-    screen = Screen(console(stderr=True))
-    try:
+    with closing(Screen(console(stderr=True))) as screen:
         splits = datasets.load(configs.load(config, set_ or ()).data, screen)
         document = datasets.export(splits, file)
-    finally:
-        screen.close()
     emit(document, inventory.exported, json_)
 
 
@@ -91,11 +86,8 @@ def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None
     if not data.is_own:
         emit({data.dataset: datasets.info(data.dataset, data.dir)}, report.data_sets, json_)
         return
-    screen = Screen(console(stderr=True))
-    try:
+    with closing(Screen(console(stderr=True))) as screen:
         found = datasets.describe(data, screen)
-    finally:
-        screen.close()
     emit({data.dataset: found}, inventory.own_data, json_)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,8 +169,7 @@ def predict(
     from kdistill.readers import check
 
     check(source)
-    screen = Screen(console(stderr=True))
-    try:
+    with closing(Screen(console(stderr=True))) as screen:
         predictor = Predictor(model, threads, device, screen)
         reader = predictor.reader(drop or (), skip=on_error == "skip")
         shown = min(top, len(predictor.classes))
@@ -182,8 +181,6 @@ def predict(
             screen.warning(f"Skipped: {message}")
         if reader.skipped:
             screen.warning(f"Skipped {len(reader.skipped)} in all.")
-    finally:
-        screen.close()
 
 
 def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,12 +145,9 @@ def open_session(common: Common, wait: bool = False, track: Sequence[str] | None
     config = configs.load(common.config, common.set or (), **_top_level(common))
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
-    screen = Screen(console(stderr=True), quiet=common.quiet, verbose=common.verbose, monitors=monitors)
-    options = Options(common.threads, common.device, common.overwrite, screen, wait, trackers)
-    try:
+    with closing(Screen(console(stderr=True), common.quiet, common.verbose, monitors)) as screen:
+        options = Options(common.threads, common.device, common.overwrite, screen, wait, trackers)
         yield Session(config, Experiment(common.output_dir / config.name), options)
-    finally:
-        screen.close()
 
 
 def _top_level(common: Common) -> dict[str, int]:

@@ -12,17 +12,17 @@ from kdistill.config.loading import (
     resolved,
     summaries,
 )
-from kdistill.config.schema import Arm, Config, Data, Distill, Expected, Training
+from kdistill.config.schema import Config, Data, Distill, Expected, Model, Training
 from kdistill.config.starter import starter_text
 
 __all__ = [
     "HELP",
-    "Arm",
     "Axis",
     "Config",
     "Data",
     "Distill",
     "Expected",
+    "Model",
     "Training",
     "builtin_names",
     "builtin_text",

@@ -1,7 +1,7 @@
 """The config's schema: closed, frozen, and the one place where each key is described."""
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -49,8 +49,9 @@ READERS = {
 # The keys of a model that the first version had, which every specification of a run holds.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 # The data sets known by name, and the forms in which users bring their own.
-NAMED = ("digits", "fashion_mnist", "mnist")
-OWN = ("npz", "image_folder", "csv")
+NamedData = Literal["digits", "fashion_mnist", "mnist"]
+OwnData = Literal["npz", "image_folder", "csv"]
+NAMED, OWN = get_args(NamedData), get_args(OwnData)
 # Likewise keys of `data`, by the data sets that read them.
 DATA_READERS = {
     "dir": NAMED,
@@ -72,7 +73,7 @@ class Section(BaseModel):
 class Data(Section):
     """Which data, and how it is split."""
 
-    dataset: Literal["digits", "fashion_mnist", "mnist", "npz", "image_folder", "csv"] = Field(
+    dataset: Literal[NamedData, OwnData] = Field(
         "digits", description="The data set. digits ships inside scikit-learn; the last three are your own."
     )
     dir: StrictStr | None = Field(
@@ -133,7 +134,7 @@ class Data(Section):
 
 
 class TrainingKeys(Section):
-    """The training keys, each of which an arm may override."""
+    """The training keys, each of which a model may override."""
 
     optimizer: OptimizerName = Field("adam", description="The Keras optimizer.")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-3, description="At the start.")
@@ -168,7 +169,7 @@ class Training(TrainingKeys):
     )
 
 
-class Arm(TrainingKeys):
+class Model(TrainingKeys):
     """A model, and the training keys in which it differs from `training`. Teacher and student take the same keys."""
 
     model: Annotated[StrictStr, Field(min_length=1)] | None = Field(
@@ -220,7 +221,7 @@ class Arm(TrainingKeys):
         Keys of later versions are left out where they have no effect: runs of earlier ones keep their identity.
         """
         keys = {"model"} if self.model else set(FIRST_KEYS)
-        changed = {key for key in ARCHITECTURE if getattr(self, key) != Arm.model_fields[key].default}
+        changed = {key for key in ARCHITECTURE if getattr(self, key) != Model.model_fields[key].default}
         return self.model_dump(mode="json", include=keys | changed)
 
     def without_effect(self) -> dict[str, str]:
@@ -237,18 +238,18 @@ class Arm(TrainingKeys):
                 )
             elif len(self.conv) == 1:
                 unread["separable"] = "the first block is never separable, and conv has no other"
-        return {key: why for key, why in unread.items() if getattr(self, key) != Arm.model_fields[key].default}
+        return {key: why for key, why in unread.items() if getattr(self, key) != Model.model_fields[key].default}
 
     def overrides(self) -> dict[str, Any]:
-        """Return the training keys that this arm sets itself."""
+        """Return the training keys that this model has of its own."""
         own = self.model_fields_set & set(TrainingKeys.model_fields)
         return {key: getattr(self, key) for key in TrainingKeys.model_fields if key in own}
 
 
-ARCHITECTURE = [key for key in Arm.model_fields if key not in TrainingKeys.model_fields]
+ARCHITECTURE = [key for key in Model.model_fields if key not in TrainingKeys.model_fields]
 
 
-class TeacherArm(Arm):
+class TeacherModel(Model):
     """The teacher that is trained here, and what is done for teachers that are not."""
 
     preprocessing: Preprocessing = Field(
@@ -334,8 +335,8 @@ class Config(Section):
     seed: StrictInt = Field(0, ge=0, le=2**31 - 1, description="Of initial weights, batch order and dropout.")
     seeds: Count = Field(1, le=1000, description="How many seeds `reproduce` runs, counted up from `seed`.")
     data: Data = Field(Data(), description="Which data, and how it is split.")
-    teacher: TeacherArm = Field(description="The large model.")
-    student: Arm = Field(description="The small model, trained as baseline and as distilled arm.")
+    teacher: TeacherModel = Field(description="The large model.")
+    student: Model = Field(description="The small model, trained as baseline and as distilled arm.")
     distill: Distill = Field(Distill(), description="The distillation loss.")
     training: Training = Field(Training(), description="How both models are trained.")
     augmentation: Augmentation = Field(
@@ -348,17 +349,17 @@ class Config(Section):
 
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
-        arm: Arm = getattr(self, role)
-        return self.training.model_copy(update=arm.overrides())
+        own: Model = getattr(self, role)
+        return self.training.model_copy(update=own.overrides())
 
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
         """Refuse a key that the chosen optimizer or schedule, or the kind of model, does not read."""
         for section in ("teacher", "student"):
-            arm: Arm = getattr(self, section)
-            for key, why in arm.without_effect().items():
-                unset = json.dumps(Arm.model_fields[key].default)
-                what = f"; remove this key, or undo it with --set {section}.{key}={unset}" if arm.model else ""
+            model: Model = getattr(self, section)
+            for key, why in model.without_effect().items():
+                unset = json.dumps(Model.model_fields[key].default)
+                what = f"; remove this key, or undo it with --set {section}.{key}={unset}" if model.model else ""
                 raise MisplacedError(section, key, f"{why}{what}")
         for section in ("training", "teacher", "student"):
             written: TrainingKeys = getattr(self, section)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kdistill.config.loading import builtin_text
-from kdistill.config.schema import DATA_READERS, READERS, Arm, Config, Data, Section, Training, TrainingKeys
+from kdistill.config.schema import DATA_READERS, READERS, Config, Data, Model, Section, Training, TrainingKeys
 
 # Where the starter differs from the defaults: a small experiment that says something.
 VALUES: dict[str, Any] = {
@@ -64,11 +64,11 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
     """Return the lines of a section. Of a model's training keys, which are those of `training`, there is one line."""
     lines = []
     for key, field in kind.model_fields.items():
-        if issubclass(kind, Arm) and key in TrainingKeys.model_fields:
+        if issubclass(kind, Model) and key in TrainingKeys.model_fields:
             continue
         mark = "# " if _is_without_effect(kind, key, values) else ""
         lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
-    if issubclass(kind, Arm):
+    if issubclass(kind, Model):
         lines += _line("  # learning_rate", 1e-3, None, "And any other key of `training`, for this model alone.")
     return lines
 

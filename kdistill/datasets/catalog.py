@@ -1,4 +1,4 @@
-"""The data sets by name: what a config can ask for. One line in `CATALOG` adds a data set; users' own are in `own`."""
+"""The data sets by name: what a config can ask for, and how each is found, read, fetched. Users' own are in `own`."""
 
 from __future__ import annotations
 

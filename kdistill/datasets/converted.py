@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +59,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
     temporary = files.temporary_for(folder)
     try:
         temporary.mkdir(parents=True)
-        _sweep(folder.parent)
+        files.sweep(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
         splits = _open(temporary)  # to be kept: by the time it has its name, another process may have replaced it
@@ -176,11 +175,3 @@ def _replace(source: Path, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _sweep(folder: Path, older_than: float = 86_400.0) -> None:
-    """Remove what processes that were killed had not finished, if it is older than a day."""
-    for left in folder.glob(f"{files.TEMPORARY}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > older_than:
-                shutil.rmtree(left, ignore_errors=True)

@@ -9,8 +9,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ from kdistill.errors import ModelError, OutputError
 
 SAVED_MODEL = "saved_model.pb"  # what every folder of a SavedModel has
 TEMPORARY = ".export-"  # not `files.TEMPORARY`: those in a run's folder are swept by whoever looks at the run
-STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
 
 KINDS = {".keras": "keras", ".tflite": "litert", ".onnx": "onnx"}
 ENDINGS = {"litert": ".tflite", "onnx": ".onnx", "saved-model": ""}
@@ -205,15 +202,12 @@ def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -
 @contextlib.contextmanager
 def making(export: Path) -> Iterator[Path]:
     """Yield a temporary path beside `export` that ends as it does; whatever is left there afterwards is removed."""
-    for left in export.parent.glob(f"{TEMPORARY}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE:
-                _remove(left)
+    files.sweep(export.parent, TEMPORARY)
     temporary = export.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{export.name}")
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        files.remove(temporary)
 
 
 def put(temporary: Path, export: Path) -> None:
@@ -231,11 +225,3 @@ def put(temporary: Path, export: Path) -> None:
     with making(export) as old:
         files.move(export, old)
         files.move(temporary, export)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()

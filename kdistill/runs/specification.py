@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kdistill import modelfiles
 
 if TYPE_CHECKING:
-    from kdistill.config import Arm, Config, Data, Training
+    from kdistill.config import Config, Data, Model, Training
 
 ARMS = ("teacher", "baseline", "distilled")
 BETWEEN = " + "  # the fingerprints of several teachers
@@ -87,12 +87,12 @@ def joint_weights(weights: Iterable[str]) -> str:
     return BETWEEN.join(sorted(weights))
 
 
-def _architecture(arm: "Arm") -> dict[str, Any]:
+def _architecture(section: "Model") -> dict[str, Any]:
     """Return the keys that describe a model: of one from a file what is in the file, wherever that is."""
-    if not arm.model:
-        return arm.architecture()
-    layers, weights = modelfiles.hashes(Path(arm.model))
-    return {"model": layers} | ({"initial_weights": weights} if arm.initial_weights == "file" else {})
+    if not section.model:
+        return section.architecture()
+    layers, weights = modelfiles.hashes(Path(section.model))
+    return {"model": layers} | ({"initial_weights": weights} if section.initial_weights == "file" else {})
 
 
 def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
