@@ -24,7 +24,7 @@ import tensorflow as tf
 
 Terms = dict[str, tf.Tensor]
 # A number; in a compiled step a scalar tensor, so that runs of other numbers share the step.
-Factor: TypeAlias = "float | tf.Tensor"
+Factor: TypeAlias = float | tf.Tensor
 
 
 def soft_loss(

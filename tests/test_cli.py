@@ -59,9 +59,7 @@ def test_reproduce_reports_all_arms_and_their_differences(finished):
 def test_reproducing_again_trains_nothing_and_says_the_same(output, finished, monkeypatch):
     monkeypatch.setattr(training, "Fit", None)
     again = document("reproduce", "--output-dir", output, "--seeds", 2, *SHORT)
-    for summary in (again, finished[1]):
-        summary = summary.copy()
-        assert summary.pop("run_info")
+    assert again["run_info"].keys() == finished[1]["run_info"].keys()
     assert {**again, "run_info": 0} == {**finished[1], "run_info": 0}
 
 

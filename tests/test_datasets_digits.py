@@ -11,6 +11,12 @@ def test_the_digits_are_small_whole_numbers():
     assert source.train.images.dtype == np.uint8
     assert source.train.images.max() * source.scale == 1.0
     assert source.train.images.min() == 0
+    assert source.train.images[0].tolist()[:3] == [
+        [0, 0, 5, 13, 9, 1, 0, 0],
+        [0, 0, 13, 15, 10, 15, 5, 0],
+        [0, 3, 15, 2, 0, 11, 8, 0],
+    ]
+    assert source.train.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert set(source.train.labels) == set(range(len(source.classes)))
 
 

@@ -202,7 +202,6 @@ def test_nothing_is_changed_by_looking(experiment):
     def state():
         return {path: path.lstat() for path in experiment.folder.parent.rglob("*")}
 
-    before = state()
     for path in experiment.folder.parent.rglob("*"):
         os.utime(path, (0, 0))
     before = {path: (found.st_mtime, found.st_size) for path, found in state().items()}

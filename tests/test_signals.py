@@ -31,7 +31,7 @@ def test_nothing_is_received_where_nothing_is_sent():
         assert received.signum is None
 
 
-def test_what_is_ignored_stays_ignored(monkeypatch):
+def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with signals.held_back() as received:
