@@ -6,6 +6,7 @@ import pytest
 
 from kdistill import config as configs
 from kdistill import experiments
+from kdistill.deploy import parity, runtimes
 from kdistill.runs import Experiment
 from kdistill.sessions import Options, Session
 
@@ -29,3 +30,13 @@ def experiment_copy(finished_experiment, tmp_path):
     """The folder of a finished experiment, to change."""
     shutil.copytree(finished_experiment, tmp_path / "runs")
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Open SavedModels here: a fresh TensorFlow takes seconds."""
+    monkeypatch.setattr(
+        parity,
+        "outputs_of",
+        lambda path, form, split, threads: parity.through(runtimes.open_model(path, threads), split),
+    )

@@ -30,16 +30,6 @@ def student(experiment_copy):
     return experiment_copy / "quickstart/seed-0/distilled"
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Open SavedModels here: a fresh TensorFlow takes seconds."""
-    monkeypatch.setattr(
-        parity,
-        "outputs_of",
-        lambda path, form, split, threads: parity.through(runtimes.open_model(path, threads), split),
-    )
-
-
 def test_export_of_a_run_needs_no_config(student, in_this_process):
     document = json.loads(run("export", student, "--format", "saved-model", "--json").stdout)
     assert document["path"] == str(student / "saved-model")

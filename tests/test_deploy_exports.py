@@ -11,7 +11,7 @@ from small_experiment import session
 
 from kdistill import extras, models
 from kdistill.datasets import Split
-from kdistill.deploy import convert, exports, parity, records, runtimes, targets
+from kdistill.deploy import convert, exports, records, runtimes, targets
 from kdistill.deploy.exports import Order, export
 from kdistill.deploy.records import Form
 from kdistill.errors import ConfigError, ModelError, OutputError, ParityError
@@ -36,16 +36,6 @@ def with_saved_model(finished_experiment, tmp_path_factory):
 def exported(with_saved_model, tmp_path):
     shutil.copytree(with_saved_model[0], tmp_path / "runs")
     return tmp_path / "runs"
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Open SavedModels here: a fresh TensorFlow takes seconds."""
-    monkeypatch.setattr(
-        parity,
-        "outputs_of",
-        lambda path, form, split, threads: parity.through(runtimes.open_model(path, threads), split),
-    )
 
 
 def listing(folder):

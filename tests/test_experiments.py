@@ -5,21 +5,13 @@ import sys
 
 import keras
 import pytest
+from small_experiment import SHORT, session
 
 from kdistill import backend, datasets, experiments, recipes, sessions
 from kdistill import config as configs
 from kdistill.errors import ConfigError, DivergedError, ModelError, OutputError
 from kdistill.experiments import Scale
 from kdistill.listener import Listener
-from kdistill.runs import Experiment
-from kdistill.sessions import Options, Session
-
-SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
-
-
-def session(folder, *overrides, **options):
-    config = configs.load("quickstart", [*SHORT, *overrides])
-    return Session(config, Experiment(folder / config.name), Options(**options))
 
 
 def test_each_run_is_trained_once_and_in_order(tmp_path):
