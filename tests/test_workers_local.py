@@ -84,13 +84,13 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     kills = []
 
     def kill(record):
-        if record["epoch"] > 5 + 100 * len(kills) and len(kills) < times:
+        if record["epoch"] > 5 + 30 * len(kills) and len(kills) < times:
             kills.append(record["epoch"])
             for number in children():
                 os.kill(number, signal.SIGKILL)
 
     watch = Watch(kill)
-    overrides = [*LONG, "training.checkpoint_every=1"]
+    overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
     tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
     only = [task for task in tasks if task.name == "baseline seed 0"]
     outcomes = Outcomes()
@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     assert "killed (SIGKILL)" in watch.warnings[0]
     run = Experiment(tmp_path / "quickstart").run("baseline", 0)
     if times == 1:
-        assert outcomes.done["baseline seed 0"]["epochs"] == 400
+        assert outcomes.done["baseline seed 0"]["epochs"] == 150
         assert run.manifest["attempts"][1]["from_epoch"] > 0
     else:
         assert watch.failures[0][0] == "baseline seed 0"
@@ -152,7 +152,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     assert outcomes.failed["seed 0, scores"].exit_code == 5
     assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
     with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
-        experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=2))
+        experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=1))
     assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
     assert "--set student.learning_rate=" in error.value.hint
     assert error.value.exit_code == 5
@@ -188,7 +188,10 @@ def named(stderr, what):
     return set(found[1].split(", ")) if found else set()
 
 
-@pytest.mark.parametrize("moment", ["workers", "manifest", "epoch"])
+SLOWER = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("manifest", "epoch")]
+
+
+@pytest.mark.parametrize("moment", ["workers", *SLOWER])
 def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment):
     """While TensorFlow starts, while the step is compiled, and in the middle; what has a checkpoint goes on from it."""
     arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
@@ -233,6 +236,7 @@ def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path):
     assert workers_of(process.pid) == []
 
 
+@pytest.mark.slow
 def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
     """All of them, though every run has the same arm and seed."""
     arguments = ["sweep", "--grid", "distill.T=1,4", "--seeds", "1", "--workers", "2", "--output-dir", tmp_path]
