@@ -1,5 +1,6 @@
 """Extras: one that is missing is said with the command that installs it, before anything else happens."""
 
+import numpy
 import pytest
 from typer.testing import CliRunner
 
@@ -39,3 +40,8 @@ def test_the_extras_are_those_of_the_package():
     from importlib.metadata import metadata
 
     assert set(extras.MODULES) <= set(metadata("kdistill").get_all("Provides-Extra"))
+
+
+def test_versions_are_those_that_are_installed():
+    assert extras.version_of("numpy") == numpy.__version__
+    assert extras.version_of("no-package-of-this-name") is None
