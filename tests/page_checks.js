@@ -1,5 +1,5 @@
 // What a page that is shown must not have. The value of this program: for each check the problems found, as sentences;
-// under `texts`, every text that can be seen, with its colour and its place, for the contrast to be measured in a picture.
+// under `texts`, every text that can be seen, with its colour and its place: the contrast is measured in a picture.
 (() => {
   const SMALLEST_TEXT = 9; // pixels on the screen
   const root = document.documentElement;
@@ -11,12 +11,15 @@
   function name(element) {
     const id = element.id ? `#${element.id}` : "";
     const kinds = [...element.classList].map((each) => `.${each}`).join("");
-    const words = shortened(element.textContent);
-    return `<${element.localName}${id}${kinds}>${words ? ` "${words}"` : ""}`;
+    const text = shortened(element.textContent);
+    return `<${element.localName}${id}${kinds}>${text ? ` "${text}"` : ""}`;
   }
 
+  const words = (text) => text.split(/\s+/).filter(Boolean);
+
   function textOf(ids) {
-    return (ids ?? "").split(/\s+/).filter(Boolean).map((id) => document.getElementById(id)?.textContent ?? "").join(" ");
+    const text = (id) => document.getElementById(id)?.textContent ?? "";
+    return words(ids ?? "").map(text).join(" ");
   }
 
   // --- Pictures have a text ---------------------------------------------------------------------------------------
@@ -24,7 +27,8 @@
   function textFor(element) {
     const given = textOf(element.getAttribute("aria-labelledby")) || element.getAttribute("aria-label");
     if (given) return given;
-    return element.localName === "svg" ? element.querySelector(":scope > title")?.textContent : element.getAttribute("alt");
+    if (element.localName !== "svg") return element.getAttribute("alt");
+    return element.querySelector(":scope > title")?.textContent;
   }
 
   function pictures() {
@@ -59,7 +63,7 @@
       const box = element.getBoundingClientRect();
       if (box.width <= 1 || box.height <= 1) continue; // there for those who listen
       if (!scroller(element) && (box.right > width + 1 || box.left < -1))
-        problems.push(`${name(element)} goes from ${Math.round(box.left)} to ${Math.round(box.right)} of ${width} pixels`);
+        problems.push(`${name(element)}: from ${Math.round(box.left)} to ${Math.round(box.right)} of ${width} pixels`);
       problems.push(...tooMuchIn(element));
     }
     return problems;
@@ -85,10 +89,8 @@
       const labels = [...drawing.querySelectorAll("text")].filter((each) => shown(each) && each.textContent.trim());
       const boxes = labels.map((each) => each.getBoundingClientRect());
       labels.forEach((label, index) => {
-        const box = boxes[index];
-        const isCut =
-          box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2;
-        if (isCut) problems.push(`"${shortened(label.textContent)}" is cut off at the edge of ${title(drawing)}`);
+        if (!isWithin(boxes[index], frame))
+          problems.push(`"${shortened(label.textContent)}" is cut off at the edge of ${title(drawing)}`);
         const size = sizeOf(label);
         if (!isPrint && size < SMALLEST_TEXT)
           problems.push(`"${shortened(label.textContent)}" is ${size.toFixed(1)} pixels small in ${title(drawing)}`);
@@ -96,6 +98,11 @@
       problems.push(...collisions(labels, boxes, title(drawing)));
     }
     return problems;
+  }
+
+  function isWithin(box, frame) {
+    const isWide = box.left < frame.left - 2 || box.right > frame.right + 2;
+    return !isWide && box.top >= frame.top - 2 && box.bottom <= frame.bottom + 2;
   }
 
   const title = (drawing) => `the drawing "${shortened(textFor(drawing) ?? "")}"`;
@@ -121,7 +128,7 @@
         const high = Math.min(box.bottom, place.bottom) - Math.max(box.top, place.top);
         // A box has the height of a line, above and below the letters.
         if (wide > 2 && high > 0.35 * Math.min(box.height, place.height))
-          problems.push(`"${shortened(label.textContent)}" and "${shortened(other.textContent)}" lie over each other in ${where}`);
+          problems.push(`"${shortened(label.textContent)}" lies over "${shortened(other.textContent)}" in ${where}`);
       }
     });
     return problems;
@@ -158,9 +165,9 @@
   }
 
   function referred(attribute, value) {
-    if (/^aria-(labelledby|describedby|details|controls)$|^headers$|^for$/.test(attribute)) return value.split(/\s+/).filter(Boolean);
+    if (/^(aria-(labelledby|describedby|details|controls)|headers|for)$/.test(attribute)) return words(value);
     if (attribute === "href" && value.startsWith("#")) return value === "#" ? [] : [decodeURIComponent(value.slice(1))];
-    if (/^(alt|title|aria-label|content|src)$/.test(attribute)) return []; // what a class is called may look like anything
+    if (/^(alt|title|aria-label|content|src)$/.test(attribute)) return []; // a class may be called anything
     return [...value.matchAll(/url\(\s*["']?#([^"')]+)["']?\s*\)/g)].map((match) => match[1]);
   }
 
@@ -186,11 +193,12 @@
   }
 
   function scripts() {
-    const found = [...document.querySelectorAll("script, iframe, object, embed, form, base, link, meta[http-equiv=refresh]")];
-    const problems = found.map((each) => `${name(each)} is in the page`);
+    const kinds = "script, iframe, object, embed, form, base, link, meta[http-equiv=refresh]";
+    const problems = [...document.querySelectorAll(kinds)].map((each) => `${name(each)} is in the page`);
     for (const element of document.querySelectorAll("*"))
       for (const { localName, value } of element.attributes)
-        if (localName.startsWith("on") || /^\s*javascript:/i.test(value)) problems.push(`${name(element)}: ${localName} would run`);
+        if (localName.startsWith("on") || /^\s*javascript:/i.test(value))
+          problems.push(`${name(element)}: ${localName} would run`);
     return problems;
   }
 
@@ -253,6 +261,8 @@
     return [left + scrollX, box.top + scrollY, right + scrollX, box.bottom + scrollY].map(Math.round);
   }
 
+  const hasArea = ([left, top, right, bottom]) => right - left > 1 && bottom - top > 1;
+
   function texts() {
     return textNodes().map((node) => {
       const element = node.parentElement;
@@ -265,7 +275,7 @@
         where: name(element),
         colour: [red, green, blue],
         alpha: (alpha / 255) * opacity(element) * (element.closest("svg") ? Number(style.fillOpacity) : 1),
-        boxes: [...range.getClientRects()].map((box) => seen(box, element)).filter(([a, b, c, d]) => c - a > 1 && d - b > 1),
+        boxes: [...range.getClientRects()].map((box) => seen(box, element)).filter(hasArea),
       };
     });
   }
