@@ -203,19 +203,23 @@
   }
 
   // A name that is written from right to left turns round what stands beside it, unless it is kept apart.
+  const TURNED = /[\u0590-\u08ff\u200f\u202b\u202e\u2067\ufb1d-\ufdff\ufe70-\ufefe]/;
+  const TURNS_ALL = /^[\u202b\u202e\u2067]/;
+
   function directions() {
-    const turned = /[\u0590-\u08ff\u200f\u202b\u202e\u2067\ufb1d-\ufdff\ufe70-\ufeff]/;
     return textNodes()
-      .filter((node) => turned.test(node.data) && !isApart(node))
+      .filter((node) => TURNED.test(node.data) && !isApart(node))
       .map((node) => `${name(node.parentElement)} is not kept apart from the text around it`);
   }
 
   function isApart(node) {
-    for (let each = node.parentElement, inner = node; each; inner = each, each = each.parentElement) {
+    if (node.parentElement.closest("svg")) return true;
+    const text = node.data.trim();
+    const isAlone = TURNS_ALL.test(text) || !/[a-z0-9]/i.test(text);
+    for (let each = node.parentElement; each; each = each.parentElement) {
       const style = getComputedStyle(each);
-      if (each.closest("svg") || /isolate|plaintext/.test(style.unicodeBidi)) return true;
-      if (each.textContent.trim() !== inner.textContent.trim()) return false;
-      if (style.display !== "inline") return true;
+      if (style.display !== "inline") return isAlone && each.textContent.trim() === text;
+      if (/isolate|plaintext/.test(style.unicodeBidi)) return true;
     }
     return false;
   }
