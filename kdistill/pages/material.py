@@ -1,0 +1,553 @@
+"""What a page about an experiment tells: plain numbers, arrays and text, whatever it will look like.
+
+Accuracies, shares and differences of them are fractions (0.0043), also where a page shows points (0.43). Arms are named
+`teacher`, `baseline` and `distilled`, in this order. A part of `Material` is None, and a sequence empty, where there is
+nothing to tell; `Material.missing` then says why, in a sentence, under the name of that part.
+
+Class names, column names, config values and messages are the user's own: they may hold any characters whatever.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Document = Mapping[str, Any]
+
+PARTS = (
+    "verdict",
+    "arms",
+    "curves",
+    "reliability",
+    "confusion",
+    "classes",
+    "fixed",
+    "broken",
+    "softened",
+    "sweep",
+    "benchmark",
+)
+"""The parts that may be missing, in the order in which a page tells them: the keys of `Material.missing`."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One measure over the runs of an arm.
+
+    Attributes:
+        values: (runs,) in the order of `Arm.seeds`; of a teacher from elsewhere, one.
+        mean: of them.
+        sd: their sample standard deviation; None for a single run.
+    """
+
+    values: Sequence[float]
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether distillation helped, as `stats.compare` has it, over the seeds of which all runs are there and scored.
+
+    Attributes:
+        decision: `helps`, `hurts` or `inconclusive`.
+        sentence: it, with its interval, for people.
+        about: a sentence that says what the interval speaks about, and what not.
+        seeds: (s,) of the pairs.
+        differences: (s,) distilled minus baseline test accuracy of each seed.
+        mean: of the differences.
+        low: the lower end of the interval of the mean; None below three seeds, and where all differences are equal.
+        high: the upper end, likewise.
+        confidence: of the interval, 0.95.
+        p_value: of the paired t test; None where there is no interval.
+        bootstrap: the ends of the BCa bootstrap interval; None below 20 seeds.
+        probability_of_improvement: how often a distilled run beats a baseline run, over all pairs of runs.
+        smallest_detectable: the difference that would have been seen four times in five; None without an interval.
+        mcnemar: (s,) p values of McNemar's test, a seed each; None where single answers are not known.
+    """
+
+    decision: Literal["helps", "hurts", "inconclusive"]
+    sentence: str
+    about: str
+    seeds: Sequence[int]
+    differences: Sequence[float]
+    mean: float
+    low: float | None
+    high: float | None
+    confidence: float
+    p_value: float | None
+    bootstrap: tuple[float, float] | None
+    probability_of_improvement: float
+    smallest_detectable: float | None
+    mcnemar: Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The scored runs of one arm on the test split.
+
+    Attributes:
+        name: `teacher`, `baseline` or `distilled`.
+        title: what to call it where its name does not say enough, such as `teacher (3 files)`; else its name.
+        seeds: (r,) of the scored runs; empty for a teacher from elsewhere, which is no run.
+        accuracy: share of test examples that are classified correctly.
+        nll: mean negative log-likelihood in nats.
+        ece: expected calibration error, 0 to 1.
+        agreement: share of test examples on which it agrees with its teacher; None for the teacher and where unknown.
+        kl_to_teacher: mean KL(teacher || student) in nats; likewise.
+        parameters: of one model (of several teachers together); None where there are only logits.
+        file_bytes: of its model file or files; None where unknown.
+        expected: published accuracy; None where the config has none.
+    """
+
+    name: str
+    title: str
+    seeds: Sequence[int]
+    accuracy: Summary
+    nll: Summary
+    ece: Summary
+    agreement: Summary | None
+    kl_to_teacher: Summary | None
+    parameters: int | None
+    file_bytes: int | None
+    expected: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What one run was like, epoch by epoch: complete or not.
+
+    Attributes:
+        seed: of the run.
+        complete: whether it has finished.
+        epochs: (e,) 1, 2, ...; at least one.
+        loss: (e,) what is minimised, without penalties: means over the training examples, under changing weights.
+        soft: (e,) the soft term, T^2 included, unweighted; all zero in arms without a teacher.
+        hard: (e,) cross-entropy of the labels in nats.
+        penalty: (e,) of regularisation, all zero where there is none.
+        val_loss: (e,) the arm's own objective on the validation split.
+        val_nll: (e,) on the validation split, in nats.
+        val_accuracy: (e,) on the validation split.
+        best: the epoch whose weights were kept (so far).
+    """
+
+    seed: int
+    complete: bool
+    epochs: NDArray[np.int64]
+    loss: Floats
+    soft: Floats
+    hard: Floats
+    penalty: Floats
+    val_loss: Floats
+    val_nll: Floats
+    val_accuracy: Floats
+    best: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The learning curves of one arm.
+
+    Attributes:
+        arm: its name.
+        monitor: what chose the epoch: `val_nll`, `val_accuracy` or `val_loss`.
+        patience: epochs without improvement after which a run ends; None for never.
+        runs: by seed; at least one.
+    """
+
+    arm: str
+    monitor: str
+    patience: int | None
+    runs: Sequence[Curve]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How confidence and accuracy go together in one arm, over the test examples of all its runs.
+
+    Attributes:
+        arm: its name.
+        edges: (b + 1,) of the bins of confidence, from 0 to 1.
+        count: (b,) int64, how many answers fall in each bin.
+        confidence: (b,) the mean of their largest probabilities; NaN in an empty bin.
+        accuracy: (b,) how many of them were right; NaN in an empty bin.
+        ece: mean expected calibration error of the runs.
+        runs: how many runs these are.
+    """
+
+    arm: str
+    edges: Floats
+    count: NDArray[np.int64]
+    confidence: Floats
+    accuracy: Floats
+    ece: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What baseline and distilled took each class for: shares of a true class, means over the seeds.
+
+    Attributes:
+        classes: (k,) names of the classes that are shown, in their order.
+        left_out: how many other classes there are, in which less has changed; 0 for up to 20 classes.
+        baseline: (k, k) row: true class, column: answer; each row is in shares of that class's test examples, and sums
+            to 1 where no class is left out. Rows of a class without test examples are NaN.
+        distilled: (k, k) likewise.
+        seeds: how many pairs of runs these are means over.
+    """
+
+    classes: Sequence[str]
+    left_out: int
+    baseline: Floats
+    distilled: Floats
+    seeds: int
+
+    @property
+    def difference(self) -> Floats:
+        """Distilled minus baseline, (k, k): right answers on the diagonal, where more is better."""
+        return self.distilled - self.baseline
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What distillation did to one class.
+
+    Attributes:
+        name: of the class.
+        examples: how many it has in the test split.
+        teacher: mean accuracy of the teachers within it; None where their answers are not known.
+        baseline: mean accuracy of the baseline runs within it.
+        distilled: likewise.
+        low: lower end of the paired 95 % interval of the difference; None where there is none.
+        high: upper end, likewise.
+        fixed: test examples that the distilled student got right and the baseline did not: mean over the seeds.
+        broken: the reverse.
+    """
+
+    name: str
+    examples: int
+    teacher: float | None
+    baseline: float
+    distilled: float
+    low: float | None
+    high: float | None
+    fixed: float
+    broken: float
+
+    @property
+    def difference(self) -> float:
+        """Distilled minus baseline accuracy."""
+        return self.distilled - self.baseline
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example of the test split.
+
+    Attributes:
+        number: its place in the split, from 0.
+        label: index of its class in `Material.class_names`.
+        image: (height, width) or (height, width, 3) uint8, ready to be shown; None for a row of a table.
+        values: names and values of the columns of a row of a table, those of a wide table cut to the first twelve;
+            empty for images.
+        more_values: how many columns of a row are not in `values`.
+    """
+
+    number: int
+    label: int
+    image: NDArray[np.uint8] | None
+    values: Sequence[tuple[str, float]]
+    more_values: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A test example that distillation fixed or broke in some seeds.
+
+    Attributes:
+        example: which.
+        fixed_in: in how many seeds the distilled student is right and the baseline wrong.
+        broken_in: in how many it is the other way round.
+        seeds: of how many.
+        probabilities: of each arm that is known, (classes,) at T = 1: means over the seeds.
+    """
+
+    example: Example
+    fixed_in: int
+    broken_in: int
+    seeds: int
+    probabilities: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class SoftExample:
+    """What a teacher says about one example.
+
+    Attributes:
+        example: which.
+        plain: (classes,) probabilities at T = 1.
+        soft: (classes,) probabilities at the temperature that the student was taught with.
+    """
+
+    example: Example
+    plain: Floats
+    soft: Floats
+
+
+@dataclass(frozen=True)
+class Softened:
+    """What the teacher's softened outputs look like.
+
+    Attributes:
+        temperature: T of the teacher's outputs.
+        of: whose these are, such as `the teacher of seed 0` or `the mean of 3 teachers`.
+        matched: false where the loss matches logits (`soft_loss: mse`), so that no softmax at T is taken.
+        examples: at least one.
+    """
+
+    temperature: float
+    of: str
+    matched: bool
+    examples: Sequence[SoftExample]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sweep.
+
+    Attributes:
+        settings: the values of the keys that were varied, in the order of `Sweep.axes`.
+        accuracy: of the distilled runs on the validation split; None where none has finished.
+        nll: likewise.
+        done: how many of its runs have finished.
+        failed: why some have not, in a message each.
+        is_winner: whether it was chosen.
+    """
+
+    settings: Sequence[Any]
+    accuracy: Summary | None
+    nll: Summary | None
+    done: int
+    failed: Sequence[str]
+    is_winner: bool
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The cells of a sweep.
+
+    Attributes:
+        axes: the keys that were varied and the values of each, in order.
+        cells: in the order of the axes, the last one fastest; of an unfinished sweep those that were begun.
+        seeds: how many each cell has, or is to have.
+        finished: whether `sweep` has come to its end, and a winner was chosen.
+        chosen_by: how, in words.
+        baseline: validation accuracy of the student alone; None where it is not known.
+        test: the verdict on the winner, over the very seeds that chose it; None where there is none.
+        command: what judges the winner by fresh seeds; None while there is no winner.
+    """
+
+    axes: Sequence[tuple[str, Sequence[Any]]]
+    cells: Sequence[Cell]
+    seeds: int
+    finished: bool
+    chosen_by: str
+    baseline: float | None
+    test: Verdict | None
+    command: str | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model or export that was measured.
+
+    Attributes:
+        name: such as `distilled litert int8`.
+        format: `keras`, `litert`, `onnx` or `saved-model`.
+        parameters: None where unknown.
+        file_bytes: of the file, or of all files of a folder.
+        accuracy: on the test split, in its own runtime.
+        milliseconds: median time of a call, by the number of examples in it.
+        per_second: examples a second, likewise.
+        peak_memory_bytes: of the whole process; None where unknown.
+    """
+
+    name: str
+    format: str
+    parameters: int | None
+    file_bytes: int
+    accuracy: float
+    milliseconds: Mapping[int, float]
+    per_second: Mapping[int, float]
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `kdistill benchmark` measured.
+
+    Attributes:
+        rows: the first is what the others are held against.
+        machine: processor, cores and threads, in words.
+        how: it was measured, in words.
+        when: ISO 8601 in UTC.
+    """
+
+    rows: Sequence[Measured]
+    machine: str
+    how: str
+    when: str
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the distilled student minimises.
+
+    Attributes:
+        formula: in one line, with its numbers.
+        alpha: weight of the soft term.
+        temperature: T of the student.
+        teacher_temperature: of the teacher, where it is another one; else None.
+        scale_by_t_squared: whether the soft term is multiplied by T^2.
+        soft_loss: `kl` or `mse`.
+    """
+
+    formula: str
+    alpha: float
+    temperature: float
+    teacher_temperature: float | None
+    scale_by_t_squared: bool
+    soft_loss: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run of the experiment, in whatever state.
+
+    Attributes:
+        arm: its name.
+        seed: of the run.
+        state: `complete`, `running`, `interrupted`, `failed` or `damaged`.
+        problem: what is wrong with it, in a sentence; None where nothing is.
+        epochs: how many are done; None where unknown.
+        best_epoch: whose weights were kept; None before it is finished.
+        stopped: why it ended, such as `no improvement`; None before.
+        seconds: of training; None where unknown.
+        finished: when, ISO 8601 in UTC; None before.
+        identity: SHA-256 of all that it depends on; None where unknown.
+        weights_sha256: of its model's weights; None before it is finished.
+        model_sha256: of its model's file; None before it is finished.
+    """
+
+    arm: str
+    seed: int
+    state: str
+    problem: str | None
+    epochs: int | None
+    best_epoch: int | None
+    stopped: str | None
+    seconds: float | None
+    finished: str | None
+    identity: str | None
+    weights_sha256: str | None
+    model_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the models were trained and scored on.
+
+    Attributes:
+        dataset: `digits`, `fashion_mnist`, `mnist`, `npz`, `image_folder` or `csv`.
+        kind: `images` or `rows` of a table.
+        shape: of one example; empty where unknown.
+        examples: how many `train`, `validation` and `test` have; empty where no run tells.
+        validation: how validation examples came to be, in words.
+        fingerprint: SHA-256 of examples, labels and class names; None where unknown.
+        split_fingerprint: SHA-256 of which example is used for what; None where unknown.
+    """
+
+    dataset: str
+    kind: Literal["images", "rows"]
+    shape: Sequence[int]
+    examples: Mapping[str, int]
+    validation: str
+    fingerprint: str | None
+    split_fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How to get the same again.
+
+    Attributes:
+        commands: in order, for a shell.
+        config: the resolved config, YAML, as it lies in the experiment's folder.
+        versions: of each package, all that runs were made with.
+        machine: threads and device of the runs, in words; empty where no run tells.
+        runs: every run, by seed and arm; those of a sweep's cells are not among them.
+    """
+
+    commands: Sequence[str]
+    config: str
+    versions: Mapping[str, Sequence[str]]
+    machine: str
+    runs: Sequence[RunRow]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a page tells of one experiment, in the order in which it is told.
+
+    Attributes:
+        name: of the experiment.
+        about: what it is in a sentence or two: data, models, seeds; and, of a sweep, that what follows is its winner's.
+        state: sentences on what is not finished, failed or was left out; empty where all is there.
+        seeds: of which there is any run.
+        class_names: the index being the label; empty where unknown.
+        data: what it is about.
+        verdict: on all seeds that are whole.
+        arms: those that were scored.
+        curves: of the arms that have begun.
+        reliability: of the arms whose outputs are known.
+        confusion: of baseline and distilled.
+        classes: what changed in each class, most improved first.
+        fixed: test examples that distillation fixed, those in most seeds first.
+        broken: likewise, those that it broke.
+        softened: the teacher's outputs.
+        sweep: its cells.
+        benchmark: what models cost.
+        objective: what was minimised.
+        warnings: what speaks against the result: selection on test, too few seeds, a teacher that is no better.
+        provenance: how to get it again.
+        missing: of each part that is not there why, in a sentence; see `PARTS`. A part that the experiment was never to
+            have, such as `sweep` of one that is none, is in neither place.
+        version: of kdistill, that made the page.
+    """
+
+    name: str
+    about: str
+    state: Sequence[str]
+    seeds: Sequence[int]
+    class_names: Sequence[str]
+    data: Data
+    verdict: Verdict | None
+    arms: Sequence[Arm]
+    curves: Sequence[Curves]
+    reliability: Sequence[Reliability]
+    confusion: Confusion | None
+    classes: Sequence[ClassChange]
+    fixed: Sequence[Change]
+    broken: Sequence[Change]
+    softened: Softened | None
+    sweep: Sweep | None
+    benchmark: Benchmark | None
+    objective: Objective
+    warnings: Sequence[str]
+    provenance: Provenance
+    missing: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
