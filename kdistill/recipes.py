@@ -24,6 +24,7 @@ from kdistill import (
     evaluation,
     files,
     losses,
+    measures,
     models,
     opening,
     optimizers,
@@ -132,7 +133,7 @@ def check_student(setting: Setting) -> None:
         models.load_classifier(Path(model), setting.splits.shape, len(setting.splits.classes))
 
 
-def evaluate(setting: Setting, path: Path, teacher: Source | None = None) -> tuple[Result, NDArray[np.bool_]]:
+def evaluate(setting: Setting, path: Path, teacher: Source | None = None) -> tuple[Result, NDArray[np.float32]]:
     """Score a model file on the test split, every example once.
 
     Args:
@@ -142,22 +143,22 @@ def evaluate(setting: Setting, path: Path, teacher: Source | None = None) -> tup
             on test, `agreement` and `kl_to_teacher` are None.
 
     Returns:
-        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and for
-        each example (n,) whether it was right.
+        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and the
+        logits (n, classes).
     """
     test, classes = setting.splits.test, len(setting.splits.classes)
     model, _ = models.load_classifier(path, setting.splits.shape, classes)
     logits = evaluation.logits(evaluation.predictor(model), test)
-    evaluation.check_logits(logits, str(path))
-    taught = None if teacher is None or teacher.test is None else evaluation.together(teacher.test)
+    measures.check_logits(logits, str(path))
+    taught = None if teacher is None or teacher.test is None else measures.together(teacher.test)
     scores = {
-        **dataclasses.asdict(evaluation.score(logits, test.all_labels)),
+        **dataclasses.asdict(measures.score(logits, test.all_labels)),
         "parameters": models.parameters(model),
         "file_bytes": path.stat().st_size,
-        "agreement": None if taught is None else evaluation.agreement(taught, logits),
-        "kl_to_teacher": None if taught is None else evaluation.kl_to_teacher(taught, logits),
+        "agreement": None if taught is None else measures.agreement(taught, logits),
+        "kl_to_teacher": None if taught is None else measures.kl_to_teacher(taught, logits),
     }
-    return scores, logits.argmax(axis=-1) == test.all_labels
+    return scores, logits
 
 
 def evaluate_teacher(setting: Setting, teacher: Source) -> Result:
@@ -171,7 +172,7 @@ def evaluate_teacher(setting: Setting, teacher: Source) -> Result:
     """
     if teacher.test is None:  # which is found out earlier, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    scores = evaluation.score(evaluation.together(teacher.test), setting.splits.test.all_labels)
+    scores = measures.score(measures.together(teacher.test), setting.splits.test.all_labels)
     return {
         **dataclasses.asdict(scores),
         "parameters": teacher.parameters,
@@ -330,7 +331,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: Source
         beside.write(run.folder, setting.splits.classes, setting.splits.features)
     validation = setting.splits.validation
     logits = evaluation.logits(fit.predict, validation)
-    scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))
+    scores = dataclasses.asdict(measures.score(logits, validation.all_labels))
     return {
         "arm": run.arm,
         "seed": run.seed,
