@@ -70,9 +70,13 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
         correct: whether that class was right, shape (n,).
         bins: how many bins between 0 and 1; a bin includes its upper edge.
     """
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(bin_of, weights=confidence - correct, minlength=bins)
+    gap = np.bincount(bin_of(confidence, bins), weights=confidence - correct, minlength=bins)
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def bin_of(confidence: Floats, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
+    """Return in which of equally wide bins between 0 and 1 each confidence (n,) falls; one on an edge in the lower."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def agreement(teacher_logits: Floats, student_logits: Floats) -> float:
