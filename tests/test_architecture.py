@@ -65,6 +65,11 @@ TESTED_IN = {
     "errors": "test_docs_reference",  # their exit codes; the rest is a message and a hint
     "listener": "test_recipes",  # it does nothing
     "models/loading": "test_models",
+    "pages/answers": "test_pages_collect",  # by the material that comes of them
+    "pages/material": "test_pages_collect",
+    "pages/origins": "test_pages_collect",
+    "pages/scored": "test_pages_collect",
+    "pages/subject": "test_pages_collect",
     "sessions": "test_experiments",  # a session is what experiments are made of
     "sweeps/grid": "test_sweeps",
     "sweeps/sweep": "test_sweeps",

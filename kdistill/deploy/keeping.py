@@ -33,7 +33,11 @@ def keep(experiment: Experiment, document: Document) -> bool:
     if not (home / "config.yaml").is_file() or not any(path.is_relative_to(home) for path in paths):
         return False
     hashes = [files.sha256(path) if path.is_file() else None for path in paths]
-    rows = [{**row, "sha256": sha256} for row, sha256 in zip(document["rows"], hashes, strict=True)]
+    places = [str(path.relative_to(home) if path.is_relative_to(home) else path) for path in paths]
+    rows = [
+        {**row, "place": place, "sha256": sha256}
+        for row, place, sha256 in zip(document["rows"], places, hashes, strict=True)
+    ]
     with files.writing(home):
         files.write_sealed(home / NAME, json.loads(json.dumps({**document, "rows": rows, "when": now()})))
     return True
@@ -46,9 +50,17 @@ def kept(experiment: Experiment) -> Document | None:
     return None
 
 
-def changed(document: Document) -> list[str]:
-    """Return the names of those models that are no longer what was measured, or are not where they were."""
-    return [row["name"] for row in document["rows"] if row["sha256"] and not _is_same(Path(row["path"]), row["sha256"])]
+def changed(experiment: Experiment, document: Document) -> list[str]:
+    """Return the names of those models that are no longer what was measured, or are not where they were.
+
+    Args:
+        experiment: in which the benchmark was found; it may have been moved with its models.
+        document: see `kept`.
+    """
+    home = experiment.folder
+    return [
+        row["name"] for row in document["rows"] if row["sha256"] and not _is_same(home / row["place"], row["sha256"])
+    ]
 
 
 def _is_same(path: Path, sha256: str) -> bool:

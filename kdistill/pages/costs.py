@@ -1,5 +1,7 @@
 """What `kdistill benchmark` has measured and kept."""
 
+import shlex
+
 from kdistill.deploy import keeping
 from kdistill.pages.material import Benchmark, Measured
 from kdistill.pages.origins import options_of
@@ -8,11 +10,13 @@ from kdistill.pages.subject import Document, Subject
 
 def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
     """Return the last benchmark of an experiment, or None and why there is none to tell of."""
-    kept = keeping.kept(subject.home.experiment)
-    again = f"`kdistill benchmark {options_of(subject.home)}`"
+    experiment = subject.session.experiment
+    kept = keeping.kept(experiment)
+    again = f"`kdistill benchmark {_named(subject)}`"
     if kept is None:
-        return None, f"Size and latency were not measured: run {again}."
-    if names := keeping.changed(kept):
+        is_there = any(subject.runs.values())
+        return None, f"Size and latency were not measured{f': run {again}' if is_there else ''}."
+    if names := keeping.changed(experiment, kept):
         return None, f"{', '.join(names)}: no longer the model that was measured. Run {again} to measure it again."
     info = kept["run_info"]
     threads, cores = info["threads"], info["cores"]
@@ -31,3 +35,9 @@ def _measured(row: Document) -> Measured:
         per_second={int(batch): timed["per_second"] for batch, timed in row["latency"].items()},
         peak_memory_bytes=row["peak_memory_bytes"],
     )
+
+
+def _named(subject: Subject) -> str:
+    """Return the arguments that name the models: the student's own folder, in a sweep, whose config is another."""
+    distilled = list(subject.runs["distilled"].values())
+    return shlex.quote(str(distilled[0].folder)) if subject.is_winner and distilled else options_of(subject.home)
