@@ -18,7 +18,12 @@ MEASURES = (
     ("val_accuracy", "Accuracy on validation", "accuracy", ("teacher", "baseline", "distilled")),
     ("loss", "What each arm minimises, on train", "loss", ("teacher", "baseline", "distilled")),
     ("soft", "Soft term: distance to the teacher, on train", "soft term, unweighted (nats)", ("distilled",)),
-    ("hard", "Hard term: distance to the labels, on train", "cross-entropy (nats)", ("teacher", "baseline", "distilled")),
+    (
+        "hard",
+        "Hard term: distance to the labels, on train",
+        "cross-entropy (nats)",
+        ("teacher", "baseline", "distilled"),
+    ),
     ("val_nll", "Negative log-likelihood on validation", "NLL (nats)", ("teacher", "baseline", "distilled")),
 )
 
@@ -121,4 +126,3 @@ def _in_words(arms: Sequence[Curves], measure: str, title: str) -> str:
 def _between(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low} to {high}"
-

@@ -103,5 +103,3 @@ def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit:
         for row, x in zip(benchmark.rows, cost, strict=True)
     ]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")
-
-
