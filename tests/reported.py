@@ -1,6 +1,8 @@
 """Experiments of every kind that a report is made of, each made in moments through the real command line."""
 
+import csv
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -8,7 +10,9 @@ import own_data
 import pytest
 from command_line import run
 
-from kdistill import progress
+from kdistill import files, progress
+from kdistill.runs import ARMS, Experiment
+from kdistill.runs.specification import identity
 
 QUICK = ["--set", "training.epochs=6", "--set", "teacher.hidden=[32]", "--workers", "1"]
 HOSTILE = (
@@ -49,10 +53,24 @@ def of_one_seed(folder):
 
 
 def of_a_hundred_seeds(folder):
-    """Make one of which no plot can show every seed by itself."""
-    few = ["--set", "training.epochs=2", "--set", "training.batch_size=128"]
-    run("reproduce", "--seeds", 100, *QUICK, *few, "--output-dir", folder)
-    return folder / "quickstart"
+    """Make one of which no plot can show every seed by itself: eight are trained, the others are their copies."""
+    place = [*QUICK, "--output-dir", folder]
+    run("reproduce", "--seeds", 8, *place)
+    experiment = Experiment(folder / "quickstart")
+    for seed in range(8, 100):
+        for arm in ARMS:
+            _copy(experiment.run(arm, seed % 8), experiment.run(arm, seed))
+    run("reproduce", "--seeds", 100, *place)
+    return experiment.folder
+
+
+def _copy(made, other):
+    """Write a complete run once more, as that of another seed."""
+    shutil.copytree(made.folder, other.folder)
+    spec = made.manifest["spec"] | {"seed": other.seed}
+    changed = {"seed": other.seed, "identity": identity(spec)}
+    files.write_sealed(other.folder / "manifest.json", made.manifest | changed | {"spec": spec})
+    files.write_sealed(other.folder / "result.json", made.result | changed)
 
 
 def interrupted(folder):
@@ -71,8 +89,8 @@ def _stopped_at(number, *arguments):
     """Run a command that is interrupted after the second epoch of the run that it makes as its `number`th."""
     original, seconds = progress.Screen.epoch, []
 
-    def stop(self, record):
-        original(self, record)
+    def stop(self, record, *name):
+        original(self, record, *name)
         if record["epoch"] == 2:
             seconds.append(record)
             if len(seconds) == number:
@@ -119,8 +137,6 @@ def _examples(shape, spread, train=400, test=200):
 
 
 def _write_table(path, x, y):
-    import csv
-
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow([*(f"length <b>{number}</b> (cm)" for number in range(x.shape[1])), "kind"])
