@@ -1,8 +1,8 @@
 """Matplotlib figures as parts of a page: SVG that follows the page's colour scheme, and PNG for everywhere else.
 
-A figure is drawn once, in the colours of the light scheme. Each of these stands for a role, and for nothing else, so that
-in SVG it becomes the CSS variable of that role; `style.css` sets them for both schemes. Nothing is drawn with pyplot:
-there is no global state, and no display.
+A figure is drawn once, in the colours of the light scheme. Each of these stands for a role, and for nothing else, so
+that in SVG it becomes the CSS variable of that role; `templates/style.css` sets them for both schemes. Nothing is drawn
+with pyplot: there is no global state, and no display.
 """
 
 import io
@@ -30,8 +30,8 @@ COLOURS = {
 }
 """The roles, as in `style.css`, in the light scheme.
 
-The arms are Okabe and Ito's bluish green, vermilion and blue, which survive colour-blindness (the first two darkened, to
-be 4.5 times as dark as white paper); `more` and `less` fill cells, at most so strongly that ink is legible on them.
+The arms are Okabe and Ito's bluish green, vermilion and blue, which survive colour-blindness (the first two darkened,
+so that text in them is legible on white); `more` and `less` fill cells, at most so strongly that ink is legible on them.
 """
 MARKERS = {"teacher": "s", "baseline": "^", "distilled": "o"}
 DASHES = {"teacher": (0, (6, 2, 1, 2)), "baseline": (0, (4, 2)), "distilled": "solid"}
@@ -153,8 +153,9 @@ def _inline(svg: bytes, name: str, alt: str) -> str:
             element.set("href" if key == XLINK_HREF else key, _restyled(key, value, name))
     for left in [child for child in root if child.tag == f"{{{SVG}}}metadata"]:
         root.remove(left)
-    for key in ("width", "height", "version"):
-        root.attrib.pop(key, None)
+    root.attrib.pop("version", None)
+    for key in ("width", "height"):
+        root.set(key, root.attrib[key].removesuffix("pt"))
     root.attrib |= {"role": "img", "aria-label": alt, "class": "plot"}
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode")
@@ -169,7 +170,7 @@ def _references(element: ElementTree.Element) -> Iterator[str]:
 
 
 def _restyled(key: str, value: str, name: str) -> str:
-    """Return an attribute's value with the page's colours and font, ids of its own, and no more digits than are seen."""
+    """Return an attribute's value with the page's colours and font, ids of its own, and the digits that are seen."""
     if key == "style":
         for role, colour in COLOURS.items():
             value = value.replace(colour, f"var(--{role})")

@@ -82,7 +82,7 @@ def _map(found: Sweep) -> Plot:
     with drawing(160 + 58 * len(columns), 100 + 34 * len(rows)) as (figure, axes):
         for cell in found.cells:
             y, x = places[written(cell.settings[0]), written(cell.settings[1])]
-            text = "failed" if cell.failed else "–"
+            text = "failed" if cell.failed else "-"
             if cell.accuracy:
                 alpha = round(float(STRONGEST * (cell.accuracy.mean - low) / reach), 2)
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS["more"], alpha=alpha, linewidth=0))

@@ -30,12 +30,12 @@ def points(fraction: float) -> str:
 
 def percent(fraction: float | None) -> str:
     """Return a share in per cent with one decimal; a dash where there is none."""
-    return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f} %"
+    return "-" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
 def score(value: float | None, digits: int = 4) -> str:
     """Return a score as the command line shows it; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def listed(names: list[str]) -> str:
