@@ -19,6 +19,24 @@ _CODE = re.compile(r"`([^`\n]+)`")
 SIGNS = {"s": "■", "^": "▲", "o": "●"}
 
 
+SECTIONS = {
+    "arms": ("The arms compared", ("arms",)),
+    "differences": ("The difference, seed by seed", ("verdict",)),
+    "curves": ("How they learnt", ("curves",)),
+    "reliability": ("How sure they are, and how right", ("reliability",)),
+    "confusion": ("What is taken for what", ("confusion",)),
+    "classes": ("What distillation changed, class by class", ("classes",)),
+    "examples": ("What distillation fixed and broke", ("fixed", "broken")),
+    "softened": ("What the teacher says when it is softened", ("softened",)),
+    "sweep": ("The sweep", ("sweep",)),
+    "benchmark": ("Size, accuracy, latency", ("benchmark",)),
+    "objective": ("What was minimised", ()),
+    "warnings": ("What speaks against it", ()),
+    "provenance": ("How to get it again", ()),
+}
+"""Sections in their order: title, and the parts of `Material` of which at least one has to be there, or be missed."""
+
+
 def render(material: Material, plots: pictures.Plots | None = None) -> str:
     """Return the whole page.
 
@@ -38,8 +56,13 @@ def told(material: Material) -> dict[str, Any]:
         "m": material,
         "fixed": cards.cards(material.fixed, material.class_names, fixed=True),
         "broken": cards.cards(material.broken, material.class_names, fixed=False),
+        "sections": [(name, title) for name, (title, parts) in SECTIONS.items() if _is_told(material, parts)],
         "published": any(arm.expected is not None for arm in material.arms),
     }
+
+
+def _is_told(material: Material, parts: tuple[str, ...]) -> bool:
+    return not parts or any(getattr(material, part) or part in material.missing for part in parts)
 
 
 def environment(autoescape: bool) -> Environment:
