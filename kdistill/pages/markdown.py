@@ -5,7 +5,7 @@ import re
 from kdistill.pages import page, pictures, words
 from kdistill.pages.material import Example, Material
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+|~$!&@:-])")
+_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#|~$&@]|:(?=//)|(?<=www)\.")
 
 
 def render(material: Material, folder: str, plots: pictures.Plots | None = None) -> tuple[str, dict[str, bytes]]:
@@ -38,7 +38,7 @@ def render(material: Material, folder: str, plots: pictures.Plots | None = None)
 def escaped(text: object, most: int = 80) -> str:
     """Return text of the user's on one line, so that nothing in it is Markdown or HTML."""
     line = words.short(str(text), most)
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};" if found[0] in "<>&|@:" else f"\\{found[0]}", line)
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};" if found[0] in "<>&|@:." else f"\\{found[0]}", line)
 
 
 def sentence(text: str) -> str:

@@ -13,7 +13,9 @@ from kdistill.pages.material import Confusion, Floats, Reliability, Softened
 from kdistill.pages.words import percent, points, short
 
 FEW = 8  # classes of softened outputs: those that a teacher finds most likely
-CELL = 25  # pixels
+ENOUGH = 10
+"""Answers in a bin: a mean of fewer is drawn hollow."""
+CELL = 24  # pixels
 STRONGEST = 0.9  # opacity of a cell, on which ink is legible in both colour schemes
 
 
@@ -27,14 +29,10 @@ def _reliability(arm: Reliability) -> Plot:
     with drawing(270, 300, nrows=2, sharex=True, height_ratios=(3, 1)) as (figure, (above, below)):
         colour = COLOURS[arm.arm]
         above.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, linestyle="dotted")
-        above.plot(
-            arm.confidence[filled],
-            arm.accuracy[filled],
-            color=colour,
-            linestyle=DASHES[arm.arm],
-            marker=MARKERS[arm.arm],
-            markersize=5,
-        )
+        above.plot(arm.confidence[filled], arm.accuracy[filled], color=colour, linestyle=DASHES[arm.arm], alpha=0.5)
+        for some, inside in ((filled & (arm.count < ENOUGH), COLOURS["paper"]), (arm.count >= ENOUGH, colour)):
+            style = {"linestyle": "none", "marker": MARKERS[arm.arm], "markersize": 5.5, "markerfacecolor": inside}
+            above.plot(arm.confidence[some], arm.accuracy[some], color=colour, **style)
         above.set_ylabel("accuracy")
         above.set_ylim(-0.03, 1.03)
         share = arm.count / arm.count.sum()
@@ -69,7 +67,7 @@ def confusion(found: Confusion) -> list[Plot]:
     good = np.where(np.eye(len(names), dtype=bool), change, -change) >= 0
     opacity = STRONGEST * np.sqrt(np.nan_to_num(np.abs(change)) / largest)
     title = "Difference: distilled minus baseline (points)"
-    plots.append(_matrix("confusion-difference", title, _changes(found), names, opacity, text, good, 32))
+    plots.append(_matrix("confusion-difference", title, _changes(found), names, opacity, text, good, 30))
     return plots
 
 
@@ -85,7 +83,7 @@ def _matrix(
 ) -> Plot:
     """Draw cells, rows from above, in the colour of `more`, or of `less` where not `good`."""
     count = len(classes)
-    with drawing(150 + cell * count, 130 + CELL * count) as (figure, axes):
+    with drawing(120 + cell * count, 120 + CELL * count) as (figure, axes):
         for row, column in np.ndindex(count, count):
             colour = COLOURS["more" if good is None or good[row, column] else "less"]
             if opacity[row, column] > 0.02:
@@ -140,6 +138,7 @@ def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
         label, heat = short(classes[example.example.label]), f"{found.temperature:g}"
         with drawing(360, 60 + 22 * len(names), ncols=2, sharey=True) as (figure, panels):
             _bars(panels[0], names, example.plain[likely], "T = 1")
+            panels[0].invert_yaxis()  # both, since they share it
             _bars(panels[1], names, example.soft[likely], f"T = {heat}")
         first, second = (int(place) for place in np.argsort(example.soft)[::-1][:2])
         alt = (
@@ -154,7 +153,6 @@ def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
 def _bars(axes: Axes, names: Sequence[str], shares: Floats, title: str) -> None:
     axes.barh(range(len(names)), shares, color=COLOURS["teacher"], height=0.7)
     axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
     axes.set_xlabel("probability")

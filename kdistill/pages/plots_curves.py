@@ -39,7 +39,7 @@ def curves(arms: Sequence[Curves]) -> list[Plot]:
 
 
 def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plot:
-    with drawing(360, 270) as (figure, axes):
+    with drawing(330, 260) as (figure, axes):
         lowest, highest = [], []
         for arm in arms:
             runs = [getattr(run, measure) for run in arm.runs]
@@ -55,7 +55,7 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plo
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
         axes.legend(loc="lower right" if measure == "val_accuracy" else "upper right")
-    return Plot(f"curves-{measure.replace('_', '-')}", title, _in_words(arms, measure, title), figure)
+    return Plot(f"curves-{measure.replace('_', '-')}", title, _in_words(arms, measure), figure)
 
 
 def _worth_seeing(arms: Sequence[Curves], measure: str, low: float, high: float) -> tuple[float, float]:
@@ -111,7 +111,7 @@ def _chosen(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
     )
 
 
-def _in_words(arms: Sequence[Curves], measure: str, title: str) -> str:
+def _in_words(arms: Sequence[Curves], measure: str) -> str:
     told = []
     for arm in arms:
         kept = [getattr(run, measure)[run.best - 1] for run in arm.runs]
@@ -120,7 +120,7 @@ def _in_words(arms: Sequence[Curves], measure: str, title: str) -> str:
             f"{arm.arm}, {counted(len(kept), 'run')}: {score(float(np.mean(kept)))} on average in the epoch that was "
             f"kept, {_between(epochs)} of {_between([len(run.epochs) for run in arm.runs])}"
         )
-    return f"{title}. {'; '.join(told)}."
+    return f"{'; '.join(told)}."
 
 
 def _between(numbers: Sequence[int]) -> str:

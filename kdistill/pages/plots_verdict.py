@@ -17,12 +17,12 @@ def differences(verdict: Verdict, name: str = "differences") -> Plot:
     values = 100 * np.asarray(verdict.differences)
     each = len(values) <= EVERY_SEED
     tall = 110 + 20 * len(values) if each else 260
-    with drawing(440, tall) as (figure, axes):
+    with drawing(360, tall) as (figure, axes):
         heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
         axes.plot(values, heights, **DOTS)
         _mean(axes, verdict)
         axes.axvline(0, color=COLOURS["ink"], linewidth=1.2)
-        axes.set_xlabel("distilled minus baseline (points of test accuracy)")
+        axes.set_xlabel("distilled minus baseline (points of accuracy)")
         axes.margins(x=0.12)
         axes.grid(axis="y", visible=False)
     return Plot(name, "Difference in test accuracy, seed by seed", _in_words(verdict), figure, _note(verdict))

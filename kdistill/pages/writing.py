@@ -5,6 +5,7 @@ from typing import Any
 
 from kdistill import files
 from kdistill.pages import markdown, page
+from kdistill.pages import pictures as drawn
 from kdistill.pages.material import Material
 
 Document = dict[str, Any]
@@ -22,8 +23,9 @@ def write(folder: Path, material: Material) -> Document:
     Raises:
         OutputError: the folder cannot be written.
     """
-    html = page.render(material)
-    text, pictures = markdown.render(material, PICTURES)
+    plots = drawn.draw(material)
+    html = page.render(material, plots)
+    text, pictures = markdown.render(material, PICTURES, plots)
     home = folder / PICTURES
     with files.writing(folder):
         home.mkdir(exist_ok=True)
