@@ -66,7 +66,10 @@ TESTED_IN = {
     "listener": "test_recipes",  # it does nothing
     "models/loading": "test_models",
     "pages/answers": "test_pages_collect",  # by the material that comes of them
+    "pages/costs": "test_pages_collect",
     "pages/material": "test_pages_collect",
+    "pages/material_answers": "test_pages_collect",
+    "pages/material_origins": "test_pages_collect",
     "pages/origins": "test_pages_collect",
     "pages/scored": "test_pages_collect",
     "pages/subject": "test_pages_collect",
