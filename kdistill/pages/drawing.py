@@ -7,15 +7,18 @@ with pyplot: there is no global state, and no display.
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 COLOURS = {
     "ink": "#1b1f24",
@@ -31,14 +34,16 @@ COLOURS = {
 """The roles, as in `style.css`, in the light scheme.
 
 The arms are Okabe and Ito's bluish green, vermilion and blue, which survive colour-blindness (the first two darkened,
-so that text in them is legible on white); `more` and `less` fill cells, at most so strongly that ink is legible on them.
+so that text in them is legible on white); `more` and `less` fill cells, at most so strongly that ink is legible on
+them.
 """
 MARKERS = {"teacher": "s", "baseline": "^", "distilled": "o"}
 DASHES = {"teacher": (0, (6, 2, 1, 2)), "baseline": (0, (4, 2)), "distilled": "solid"}
 
 PIXELS = 72  # of the page in an inch: a point of the figure is a pixel of the page
 PNG_DPI = 160
-STYLE = {
+TITLE_WIDTH, TITLE_HEIGHT = 7.2, 14  # pixels of a character and of a line of a title
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # ships with Matplotlib: the layout is the same everywhere
     "font.size": 11.0,
     "text.color": COLOURS["ink"],
@@ -99,16 +104,21 @@ class Plot:
 
     @property
     def png(self) -> bytes:
-        """The figure with its title as a PNG file, on white."""
+        """The figure with its title above it as a PNG file, on white."""
+        width, height = self.figure.get_size_inches()
+        lines = textwrap.wrap(self.title, int(width * PIXELS / TITLE_WIDTH))
+        room = (len(lines) * TITLE_HEIGHT + 4) / PIXELS
         with _style(self.name):
-            title = self.figure.suptitle(self.title, fontsize=11.0, fontweight="bold", wrap=True)
+            title = self.figure.text(
+                0.01, 1 + room / height, "\n".join(lines), va="top", fontweight="bold", fontsize=11
+            )
         try:
-            return self._saved("png", dpi=PNG_DPI, metadata={"Software": None})
+            whole = Bbox([[0, 0], [width, height + room]])
+            return self._saved("png", dpi=PNG_DPI, metadata={"Software": None}, bbox_inches=whole)
         finally:
             title.remove()
-            self.figure._suptitle = None  # type: ignore[attr-defined]
 
-    def _saved(self, form: str, **options: object) -> bytes:
+    def _saved(self, form: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
         with _style(self.name):
             self.figure.savefig(buffer, format=form, facecolor=COLOURS["paper"], transparent=form == "svg", **options)
@@ -122,13 +132,26 @@ def _style(salt: str) -> Iterator[None]:
         # A name in a script that DejaVu has no glyphs of is drawn by the browser, which has.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "svg.hashsalt": salt})
+        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams["svg.hashsalt"] = salt
         yield
 
 
 @contextmanager
-def drawing(width: float, height: float, **options: object) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure with one pair of axes, to draw within the `with`.
+def drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure with one pair of axes, to draw within the `with`; it is laid out at the end of that.
+
+    Args:
+        width: in pixels of the page.
+        height: likewise.
+    """
+    with drawing_several(width, height) as (figure, (axes,)):
+        yield figure, axes
+
+
+@contextmanager
+def drawing_several(width: float, height: float, **options: Any) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure with several pairs of axes.
 
     Args:
         width: in pixels of the page.
@@ -137,7 +160,12 @@ def drawing(width: float, height: float, **options: object) -> Iterator[tuple[Fi
     """
     with _style("drawing"):
         figure = Figure(figsize=(width / PIXELS, height / PIXELS), layout="constrained")
-        yield figure, figure.subplots(**options)
+        yield figure, list(figure.subplots(squeeze=False, **options).flat)
+        # Once, here: every file that is saved would lay it out again, which takes longer than to draw it.
+        engine = figure.get_layout_engine()
+        if engine:
+            engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _inline(svg: bytes, name: str, alt: str) -> str:

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from kdistill.layout import counted
-from kdistill.pages.drawing import COLOURS, DASHES, MARKERS, Plot, drawing
+from kdistill.pages.drawing import COLOURS, DASHES, MARKERS, Plot, drawing, drawing_several
 from kdistill.pages.material import Confusion, Floats, Reliability, Softened
 from kdistill.pages.words import percent, points, short
 
@@ -26,13 +26,20 @@ def reliability(arms: Sequence[Reliability]) -> list[Plot]:
 
 def _reliability(arm: Reliability) -> Plot:
     filled = arm.count > 0
-    with drawing(270, 300, nrows=2, sharex=True, height_ratios=(3, 1)) as (figure, (above, below)):
+    with drawing_several(270, 300, nrows=2, sharex=True, height_ratios=(3, 1)) as (figure, (above, below)):
         colour = COLOURS[arm.arm]
         above.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, linestyle="dotted")
         above.plot(arm.confidence[filled], arm.accuracy[filled], color=colour, linestyle=DASHES[arm.arm], alpha=0.5)
         for some, inside in ((filled & (arm.count < ENOUGH), COLOURS["paper"]), (arm.count >= ENOUGH, colour)):
-            style = {"linestyle": "none", "marker": MARKERS[arm.arm], "markersize": 5.5, "markerfacecolor": inside}
-            above.plot(arm.confidence[some], arm.accuracy[some], color=colour, **style)
+            above.plot(
+                arm.confidence[some],
+                arm.accuracy[some],
+                linestyle="none",
+                marker=MARKERS[arm.arm],
+                markersize=5.5,
+                markerfacecolor=inside,
+                color=colour,
+            )
         above.set_ylabel("accuracy")
         above.set_ylim(-0.03, 1.03)
         share = arm.count / arm.count.sum()
@@ -136,7 +143,7 @@ def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
         likely = np.argsort(example.soft)[::-1][:FEW]
         names = [short(classes[label], 14) for label in likely]
         label, heat = short(classes[example.example.label]), f"{found.temperature:g}"
-        with drawing(360, 60 + 22 * len(names), ncols=2, sharey=True) as (figure, panels):
+        with drawing_several(360, 60 + 22 * len(names), ncols=2, sharey=True) as (figure, panels):
             _bars(panels[0], names, example.plain[likely], "T = 1")
             panels[0].invert_yaxis()  # both, since they share it
             _bars(panels[1], names, example.soft[likely], f"T = {heat}")

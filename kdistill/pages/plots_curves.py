@@ -40,15 +40,15 @@ def curves(arms: Sequence[Curves]) -> list[Plot]:
 
 def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plot:
     with drawing(330, 260) as (figure, axes):
-        lowest, highest = [], []
+        lowest, highest = list[float](), list[float]()
         for arm in arms:
             runs = [getattr(run, measure) for run in arm.runs]
             (_each if len(runs) <= EVERY_RUN else _band)(axes, arm, runs)
             _chosen(axes, arm, runs)
-            lowest.append(min(np.nanmin(run) for run in runs))
+            lowest.append(min(float(np.nanmin(run)) for run in runs))
             # The first epochs are often so bad that nothing could be told of the others.
             later = [run[len(run) // 10 :] if measure != "val_accuracy" else run for run in runs]
-            highest.append(max(np.nanmax(run) for run in later))
+            highest.append(max(float(np.nanmax(run)) for run in later))
         low, high = _worth_seeing(arms, measure, min(lowest), max(highest))
         axes.set_ylim(low, high)
         axes.set_xlabel("epoch")
@@ -61,9 +61,9 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plo
 def _worth_seeing(arms: Sequence[Curves], measure: str, low: float, high: float) -> tuple[float, float]:
     if measure == "val_accuracy":
         # From where all arms are after a tenth of their epochs.
-        low = min(np.nanmin(run.val_accuracy[len(run.epochs) // 10 :]) for arm in arms for run in arm.runs)
+        low = min(float(np.nanmin(run.val_accuracy[len(run.epochs) // 10 :])) for arm in arms for run in arm.runs)
     room = 0.06 * ((high - low) or abs(high) or 1)
-    return float(low - room), float(high + room)
+    return low - room, high + room
 
 
 def _each(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
@@ -98,7 +98,7 @@ def _chosen(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
     """Mark the epochs whose weights were kept; of many runs the median one."""
     places = [(run.best, values[run.best - 1]) for run, values in zip(arm.runs, runs, strict=True)]
     if len(places) > EVERY_RUN:
-        places = [tuple(np.median(places, axis=0))]
+        places = [np.median(places, axis=0)]
     x, y = np.transpose(places)
     axes.plot(
         x,

@@ -1,15 +1,15 @@
 """Plots of what the verdict rests on: the differences seed by seed, and what models cost for their accuracy."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from kdistill.layout import counted
 from kdistill.pages.drawing import COLOURS, MARKERS, Plot, drawing
-from kdistill.pages.material import Benchmark, Verdict
+from kdistill.pages.material import Benchmark, Floats, Verdict
 from kdistill.pages.words import points, score, short
 
 EVERY_SEED = 25
 """Up to so many seeds have a line each; more are stacked where they fall."""
-DOTS = {"marker": "o", "linestyle": "none", "color": COLOURS["distilled"], "markersize": 6.5}
 
 
 def differences(verdict: Verdict, name: str = "differences") -> Plot:
@@ -19,7 +19,7 @@ def differences(verdict: Verdict, name: str = "differences") -> Plot:
     tall = 110 + 20 * len(values) if each else 260
     with drawing(360, tall) as (figure, axes):
         heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
-        axes.plot(values, heights, **DOTS)
+        axes.plot(values, heights, "o", color=COLOURS["distilled"], markersize=6.5)
         _mean(axes, verdict)
         axes.axvline(0, color=COLOURS["ink"], linewidth=1.2)
         axes.set_xlabel("distilled minus baseline (points of accuracy)")
@@ -28,8 +28,9 @@ def differences(verdict: Verdict, name: str = "differences") -> Plot:
     return Plot(name, "Difference in test accuracy, seed by seed", _in_words(verdict), figure, _note(verdict))
 
 
-def _by_seed(axes, verdict, values):
-    heights = np.arange(len(values), 0, -1)
+def _by_seed(axes: Axes, verdict: Verdict, values: Floats) -> Floats:
+    """Give each seed a line of its own; return the heights."""
+    heights = np.arange(len(values), 0, -1.0)
     for height, value in zip(heights, values, strict=True):
         axes.plot([0, value], [height, height], color=COLOURS["distilled"], linewidth=1, alpha=0.5)
     axes.set_yticks([*heights, 0], [*(f"seed {seed}" for seed in verdict.seeds), "mean"])
@@ -37,18 +38,18 @@ def _by_seed(axes, verdict, values):
     return heights
 
 
-def _stacked(axes, values):
+def _stacked(axes: Axes, values: Floats) -> Floats:
     """Put each dot on those that fall into the same place; return the heights."""
     width = (np.ptp(values) or 1) / 40
     place = np.round(values / width).astype(int)
-    heights = np.array([1 + np.sum(place[:number] == here) for number, here in enumerate(place)])
+    heights = np.array([1.0 + np.sum(place[:number] == here) for number, here in enumerate(place)])
     axes.set_yticks([0], ["mean"])
     axes.set_ylim(-0.02 * heights.max() - 1, heights.max() + 1)
     axes.set_ylabel("seeds")
     return heights
 
 
-def _mean(axes, verdict):
+def _mean(axes: Axes, verdict: Verdict) -> None:
     mean = 100 * verdict.mean
     if verdict.low is not None and verdict.high is not None:
         ends = [100 * verdict.low, 100 * verdict.high]
