@@ -21,6 +21,7 @@ from kdistill import (
     beside,
     evaluation,
     files,
+    measures,
     models,
     opening,
     optimizers,
@@ -223,7 +224,7 @@ def _result(setting: Setting, making: Making, fit: training.Fit, teacher: AnyTea
         beside.write(run.folder, setting.splits.classes, setting.splits.features)
     validation = setting.splits.validation
     logits = evaluation.logits(fit.predict, validation)
-    scores = dataclasses.asdict(evaluation.score(logits, validation.all_labels))
+    scores = dataclasses.asdict(measures.score(logits, validation.all_labels))
     return {
         "arm": run.arm,
         "seed": run.seed,

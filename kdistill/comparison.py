@@ -108,7 +108,7 @@ def _scored(side: Side, run: Run) -> Scored | None:
     """Return a run with its scores; where it does not count, None, with a warning that says why."""
     name = f"{side.letter}: {run.arm} seed {run.seed}"
     manifest, scores = run.manifest, run.own_test_scores()
-    if problem := _not_usable(side, run):
+    if problem := not_usable(side.config, run):
         side.warnings.append(f"{name} {problem}; it is left out.")
         return None
     if not scores or not manifest:
@@ -118,8 +118,8 @@ def _scored(side: Side, run: Run) -> Scored | None:
     return Scored(scores, manifest, (run.result or {})["weights_sha256"], run.test_correct())
 
 
-def _not_usable(side: Side, run: Run) -> str | None:
-    """Return why a run is not one that the experiment's config and its folder vouch for."""
+def not_usable(config: configs.Config, run: Run) -> str | None:
+    """Return why a run is not one that its experiment's config and its folder vouch for; None where it is."""
     if not run.finished:
         return "is not finished"
     if damage := run.damage():
@@ -127,7 +127,7 @@ def _not_usable(side: Side, run: Run) -> str | None:
     spec = (run.manifest or {})["spec"]
     fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
     try:
-        wanted = runs.specification(side.config, run.arm, run.seed, taught_by, fingerprint)
+        wanted = runs.specification(config, run.arm, run.seed, taught_by, fingerprint)
     except ModelError:  # the file that the architecture was taken from has gone: nothing speaks against the run
         return None
     changed = run.conflict(wanted)

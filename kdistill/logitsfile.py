@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kdistill.datasets import Split, Splits, npy
 from kdistill.errors import ModelError
+from kdistill.measures import check_logits
 
 SUFFIX = ".npz"
 LOGITS, LABELS, TEXT = "f", "iu", "U"
@@ -158,8 +159,6 @@ class LogitsFile:
             raise ModelError(f"{name}: expected {words.get(kinds, 'names or labels')}; received {dtype}")
 
     def _logits_of(self, arrays: Any, name: str, split: Split) -> NDArray[np.float32]:
-        from kdistill.evaluation import check_logits  # takes TensorFlow, which a look at the shapes does not
-
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
             logits = arrays[name].astype(np.float32)
         if np.isneginf(logits).any():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill import evaluation, losses, models, opening, training
+from kdistill import evaluation, losses, measures, models, opening, training
 from kdistill.attempts import Result, Setting, train
 from kdistill.augmentation import Augmentation
 from kdistill.errors import ModelError
@@ -99,7 +99,7 @@ def check_student(setting: Setting) -> None:
         models.load_classifier(Path(model), setting.splits.shape, len(setting.splits.classes))
 
 
-def evaluate(setting: Setting, path: Path, teacher: AnyTeacher | None = None) -> tuple[Result, NDArray[np.bool_]]:
+def evaluate(setting: Setting, path: Path, teacher: AnyTeacher | None = None) -> tuple[Result, NDArray[np.float32]]:
     """Score a model file on the test split, every example once.
 
     Args:
@@ -109,22 +109,22 @@ def evaluate(setting: Setting, path: Path, teacher: AnyTeacher | None = None) ->
             on test, `agreement` and `kl_to_teacher` are None.
 
     Returns:
-        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and for
-        each example (n,) whether it was right.
+        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and the
+        logits (n, classes).
     """
     test, classes = setting.splits.test, len(setting.splits.classes)
     model, _ = models.load_classifier(path, setting.splits.shape, classes)
     logits = evaluation.logits(evaluation.predictor(model), test)
-    evaluation.check_logits(logits, str(path))
-    taught = None if teacher is None or teacher.test is None else evaluation.together(teacher.test)
+    measures.check_logits(logits, str(path))
+    taught = None if teacher is None or teacher.test is None else measures.together(teacher.test)
     scores = {
-        **dataclasses.asdict(evaluation.score(logits, test.all_labels)),
+        **dataclasses.asdict(measures.score(logits, test.all_labels)),
         "parameters": models.parameters(model),
         "file_bytes": path.stat().st_size,
-        "agreement": None if taught is None else evaluation.agreement(taught, logits),
-        "kl_to_teacher": None if taught is None else evaluation.kl_to_teacher(taught, logits),
+        "agreement": None if taught is None else measures.agreement(taught, logits),
+        "kl_to_teacher": None if taught is None else measures.kl_to_teacher(taught, logits),
     }
-    return scores, logits.argmax(axis=-1) == test.all_labels
+    return scores, logits
 
 
 def evaluate_teacher(setting: Setting, teacher: AnyTeacher) -> Result:
@@ -138,7 +138,7 @@ def evaluate_teacher(setting: Setting, teacher: AnyTeacher) -> Result:
     """
     if teacher.test is None:  # which is found out earlier, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    scores = evaluation.score(evaluation.together(teacher.test), setting.splits.test.all_labels)
+    scores = measures.score(measures.together(teacher.test), setting.splits.test.all_labels)
     return {
         **dataclasses.asdict(scores),
         "parameters": teacher.parameters,

@@ -175,6 +175,14 @@ def _objective(formula: str) -> str:
     return "cross-entropy of the labels" if formula == "loss = hard" else formula
 
 
+def page(document: Document) -> RenderableType:
+    """Show where a page was written, and what it says first."""
+    rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
+    if document["verdict_text"]:
+        rows.append(("verdict", document["verdict_text"]))
+    return Pairs(document["experiment"], rows)
+
+
 def config_list(document: Document) -> RenderableType:
     """Show the built-in configs with a line on each."""
     rows = [(entry["name"], entry["summary"]) for entry in document["configs"]]

@@ -239,9 +239,11 @@ class Session:
 
         teacher = self.teacher(*teacher_files) if teacher_files else None
         model_sha256 = run.model_sha256
-        scores, correct = recipes.evaluate(setting, run.model_file, teacher)
+        scores, logits = recipes.evaluate(setting, run.model_file, teacher)
+        correct = logits.argmax(axis=-1) == self.splits.test.all_labels
         try:
             run.record_test(scores, weights, correct.tolist(), model_sha256)
+            runs.outputs.keep(runs.outputs.place_of(run), logits, runs.outputs.key(model_sha256, self.splits))
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
             self.options.listener.note(f"The scores are not kept: {error.message}")
         return scores

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from kdistill import evaluation, files, inputs, models, preprocessing
+from kdistill import evaluation, files, inputs, measures, models, preprocessing
 from kdistill.datasets import Split, Splits
 from kdistill.errors import ModelError
-from kdistill.evaluation import Floats
 from kdistill.logitsfile import LogitsFile
+from kdistill.measures import Floats
 from kdistill.runs import joint_weights, teacher_identity
 
 # Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
@@ -58,9 +58,9 @@ class AnyTeacher:
         raise NotImplementedError
 
     @cached_property
-    def validation_scores(self) -> evaluation.Scores:
+    def validation_scores(self) -> measures.Scores:
         """Its scores on the validation split; of several teachers, those of their mean probability."""
-        return evaluation.score(evaluation.together(self.validation), self.splits.validation.all_labels)
+        return measures.score(measures.together(self.validation), self.splits.validation.all_labels)
 
 
 class Teacher(AnyTeacher):
@@ -131,7 +131,7 @@ class Teacher(AnyTeacher):
         logits = self._cached(file, split)
         if logits is None:
             logits = evaluation.logits(self._predict, split)
-            evaluation.check_logits(logits, str(self.path))
+            measures.check_logits(logits, str(self.path))
             _store(file, logits)
         return logits
 

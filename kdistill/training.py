@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kdistill import arithmetic, backend, evaluation
+from kdistill import arithmetic, backend, evaluation, measures
 from kdistill.augmentation import Augmentation
 from kdistill.datasets import Split
 from kdistill.engine import TERMS, State, engine_for
@@ -305,7 +305,7 @@ class Fit:
         loss = float(self.objective(labels, self.data.teacher_validation, logits)["loss"])
         if not np.isfinite(loss):
             raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
-        scores = evaluation.score(logits, labels)
+        scores = measures.score(logits, labels)
         return {
             "val_loss": loss,
             "val_nll": scores.nll,

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__", "layout"},
-    {"config", "backend", "files", "modelfiles", "extras", "inputs"},
+    {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures"},
     {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
     {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing", "comparison"},
@@ -25,16 +25,27 @@ LEVELS = [
     {"attempts"},
     {"recipes"},
     {"sessions"},
-    {"workers", "scoring"},
+    {"workers", "scoring", "asking"},
     {"beforehand", "chains", "deploy"},
     {"experiments"},
     {"sweeps"},
-    {"plans"},
+    {"plans", "pages"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
-HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "ray", "PIL", "onnxruntime", "ai_edge_litert"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "sklearn",
+    "scipy",
+    "ray",
+    "PIL",
+    "onnxruntime",
+    "ai_edge_litert",
+    "matplotlib",
+    "jinja2",
+}
 
 # A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
 ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
@@ -56,6 +67,14 @@ TESTED_IN = {
     "errors": "test_docs_reference",  # their exit codes; the rest is a message and a hint
     "listener": "test_recipes",  # it does nothing
     "models/loading": "test_models",
+    "pages/answers": "test_pages_collect",  # by the material that comes of them
+    "pages/costs": "test_pages_collect",
+    "pages/material": "test_pages_collect",
+    "pages/material_answers": "test_pages_collect",
+    "pages/material_origins": "test_pages_collect",
+    "pages/origins": "test_pages_collect",
+    "pages/scored": "test_pages_collect",
+    "pages/subject": "test_pages_collect",
     "sessions": "test_experiments",  # a session is what experiments are made of
     "sweeps/grid": "test_sweeps",
     "sweeps/sweep": "test_sweeps",
@@ -163,7 +182,7 @@ def test_docstrings_name_the_errors_that_are_raised(path):
 
 def test_configs_stop_at_the_builders():
     """Losses, the loop and the metrics take flat values."""
-    for name in ("losses", "engine", "training", "evaluation"):
+    for name in ("losses", "engine", "training", "evaluation", "measures"):
         assert "config" not in set(kdistill_imports(PACKAGE / f"{name}.py"))
 
 

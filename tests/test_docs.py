@@ -57,7 +57,8 @@ def accepted(arguments):
         arguments = [*arguments, "--dry-run"]
     result = CliRunner().invoke(app, arguments)
     # Dry or not, there is nothing to evaluate or to distil from yet, and that is said.
-    expected = 4 if arguments[0] in {"evaluate", "distill", "export", "benchmark", "predict"} else 0
+    nothing = dict.fromkeys(("evaluate", "distill", "export", "benchmark", "predict"), 4) | {"report": 7}
+    expected = nothing.get(arguments[0], 0)
     assert result.exit_code == expected, result.output
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kdistill import attempts, datasets, evaluation, models, recipes, training
+from kdistill import attempts, datasets, evaluation, measures, models, recipes, training
 from kdistill import config as configs
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
@@ -70,7 +70,7 @@ def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(setting):
     model, _ = models.load_classifier(run.model_file, (8, 8), 10)
     assert models.fingerprint(model) == result["weights_sha256"]
     validation = setting.splits.validation
-    scores = evaluation.score(evaluation.logits(evaluation.predictor(model), validation), validation.all_labels)
+    scores = measures.score(evaluation.logits(evaluation.predictor(model), validation), validation.all_labels)
     assert scores.accuracy == result["validation"]["accuracy"]
     best = min(run.history(), key=lambda record: record["val_nll"])
     assert best["epoch"] == result["best_epoch"]
@@ -82,12 +82,13 @@ def test_evaluate_compares_a_student_with_its_teacher_on_test(setting):
     recipes.baseline(setting, 0)
     teacher = recipes.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
     path = setting.experiment.run("baseline", 0).model_file
-    scores, correct = recipes.evaluate(setting, path, teacher)
+    scores, logits = recipes.evaluate(setting, path, teacher)
     model, _ = models.load_classifier(path, (8, 8), 10)
     test = setting.splits.test
     chosen = model(test.images[test.rows]).numpy().argmax(-1)
     assert scores["accuracy"] == (chosen == test.all_labels).mean()
-    np.testing.assert_array_equal(correct, chosen == test.all_labels)
+    np.testing.assert_array_equal(logits.argmax(-1), chosen)
+    assert logits.dtype == np.float32
     assert scores["agreement"] == (chosen == teacher.test.argmax(-1)).mean()
     assert scores["kl_to_teacher"] > 0
     assert scores["file_bytes"] == path.stat().st_size

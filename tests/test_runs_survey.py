@@ -227,3 +227,20 @@ def test_an_output_folder_that_is_not_there_is_empty(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be read: Not a directory"):
         survey.survey(tmp_path / "file")
+
+
+def test_the_newest_experiment_is_the_one_whose_runs_changed_last(tmp_path):
+    for name, when in (("a", 100), ("b", 300), ("c", 200)):
+        folder = tmp_path / name / "seed-0" / "baseline"
+        folder.mkdir(parents=True)
+        for path in (tmp_path / name / "config.yaml", folder / "history.jsonl"):
+            path.write_text("")
+            os.utime(path, (when, when))
+    assert survey.newest(tmp_path) == tmp_path / "b"
+    cell = tmp_path / "a" / "cells" / "x" / "seed-0" / "distilled"
+    cell.mkdir(parents=True)
+    (cell / "history.jsonl").write_text("")
+    os.utime(cell / "history.jsonl", (400, 400))
+    assert survey.newest(tmp_path) == tmp_path / "a"
+    with pytest.raises(OutputError, match="there is no experiment"):
+        survey.newest(tmp_path / "nowhere")

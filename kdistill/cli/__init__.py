@@ -6,7 +6,7 @@ import typer
 
 import kdistill
 from kdistill import signals
-from kdistill.cli import config, data, deploy, experiment, records
+from kdistill.cli import config, data, deploy, experiment, records, reporting
 from kdistill.cli.boundary import Boundary
 from kdistill.cli.output import write_out
 
@@ -24,6 +24,7 @@ app.command()(experiment.train_teacher)
 app.command()(experiment.baseline)
 app.command()(experiment.distill)
 app.command()(experiment.evaluate)
+app.command()(reporting.report)
 app.command()(deploy.export)
 app.command()(deploy.benchmark)
 app.command()(deploy.predict)

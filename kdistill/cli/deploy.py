@@ -14,6 +14,7 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, open_session, with_some_options
 from kdistill.cli.output import emit, write_out
+from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
     from kdistill.deploy.targets import Target
@@ -99,11 +100,15 @@ def benchmark(
     """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
     from kdistill import tables
     from kdistill.deploy import benchmark as benchmarks
-    from kdistill.deploy import targets
+    from kdistill.deploy import keeping, targets
 
     named = [targets.find(path) for path in models or ()]
     with _session(common, named) as session:
         document = benchmarks.benchmark(session, named, threads)
+        try:
+            keeping.keep(session.experiment, document)
+        except OutputError as error:  # it may be someone else's experiment, to be looked at only
+            session.options.listener.note(f"The benchmark is not kept: {error.message}")
     emit(document, tables.benchmark, common.json)
 
 

@@ -214,10 +214,10 @@ def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["k
     """
     import keras
 
-    from kdistill import evaluation
+    from kdistill import evaluation, measures
 
     _check_precision(model, path)
-    evaluation.check_logits(evaluation.logits(evaluation.predictor(model), test), str(path))
+    measures.check_logits(evaluation.logits(evaluation.predictor(model), test), str(path))
     if not form.with_softmax:
         return model, evaluation.logits(evaluation.predictor(model), test)
     softmax = keras.layers.Softmax(name="probabilities")

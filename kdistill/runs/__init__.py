@@ -10,10 +10,12 @@ runs/<name>/                     an experiment
     result.json                  written last: a run without it is not complete
     failure.json                 why it ended by itself before, until it is tried again
     test.json                    scores on the test split, once it has been evaluated
+    outputs.npz                  the logits that these are of, for pictures of them
   seed-0/.next-teacher/          a run that is to replace a finished one, while it is being made
-  cache/                         teacher logits
+  cache/                         teacher logits, and outputs of teachers that are no runs
 """
 
+from kdistill.runs import outputs
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.making import STATE, Making
@@ -43,6 +45,7 @@ __all__ = [
     "differences",
     "identity",
     "joint_weights",
+    "outputs",
     "recorded_weights",
     "same_teachers",
     "specification",

@@ -72,6 +72,31 @@ def find(name: str, root: Path) -> Path:
     )
 
 
+def newest(root: Path) -> Path:
+    """Return the folder of the experiment below `root` whose runs have changed last.
+
+    Raises:
+        OutputError: there is none.
+    """
+    found = [path for path in _subfolders(root) if is_experiment(path)]
+    if not found:
+        raise OutputError(
+            f"{root}: there is no experiment in this folder",
+            hint="Run `kdistill reproduce` first, or name an experiment's folder, or give its --output-dir.",
+        )
+    return max(sorted(found), key=_last_change)
+
+
+def _last_change(folder: Path) -> float:
+    """Return when a run of an experiment was written to last; its config alone counts where it has none."""
+    times = [0.0]
+    for pattern in ("config.yaml", "seed-*/*/history.jsonl", "cells/*/seed-*/*/history.jsonl"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                times.append(path.stat().st_mtime)
+    return max(times)
+
+
 def describe(folder: Path, thorough: bool = False) -> Document:
     """Return what is known of one experiment.
 
@@ -157,15 +182,15 @@ def _finished(run: Run, thorough: bool) -> Document:
 
 
 def _unfinished(run: Run, process: str | None) -> Document:
-    manifest, failure, history = run.manifest or {}, run.failure, _history(run)
-    best = [record for record in history if record.get("best")] or history
+    manifest, failure, records = run.manifest or {}, run.failure, history(run)
+    best = [record for record in records if record.get("best")] or records
     state = "running" if process else "failed" if failure else "interrupted"
     last = run.checkpoints.newest()
     return {
         "state": state,
         "problem": None if process or not failure else failure["message"],
         "process": process,
-        "epoch": failure["epoch"] if state == "failed" and failure else len(history),
+        "epoch": failure["epoch"] if state == "failed" and failure else len(records),
         "epochs": _most_epochs(manifest),
         "goes_on_from": None if process or last is None else last[0],
         "validation_accuracy": best[-1].get("val_accuracy") if best else None,
@@ -195,7 +220,7 @@ def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
     return manifest.get("spec", {}).get("training", {}).get("epochs")
 
 
-def _history(run: Run) -> list[Document]:
+def history(run: Run) -> list[Document]:
     """Return the records of all epochs so far. The last line may be half written at this very moment."""
     records = []
     with contextlib.suppress(OSError, ValueError):

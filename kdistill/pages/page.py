@@ -1,0 +1,119 @@
+"""The page: one HTML file that needs nothing else, from `templates/report.html` and `style.css`."""
+
+import base64
+import re
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from kdistill.layout import counted, file_size
+from kdistill.pages import cards, pictures, words
+from kdistill.pages.drawing import MARKERS
+from kdistill.pages.material import Example, Material
+from kdistill.pages.plots_sweep import settings, written
+
+SHOWN = 84  # pixels of an example's longer side
+_CODE = re.compile(r"`([^`\n]+)`")
+SIGNS = {"s": "■", "^": "▲", "o": "●"}
+
+
+SECTIONS = {
+    "arms": ("The arms compared", ("arms",)),
+    "differences": ("The difference, seed by seed", ("verdict",)),
+    "curves": ("How they learnt", ("curves",)),
+    "reliability": ("How sure they are, and how right", ("reliability",)),
+    "confusion": ("What is taken for what", ("confusion",)),
+    "classes": ("What distillation changed, class by class", ("classes",)),
+    "examples": ("What distillation fixed and broke", ("fixed", "broken")),
+    "softened": ("What the teacher says when it is softened", ("softened",)),
+    "sweep": ("The sweep", ("sweep",)),
+    "benchmark": ("Size, accuracy, latency", ("benchmark",)),
+    "objective": ("What was minimised", ()),
+    "warnings": ("What speaks against it", ()),
+    "provenance": ("How to get it again", ()),
+}
+"""Sections in their order: title, and the parts of `Material` of which at least one has to be there, or be missed."""
+
+
+def render(material: Material, plots: pictures.Plots | None = None) -> str:
+    """Return the whole page.
+
+    Args:
+        material: what it tells.
+        plots: its pictures, where they are drawn already.
+    """
+    plots = pictures.draw(material) if plots is None else plots
+    template = environment(autoescape=True).get_template("report.html")
+    style = Markup(resources.files("kdistill.pages").joinpath("templates/style.css").read_text(encoding="utf-8"))
+    return words.writable(template.render(**told(material), plots=plots, style=style))
+
+
+def told(material: Material) -> dict[str, Any]:
+    """Return what both templates are given besides their plots."""
+    return {
+        "m": material,
+        "fixed": cards.cards(material.fixed, material.class_names, fixed=True),
+        "broken": cards.cards(material.broken, material.class_names, fixed=False),
+        "sections": [(name, title) for name, (title, parts) in SECTIONS.items() if _is_told(material, parts)],
+        "published": any(arm.expected is not None for arm in material.arms),
+    }
+
+
+def _is_told(material: Material, parts: tuple[str, ...]) -> bool:
+    return not parts or any(getattr(material, part) or part in material.missing for part in parts)
+
+
+def environment(autoescape: bool) -> Environment:
+    """Return what fills in the templates; a name that is not there is an error, not an empty place."""
+    made = Environment(
+        loader=PackageLoader("kdistill.pages"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "points": words.points,
+        "percent": words.percent,
+        "score": words.score,
+        "file_size": file_size,
+        "counted": counted,
+        "prose": prose,
+        "data_uri": data_uri,
+        "short": words.short,
+        "described": cards.described,
+        "spoken": cards.spoken,
+        "written": written,
+    }
+    made.globals |= {"signs": {arm: SIGNS[mark] for arm, mark in MARKERS.items()}, "settings": settings}
+    made.globals |= {"example_picture": _example_picture, "inline": inline, "mean_sd": mean_sd}
+    return made
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence for HTML, what stands in backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+
+
+def inline(svg: str) -> Markup:
+    """Return an SVG element of ours as it is. Names in it are escaped already."""
+    return Markup(svg)
+
+
+def data_uri(png: bytes) -> str:
+    """Return a PNG file as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _example_picture(example: Example) -> pictures.Picture | None:
+    return None if example.image is None else pictures.picture(example.image, SHOWN)
+
+
+def mean_sd(values: Any, digits: int = 4) -> str:
+    """Return mean and standard deviation of a `Summary`; a dash for None."""
+    if values is None:
+        return words.score(None)
+    spread = "" if values.sd is None else f" ± {values.sd:.{digits}f}"
+    return f"{words.score(values.mean, digits)}{spread}"

@@ -1,0 +1,106 @@
+"""Plots of what the verdict rests on: the differences seed by seed, and what models cost for their accuracy."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from kdistill.layout import counted
+from kdistill.pages.drawing import COLOURS, MARKERS, Plot, drawing
+from kdistill.pages.material import Benchmark, Floats, Verdict
+from kdistill.pages.words import points, score, short
+
+EVERY_SEED = 25
+"""Up to so many seeds have a line each; more are stacked where they fall."""
+
+
+def differences(verdict: Verdict, name: str = "differences") -> Plot:
+    """Draw a dot for the difference of each seed, their mean with its interval, and the line of no difference."""
+    values = 100 * np.asarray(verdict.differences)
+    each = len(values) <= EVERY_SEED
+    tall = 110 + 20 * len(values) if each else 260
+    with drawing(360, tall) as (figure, axes):
+        heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
+        axes.plot(values, heights, "o", color=COLOURS["distilled"], markersize=6.5)
+        _mean(axes, verdict)
+        axes.axvline(0, color=COLOURS["ink"], linewidth=1.2)
+        axes.set_xlabel("distilled minus baseline (points of accuracy)")
+        axes.margins(x=0.12)
+        axes.grid(axis="y", visible=False)
+    return Plot(name, "Difference in test accuracy, seed by seed", _in_words(verdict), figure, _note(verdict))
+
+
+def _by_seed(axes: Axes, verdict: Verdict, values: Floats) -> Floats:
+    """Give each seed a line of its own; return the heights."""
+    heights = np.arange(len(values), 0, -1.0)
+    for height, value in zip(heights, values, strict=True):
+        axes.plot([0, value], [height, height], color=COLOURS["distilled"], linewidth=1, alpha=0.5)
+    axes.set_yticks([*heights, 0], [*(f"seed {seed}" for seed in verdict.seeds), "mean"])
+    axes.set_ylim(-0.7, len(values) + 0.6)
+    return heights
+
+
+def _stacked(axes: Axes, values: Floats) -> Floats:
+    """Put each dot on those that fall into the same place; return the heights."""
+    width = (np.ptp(values) or 1) / 40
+    place = np.round(values / width).astype(int)
+    heights = np.array([1.0 + np.sum(place[:number] == here) for number, here in enumerate(place)])
+    axes.set_yticks([0], ["mean"])
+    axes.set_ylim(-0.02 * heights.max() - 1, heights.max() + 1)
+    axes.set_ylabel("seeds")
+    return heights
+
+
+def _mean(axes: Axes, verdict: Verdict) -> None:
+    mean = 100 * verdict.mean
+    if verdict.low is not None and verdict.high is not None:
+        ends = [100 * verdict.low, 100 * verdict.high]
+        axes.plot(ends, [0, 0], color=COLOURS["ink"], linewidth=3, solid_capstyle="butt")
+        axes.plot(ends, [0, 0], color=COLOURS["ink"], marker="|", markersize=11, linestyle="none", markeredgewidth=2)
+    axes.plot([mean], [0], marker="D", color=COLOURS["ink"], markersize=7)
+
+
+def _in_words(verdict: Verdict) -> str:
+    seeds = len(verdict.differences)
+    won = sum(value > 0 for value in verdict.differences)
+    lowest, highest = min(verdict.differences), max(verdict.differences)
+    text = f"Distilled is better in {won} of {counted(seeds, 'seed')}; "
+    text += f"differences from {points(lowest)} to {points(highest)} points, mean {points(verdict.mean)}"
+    if verdict.low is None or verdict.high is None:
+        return f"{text}. There is no interval."
+    return f"{text}, 95 % interval {points(verdict.low)} to {points(verdict.high)}."
+
+
+def _note(verdict: Verdict) -> str:
+    if verdict.low is None:
+        return "A dot is a seed, the diamond their mean; right of the line distilled is better. There is no interval."
+    return "A dot is a seed; the diamond is their mean with its 95 % interval. Right of the line distilled is better."
+
+
+def costs(benchmark: Benchmark) -> list[Plot]:
+    """Draw accuracy against size and against latency, a mark for each model, numbered as in the table."""
+    size = [row.file_bytes / 1e3 for row in benchmark.rows]
+    plots = [_costs(benchmark, size, "size", "size of the file (kB, logarithmic)", "kB")]
+    if all(1 in row.milliseconds for row in benchmark.rows):
+        time = [row.milliseconds[1] for row in benchmark.rows]
+        label = "time for one example (ms, logarithmic)"
+        plots.append(_costs(benchmark, time, "latency", label, "ms"))
+    return plots
+
+
+def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit: str) -> Plot:
+    with drawing(360, 300) as (figure, axes):
+        for number, (row, x) in enumerate(zip(benchmark.rows, cost, strict=True), start=1):
+            arm = next((arm for arm in MARKERS if row.name.startswith(arm)), None)
+            marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
+            axes.plot([x], [row.accuracy], marker=marker, color=colour, markersize=8, linestyle="none")
+            # One above, one below: exports of a model lie close together.
+            place = (0, 7 if number % 2 else -15)
+            axes.annotate(str(number), (x, row.accuracy), place, textcoords="offset points", ha="center")
+        axes.set_xscale("log")
+        axes.margins(0.15, 0.2)
+        axes.set_xlabel(label)
+        axes.set_ylabel("test accuracy")
+    told = [
+        f"{short(row.name, 40)} {score(row.accuracy)} at {x:.3g} {unit}"
+        for row, x in zip(benchmark.rows, cost, strict=True)
+    ]
+    return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")
