@@ -14,6 +14,13 @@ pytest_plugins = ["small_experiment"]
 backend.start(threads=1, device="cpu")
 
 
+def pytest_configure():
+    """Keep the compiled steps of all tests, which have more shapes than those of a command: compiling takes seconds."""
+    from kdistill import engine
+
+    engine.ENGINES_KEPT = 64
+
+
 @pytest.fixture(autouse=True)
 def _sandbox(monkeypatch, tmp_path_factory):
     """Point every folder that is not the test's own elsewhere, and allow connections to this machine alone."""

@@ -50,11 +50,10 @@ HEAVY = {
 # A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
 ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
 TESTED_IN = {
-    "__main__": "test_cli",  # in a process of its own
+    "__main__": "test_cli_boundary",  # as the way in
     "attempts": "test_recipes",  # by the recipes that make them
     "beforehand": "test_experiments",  # by what is refused before anything is trained
     "chains": "test_experiments",  # by the runs that come of them
-    "cli/boundary": "test_cli",  # by commands that fail
     "cli/experiment": "test_cli",
     "cli/options": "test_cli",
     "cli/spreading": "test_parts",  # together with the parts that it asks for

@@ -11,10 +11,9 @@ import pytest
 from command_line import document, run
 from typer.testing import CliRunner
 
-from kdistill import __main__, engine, files, progress, recipes, training
+from kdistill import engine, files, progress, recipes, training
 from kdistill.cli import app
 from kdistill.errors import DivergedError
-from kdistill.signals import Stopped
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
 
@@ -401,29 +400,6 @@ def test_bad_seeds_are_a_usage_error(seeds, tmp_path):
     run("reproduce", "--seeds", seeds, "--output-dir", tmp_path, code=2)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["bogus"], ["distill", "--no-such-option"], ["baseline", "--threads", "0"], ["data", "fetch", "cifar"]],
-)
-def test_usage_errors(arguments):
-    run(*arguments, code=2)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--seed", "99999999999"], "expected a whole number from 0 to 2147483647; received '99999999999'"),
-        (["--seed", "-1"], "received '-1'"),
-        (["--threads", "many"], "expected a whole number from 1 to 1024; received 'many'"),
-        (["--device", "tpu"], "expected auto, cpu or gpu; received 'tpu'"),
-        (["--output-dir", ""], "expected a path; received ''"),
-    ],
-)
-def test_bad_values_of_options_say_what_is_expected(options, message):
-    shown = " ".join(run("baseline", "--dry-run", *options, code=2).stderr.replace("│", " ").split())
-    assert message in shown
-
-
 def test_an_empty_config_is_not_the_default():
     assert "received ''" in run("baseline", "--dry-run", "-c", "", code=3).stderr
 
@@ -441,14 +417,6 @@ def test_an_output_dir_that_is_a_file_is_named(tmp_path):
         assert f"expected a folder; {file} is a file" in shown
 
 
-def test_config_problems_are_named_with_their_place(tmp_path):
-    path = tmp_path / "bad.yaml"
-    path.write_text("teacher: {hidden: [8]}\nstudent: {hiden: [4]}\ndistill: {T: -1}\n")
-    result = run("reproduce", "-c", path, code=3)
-    assert f"{path}:2:11: student.hiden: unknown key 'hiden'; did you mean 'hidden'?" in result.stderr
-    assert f"{path}:3:11: distill.temperature: expected a number above 0; received -1" in result.stderr
-
-
 def test_fashion_mnist_that_is_nowhere_says_how_to_get_it(tmp_path):
     missing = tmp_path / "nowhere"
     result = run(
@@ -463,55 +431,6 @@ def test_doctor_prints_what_a_report_needs():
     assert facts["versions"]["tensorflow"].startswith("2.")
     assert facts["cores"] >= 1
     assert "tensorflow" in run("doctor").stdout
-
-
-def test_version_and_help():
-    assert run("--version").stdout.startswith("kdistill ")
-    assert "reproduce" in run("--help").stdout
-    for command in ("reproduce", "train-teacher", "baseline", "distill", "evaluate", "doctor"):
-        assert "--help" in run(command, "--help").stdout
-    run(code=2)
-
-
-def test_options_that_may_be_given_again_say_so():
-    for command, options in (("sweep", ["--set", "--grid"]), ("distill", ["--set", "--teacher"])):
-        shown = run(command, "--help").stdout
-        for option in options:
-            _, _, after = shown.partition(f" {option} ")
-            assert "repeatable" in after.split(" --")[0], option
-
-
-def raising(error):
-    def load(*arguments, **keywords):
-        raise error
-
-    return load
-
-
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
-def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
-    monkeypatch.setattr("kdistill.config.load", raising(error))
-    said = run("config", "show", code=code).stderr
-    assert said.startswith("Stopped.\n")
-    assert "to go on" in said
-    assert "Error" not in said
-
-
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
-def test_interruption_before_the_command_line_is_there_is_quiet(monkeypatch, error, code):
-    monkeypatch.setattr("kdistill.cli.main", raising(error))
-    with pytest.raises(SystemExit) as end:
-        __main__.main()
-    assert end.value.code == code
-
-
-def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):
-    monkeypatch.setattr("kdistill.config.load", raising(ZeroDivisionError("oops\nmore")))
-    result = run("config", "show", code=1)
-    assert "this is a bug in kdistill: ZeroDivisionError: oops" in result.stderr
-    assert "more" not in result.stderr
-    debugged = CliRunner().invoke(app, ["config", "show", "--debug"])
-    assert "Traceback" in debugged.stderr
 
 
 def test_environment_gives_defaults_that_flags_override(output, monkeypatch):

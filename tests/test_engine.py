@@ -39,7 +39,8 @@ def test_a_learning_rate_of_a_shared_engine_is_its_own():
     assert np.abs(slow[0] - start[0]).max() < 1e-4 < np.abs(fast[0] - start[0]).max()
 
 
-def test_engines_kept_are_limited():
+def test_engines_kept_are_limited(monkeypatch):
+    monkeypatch.setattr(engine, "ENGINES_KEPT", 3)
     engine._engines.clear()
     for units in range(1, engine.ENGINES_KEPT + 3):
         fit(student(hidden=[units]))

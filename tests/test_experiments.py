@@ -1,5 +1,6 @@
 """Many runs: what is trained, what is reused, in which order, and how much is loaded for it."""
 
+import json
 import subprocess
 import sys
 
@@ -29,22 +30,20 @@ def test_each_run_is_trained_once_and_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["distill.T=9", "teacher.hidden=[8]"])
-def test_what_is_made_again_is_compared_anew(tmp_path, change):
+def test_what_is_made_again_is_compared_anew(experiment_copy, tmp_path, change):
     """As if nothing had been there: scores of the old runs, or students of the old teacher, would be wrong."""
-    experiments.reproduce(session(tmp_path / "old"), [0, 1], scale=Scale(workers=1))
-    again = experiments.reproduce(session(tmp_path / "old", change, overwrite=True), [0, 1], scale=Scale(workers=1))
-    fresh = experiments.reproduce(session(tmp_path / "new", change), [0, 1], scale=Scale(workers=1))
+    again = experiments.reproduce(session(experiment_copy, change, overwrite=True), [0])
+    fresh = experiments.reproduce(session(tmp_path / "new", change), [0])
     assert {**again, "run_info": 0} == {**fresh, "run_info": 0}
 
 
-def test_a_finished_reproduction_needs_no_tensorflow(tmp_path):
-    experiments.reproduce(session(tmp_path), [0])
+def test_a_finished_reproduction_needs_no_tensorflow(experiment_copy):
     program = (
         "import sys; from pathlib import Path\n"
         "from kdistill import config, experiments; from kdistill.runs import Experiment\n"
         "from kdistill.sessions import Options, Session\n"
         f"cfg = config.load('quickstart', {SHORT!r})\n"
-        f"place = Experiment(Path({str(tmp_path)!r}) / 'quickstart')\n"
+        f"place = Experiment(Path({str(experiment_copy)!r}) / 'quickstart')\n"
         "session = Session(cfg, place, Options())\n"
         "experiments.reproduce(session, [0]); experiments.train(session, 'distilled', 0)\n"
         "assert 'tensorflow' not in sys.modules\n"
@@ -66,14 +65,13 @@ def test_a_batch_must_fit_the_data_before_anything_is_trained(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_is_made_again_takes_the_summary_with_it(tmp_path):
+def test_a_run_that_is_made_again_takes_the_summary_with_it(experiment_copy):
     """The summary was computed from the run that is no more."""
-    experiments.reproduce(session(tmp_path), [0])
-    summary = tmp_path / "quickstart" / "summary.json"
-    session(tmp_path).train("baseline", 0)
-    session(tmp_path).train("baseline", 1)
+    summary = experiment_copy / "quickstart" / "summary.json"
+    session(experiment_copy).train("baseline", 0)
+    session(experiment_copy).train("baseline", 1)
     assert summary.exists()
-    session(tmp_path, "student.epochs=2", overwrite=True).train("baseline", 0)
+    session(experiment_copy, "student.epochs=2", overwrite=True).train("baseline", 0)
     assert not summary.exists()
 
 
@@ -98,13 +96,12 @@ def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
     assert distilled.test_scores(first.experiment.run("teacher", 0).result["weights_sha256"]) == scores
 
 
-def test_scores_are_computed_again_for_a_new_model(tmp_path):
-    first = session(tmp_path)
-    first.train("baseline", 0)
+def test_scores_are_computed_again_for_a_new_model(experiment_copy):
+    first = session(experiment_copy)
     run = first.experiment.run("baseline", 0)
     before = first.evaluate(run)
     assert first.evaluate(run) == before
-    other = session(tmp_path, "student.hidden=[3]", overwrite=True)
+    other = session(experiment_copy, "student.hidden=[3]", overwrite=True)
     other.train("baseline", 0)
     assert other.evaluate(run)["parameters"] != before["parameters"]
 
@@ -195,8 +192,8 @@ def test_a_seed_of_which_a_run_failed_is_left_out(tmp_path, monkeypatch):
     assert [row["seed"] for row in summary["comparison"]["mcnemar"]] == [0, 2]
 
 
-def test_mcnemar_counts_the_examples_that_one_of_two_got_right(tmp_path):
-    summary = experiments.reproduce(session(tmp_path), [0], scale=Scale(workers=1))
+def test_mcnemar_counts_the_examples_that_one_of_two_got_right(finished_experiment):
+    summary = json.loads((finished_experiment / "quickstart" / "summary.json").read_text())
     (row,) = summary["comparison"]["mcnemar"]
     difference = summary["comparison"]["difference"]["values"][0]
     assert (row["only_distilled"] - row["only_baseline"]) / 540 == pytest.approx(difference)
