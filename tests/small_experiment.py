@@ -1,5 +1,6 @@
 """An experiment of a moment on the digits, finished for one seed: shared by the tests of what is said of one."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -16,6 +17,13 @@ SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
 def session(folder, *overrides, source="quickstart", **options):
     config = configs.load(source, [*SHORT, *overrides])
     return Session(config, Experiment(folder / config.name), Options(**options))
+
+
+def with_few_pictures(material):
+    """Return what a page tells, without most of what is drawn: for tests of what is written where."""
+    parts = {"curves": (), "reliability": (), "confusion": None, "softened": None}
+    missing = {**material.missing, **dict.fromkeys(parts, "Left out.")}
+    return dataclasses.replace(material, **parts, missing=missing)
 
 
 @pytest.fixture(scope="session")

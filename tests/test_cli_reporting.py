@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 from command_line import document, run
+from small_experiment import with_few_pictures
+
+from kdistill.pages import collect
 
 
 @pytest.fixture(autouse=True)
@@ -13,16 +16,23 @@ def plain_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """All of a page but most of its pictures, which take seconds."""
+    original = collect.collect
+    monkeypatch.setattr(collect, "collect", lambda *of: with_few_pictures(original(*of)))
+
+
 def test_it_says_where_the_page_is_and_what_it_says_first(experiment_copy):
     shown = run("report", "quickstart", "--output-dir", experiment_copy).stdout
     folder = experiment_copy / "quickstart"
     assert f"{folder}/report.html (" in shown
     assert f"{folder}/report.md" in shown
     assert "Inconclusive: " in shown
-    assert (folder / "report.html").read_text().lstrip().startswith("<!doctype html>")
+    assert (folder / "report.html").read_text().lstrip().startswith("<!DOCTYPE html>")
 
 
-def test_json_tells_all(experiment_copy):
+def test_json_tells_all(experiment_copy, few_pictures):
     said = document("report", experiment_copy / "quickstart", "--images", 0)
     assert said["experiment"] == "quickstart"
     assert said["verdict"] == "inconclusive"
@@ -32,7 +42,7 @@ def test_json_tells_all(experiment_copy):
     assert all(os.path.isfile(path) for path in (said["html"], said["markdown"], *said["pictures"]))
 
 
-def test_without_a_name_it_is_the_experiment_that_was_at_work_last(experiment_copy):
+def test_without_a_name_it_is_the_experiment_that_was_at_work_last(experiment_copy, few_pictures):
     shutil.copytree(experiment_copy / "quickstart", experiment_copy / "another")
     for name, when in (("quickstart", 2_000_000_000), ("another", 1_900_000_000)):
         for path in (experiment_copy / name).rglob("*"):
@@ -56,7 +66,7 @@ def test_a_number_of_images_that_is_none_is_usage(experiment_copy, count):
     assert "expected a whole number from 0 to 100" in said
 
 
-def test_a_folder_that_cannot_be_written_is_said(experiment_copy):
+def test_a_folder_that_cannot_be_written_is_said(experiment_copy, few_pictures):
     (experiment_copy / "quickstart/report-files").write_text("in the way")
     assert "cannot write" in run("report", "quickstart", "--output-dir", experiment_copy, code=7).output
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 import pytest
-from small_experiment import session
+from small_experiment import session, with_few_pictures
 
 from kdistill import errors
 from kdistill.pages import writing
@@ -15,6 +15,11 @@ from kdistill.sessions import Options
 @pytest.fixture(scope="module")
 def material(finished_experiment):
     return collect(finished_experiment / "quickstart", Options(), 2)
+
+
+@pytest.fixture(scope="module")
+def small(material):
+    return with_few_pictures(material)
 
 
 def test_everything_that_is_said_to_be_written_is(material, tmp_path):
@@ -30,6 +35,7 @@ def test_everything_that_is_said_to_be_written_is(material, tmp_path):
         assert f"(report-files/{path.name})" in text or f'"report-files/{path.name}"' in text
 
 
+@pytest.mark.slow
 def test_the_same_material_gives_the_same_bytes(material, tmp_path):
     written = []
     for _ in range(2):
@@ -38,22 +44,22 @@ def test_the_same_material_gives_the_same_bytes(material, tmp_path):
     assert written[0] == written[1]
 
 
-def test_pictures_of_a_page_before_are_removed_and_other_files_are_not(material, tmp_path):
+def test_pictures_of_a_page_before_are_removed_and_other_files_are_not(small, tmp_path):
     (tmp_path / "report-files").mkdir()
     (tmp_path / "report-files" / "old.png").write_bytes(b"old")
     (tmp_path / "report-files" / "notes.txt").write_text("mine")
-    writing.write(tmp_path, material)
+    writing.write(tmp_path, small)
     names = {path.name for path in (tmp_path / "report-files").iterdir()}
     assert "old.png" not in names
     assert "notes.txt" in names
 
 
-def test_a_page_before_stays_where_a_new_one_cannot_be_written(material, tmp_path, monkeypatch):
-    writing.write(tmp_path, material)
+def test_a_page_before_stays_where_a_new_one_cannot_be_written(small, tmp_path, monkeypatch):
+    writing.write(tmp_path, small)
     before = (tmp_path / "report.html").read_bytes()
     monkeypatch.setattr("kdistill.files.move", _full)
     with pytest.raises(errors.OutputError, match="the disk is full"):
-        writing.write(tmp_path, dataclasses.replace(material, name="another"))
+        writing.write(tmp_path, dataclasses.replace(small, name="another"))
     assert (tmp_path / "report.html").read_bytes() == before
     assert not list(tmp_path.rglob(".new-*"))
 
@@ -65,6 +71,6 @@ def _full(source, target):
 def test_nothing_of_a_run_is_touched(experiment_copy):
     folder = experiment_copy / "quickstart"
     runs = {path: path.read_bytes() for path in folder.glob("seed-*/**/*") if path.is_file()}
-    writing.write(folder, collect(folder, Options(), 2))
+    writing.write(folder, with_few_pictures(collect(folder, Options(), 2)))
     assert {path: path.read_bytes() for path in folder.glob("seed-*/**/*") if path.is_file()} == runs
     assert session(experiment_copy).experiment.run("distilled", 0).is_complete()

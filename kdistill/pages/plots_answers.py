@@ -137,22 +137,26 @@ def _changes(found: Confusion) -> str:
 
 
 def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
-    """Draw the teacher's probabilities of each example at T = 1 and at T, as bars."""
+    """Draw the teacher's probabilities of each example at T = 1 and at T, as bars; once, where T is 1."""
     plots = []
     for number, example in enumerate(found.examples, start=1):
         likely = np.argsort(example.soft)[::-1][:FEW]
         names = [short(classes[label], 14) for label in likely]
-        label, heat = short(classes[example.example.label]), f"{found.temperature:g}"
-        with drawing_several(360, 60 + 22 * len(names), ncols=2, sharey=True) as (figure, panels):
-            _bars(panels[0], names, example.plain[likely], "T = 1")
-            panels[0].invert_yaxis()  # both, since they share it
-            _bars(panels[1], names, example.soft[likely], f"T = {heat}")
-        first, second = (int(place) for place in np.argsort(example.soft)[::-1][:2])
-        alt = (
-            f"An example of {label}. {short(classes[first])}: {percent(float(example.plain[first]))} at T = 1, "
-            f"{percent(float(example.soft[first]))} at T = {heat}; {short(classes[second])}: "
-            f"{percent(float(example.plain[second]))} and {percent(float(example.soft[second]))}."
-        )
+        shown = [("1", example.plain), (f"{found.temperature:g}", example.soft)]
+        shown = shown[:1] if found.temperature == 1 else shown
+        with drawing_several(95 + 132 * len(shown), 60 + 22 * len(names), ncols=len(shown), sharey=True) as (
+            figure,
+            panels,
+        ):
+            for panel, (heat, shares) in zip(panels, shown, strict=True):
+                _bars(panel, names, shares[likely], f"T = {heat}")
+            panels[0].invert_yaxis()  # all of them, since they share it
+        said = [
+            f"{short(classes[label])} {' and '.join(f'{percent(float(of[label]))} at T = {heat}' for heat, of in shown)}"
+            for label in likely[:2]
+        ]
+        label = short(classes[example.example.label])
+        alt = f"An example of {label}. Most likely: {'; '.join(said)}."
         plots.append(Plot(f"softened-{number}", f"A test example of {label}", alt, figure))
     return plots
 
