@@ -60,7 +60,7 @@ def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
-    """Return the expected calibration error of Guo et al. 2017, equation 3.
+    """Return the expected calibration error of Guo et al., "On Calibration of Modern Neural Networks" (2017).
 
     The examples are sorted into equally wide bins of confidence; the result is the mean distance between a bin's
     confidence and its accuracy, weighted by the examples in it: 0 is perfect, 1 the worst.

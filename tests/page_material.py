@@ -151,7 +151,7 @@ def material(**changed):
 
 def nothing():
     """Return material of an experiment of which there is nothing yet."""
-    empty = {part: () for part in ("seeds", "arms", "curves", "reliability", "classes", "fixed", "broken", "warnings")}
+    empty = dict.fromkeys(("seeds", "arms", "curves", "reliability", "classes", "fixed", "broken", "warnings"), ())
     empty |= dict.fromkeys(("verdict", "confusion", "softened", "sweep", "benchmark"))
     missing = {part: f"No {part} <yet>." for part in m.PARTS if part != "sweep"}
     return material(**empty, state=(), class_names=(), missing=missing)
