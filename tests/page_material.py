@@ -60,10 +60,10 @@ def reliability(name):
 
 def confusion(classes=NAMES):
     count = len(classes)
-    baseline = np.full((count, count), 0.1 / (count - 1))
-    np.fill_diagonal(baseline, 0.9)
+    baseline = np.full((count, count), 0.3 / (count - 1))
+    np.fill_diagonal(baseline, 0.7)
     distilled = baseline.copy()
-    distilled[0, 0], distilled[0, 1] = 0.95, baseline[0, 1] - 0.05
+    distilled[0, 0], distilled[0, 1] = 0.75, baseline[0, 1] - 0.05
     return m.Confusion(classes, 0, baseline, distilled, 2)
 
 
@@ -151,7 +151,7 @@ def material(**changed):
 
 def nothing():
     """Return material of an experiment of which there is nothing yet."""
-    empty = {part: () for part in ("seeds", "arms", "curves", "reliability", "classes", "fixed", "broken", "warnings")}
+    empty = dict.fromkeys(("seeds", "arms", "curves", "reliability", "classes", "fixed", "broken", "warnings"), ())
     empty |= dict.fromkeys(("verdict", "confusion", "softened", "sweep", "benchmark"))
     missing = {part: f"No {part} <yet>." for part in m.PARTS if part != "sweep"}
     return material(**empty, state=(), class_names=(), missing=missing)
