@@ -60,10 +60,10 @@ def reliability(name):
 
 def confusion(classes=NAMES):
     count = len(classes)
-    baseline = np.full((count, count), 0.1 / (count - 1))
-    np.fill_diagonal(baseline, 0.9)
+    baseline = np.full((count, count), 0.3 / (count - 1))
+    np.fill_diagonal(baseline, 0.7)
     distilled = baseline.copy()
-    distilled[0, 0], distilled[0, 1] = 0.95, baseline[0, 1] - 0.05
+    distilled[0, 0], distilled[0, 1] = 0.75, baseline[0, 1] - 0.05
     return m.Confusion(classes, 0, baseline, distilled, 2)
 
 

@@ -75,7 +75,7 @@ STYLE: dict[Any, Any] = {
 }
 SVG = "http://www.w3.org/2000/svg"
 XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
-_FONT = re.compile(r"font: (?:[a-z]+ )*?((?:bold |\d00 )?[\d.]+px) [^;]*")
+_FONT = re.compile(r"""(['"]?)DejaVu Sans\1""")
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -202,7 +202,7 @@ def _restyled(key: str, value: str, name: str) -> str:
     if key == "style":
         for role, colour in COLOURS.items():
             value = value.replace(colour, f"var(--{role})")
-        return _FONT.sub(r"font: \1 var(--sans)", value)
+        return _FONT.sub("var(--sans)", value)
     if value.startswith("url(#"):
         return f"url(#{name}-{value[5:]}"
     if key == XLINK_HREF and value.startswith("#"):

@@ -151,10 +151,10 @@ def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
             for panel, (heat, shares) in zip(panels, shown, strict=True):
                 _bars(panel, names, shares[likely], f"T = {heat}")
             panels[0].invert_yaxis()  # all of them, since they share it
-        said = [
-            f"{short(classes[label])} {' and '.join(f'{percent(float(of[label]))} at T = {heat}' for heat, of in shown)}"
-            for label in likely[:2]
-        ]
+        said = []
+        for likeliest in likely[:2]:
+            at = [f"{percent(float(shares[likeliest]))} at T = {heat}" for heat, shares in shown]
+            said.append(f"{short(classes[likeliest])} {' and '.join(at)}")
         label = short(classes[example.example.label])
         alt = f"An example of {label}. Most likely: {'; '.join(said)}."
         plots.append(Plot(f"softened-{number}", f"A test example of {label}", alt, figure))

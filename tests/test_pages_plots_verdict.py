@@ -1,0 +1,64 @@
+import numpy as np
+import page_material as made
+
+from kdistill.pages import plots_verdict
+
+
+def lines(figure):
+    return [line.get_xydata() for line in figure.axes[0].lines]
+
+
+def labels(figure):
+    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+
+
+def test_every_seed_has_a_line_of_its_own_from_no_difference_to_its_own():
+    found = made.verdict(seeds=3)
+    plot = plots_verdict.differences(found)
+    assert labels(plot.figure) == ["seed 0", "seed 1", "seed 2", "mean"]
+    for line, value in zip(lines(plot.figure)[:3], found.differences, strict=True):
+        np.testing.assert_allclose(line[:, 0], [0, 100 * value])
+    np.testing.assert_allclose(lines(plot.figure)[3][:, 0], 100 * np.array(found.differences))
+
+
+def test_the_interval_and_the_mean_are_drawn_below_the_seeds():
+    found = made.verdict()
+    drawn = lines(plots_verdict.differences(found).figure)
+    assert any(line.shape == (2, 2) and np.allclose(line, [[-0.1, 0], [0.42, 0]]) for line in drawn)
+    assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.mean, 0]]) for line in drawn)
+
+
+def test_without_an_interval_none_is_drawn_and_that_is_said():
+    plot = plots_verdict.differences(made.verdict(seeds=1, low=None, high=None))
+    assert "no interval" in plot.alt
+    assert "95 %" not in plot.note
+    assert not any(len(line) == 2 and np.all(line[:, 1] == 0) and np.ptp(line[:, 0]) for line in lines(plot.figure))
+
+
+def test_the_alternative_text_has_the_numbers():
+    alt = plots_verdict.differences(made.verdict()).alt
+    assert "better in 3 of 5 seeds" in alt
+    assert "from -0.20 to +0.40 points, mean +0.16, 95 % interval -0.10 to +0.42" in alt
+
+
+def test_a_hundred_seeds_are_stacked_each_a_dot_and_none_on_another():
+    plot = plots_verdict.differences(made.verdict(seeds=100))
+    dots = next(line for line in lines(plot.figure) if len(line) == 100)
+    assert len({tuple(dot) for dot in dots.round(9).tolist()}) == 100
+    assert labels(plot.figure) == ["mean"]
+    assert plot.figure.get_figheight() < plots_verdict.differences(made.verdict(seeds=25)).figure.get_figheight()
+
+
+def test_equal_differences_are_stacked_too():
+    plot = plots_verdict.differences(made.verdict(seeds=40, differences=[0.0] * 40, mean=0.0, low=None, high=None))
+    dots = next(line for line in lines(plot.figure) if len(line) == 40)
+    assert sorted(dots[:, 1]) == list(range(1, 41))
+
+
+def test_costs_put_every_model_where_its_size_and_its_time_are():
+    size, time = plots_verdict.costs(made.benchmark())
+    assert [tuple(line[0]) for line in lines(size.figure)] == [(370, 0.9), (27, 0.9), (9, 0.9)]
+    assert [tuple(line[0]) for line in lines(time.figure)] == [(0.5, 0.9), (0.1, 0.9), (0.05, 0.9)]
+    assert size.figure.axes[0].get_xscale() == "log"
+    assert "teacher 0.9000 at 370 kB" in size.alt
+    assert "x<y.onnx 0.9000 at 0.05 ms" in time.alt
