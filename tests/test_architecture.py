@@ -47,7 +47,7 @@ HEAVY = {
 }
 
 # A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
-ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
+ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "pages/__init__", "runs/__init__", "workers/__init__"}
 TESTED_IN = {
     "__main__": "test_cli",  # in a process of its own
     "beforehand": "test_experiments",  # by what is refused before anything is trained
