@@ -229,9 +229,10 @@ class Page:
         self.browser = browser
         self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
-        self.width = 1280
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             self.call(f"{domain}.enable")
+        # Pictures have none, and would be laid out wider than the page that was measured.
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
 
     def __enter__(self):
         return self
@@ -315,7 +316,8 @@ class Page:
 
     def _stripe(self, top, width, height):
         clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
-        answer = self.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        whole = {"captureBeyondViewport": True, "optimizeForSpeed": True}
+        answer = self.call("Page.captureScreenshot", format="png", clip=clip, **whole)
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB"))
 
     def pdf(self):

@@ -257,12 +257,14 @@
 
   // The part of a box that its scrolling containers leave to be seen, in the coordinates of the page.
   function seen(box, element) {
-    let [left, right] = [Math.max(box.left, 0), Math.min(box.right, root.clientWidth)];
+    let { left, top, right, bottom } = box;
+    [left, right] = [Math.max(left, 0), Math.min(right, root.clientWidth)];
     for (let each = scroller(element); each; each = scroller(each)) {
       const frame = each.getBoundingClientRect();
       [left, right] = [Math.max(left, frame.left), Math.min(right, frame.right)];
+      [top, bottom] = [Math.max(top, frame.top), Math.min(bottom, frame.bottom)];
     }
-    return [left + scrollX, box.top + scrollY, right + scrollX, box.bottom + scrollY].map(Math.round);
+    return [left + scrollX, top + scrollY, right + scrollX, bottom + scrollY].map(Math.round);
   }
 
   const hasArea = ([left, top, right, bottom]) => right - left > 1 && bottom - top > 1;

@@ -48,7 +48,7 @@ HEAVY = {
 }
 
 # A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
-ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "runs/__init__", "workers/__init__"}
+ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "pages/__init__", "runs/__init__", "workers/__init__"}
 TESTED_IN = {
     "__main__": "test_cli_boundary",  # as the way in
     "attempts": "test_recipes",  # by the recipes that make them

@@ -22,6 +22,7 @@ DOT = (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
 body { margin: 0; padding: 1rem; color: #222; background: #fff; font: 16px sans-serif; }
+.tall { overflow: auto; height: 2.5rem; } .black { background: #222; height: 3rem; }
 .wide { overflow-x: auto; } .wide > div { width: 1500px; } .narrow { width: 6rem; }
 svg text { fill: currentColor; font-size: 12px; }
 @media screen and (prefers-color-scheme: dark) { body { color: #ddd; background: #111; } }
@@ -40,6 +41,7 @@ SOUND = f"""<!doctype html>
 <svg role="img" aria-label="accuracy by seed" width="200" height="60" viewBox="0 0 200 60">
 <defs><clipPath id="frame"><rect width="200" height="60"></rect></clipPath></defs>
 <g clip-path="url(#frame)"><text x="10" y="20">one</text><text x="60" y="20">two</text></g></svg>
+<div class="tall"><p>One</p><p>Two, which lies behind the black</p></div><div class="black"></div>
 <details><summary>More</summary><p>Hashes</p></details>
 </main></body></html>"""
 LOOKS = [
@@ -327,7 +329,7 @@ def test_a_page_is_drawn_whole(page, tmp_path):
     page.look(width=700)
     page.open(written(tmp_path, f"<!doctype html><body style='margin: 0'>{bands}"))
     picture = page.picture()
-    assert picture.shape[0] == 24_000
+    assert picture.shape == (24_000, 700, 3)
     for number, colour in enumerate(colours):
         assert (picture[6000 * number : 6000 * (number + 1)] == colour).all()
 

@@ -54,6 +54,11 @@ def test_long_runs_are_thinned_and_one_epoch_is_a_mark():
     assert by_colour(drawn([single]), "baseline")[0].get_marker() == "^"
 
 
+def test_epochs_are_whole_numbers():
+    axes = drawn([dataclasses.replace(made.curves("baseline"), runs=[made.curve(epochs=3, best=2)])]).figure.axes[0]
+    assert all(place == round(place) for place in axes.get_xticks())
+
+
 def test_arms_differ_in_more_than_colour():
     assert len({str(dashes) for dashes in DASHES.values()}) == 3
 

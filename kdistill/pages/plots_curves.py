@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from kdistill.layout import counted
 from kdistill.pages.drawing import COLOURS, DASHES, MARKERS, Plot, drawing
@@ -52,6 +53,7 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plo
         low, high = _worth_seeing(arms, measure, min(lowest), max(highest))
         axes.set_ylim(low, high)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
         axes.legend(loc="lower right" if measure == "val_accuracy" else "upper right")
