@@ -3,26 +3,20 @@
 The rules are stated in docs/README.md.
 """
 
-import contextlib
-import io
 import re
 
 import pages
 import pytest
-from typer.testing import CliRunner
+from docs_follower import SHORTENED, Follower, name_of, written
 
 from kdistill import config as configs
-from kdistill.cli import app
 
 WRITTEN = pages.DOCS / "reference"
 FOLLOWED = [page for page in pages.PAGES if pages.DOCS in page.parents and WRITTEN not in page.parents]
 TUTORIAL, EXPORT = pages.DOCS / "tutorial.md", pages.DOCS / "how-to" / "export.md"
-SHORTENED = {"train-teacher", "baseline", "distill", "evaluate", "reproduce", "sweep", "export", "benchmark"}
+WALK_THROUGH = pages.DOCS / "walk-through.md"  # followed in test_walkthrough.py
+TRAINED_SHORT = [page for page in FOLLOWED if page not in (TUTORIAL, EXPORT, WALK_THROUGH)]
 NUMBER = r"[-+]?\d"
-
-
-def name_of(page):
-    return str(page.relative_to(pages.ROOT))
 
 
 @pytest.mark.parametrize("page", [page for page in pages.PAGES if WRITTEN not in page.parents], ids=name_of)
@@ -52,7 +46,7 @@ def anchors(page):
 @pytest.mark.parametrize("page", pages.PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if target.startswith("http") or target.endswith("report-light.png"):  # for which there is a test of its own
+        if target.startswith("http"):
             continue
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
@@ -79,56 +73,8 @@ def test_configs_are_valid_and_programs_compile(page, tmp_path, monkeypatch):
             assert block.language in ("bash", "console", "text")
 
 
-def written(block):
-    """Write a config to the file that its first line names; return its name."""
-    name = re.match(r"# (\S+\.yaml)\n", block.text)[1]
-    with open(name, "w") as file:
-        file.write(block.text)
-    return name
-
-
-class Follower:
-    """Follows a page in the working folder: writes its configs, executes its programs, runs its commands."""
-
-    def __init__(self, shorten):
-        self.shorten = shorten
-        self.names = {}
-        self.ran = 0
-
-    def follow(self, page):
-        """Yield each block with what it printed."""
-        for block in pages.blocks(page):
-            match block.language:
-                case "yaml":
-                    written(block)
-                case "python":
-                    with contextlib.redirect_stdout(io.StringIO()) as out:
-                        exec(compile(block.text, f"{name_of(page)}:{block.line}", "exec"), self.names)
-                    yield block, out.getvalue()
-                case "bash":
-                    yield block, "".join(self.run(line) for line in block.text.splitlines())
-                case _:
-                    yield block, None
-
-    def run(self, line):
-        command = pages.command(line)
-        arguments = list(command.arguments)
-        if arguments[0] in {"reproduce", "sweep"} and "--workers" not in arguments:
-            arguments += ["--workers", "1"]
-        if self.shorten and arguments[0] in SHORTENED:
-            for section in ("training", "teacher", "student"):
-                arguments += ["--set", f"{section}.epochs=2"]
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == command.code, f"{line}\n{result.output}"
-        if command.output:
-            with open(command.output, "w") as file:
-                file.write(result.stdout)
-        self.ran += 1
-        return result.output
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in FOLLOWED if page not in (TUTORIAL, EXPORT)], ids=name_of)
+@pytest.mark.parametrize("page", TRAINED_SHORT, ids=name_of)
 def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     follower = Follower(shorten=True)
