@@ -217,9 +217,10 @@ def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["k
     from kdistill import evaluation, measures
 
     _check_precision(model, path)
-    measures.check_logits(evaluation.logits(evaluation.predictor(model), test), str(path))
+    logits = evaluation.logits(evaluation.predictor(model), test)
+    measures.check_logits(logits, str(path))
     if not form.with_softmax:
-        return model, evaluation.logits(evaluation.predictor(model), test)
+        return model, logits
     softmax = keras.layers.Softmax(name="probabilities")
     served = keras.Model(model.inputs[0], softmax(model.outputs[0]), name=model.name)
     return served, evaluation.logits(evaluation.predictor(served), test)
