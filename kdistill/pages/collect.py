@@ -5,7 +5,7 @@ from pathlib import Path
 import kdistill
 from kdistill import stats
 from kdistill.pages import answers, costs, histories, origins, swept
-from kdistill.pages.material import Arm, Data, Material
+from kdistill.pages.material import Arm, Data, Material, Provenance
 from kdistill.pages.scored import Scores
 from kdistill.pages.subject import Subject, find, reproduced, seeds_in_words
 from kdistill.runs import ARMS
@@ -35,7 +35,7 @@ def collect(folder: Path, options: Options, images: int) -> Material:
     curves = histories.curves(subject)
     sweep, no_sweep = swept.sweep(subject)
     benchmark, no_benchmark = costs.benchmark(subject)
-    about = origins.data(subject)
+    about, provenance = origins.data(subject), origins.provenance(subject)
     missing = {**scores.missing(), **found.missing}
     if not curves:
         missing["curves"] = "No epoch has been recorded yet."
@@ -44,7 +44,7 @@ def collect(folder: Path, options: Options, images: int) -> Material:
     return Material(
         name=subject.home.config.name,
         about=_about(subject, about, arms),
-        state=_state(subject, scores),
+        state=_state(subject, scores, provenance),
         seeds=subject.session.experiment.seeds(),
         class_names=origins.class_names(subject),
         data=about,
@@ -60,8 +60,8 @@ def collect(folder: Path, options: Options, images: int) -> Material:
         sweep=sweep,
         benchmark=benchmark,
         objective=origins.objective(subject),
-        warnings=_warnings(subject, scores, arms),
-        provenance=origins.provenance(subject),
+        warnings=_warnings(subject, scores, arms) + _other_versions(provenance),
+        provenance=provenance,
         missing=missing,
         version=kdistill.__version__,
     )
@@ -81,11 +81,11 @@ def _about(subject: Subject, about: Data, arms: list[Arm]) -> str:
     return text
 
 
-def _state(subject: Subject, scores: Scores) -> list[str]:
+def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str]:
     """Return what is not finished, has failed or was left out."""
-    sentences, rows = [], origins.provenance(subject).runs
+    sentences = list[str]()
     for state in ("running", "interrupted", "failed", "damaged"):
-        of_state = [row for row in rows if row.state == state]
+        of_state = [row for row in provenance.runs if row.state == state]
         if len(of_state) > 6:
             sentences.append(f"{len(of_state)} runs are {state}.")
             continue
@@ -124,11 +124,9 @@ def _warnings(subject: Subject, scores: Scores, arms: list[Arm]) -> list[str]:
     if "teacher" in known and "baseline" in known and seeds > 1:
         nothing = stats.nothing_to_transfer(known["teacher"], known["baseline"])
         warnings += [nothing] if nothing else []
-    warnings += _other_versions(subject)
     return list(dict.fromkeys(warnings))
 
 
-def _other_versions(subject: Subject) -> list[str]:
-    versions = origins.provenance(subject).versions
-    several = [f"{name} {', '.join(found)}" for name, found in versions.items() if len(found) > 1]
+def _other_versions(provenance: Provenance) -> list[str]:
+    several = [f"{name} {', '.join(found)}" for name, found in provenance.versions.items() if len(found) > 1]
     return [f"The runs were made with different versions: {'; '.join(several)}."] if several else []
