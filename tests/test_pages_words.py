@@ -1,5 +1,6 @@
 import pytest
 
+from kdistill.layout import number
 from kdistill.pages import words
 
 
@@ -12,8 +13,8 @@ def test_points_have_a_sign_and_never_show_a_difference_as_none(fraction, shown)
 
 
 def test_what_is_not_there_is_a_dash():
-    assert (words.score(None), words.percent(None), words.percent(float("nan"))) == ("-", "-", "-")
-    assert (words.score(0.5), words.percent(0.125)) == ("0.5000", "12.5 %")
+    assert (number(None), words.percent(None), words.percent(float("nan"))) == ("-", "-", "-")
+    assert (number(0.5), words.percent(0.125)) == ("0.5000", "12.5 %")
 
 
 def test_labels_are_one_short_line_that_keeps_its_direction():

@@ -1,5 +1,6 @@
 """The command that makes a page of an experiment."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -38,10 +39,7 @@ def report(
 
     root = common.output_dir
     folder = survey.newest(root) if experiment is None else survey.find(experiment, root)
-    screen = Screen(console(stderr=True), quiet=common.quiet)
-    try:
+    with closing(Screen(console(stderr=True), quiet=common.quiet)) as screen:
         material = collect.collect(folder, Options(common.threads, common.device, listener=screen), images)
         document = writing.write(folder, material)
-    finally:
-        screen.close()
     emit(document, reports.page, common.json)

@@ -7,6 +7,7 @@ import numpy as np
 
 from kdistill.pages.material import Change, Example, Floats
 from kdistill.pages.words import percent
+from kdistill.runs import ARMS
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def says(change: Change, names: Sequence[str]) -> list[Says]:
 
 
 def _ordered(probabilities: Mapping[str, Floats]) -> list[tuple[str, Floats]]:
-    return [(arm, probabilities[arm]) for arm in ("teacher", "baseline", "distilled") if arm in probabilities]
+    return [(arm, probabilities[arm]) for arm in ARMS if arm in probabilities]
 
 
 def _says(arm: str, shares: Floats, label: int, names: Sequence[str]) -> Says:

@@ -3,6 +3,7 @@
 import shlex
 
 from kdistill.deploy import keeping
+from kdistill.layout import counted
 from kdistill.pages.material import Benchmark, Measured
 from kdistill.pages.origins import options_of
 from kdistill.pages.subject import Document, Subject
@@ -19,8 +20,7 @@ def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
     if names := keeping.changed(experiment, kept):
         return None, f"{', '.join(names)}: no longer the model that was measured. Run {again} to measure it again."
     info = kept["run_info"]
-    threads, cores = info["threads"], info["cores"]
-    machine = f"{info['machine']}, {cores} core{'s' if cores > 1 else ''}, {threads} thread{'s' if threads > 1 else ''}"
+    machine = f"{info['machine']}, {counted(info['cores'], 'core')}, {counted(info['threads'], 'thread')}"
     return Benchmark([_measured(row) for row in kept["rows"]], machine, info["how"], kept["when"]), ""
 
 

@@ -1,12 +1,12 @@
 """What an experiment was made from, and how to get it again."""
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kdistill import datasets
 from kdistill.errors import KdistillError, OutputError
+from kdistill.layout import counted, setting
 from kdistill.pages.examples import is_image
 from kdistill.pages.material import Data, Objective, Provenance, RunRow
 from kdistill.pages.subject import Document, Subject
@@ -101,7 +101,7 @@ def _machine(subject: Subject) -> str:
     for manifest in _manifests(subject):
         threads = manifest.get("threads")
         if threads:
-            found[f"{threads} thread{'s' if threads > 1 else ''} on {manifest.get('device', 'CPU')}"] = None
+            found[f"{counted(threads, 'thread')} on {manifest.get('device', 'CPU')}"] = None
     return "; ".join(found)
 
 
@@ -154,7 +154,7 @@ def _seeds(seeds: Sequence[int], option: str = "--seeds") -> str:
 
 
 def _axis(key: str, values: Sequence[Any]) -> str:
-    return f"{key}={','.join(value if isinstance(value, str) else json.dumps(value) for value in values)}"
+    return f"{key}={','.join(map(setting, values))}"
 
 
 def _described(subject: Subject) -> list[Document]:

@@ -8,10 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from kdistill.layout import counted, file_size
+from kdistill.layout import counted, file_size, number
 from kdistill.pages import cards, pictures, words
 from kdistill.pages.drawing import MARKERS
-from kdistill.pages.material import Example, Material
+from kdistill.pages.material import Example, Material, Summary
 from kdistill.pages.plots_sweep import settings, written
 
 SHOWN = 84  # pixels of an example's longer side
@@ -77,7 +77,7 @@ def environment(autoescape: bool) -> Environment:
     made.filters |= {
         "points": words.points,
         "percent": words.percent,
-        "score": words.score,
+        "score": number,
         "file_size": file_size,
         "counted": counted,
         "prose": prose,
@@ -111,9 +111,9 @@ def _example_picture(example: Example) -> pictures.Picture | None:
     return None if example.image is None else pictures.picture(example.image, SHOWN)
 
 
-def mean_sd(values: Any, digits: int = 4) -> str:
-    """Return mean and standard deviation of a `Summary`; a dash for None."""
+def mean_sd(values: Summary | None) -> str:
+    """Return mean and standard deviation; a dash for None."""
     if values is None:
-        return words.score(None)
-    spread = "" if values.sd is None else f" ± {values.sd:.{digits}f}"
-    return f"{words.score(values.mean, digits)}{spread}"
+        return number(None)
+    spread = "" if values.sd is None else f" ± {number(values.sd)}"
+    return f"{number(values.mean)}{spread}"

@@ -6,26 +6,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from kdistill.layout import counted
+from kdistill.layout import counted, number
 from kdistill.pages.drawing import COLOURS, DASHES, MARKERS, Plot, drawing
 from kdistill.pages.material import Curves, Floats
-from kdistill.pages.words import score
+from kdistill.runs import ARMS
 
 EVERY_RUN = 10
 """Up to so many runs of an arm have a line each; of more the median and a band are drawn."""
 MOST_POINTS = 200  # of a line
 
 MEASURES = (
-    ("val_accuracy", "Accuracy on validation", "accuracy", ("teacher", "baseline", "distilled")),
-    ("loss", "What each arm minimises, on train", "loss", ("teacher", "baseline", "distilled")),
+    ("val_accuracy", "Accuracy on validation", "accuracy", ARMS),
+    ("loss", "What each arm minimises, on train", "loss", ARMS),
     ("soft", "Soft term: distance to the teacher, on train", "soft term, unweighted (nats)", ("distilled",)),
-    (
-        "hard",
-        "Hard term: distance to the labels, on train",
-        "cross-entropy (nats)",
-        ("teacher", "baseline", "distilled"),
-    ),
-    ("val_nll", "Negative log-likelihood on validation", "NLL (nats)", ("teacher", "baseline", "distilled")),
+    ("hard", "Hard term: distance to the labels, on train", "cross-entropy (nats)", ARMS),
+    ("val_nll", "Negative log-likelihood on validation", "NLL (nats)", ARMS),
 )
 
 
@@ -69,7 +64,7 @@ def _worth_seeing(arms: Sequence[Curves], measure: str, low: float, high: float)
 
 
 def _each(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
-    for number, (run, values) in enumerate(zip(arm.runs, runs, strict=True)):
+    for place, (run, values) in enumerate(zip(arm.runs, runs, strict=True)):
         step = -(-len(values) // MOST_POINTS)
         axes.plot(
             run.epochs[::step],
@@ -79,7 +74,7 @@ def _each(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
             linewidth=1.6 if len(runs) == 1 else 1.0,
             alpha=1 if len(runs) <= 3 else 0.75,
             marker=MARKERS[arm.arm] if len(values) == 1 else None,
-            label=arm.arm if number == 0 else None,
+            label=arm.arm if place == 0 else None,
         )
 
 
@@ -119,7 +114,7 @@ def _in_words(arms: Sequence[Curves], measure: str) -> str:
         kept = [getattr(run, measure)[run.best - 1] for run in arm.runs]
         epochs = [run.best for run in arm.runs]
         told.append(
-            f"{arm.arm}, {counted(len(kept), 'run')}: {score(float(np.mean(kept)))} on average in the epoch that was "
+            f"{arm.arm}, {counted(len(kept), 'run')}: {number(float(np.mean(kept)))} on average in the epoch that was "
             f"kept, {_between(epochs)} of {_between([len(run.epochs) for run in arm.runs])}"
         )
     return f"{'; '.join(told)}."

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from kdistill.layout import number
 from kdistill.pages.drawing import COLOURS, Plot, drawing
 from kdistill.pages.material import Cell, Sweep
 from kdistill.pages.plots_answers import STRONGEST, cells
-from kdistill.pages.words import score, short
+from kdistill.pages.words import short
 
 MOST_VALUES = 14  # of an axis of a heat map
 
@@ -41,17 +42,17 @@ def sweep(found: Sweep) -> Plot | None:
 def _in_words(found: Sweep, scored: Sequence[Cell]) -> str:
     ranked = sorted(scored, key=lambda cell: cell.accuracy.mean if cell.accuracy else 0.0)
     told = [
-        f"{word} {settings(found, cell)} with {score(cell.accuracy.mean)}"
+        f"{word} {settings(found, cell)} with {number(cell.accuracy.mean)}"
         for word, cell in (("best", ranked[-1]), ("worst", ranked[0]))
         if cell.accuracy
     ]
-    beside = "" if found.baseline is None else f"; the student alone has {score(found.baseline)}"
+    beside = "" if found.baseline is None else f"; the student alone has {number(found.baseline)}"
     return f"Validation accuracy of {len(scored)} cells: {', '.join(told)}{beside}."
 
 
 def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
     key, values = found.axes[0]
-    places = {written(value): number for number, value in enumerate(values)}
+    places = {written(value): place for place, value in enumerate(values)}
     with drawing(440, 280) as (figure, axes):
         for cell in scored:
             x, marker = places[written(cell.settings[0])], "*" if cell.is_winner else "o"
@@ -86,7 +87,7 @@ def _map(found: Sweep) -> Plot:
             if cell.accuracy:
                 alpha = round(float(STRONGEST * (cell.accuracy.mean - low) / reach), 2)
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS["more"], alpha=alpha, linewidth=0))
-                text = score(cell.accuracy.mean).removeprefix("0")
+                text = number(cell.accuracy.mean).removeprefix("0")
             weight = "bold" if cell.is_winner else "normal"
             axes.text(
                 x, y, f"{text} ★" if cell.is_winner else text, ha="center", va="center", fontsize=10, weight=weight

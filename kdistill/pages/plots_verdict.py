@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from kdistill.layout import counted
+from kdistill.layout import counted, number
 from kdistill.pages.drawing import COLOURS, MARKERS, Plot, drawing
 from kdistill.pages.material import Benchmark, Floats, Verdict
-from kdistill.pages.words import points, score, short
+from kdistill.pages.words import points, short
 
 EVERY_SEED = 25
 """Up to so many seeds have a line each; more are stacked where they fall."""
@@ -42,7 +42,7 @@ def _stacked(axes: Axes, values: Floats) -> Floats:
     """Put each dot on those that fall into the same place; return the heights."""
     width = (np.ptp(values) or 1) / 40
     place = np.round(values / width).astype(int)
-    heights = np.array([1.0 + np.sum(place[:number] == here) for number, here in enumerate(place)])
+    heights = np.array([1.0 + np.sum(place[:before] == here) for before, here in enumerate(place)])
     axes.set_yticks([0], ["mean"])
     axes.set_ylim(-0.02 * heights.max() - 1, heights.max() + 1)
     axes.set_ylabel("seeds")
@@ -88,19 +88,19 @@ def costs(benchmark: Benchmark) -> list[Plot]:
 
 def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit: str) -> Plot:
     with drawing(360, 300) as (figure, axes):
-        for number, (row, x) in enumerate(zip(benchmark.rows, cost, strict=True), start=1):
+        for row_number, (row, x) in enumerate(zip(benchmark.rows, cost, strict=True), start=1):
             arm = next((arm for arm in MARKERS if row.name.startswith(arm)), None)
             marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
             axes.plot([x], [row.accuracy], marker=marker, color=colour, markersize=8, linestyle="none")
             # One above, one below: exports of a model lie close together.
-            place = (0, 7 if number % 2 else -15)
-            axes.annotate(str(number), (x, row.accuracy), place, textcoords="offset points", ha="center")
+            place = (0, 7 if row_number % 2 else -15)
+            axes.annotate(str(row_number), (x, row.accuracy), place, textcoords="offset points", ha="center")
         axes.set_xscale("log")
         axes.margins(0.15, 0.2)
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy")
     told = [
-        f"{short(row.name, 40)} {score(row.accuracy)} at {x:.3g} {unit}"
+        f"{short(row.name, 40)} {number(row.accuracy)} at {x:.3g} {unit}"
         for row, x in zip(benchmark.rows, cost, strict=True)
     ]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")

@@ -1,7 +1,7 @@
 """The scores on the test split: the arms side by side, and the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from kdistill import asking, measures, stats
@@ -55,7 +55,7 @@ class Scores:
         verdict = verdict_of(compared, self.seeds)
         if not self.subject.is_winner:
             return verdict
-        return Verdict(**{**_fields(verdict), "about": f"{verdict.about} {CHOSEN_HERE}"})
+        return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}")
 
     def _disagreements(self) -> list[tuple[int, int]] | None:
         answers = [[self.subject.runs[arm][seed].test_correct() for arm in _PAIR] for seed in self.seeds]
@@ -154,10 +154,6 @@ def verdict_of(compared: Document, seeds: Sequence[int]) -> Verdict:
         smallest_detectable=compared["smallest_detectable"],
         mcnemar=[row["p_value"] for row in compared["mcnemar"]] if compared["mcnemar"] else None,
     )
-
-
-def _fields(verdict: Verdict) -> Document:
-    return {name: getattr(verdict, name) for name in Verdict.__dataclass_fields__}
 
 
 def _summarized(values: Sequence[float | None]) -> Summary | None:

@@ -33,11 +33,6 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
-def score(value: float | None, digits: int = 4) -> str:
-    """Return a score as the command line shows it; a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
 def listed(names: list[str]) -> str:
     """Return names in a sentence: `a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
