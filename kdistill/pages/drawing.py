@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 COLOURS = {
@@ -159,13 +160,10 @@ def drawing_several(width: float, height: float, **options: Any) -> Iterator[tup
         options: of `Figure.subplots`.
     """
     with _style("drawing"):
-        figure = Figure(figsize=(width / PIXELS, height / PIXELS), layout="constrained")
+        figure = Figure(figsize=(width / PIXELS, height / PIXELS))
         yield figure, list(figure.subplots(squeeze=False, **options).flat)
-        # Once, here: every file that is saved would lay it out again, which takes longer than to draw it.
-        engine = figure.get_layout_engine()
-        if engine:
-            engine.execute(figure)
-        figure.set_layout_engine("none")
+        # Once, here: a figure with an engine of its own is laid out and drawn again for every file that is saved.
+        ConstrainedLayoutEngine().execute(figure)
 
 
 def _inline(svg: bytes, name: str, alt: str) -> str:
