@@ -14,7 +14,7 @@ SLOW_WRITER = (
     "os.fsync = slow\n"
     "from kdistill.cli import main; main()\n"
 )
-WAIT = 120  # seconds, for what takes a few
+WAIT = 300  # seconds, for what takes a few where nothing else runs
 
 
 def start(arguments, slow=False):

@@ -183,7 +183,6 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, uninterrupted):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # two dozen starts of TensorFlow
 def test_killed_two_dozen_times_a_distilled_student_ends_the_same(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
