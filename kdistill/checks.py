@@ -57,6 +57,11 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
     """
     for role in ("teacher", "student") if run.arm == "teacher" else ("student",):
         section = getattr(config, role)
+        if role == "teacher" and not config.teacher.has_layers:
+            raise ConfigError(
+                "teacher.hidden: this key is missing: distill.teachers names files, and no teacher is trained here",
+                hint="To train one, give its layers under `teacher`.",
+            )
         arithmetic.check_images(section, role, shape)
         if section.model:
             path = Path(section.model)

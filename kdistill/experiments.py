@@ -242,7 +242,7 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
     for arm, seed in wanted:
         session.check_no_conflict(session.experiment.run(arm, seed), None)
     if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
-        beforehand.fits(session, ARMS)
+        beforehand.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
     beforehand.given_teachers(session, seeds)
 
 

@@ -57,6 +57,7 @@ def training(
     teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
     if list(arms) == ["distilled"] and not teacher_files:
         session.own_teacher(seeds[0])
+    arms = [arm for arm in arms if arm != "teacher" or not teacher_files]
     data = _data(session)
     _check_models(session, arms, Beforehand(), set())
     teacher = None
@@ -68,7 +69,6 @@ def training(
         for seed in taught_by:
             checks.teachers_are_there(experiment.run("distilled", seed), teacher_files)
         teacher = _checked_teacher(session, teacher_files)
-        arms = [arm for arm in arms if arm != "teacher"]
     _check_device(session)
     rows = _rows(session, arms, taught_by, teacher["weights"] if teacher else None)
     own = [] if teacher or "distilled" not in arms else [experiment.run("teacher", of) for of in taught_by.values()]

@@ -98,6 +98,7 @@ def test_two_teachers_teach_together_in_any_order(teachers, tmp_path):
 
 def test_reproduce_compares_students_of_teachers_that_the_config_names(teachers, tmp_path):
     place = ["--output-dir", tmp_path, *SHORT, "--set", f"distill.teachers=[{teachers / 'plain.keras'}]"]
+    place += ["--set", "teacher={}"]  # no teacher is trained here, and none needs layers
     plan = document("reproduce", "--seeds", 2, *place, "--dry-run")
     assert [row["arm"] for row in plan["runs"]] == ["baseline", "distilled"] * 2
     summary = document("reproduce", "--seeds", 2, "--workers", 1, *place)
@@ -110,6 +111,8 @@ def test_reproduce_compares_students_of_teachers_that_the_config_names(teachers,
     assert summary["arms"]["teacher"]["parameters"] == model.count_params() == 650
     assert document("reproduce", "--seeds", 2, "--workers", 1, *place)["arms"] == summary["arms"]
     assert "no teacher is trained here" in run("reproduce", "--teacher-seeds", 1, *place, code=3).stderr
+    for dry in ([], ["--dry-run"]):
+        assert "teacher.hidden: this key is missing" in run("train-teacher", *place, *dry, code=3).stderr
     missing = ["--set", "distill.teachers=[nope.keras]", *SHORT, "--output-dir", tmp_path / "x"]
     assert "nope.keras: no such model file" in run("reproduce", *missing, code=4).stderr
     assert not (tmp_path / "x").exists()

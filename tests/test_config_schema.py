@@ -114,6 +114,38 @@ def test_the_layers_of_a_file_take_the_place_of_a_configs_own_by_set():
     assert configs.load("quickstart", ["student.model=/a.keras", "student.hidden=[]"]).student.model == "/a.keras"
 
 
+MISSING = "teacher.hidden: this key is missing, and there is neither conv nor model, nor are there distill.teachers"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("student: {hidden: [4]}", [MISSING]),
+        (
+            "student: {hidden: [4]}\nteacher: {dropout: 0.1}\nseed: -1",
+            [MISSING, "seed: expected a number of at least 0"],
+        ),
+        ("student: {hidden: [4]}\nteachr: {hidden: [4]}", ["teachr: unknown key 'teachr'; did you mean 'teacher'?"]),
+        ("student: {hidden: [4]}\nteacher: {hidden: []}", ["teacher.hidden: expected at least one layer; received []"]),
+    ],
+)
+def test_a_teacher_has_layers(tmp_path, text, problems):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        configs.load(tmp_path / "mine.yaml")
+    assert len(raised.value.message.splitlines()) == len(problems)
+    assert all(problem in raised.value.message for problem in problems)
+
+
+@pytest.mark.parametrize("teacher", ["", "teacher: {preprocessing: unit}\n"])
+def test_a_teacher_from_elsewhere_needs_no_layers_here(tmp_path, teacher):
+    (tmp_path / "mine.yaml").write_text(f"{teacher}student: {{hidden: [4]}}\ndistill: {{teachers: [big.keras]}}\n")
+    config = configs.load(tmp_path / "mine.yaml")
+    assert not config.teacher.has_layers
+    (tmp_path / "again.yaml").write_text(configs.dump(config))
+    assert configs.load(tmp_path / "again.yaml") == config
+
+
 def test_configs_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load().student.dropout = 0.5

@@ -49,12 +49,18 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
     for problem in found:
         if _is_told_otherwise(problem, values, misspelt):
             continue
-        cause = problem.get("ctx", {}).get("error")
+        cause = _cause(problem)
         path = cause.location if isinstance(cause, MisplacedError) else _trim(problem["loc"], values)
         key = ".".join(map(str, path))
         line = f"{place(marks, path)}: {key}: {_sentence(problem, path, values)}"
         lines.setdefault(path, line)
     return in_order(lines.values())
+
+
+def _cause(problem: Any) -> Exception | None:
+    """Return the error that a validator of the schema's own has raised."""
+    cause: Exception | None = problem.get("ctx", {}).get("error")
+    return cause
 
 
 def in_order(lines: Iterable[str]) -> list[str]:
@@ -75,6 +81,8 @@ def _is_told_otherwise(problem: Any, values: Any, misspelt: set[Path]) -> bool:
     """Whether a problem follows from another: a key missing that is misspelt, a list short of its bad elements."""
     if problem["type"] == "missing":
         return tuple(problem["loc"]) in misspelt
+    if isinstance(cause := _cause(problem), MisplacedError):
+        return cause.location[:1] in misspelt
     if problem["type"] == "too_short":
         for part in problem["loc"]:
             values = values[part]

@@ -250,13 +250,24 @@ ARCHITECTURE = [key for key in Model.model_fields if key not in TrainingKeys.mod
 
 
 class TeacherModel(Model):
-    """The teacher that is trained here, and what is done for teachers that are not."""
+    """The teacher that is trained here, and what is done for teachers that are not; without layers, none is."""
 
     preprocessing: Preprocessing = Field(
         "none",
         description="How raw values are scaled for a teacher file from elsewhere, unless its own layers do it: unit is "
         "[0, 1], signed [-1, 1], standardize mean 0 and variance 1 (per channel or column, on train).",
     )
+
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _some_layers(cls, hidden: Any, _: ValidationInfo) -> Any:
+        """Leave it to `Config`, which knows whether a teacher is trained here."""
+        return hidden
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether there is a model to train."""
+        return bool(self.model or self.conv or self.hidden)
 
 
 class Distill(Section):
@@ -335,9 +346,11 @@ class Config(Section):
     seed: StrictInt = Field(0, ge=0, le=2**31 - 1, description="Of initial weights, batch order and dropout.")
     seeds: Count = Field(1, le=1000, description="How many seeds `reproduce` runs, counted up from `seed`.")
     data: Data = Field(Data(), description="Which data, and how it is split.")
-    teacher: TeacherModel = Field(description="The large model.")
+    teacher: TeacherModel = Field(
+        TeacherModel(), description="The large model; its layers may be left out where distill.teachers names files."
+    )
     student: Model = Field(description="The small model, trained as baseline and as distilled arm.")
-    distill: Distill = Field(Distill(), description="The distillation loss.")
+    distill: Distill = Field(Distill(), validate_default=True, description="The distillation loss.")
     training: Training = Field(Training(), description="How both models are trained.")
     augmentation: Augmentation = Field(
         Augmentation(), description="How training images are changed at random; the teacher sees what the student sees."
@@ -351,6 +364,17 @@ class Config(Section):
         """Return the training section of `teacher` or `student`, its own keys merged in."""
         own: Model = getattr(self, role)
         return self.training.model_copy(update=own.overrides())
+
+    @field_validator("distill")
+    @classmethod
+    def _some_teacher(cls, distill: Distill, others: ValidationInfo) -> Distill:
+        """Refuse a config with no teacher: a field's check, so that it is told together with other fields' problems."""
+        teacher: TeacherModel | None = others.data.get("teacher")
+        if teacher and not teacher.has_layers and not distill.teachers:
+            missing = "this key is missing, and there is neither conv nor model, nor are there distill.teachers"
+            empty = "expected at least one layer; received []"
+            raise MisplacedError("teacher", "hidden", empty if "hidden" in teacher.model_fields_set else missing)
+        return distill
 
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
