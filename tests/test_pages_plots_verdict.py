@@ -1,5 +1,9 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import page_material as made
+import pytest
 
 from kdistill.pages import plots_verdict
 
@@ -62,3 +66,17 @@ def test_costs_put_every_model_where_its_size_and_its_time_are():
     assert size.figure.axes[0].get_xscale() == "log"
     assert "teacher 0.9000 at 370 kB" in size.alt
     assert "x<y.onnx 0.9000 at 0.05 ms" in time.alt
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(26_800, 34_000), (9_000, 370_000), (40, 90_000_000_000)])
+def test_costs_are_told_in_plain_figures(smallest, largest):
+    found = made.benchmark()
+    rows = [replace(found.rows[0], file_bytes=bytes_) for bytes_ in (smallest, largest)]
+    size, _ = plots_verdict.costs(replace(found, rows=rows))
+    axis = size.figure.axes[0].xaxis
+    low, high = sorted(axis.get_view_interval())
+    shown = [label.get_text() for label, at in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)]
+    seen = [text for text, at in zip(shown, axis.get_ticklocs(), strict=True) if low <= at <= high]
+    assert len(seen) >= 2
+    assert all(re.fullmatch(r"[\d,]+(\.\d+)?", text) for text in seen), seen
+    assert not axis.get_minorticklocs().size

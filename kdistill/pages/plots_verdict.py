@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from kdistill.layout import counted, number
 from kdistill.pages.drawing import COLOURS, MARKERS, Plot, drawing
@@ -96,6 +97,10 @@ def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit:
             place = (0, 7 if row_number % 2 else -15)
             axes.annotate(str(row_number), (x, row.accuracy), place, textcoords="offset points", ha="center")
         axes.set_xscale("log")
+        steps = (1, 2, 5) if max(cost) < 50 * min(cost) else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))  # evenly spaced where there are fewer than two of them
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy")
