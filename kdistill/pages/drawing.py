@@ -108,11 +108,10 @@ class Plot:
         """The figure with its title above it as a PNG file, on white."""
         width, height = self.figure.get_size_inches()
         lines = textwrap.wrap(self.title, int(width * PIXELS / TITLE_WIDTH))
-        room = (len(lines) * TITLE_HEIGHT + 4) / PIXELS
+        room = (len(lines) * TITLE_HEIGHT + 8) / PIXELS
+        top = 1 + (room - 4 / PIXELS) / height
         with _style(self.name):
-            title = self.figure.text(
-                0.01, 1 + room / height, "\n".join(lines), va="top", fontweight="bold", fontsize=11
-            )
+            title = self.figure.text(0.01, top, "\n".join(lines), va="top", fontweight="bold", fontsize=11)
         try:
             whole = Bbox([[0, 0], [width, height + room]])
             return self._saved("png", dpi=PNG_DPI, metadata={"Software": None}, bbox_inches=whole)
