@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import replace
 
@@ -80,3 +81,16 @@ def test_costs_are_told_in_plain_figures(smallest, largest):
     assert len(seen) >= 2
     assert all(re.fullmatch(r"[\d,]+(\.\d+)?", text) for text in seen), seen
     assert not axis.get_minorticklocs().size
+
+
+def test_numbers_of_models_that_lie_close_together_are_legible():
+    found = made.benchmark()
+    places = [(100, 0.900), (101, 0.900), (101, 0.901), (103, 0.897), (100, 0.9), (9000, 0.93)]
+    rows = [replace(found.rows[0], file_bytes=bytes_, accuracy=accuracy) for bytes_, accuracy in places]
+    size, _ = plots_verdict.costs(replace(found, rows=rows))
+    axes = size.figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4", "5", "6"]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    marks = axes.transData.transform([(bytes_ / 1e3, accuracy) for bytes_, accuracy in places])
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)

@@ -1,5 +1,7 @@
 """Plots of what the verdict rests on: the differences seed by seed, and what models cost for their accuracy."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -11,6 +13,14 @@ from kdistill.pages.words import points, short
 
 EVERY_SEED = 25
 """Up to so many seeds have a line each; more are stacked where they fall."""
+MARK, NUMBER = 10, 16
+"""How far the middle of a number has to be from that of a mark, and of another number, in pixels."""
+PLACES = [
+    distance * np.array([np.sin(turn), np.cos(turn)])
+    for distance in (11, 18, 26)
+    for turn in np.pi * np.array([0, 1, 0.5, 1.5, 0.25, 0.75, 1.25, 1.75])
+]
+"""Of a number from its mark, in pixels: above, below, right, left, between these; then farther away."""
 
 
 def differences(verdict: Verdict, name: str = "differences") -> Plot:
@@ -89,19 +99,17 @@ def costs(benchmark: Benchmark) -> list[Plot]:
 
 def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit: str) -> Plot:
     with drawing(360, 300) as (figure, axes):
-        for row_number, (row, x) in enumerate(zip(benchmark.rows, cost, strict=True), start=1):
+        for row, x in zip(benchmark.rows, cost, strict=True):
             arm = next((arm for arm in MARKERS if row.name.startswith(arm)), None)
             marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
             axes.plot([x], [row.accuracy], marker=marker, color=colour, markersize=8, linestyle="none")
-            # One above, one below: exports of a model lie close together.
-            place = (0, 7 if row_number % 2 else -15)
-            axes.annotate(str(row_number), (x, row.accuracy), place, textcoords="offset points", ha="center")
         axes.set_xscale("log")
         steps = (1, 2, 5) if max(cost) < 50 * min(cost) else (1,)
         axes.xaxis.set_major_locator(LogLocator(subs=steps))  # evenly spaced where there are fewer than two of them
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
+        _numbers(axes, [(x, row.accuracy) for row, x in zip(benchmark.rows, cost, strict=True)])
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy")
     told = [
@@ -109,3 +117,21 @@ def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit:
         for row, x in zip(benchmark.rows, cost, strict=True)
     ]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")
+
+
+def _numbers(axes: Axes, marks: list[tuple[float, float]]) -> None:
+    """Number marks from 1, each number where it is clear of all marks and of the numbers before it."""
+    centres = axes.transData.transform(marks)
+    taken: list[Floats] = []
+    for row_number, (mark, centre) in enumerate(zip(marks, centres, strict=True), start=1):
+        around = [centre + place for place in PLACES]
+        far = [min(_far(place, centres, MARK), _far(place, taken, NUMBER)) for place in around]
+        best = int(np.argmax(np.minimum(far, 1)))  # the first that is clear, or else the clearest
+        taken.append(around[best])
+        right, up = PLACES[best]
+        axes.annotate(str(row_number), mark, (right, up), textcoords="offset points", ha="center", va="center")
+
+
+def _far(place: Floats, others: Sequence[Floats] | Floats, clear: float) -> float:
+    """Return how far a place is from the nearest of others, in units of what is far enough."""
+    return min((float(np.hypot(*(place - other))) / clear for other in others), default=np.inf)
