@@ -26,9 +26,10 @@ def plain_terminal(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A reproduction of two seeds: its output folder and its document."""
+    """A reproduction of two seeds, in this process: its output folder and its document."""
     output = tmp_path_factory.mktemp("finished")
-    result = CliRunner().invoke(app, ["reproduce", "--output-dir", str(output), "--seeds", "2", "--json", *SHORT])
+    here = ["--output-dir", str(output), "--workers", "1"]
+    result = CliRunner().invoke(app, ["reproduce", *here, "--seeds", "2", "--json", *SHORT])
     assert result.exit_code == 0, result.output
     return output, json.loads(result.stdout)
 
@@ -64,7 +65,7 @@ def test_reproducing_again_trains_nothing_and_says_the_same(output, finished, mo
 
 def test_more_seeds_train_only_what_is_missing(output):
     before = (output / "quickstart/seed-0/teacher/manifest.json").read_bytes()
-    summary = document("reproduce", "--output-dir", output, "--seeds", "0,2", *SHORT)
+    summary = document("reproduce", "--output-dir", output, "--seeds", "0,2", "--workers", 1, *SHORT)
     assert summary["seeds"] == [0, 2]
     assert (output / "quickstart/seed-0/teacher/manifest.json").read_bytes() == before
 
