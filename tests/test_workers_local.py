@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kdistill.experiments import Scale
 from kdistill.listener import Listener
 from kdistill.runs import Experiment, Run
 from kdistill.sessions import Options, Session
+from kdistill.signals import Stopped
 from kdistill.workers import Failure, Outcomes, local
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
@@ -180,6 +182,25 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
     assert [run.state() for run in runs] == ["interrupted", "interrupted"]
     assert workers_of(process.pid) == []
+
+
+def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypatch):
+    """Its failure is told; it used to wait for its next task, and was waited for."""
+    monkeypatch.setattr(local, "PATIENCE", 100_000)
+    pulled = []
+
+    def pull_the_rug(record):
+        if not pulled:
+            pulled.append(record)
+            shutil.rmtree(tmp_path / "quickstart", ignore_errors=True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    listener = Watch(pull_the_rug)
+    overrides = [*LONG, "student.epochs=100000"]
+    with pytest.raises(Stopped):
+        experiments.reproduce(session(tmp_path, overrides, listener), [0, 1], scale=Scale(workers=2))
+    assert listener.failures
+    assert children() == []
 
 
 def named(stderr, what):

@@ -189,12 +189,20 @@ class _Pool:
                 elif key.data.task:
                     kinds = {event["event"] for event in events}
                     stopped |= {key.data.task.name} if "stopped" in kinds else set()
-                    ended |= {key.data.task.name} if kinds & {"done", "failed"} else set()
+                    if kinds & {"done", "failed"}:
+                        ended.add(key.data.task.name)
+                        self._told_at_the_end(key.data.task, events)
+                        key.data.process.terminate()  # if the first signal was lost in a failure, it waits for a task
         for worker in self._workers:
             worker.end()
         under_way = [worker.task for worker in self._workers if worker.task and worker.task.name not in ended]
         self._workers = []
         return stopping.in_words(stopped, under_way)
+
+    def _told_at_the_end(self, task: Task, events: Sequence[dict[str, Any]]) -> None:
+        for event in events:
+            if event["event"] == "failed":
+                self._listener.run_failed(task.name, Failure(**event["failure"]).message)
 
     def _idle(self) -> _Worker | None:
         """Return a worker that has nothing to do, a new one if there is room and something to do for it."""
