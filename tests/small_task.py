@@ -5,6 +5,7 @@ import numpy as np
 
 from kdistill import config as configs
 from kdistill import losses, models, training
+from kdistill.augmentation import Augmentation
 from kdistill.datasets import Split
 
 CLASSES, SHAPE = 4, (5, 5)
@@ -27,6 +28,17 @@ TEACHER = np.random.default_rng(1).normal(0, 3, (len(TRAIN), CLASSES)).astype(np
 TEACHER_VALIDATION = TEACHER[: len(VALIDATION)]
 HARD = training.Data(TRAIN, VALIDATION)
 SOFT = training.Data(TRAIN, VALIDATION, TEACHER, TEACHER_VALIDATION)
+AUGMENTATION = Augmentation(shift=1, flip=True, crop=1)
+OPTIMIZERS = {
+    "adam": ["training.optimizer=adam"],
+    "amsgrad": ["training.optimizer=adam", "training.amsgrad=true"],
+    "adamw": ["training.optimizer=adamw", "training.weight_decay=0.01"],
+    "momentum": ["training.optimizer=sgd", "training.momentum=0.9"],
+    "rmsprop": ["training.optimizer=rmsprop"],
+    "cosine": ["training.schedule=cosine", "training.decay_steps=8", "training.decay_to=0.1"],
+    "exponential": ["training.schedule=exponential", "training.decay_steps=3"],
+}
+"""Overrides of a config, by what they show."""
 
 
 def student(seed=0, **changes):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small_task import (
+    AUGMENTATION,
     CLASSES,
     HARD,
     SHAPE,
@@ -19,102 +20,10 @@ from small_task import (
     train,
 )
 
-from kdistill import config as configs
-from kdistill import engine, evaluation, losses, optimizers, training
+from kdistill import engine, evaluation, losses, training
 from kdistill.augmentation import Augmentation
 from kdistill.datasets import Split
 from kdistill.errors import DivergedError
-
-
-def plain_loop(model, optimizer, objective, data, batch_size, epochs, seed):
-    """Train in eager mode, a batch at a time, as a textbook would."""
-    teacher = data.teacher_train if data.teacher_train is not None else np.zeros((len(data.train), 0))
-    means = []
-    for epoch in range(1, epochs + 1):
-        order = np.random.default_rng([seed, epoch]).permutation(len(data.train))
-        total = 0.0
-        for start in range(0, len(order), batch_size):
-            positions = order[start : start + batch_size]
-            rows = data.train.rows[positions]
-            images, targets = data.train.images[rows], teacher[positions]
-            if data.augmentation:
-                draws = data.augmentation.draw(seed, epoch, len(order))[positions]
-                images = data.augmentation.apply(tf.constant(images), draws)
-            if data.teachers:
-                targets = tf.stack([ask(images) for ask in data.teachers], axis=1)
-            with tf.GradientTape() as tape:
-                logits = model(images, training=True)
-                terms = objective(data.train.labels[rows], targets, logits)
-                loss = tf.add_n([terms["loss"], *model.losses])
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-            total += float(loss) * len(positions)
-        means.append(total / len(order))
-    return means
-
-
-OPTIMIZERS = {
-    "adam": ["training.optimizer=adam"],
-    "amsgrad": ["training.optimizer=adam", "training.amsgrad=true"],
-    "adamw": ["training.optimizer=adamw", "training.weight_decay=0.01"],
-    "momentum": ["training.optimizer=sgd", "training.momentum=0.9"],
-    "rmsprop": ["training.optimizer=rmsprop"],
-    "cosine": ["training.schedule=cosine", "training.decay_steps=8", "training.decay_to=0.1"],
-    "exponential": ["training.schedule=exponential", "training.decay_steps=3"],
-}
-
-
-CONVOLUTIONS = {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "dropout": 0.3}
-
-
-# Compiling takes seconds: by default one of each kind.
-ALIKE = {"amsgrad", "momentum", "exponential"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in ALIKE else ()) for n in OPTIMIZERS])
-def test_engine_matches_a_plain_keras_loop(name):
-    plan = configs.load("quickstart", [*OPTIMIZERS[name], "training.learning_rate=0.01"]).training
-    objective = losses.distillation_objective(0.7, 3.0)
-    reference = student(l2=0.001, max_norm=1.5)
-    means = plain_loop(reference, optimizers.build(plan, 5), objective, SOFT, 32, 3, seed=5)
-    model = student(l2=0.001, max_norm=1.5)
-    records, last = train(model, objective, SOFT, optimizers.build(plan, 5), seed=5)
-    for ours, theirs in zip(last, reference.weights, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"conv": "[3,4]", "max_norm": 1.0, "l2": 0.01},
-        {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "max_norm": 1.0, "global_pool": "true"},
-        {"batch_norm": "true"},
-    ],
-    ids=["convolutions", "separable, batch norm", "batch norm"],
-)
-def test_engine_matches_a_plain_keras_loop_with_every_kind_of_block(changes):
-    """The moving averages of batch normalisation are weights like others."""
-    objective = losses.distillation_objective(0.7, 3.0)
-    reference, model = student(**changes), student(**changes)
-    means = plain_loop(reference, keras.optimizers.SGD(0.05), objective, SOFT, 32, 2, seed=5)
-    records, last = train(model, objective, SOFT, keras.optimizers.SGD(0.05), seed=5, epochs=2)
-    for ours, theirs in zip(last, reference.weights, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
-
-
-def test_both_soft_losses_match_a_plain_keras_loop_one_after_the_other():
-    """Models of one shape share a compiled step, but not across losses."""
-    ends = []
-    for soft_loss in ("kl", "mse", "kl"):
-        objective = losses.distillation_objective(0.7, 3.0, soft_loss=soft_loss)
-        reference, model = student(), student()
-        means = plain_loop(reference, keras.optimizers.SGD(0.05), objective, SOFT, 32, 1, seed=5)
-        records, last = train(model, objective, SOFT, keras.optimizers.SGD(0.05), seed=5, epochs=1)
-        np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
-        ends.append(last)
-    assert_same(ends[0], ends[2])
-    assert any(np.abs(kl - mse).max() > 1e-3 for kl, mse in zip(ends[0], ends[1], strict=True))
 
 
 def test_records_report_the_parts_of_the_loss():
@@ -295,131 +204,6 @@ def test_segments_shrink_for_large_examples():
     large = Split(np.zeros((4, 2048, 2048, 3), np.uint8), np.zeros(4, np.int32), np.arange(4))
     assert training._segment_batches(large, 2, 1000) == 2
     assert training._segment_batches(large, 4, 1000) == 1
-
-
-RESUMED = {
-    **{name: (settings, {}) for name, settings in OPTIMIZERS.items()},
-    "dropout": ([], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
-    "augmented": ([], {"dropout": 0.4}),
-    "batch norm": ([], {"batch_norm": "true", "dropout": 0.2}),
-    "convolutions": ([], CONVOLUTIONS),
-}
-
-
-def through_a_file(state, path):
-    np.savez(path, **state)
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
-
-
-AUGMENTATION = Augmentation(shift=1, flip=True, crop=1)
-ASKED = training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (evaluation.predictor(big()),), AUGMENTATION)
-
-
-# Compiling takes seconds: by default the kinds of state there are, in the slow tier every optimizer.
-QUICK = {"adam", "cosine", "dropout", "convolutions", "augmented"}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RESUMED])
-def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkeypatch, tmp_path):
-    """Three segments an epoch: a state is taken between all of them, and after each epoch."""
-    monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
-    settings, changes = RESUMED[name]
-    data = ASKED if name == "augmented" else SOFT
-    plan = configs.load("quickstart", [*settings, "training.learning_rate=0.05"]).training
-
-    objective = losses.distillation_objective(0.7, 3.0)
-
-    def fresh():
-        return fit(student(**changes), objective, data, optimizers.build(plan, 5), epochs=4, patience=2, seed=3)
-
-    whole, states = fresh(), []
-    records = []
-    for record in whole.epochs(between=lambda done: states.append(whole.state())):
-        records.append(record)
-        states.append(whole.state())
-    assert len(states) >= 8
-    for number, state in enumerate(states):
-        if number == 4:
-            engine._engines.clear()  # as in a new process
-        other = fresh()
-        other.restore(through_a_file(state, tmp_path / "state.npz"))
-        done = int(state["epochs_done"])
-        rest = list(other.epochs())
-        assert [record["epoch"] for record in rest] == [record["epoch"] for record in records[done:]]
-        for ours, theirs in zip(rest, records[done:], strict=True):
-            assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
-        assert_same(other.model.get_weights(), whole.model.get_weights())
-        last, expected = other.state(), whole.state()
-        del last["seconds"], expected["seconds"]
-        assert last.keys() == expected.keys()
-        for key, value in expected.items():
-            np.testing.assert_array_equal(last[key], value, err_msg=key)
-
-
-def test_a_state_is_a_copy():
-    run = fit(student())
-    epochs = run.epochs()
-    next(epochs)
-    state = run.state()
-    kept = {name: value.copy() for name, value in state.items()}
-    next(epochs)
-    for name, value in kept.items():
-        np.testing.assert_array_equal(state[name], value)
-    assert int(run.state()["epochs_done"]) == 2
-
-
-def test_there_is_no_state_to_keep_once_a_weight_is_infinite():
-    run = fit(student())
-    run.engine.model.weights[0].assign(np.full(run.engine.model.weights[0].shape, np.inf))
-    with pytest.raises(DivergedError, match="a weight is not a finite number in epoch 1"):
-        run.state()
-
-
-def test_a_weight_that_is_infinite_is_divergence_even_where_the_outputs_are_finite():
-    """A dead unit hides it: 0 times infinity is met only when the unit comes back."""
-    run = fit(student(hidden=[3]), epochs=1)
-    monitor = run.engine.predict
-    run.engine.predict = lambda images: monitor(images) * 0
-    run.engine.is_finite = lambda: False
-    with pytest.raises(DivergedError, match="a weight is not a finite number after epoch 1"):
-        list(run.epochs())
-
-
-def test_a_fit_that_was_over_has_nothing_to_do():
-    run = fit(student(), epochs=2)
-    list(run.epochs())
-    other = fit(student(), epochs=2)
-    other.restore(run.state())
-    assert list(other.epochs()) == []
-    assert_same(other.model.get_weights(), run.model.get_weights())
-
-
-@pytest.mark.parametrize("seeds", [(0,), (0, 1)], ids=["one", "two"])
-def test_augmented_with_teachers_that_are_asked_it_matches_a_plain_keras_loop(seeds):
-    asked = [evaluation.predictor(big(seed)) for seed in seeds]
-    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
-    objective = losses.distillation_objective(0.7, 3.0)
-    data = training.Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, asked, AUGMENTATION)
-    reference = student()
-    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 3, seed=5)
-    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5)
-    for ours, theirs in zip(last, reference.weights, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
-
-
-def test_several_cached_teachers_match_a_plain_keras_loop():
-    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
-    objective = losses.distillation_objective(0.9, 3.0)
-    both = np.stack([SOFT.teacher_train, SOFT.teacher_train[::-1]], axis=1)
-    data = training.Data(TRAIN, VALIDATION, both, both[: len(VALIDATION)])
-    reference = student()
-    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 2, seed=5)
-    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5, epochs=2)
-    for ours, theirs in zip(last, reference.weights, strict=True):
-        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
 
 
 def test_a_teacher_that_is_asked_is_as_one_whose_logits_are_cached():
