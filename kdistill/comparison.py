@@ -83,6 +83,10 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
     """
     sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
     compared = {arm: _arm(arm, sides[0].arms[arm], sides[1].arms[arm]) for arm in arms}
+    given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
+    if given and not compared.get("teacher", {}).get("paired", True):
+        of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
+        compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
     warnings = [warning for side in sides for warning in side.warnings]
     warnings += _about_selection(sides) + _about_splits(sides, arms) + _about_versions(sides)
     warnings += _about_unpaired(compared)
@@ -223,7 +227,7 @@ def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
         "same_models": same,
         "verdict": verdict,
         "verdict_text": sentence,
-        "about": _about(arm, pairs),
+        "about": _about(arm, pairs, paired["difference"]["ci_low"] is not None),
     }
 
 
@@ -238,7 +242,7 @@ def _mcnemar(pairs: Sequence[Pair]) -> list[Document] | None:
     return rows
 
 
-def _about(arm: str, pairs: Sequence[Pair]) -> str:
+def _about(arm: str, pairs: Sequence[Pair], has_interval: bool) -> str:
     """Return what the interval speaks about, and what a seed of A has in common with that of B."""
     shared = min(len(set(map(_taught_by, side))) for side in ([p.a for p in pairs], [p.b for p in pairs])) < len(pairs)
     these = " and these teachers" if arm == "distilled" and shared else ""
@@ -246,6 +250,8 @@ def _about(arm: str, pairs: Sequence[Pair]) -> str:
         f"The interval is about training seeds, for this test set{these}: "
         f"what other seeds would give, not other test images{' or other teachers' if these else ''}."
     )
+    if not has_interval:
+        text = stats.NO_INTERVAL
     role = "teacher" if arm == "teacher" else "student"
     apart = [name for name, differs in _apart(role, pairs[0].a, pairs[0].b).items() if differs]
     if not apart:

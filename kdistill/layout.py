@@ -87,8 +87,10 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def file_size(count: int) -> str:
-    """Return a number of bytes as it is shown."""
+def file_size(count: int | None) -> str:
+    """Return a number of bytes as it is shown; a dash where there is none."""
+    if count is None:
+        return "-"
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 

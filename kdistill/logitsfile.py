@@ -13,6 +13,7 @@ checked before any array is, and no object is ever unpickled.
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ LAYOUT = (
 )
 
 Header = tuple[tuple[int, ...], np.dtype]
+
+
+def model_bytes(paths: Sequence[Path]) -> int | None:
+    """Return the size of teachers' files together; None where one has logits, not a model."""
+    return None if any(path.suffix == SUFFIX for path in paths) else sum(path.stat().st_size for path in paths)
 
 
 class LogitsFile:

@@ -93,6 +93,7 @@ class Screen(Listener):
         self._live: Live | None = None
         self.monitors = monitors
         self._runs: dict[str, RunState] = {}
+        self._noted: set[str] = set()
         self._warned: set[str] = set()
         self._spoke = 0.0
         self._count = _Count()
@@ -111,8 +112,9 @@ class Screen(Listener):
         self._say(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
 
     def note(self, text: str) -> None:
-        """Print a sentence."""
-        if not self.quiet:
+        """Print a sentence once: every process that works for a command may have the same to say."""
+        if not self.quiet and text not in self._noted:
+            self._noted.add(text)
             self._say(f"[dim]{escape(text)}[/dim]")
 
     def warning(self, text: str) -> None:

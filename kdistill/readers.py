@@ -253,7 +253,9 @@ def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.
         with pictures.bombs_refused():
             return pictures.decode(path, size, channels)
     except pictures.UnreadableError as error:
-        raise DataError(f"{path}: this image cannot be read: {error}") from error
+        raise DataError(
+            f"{path}: this image cannot be read: {error}", hint="Pass --on-error skip to go on without such images."
+        ) from error
 
 
 def _array_header(stream: IO[bytes], place: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill import evaluation, losses, measures, models, opening, training
+from kdistill import evaluation, logitsfile, losses, measures, models, opening, training
 from kdistill.attempts import Result, Setting, train
 from kdistill.augmentation import Augmentation
 from kdistill.errors import ModelError
@@ -131,7 +131,7 @@ def evaluate_teacher(setting: Setting, teacher: AnyTeacher) -> Result:
     """Score a teacher that is no run of the experiment on the test split; several by their mean probability.
 
     Returns:
-        What `evaluate` does, without an agreement; `parameters` is None where there are only logits.
+        What `evaluate` does, without an agreement; `parameters` and `file_bytes` are None where there are only logits.
 
     Raises:
         ModelError: there are no logits for the test split.
@@ -142,7 +142,7 @@ def evaluate_teacher(setting: Setting, teacher: AnyTeacher) -> Result:
     return {
         **dataclasses.asdict(scores),
         "parameters": teacher.parameters,
-        "file_bytes": sum(path.stat().st_size for path in teacher.paths),
+        "file_bytes": logitsfile.model_bytes(teacher.paths),
         "agreement": None,
         "kl_to_teacher": None,
     }

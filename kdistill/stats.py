@@ -208,6 +208,9 @@ def _no_interval(differences: Sequence[float]) -> str:
     return f"Inconclusive: all {seeds} gave {what}{amount}: without spread between seeds there is no interval."
 
 
+NO_INTERVAL = "Without an interval nothing is said of other seeds, nor of other test images or other teachers."
+
+
 def about(shared_teachers: int = 0) -> str:
     """Return the sentence that says what the interval speaks about, and what not.
 
@@ -307,7 +310,7 @@ def compare(
         "mcnemar": None if disagreements is None else _mcnemar_by_seed(disagreements, seeds, len(values)),
         "verdict": decision,
         "verdict_text": sentence,
-        "about": about(shared_teachers),
+        "about": NO_INTERVAL if paired["difference"]["ci_low"] is None else about(shared_teachers),
     }
 
 

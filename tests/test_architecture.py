@@ -59,6 +59,7 @@ TESTED_IN = {
     "cli/spreading": "test_parts",  # together with the parts that it asks for
     "config/paths": "test_config_loading",  # by configs in other folders
     "config/problems": "test_config_loading",  # by configs that are wrong
+    "config/section": "test_config_schema",  # by the sections that it is for
     "deploy/fresh": "test_deploy_exports",  # in the process that it is for
     "deploy/measure": "test_deploy_benchmark",  # likewise
     "deploy/runtimes": "test_deploy_convert",  # each runtime on what is made for it

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from kdistill import config as configs
-from kdistill.config.schema import DATA_READERS, READERS, Config, Model, Section, TrainingKeys
+from kdistill.config.datakeys import DATA_READERS
+from kdistill.config.schema import READERS, Config, Model, TrainingKeys
+from kdistill.config.section import Section
 
 
 def section_keys():

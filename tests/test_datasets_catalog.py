@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import tiny_mnist
 
-from kdistill.config.schema import NAMED
+from kdistill.config.datakeys import NAMED
 from kdistill.datasets import catalog, published
 from kdistill.errors import ConfigError
 

@@ -262,6 +262,25 @@ def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
     assert "softened" in gone.missing
 
 
+@pytest.mark.parametrize("validation", [0.2, 0.1], ids=["the same division", "another"])
+def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path, validation):
+    """Runs of another experiment: their scores are taken over where they are of the same data, divided alike."""
+    place = ["--output-dir", tmp_path, *SET, "--set", f"data.validation={validation}"]
+    teachers = [three_seeds / f"seed-{of}/teacher/model.keras" for of in (2, 1)]
+    for seed, teacher in enumerate(teachers):
+        run("baseline", "--seed", seed, *place)
+        run("distill", "--seed", seed, "--teacher", teacher, *place)
+    before = [(path.parent / "outputs.npz").read_bytes() for path in teachers]
+    found = told(tmp_path / "quickstart")
+    named = [line for line in found.provenance.commands if "--teacher" in line]
+    assert [line.rpartition(" ")[2] for line in named] == list(map(str, teachers))
+    assert not any("train-teacher" in line or "reproduce" in line for line in found.provenance.commands)
+    known = json.loads((three_seeds / "summary.json").read_text())["arms"]["teacher"]["accuracy"]["values"]
+    assert found.arms[0].accuracy.values == pytest.approx([known[2], known[1]])  # digits have one test split
+    assert [(path.parent / "outputs.npz").read_bytes() for path in teachers] == before
+    assert found.arms[0].seeds == ([2, 1] if validation == 0.2 else [])
+
+
 def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
     data = tmp_path / "data.npz"
     run("data", "export", data)
@@ -276,6 +295,7 @@ def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
     assert found.arms[0].accuracy.mean == 1.0
     assert (found.arms[0].parameters, found.softened.of) == (None, "the teacher")
     assert found.provenance.commands[1].endswith(f"--seed 0 --teacher-logits {path}")
+    assert (found.arms[0].parameters, found.arms[0].file_bytes) == (None, None)
     np.savez(path, labels=arrays["y_train"], train=logits["train"])
     without = told(tmp_path / "quickstart")
     assert any("its logits on the test split are not known" in sentence for sentence in without.state)

@@ -160,7 +160,12 @@ def test_a_temperature_of_one_softens_nothing_and_that_is_said(read):
 def test_matched_logits_have_another_objective():
     objective = dataclasses.replace(made.material().objective, soft_loss="mse")
     text = Reader(page.render(made.material(objective=objective))).text
-    assert "mean squared difference of the logits, times T² = 16" in text
+    assert "the student's divided by T = 4, the teacher's by 4, times T² = 16: T cancels" in text
+    assert "penalty" not in text
+    objective = dataclasses.replace(objective, teacher_temperature=2.0, l2=0.01)
+    text = Reader(page.render(made.material(objective=objective))).text
+    assert "the teacher's by 2, times T² = 16." in text
+    assert "both add an L2 penalty on the student's weights, 0.01 times" in text
     assert "Kullback" not in text
 
 

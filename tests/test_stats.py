@@ -316,13 +316,15 @@ def test_mcnemar_needs_counts_for_each_seed():
 
 
 def test_it_is_said_what_the_interval_is_about():
-    own, shared, few = (stats.compare([0.9], [0.8], shared_teachers=count)["about"] for count in (0, 1, 2))
+    pairs = [0.9, 0.92, 0.95], [0.8, 0.81, 0.85]
+    own, shared, few = (stats.compare(*pairs, shared_teachers=count)["about"] for count in (0, 1, 2))
     assert "training seeds" in own
     assert "this test set" in own
     assert "this one teacher" not in own
     assert "this one teacher" in shared
     assert "these 2 teachers" in few
     assert "the teacher's too" not in few
+    assert stats.compare([0.9], [0.8], shared_teachers=1)["about"].startswith("Without an interval nothing is said")
 
 
 def test_seeds_that_failed_are_missed():

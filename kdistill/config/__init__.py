@@ -1,6 +1,7 @@
 """Configs: one YAML file describes one experiment."""
 
 from kdistill.config.axes import Axis
+from kdistill.config.datakeys import Data
 from kdistill.config.loading import (
     HELP,
     builtin_names,
@@ -12,7 +13,7 @@ from kdistill.config.loading import (
     resolved,
     summaries,
 )
-from kdistill.config.schema import Config, Data, Distill, Expected, Model, Training
+from kdistill.config.schema import Config, Distill, Expected, Model, Training
 from kdistill.config.starter import starter_text
 
 __all__ = [

@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdistill.config.schema import Config, MisplacedError
+from kdistill.config.schema import Config
+from kdistill.config.section import MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
 HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for an example."

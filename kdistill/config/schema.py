@@ -1,12 +1,9 @@
 """The config's schema: closed, frozen, and the one place where each key is described."""
 
 import json
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -15,19 +12,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError
 
-
-def _no_lookalike(value: Any) -> Any:
-    """Refuse true and 1.0, which Python takes for 1."""
-    if type(value) is not int:
-        raise PydanticKnownError("literal_error", {"expected": "a whole number"})
-    return value
-
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[StrictInt, Field(ge=1)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+from kdistill.config.datakeys import Data
+from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Section, Share
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
@@ -48,89 +36,6 @@ READERS = {
 
 # The keys of a model that the first version had, which every specification of a run holds.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
-# The data sets known by name, and the forms in which users bring their own.
-NamedData = Literal["digits", "fashion_mnist", "mnist"]
-OwnData = Literal["npz", "image_folder", "csv"]
-NAMED, OWN = get_args(NamedData), get_args(OwnData)
-# Likewise keys of `data`, by the data sets that read them.
-DATA_READERS = {
-    "dir": NAMED,
-    "path": OWN,
-    "test": OWN,
-    "label": ("csv",),
-    "image_size": ("image_folder",),
-    "channels": ("image_folder",),
-    "on_error": ("image_folder",),
-}
-
-
-class Section(BaseModel):
-    """A part of a config: no unknown keys, no changes after it has been read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(Section):
-    """Which data, and how it is split."""
-
-    dataset: Literal[NamedData, OwnData] = Field(
-        "digits", description="The data set. digits ships inside scikit-learn; the last three are your own."
-    )
-    dir: StrictStr | None = Field(
-        None,
-        description="The folder of the files, from this file's own; null: KDISTILL_DATA_DIR, the caches, a download.",
-    )
-    path: StrictStr | None = Field(
-        None,
-        description="npz: the file. image_folder: the folder of train/CLASS/*.png and so on. csv: the file, or a "
-        "folder of train.csv and test.csv. From this file's own folder.",
-    )
-    label: StrictStr | None = Field(None, description="csv: the column of the labels; all others are features.")
-    image_size: tuple[Count, Count] | None = Field(
-        None, description="image_folder: [height, width] that all are resized to; null: that of the first image."
-    )
-    channels: Annotated[Literal[1, 3], BeforeValidator(_no_lookalike)] | None = Field(
-        None, description="image_folder: 1 is grey, 3 is colour; null: 1 if every image is grey, else 3."
-    )
-    on_error: Literal["fail", "skip"] = Field(
-        "fail", description="image_folder: what to do about images that cannot be read."
-    )
-    test: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        None, description="Share held back for the test split, stratified, where your own data bring none."
-    )
-    validation: Annotated[Number, Field(gt=0, lt=1)] | Literal["test", "given"] = Field(
-        0.1,
-        description="Share of train, stratified, that chooses epochs; `given`: the part that your own data bring; or "
-        "`test`, which flatters.",
-    )
-    split_seed: StrictInt = Field(
-        0, ge=0, le=2**32 - 1, description="Draws the validation rows, the same ones for every seed."
-    )
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the user brings the data: its shape and classes are known only when it has been read."""
-        return self.dataset in OWN
-
-    def read_keys(self) -> list[str]:
-        """Return the keys that the chosen data set reads."""
-        return [key for key in type(self).model_fields if self.dataset in DATA_READERS.get(key, (self.dataset,))]
-
-    @model_validator(mode="after")
-    def _what_the_data_set_reads(self) -> Self:
-        """Refuse a key that the chosen data set does not read, and a data set without a key that it needs."""
-        for key in type(self).model_fields:
-            readers = DATA_READERS.get(key, (self.dataset,))
-            if key in self.model_fields_set and getattr(self, key) is not None and self.dataset not in readers:
-                raise KeyWithoutEffectError("data", key, "dataset", readers, [self.dataset])
-        if self.is_own and not self.path:
-            raise MisplacedError("data", "path", f"dataset {self.dataset} needs it: where the data is")
-        if self.dataset == "csv" and not self.label:
-            raise MisplacedError("data", "label", "dataset csv needs it: the name of the column of the labels")
-        if self.validation == "given" and not self.is_own:
-            text = f"{self.dataset} brings no validation part: expected a share between 0 and 1, or test"
-            raise MisplacedError("data", "validation", text)
-        return self
 
 
 class TrainingKeys(Section):
@@ -269,6 +174,14 @@ class TeacherModel(Model):
         """Whether there is a model to train."""
         return bool(self.model or self.conv or self.hidden)
 
+    def without_effect(self) -> dict[str, str]:
+        """Return likewise, without layers, the keys of those."""
+        if self.has_layers:
+            return super().without_effect()
+        why = "only layers read it, and there are none: no teacher is trained here"
+        keys = set(ARCHITECTURE) - {"preprocessing"}
+        return {key: why for key in keys if getattr(self, key) != Model.model_fields[key].default}
+
 
 class Distill(Section):
     """The distillation loss: alpha * soft + (1 - alpha) * hard."""
@@ -394,19 +307,3 @@ class Config(Section):
                 if not chosen & set(readers):
                     raise KeyWithoutEffectError(section, key, choice, readers, sorted(chosen))
         return self
-
-
-class MisplacedError(ValueError):
-    """Keys do not go together; it carries where the one stands that has to change."""
-
-    def __init__(self, section: str, key: str, text: str) -> None:
-        self.location = (section, key)
-        super().__init__(text)
-
-
-class KeyWithoutEffectError(MisplacedError):
-    """A key is set that nothing reads; it says who would read it."""
-
-    def __init__(self, section: str, key: str, choice: str, readers: tuple[str, ...], chosen: list[str]) -> None:
-        text = f"only {choice} {' or '.join(readers)} reads it; {choice} is {' and '.join(chosen)}"
-        super().__init__(section, key, text)

@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from kdistill.config.datakeys import DATA_READERS, Data
 from kdistill.config.loading import builtin_text
-from kdistill.config.schema import DATA_READERS, READERS, Config, Data, Model, Section, Training, TrainingKeys
+from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
+from kdistill.config.section import Section
 
 # Where the starter differs from the defaults: a small experiment that says something.
 VALUES: dict[str, Any] = {

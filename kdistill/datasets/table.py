@@ -116,7 +116,8 @@ def _columns(file: Path, rows: "Reader", label: str) -> Columns:
     if label not in header:
         raise DataError(
             f"{file}: there is no column {label!r}, which data.label names: received "
-            f"{labels.listed([repr(name) for name in header], NAMED_COLUMNS)}",
+            f"{labels.listed([repr(name) for name in header], NAMED_COLUMNS)}"
+            + (f"; the last is {header[-1]!r}" if len(header) > NAMED_COLUMNS else ""),
             hint=_hint(header, label),
         )
     twice = sorted(name for name, count in Counter(header).items() if count > 1)

@@ -73,10 +73,10 @@ class _Gathered:
             found.confusion = self.pairs.confusion(names)
             found.classes = self.pairs.class_changes(names, teacher if teacher.models else None)
             found.fixed, found.broken = examples.changes(self.splits, self.pairs, self.tallies, most)
-            for part, what in (("fixed", "fixed"), ("broken", "broke")):
+            for part, what, other in (("fixed", "fixed", "broke"), ("broken", "broke", "fixed")):
                 if not getattr(found, part):
                     found.missing[part] = (
-                        f"There is no test example that distillation {what} in more seeds than not."
+                        f"There is no test example that distillation {what} in more seeds than it {other}."
                         if most
                         else "No examples were asked for (--images 0)."
                     )

@@ -1,11 +1,13 @@
 """Collects what a page tells from the folder of an experiment."""
 
+import re
 from pathlib import Path
 
 import kdistill
 from kdistill import stats
+from kdistill.layout import setting
 from kdistill.pages import answers, costs, histories, origins, swept
-from kdistill.pages.material import Arm, Data, Material, Provenance
+from kdistill.pages.material import Arm, Data, Material, Provenance, Sweep
 from kdistill.pages.scored import Scores
 from kdistill.pages.subject import Subject, find, reproduced, seeds_in_words
 from kdistill.runs import ARMS
@@ -43,7 +45,7 @@ def collect(folder: Path, options: Options, images: int) -> Material:
     missing |= {"benchmark": no_benchmark} if no_benchmark else {}
     return Material(
         name=subject.home.config.name,
-        about=_about(subject, about, arms),
+        about=_about(subject, about, arms, sweep),
         state=_state(subject, scores, provenance),
         seeds=subject.session.experiment.seeds(),
         class_names=origins.class_names(subject),
@@ -67,7 +69,7 @@ def collect(folder: Path, options: Options, images: int) -> Material:
     )
 
 
-def _about(subject: Subject, about: Data, arms: list[Arm]) -> str:
+def _about(subject: Subject, about: Data, arms: list[Arm], sweep: Sweep | None) -> str:
     """Return in a sentence or two what the experiment is."""
     counts = ", ".join(f"{count:,} {part}" for part, count in about.examples.items())
     text = f"Data: {about.dataset}" + (f" ({counts})." if counts else ".")
@@ -76,8 +78,13 @@ def _about(subject: Subject, about: Data, arms: list[Arm]) -> str:
     if student and "teacher" in sizes:
         text += f" A teacher of {sizes['teacher']} parameters and a student of {student}."
     if subject.is_winner:
-        settings = ", ".join(f"{key}={value}" for key, value in (subject.sweep or {})["winner"]["set"].items())
-        text += f" This is a sweep: what follows is about the cell that it has chosen, {settings}."
+        winner = next((cell for cell in (sweep.cells if sweep else ()) if cell.is_winner), None)
+        keys = [key for key, _ in sweep.axes] if sweep else []
+        chosen = [
+            f"{key}={setting(value)}" for key, value in zip(keys, winner.settings if winner else (), strict=False)
+        ]
+        which = f": {', '.join(chosen)}" if chosen else ""
+        text += f" This is a sweep: what follows is about the cell that it has chosen{which}."
     return text
 
 
@@ -90,7 +97,8 @@ def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str
             sentences.append(f"{len(of_state)} runs are {state}.")
             continue
         for row in of_state:
-            epochs = f" after epoch {row.epochs}" if row.epochs and state != "damaged" else ""
+            when = "in" if state == "failed" else "after"
+            epochs = f" {when} epoch {row.epochs}" if row.epochs and state != "damaged" else ""
             why = f": {row.problem}" if row.problem else ""
             sentences.append(f"{row.arm}, seed {row.seed}, is {state}{epochs}{why}.")
     sentences += [f"Left out is {text}" for text in subject.left_out]
@@ -102,7 +110,7 @@ def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str
         sentences.append(f"The comparison is without {word} {seeds_in_words(not_whole)}, not all of whose runs count.")
     for failure in (reproduced(subject.session.experiment.folder) or {}).get("failed", []):
         sentences.append(f"{failure['run']} has failed: {failure['message']}.")
-    return list(dict.fromkeys(sentence.replace("..", ".") for sentence in sentences))
+    return list(dict.fromkeys(re.sub(r"(?<!\.)\.\.$", ".", sentence) for sentence in sentences))
 
 
 def _warnings(subject: Subject, scores: Scores, arms: list[Arm]) -> list[str]:

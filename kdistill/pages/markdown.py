@@ -43,8 +43,9 @@ def escaped(text: object, most: int = 80) -> str:
 
 def sentence(text: str) -> str:
     """Return a sentence, its code in backticks left as it is."""
-    parts = " ".join(text.split()).split("`")
-    if len(parts) % 2 == 0:  # a backtick that nothing closes
+    text = " ".join(text.split())
+    parts = text.split("`")
+    if len(parts) % 2 == 0 or "``" in text:  # a backtick that nothing closes, or that only others like it would
         return escaped(text, len(text))
     shown = [_plain(part) if number % 2 == 0 else f"`{part}`" for number, part in enumerate(parts)]
     return "".join(shown)

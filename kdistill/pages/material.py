@@ -160,7 +160,7 @@ class Curve:
         seed: of the run.
         complete: whether it has finished.
         epochs: (e,) 1, 2, ...; at least one.
-        loss: (e,) what is minimised, without penalties: means over the training examples, under changing weights.
+        loss: (e,) what is minimised, with penalties: means over the training examples, under changing weights.
         soft: (e,) the soft term, T^2 included, unweighted; all zero in arms without a teacher.
         hard: (e,) cross-entropy of the labels in nats.
         penalty: (e,) of regularisation, all zero where there is none.

@@ -16,6 +16,7 @@ class Objective:
         teacher_temperature: of the teacher, where it is another one; else None.
         scale_by_t_squared: whether the soft term is multiplied by T^2.
         soft_loss: `kl` or `mse`.
+        l2: the penalty on the student's weights, which both arms minimise with the rest; 0 for none.
     """
 
     formula: str
@@ -24,6 +25,7 @@ class Objective:
     teacher_temperature: float | None
     scale_by_t_squared: bool
     soft_loss: str
+    l2: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def objective(subject: Subject) -> Objective:
         teacher_temperature=keys.teacher_temperature,
         scale_by_t_squared=keys.scale_by_t_squared,
         soft_loss=keys.soft_loss,
+        l2=subject.config.student.l2,
     )
 
 
@@ -130,22 +131,27 @@ def _commands(subject: Subject) -> list[str]:
 
 
 def _making(subject: Subject, options: str, seeds: Sequence[int]) -> list[str]:
-    outside = [teacher for teacher in subject.taught.values() if not teacher.run]
-    if outside and not subject.config.distill.teachers:  # they were named on the command line
-        files = "".join(
-            f" --teacher{'-logits' if path.suffix == '.npz' else ''} {shlex.quote(str(path))}"
-            for path in outside[0].paths
-        )
-        each = [(f"--seed {seed}", files) for seed in seeds]
-        return [
-            command
-            for seed, teacher in each
-            for command in (f"kdistill baseline {options} {seed}", f"kdistill distill {options} {seed}{teacher}")
-        ]
+    named = {seed: _named(subject, seed) for seed in seeds}
+    if any(named.values()) and not subject.config.distill.teachers:  # on the command line
+        commands = list[str]()
+        for seed, teachers in named.items():
+            arms = ["baseline", "distill"] if teachers else ["train-teacher", "baseline", "distill"]
+            commands += [f"kdistill {arm} {options} --seed {seed}" for arm in arms]
+            commands[-1] += teachers
+        return commands
     taught = {seed: teacher.run.seed for seed, teacher in subject.taught.items() if teacher.run}
     others = list(dict.fromkeys(taught.values()))
     shared = _seeds(others, "--teacher-seeds") if any(seed != of for seed, of in taught.items()) else ""
     return [f"kdistill reproduce {options}{_seeds(list(taught) if shared else seeds)}{shared}"]
+
+
+def _named(subject: Subject, seed: int) -> str:
+    """Return the options that name a student's teachers, if they are not the experiment's own."""
+    teacher = subject.taught.get(seed)
+    if teacher is None or (teacher.run and teacher.run.folder.is_relative_to(subject.home.experiment.folder)):
+        return ""
+    paths = [teacher.run.model_file] if teacher.run else teacher.paths
+    return "".join(f" --teacher{'-logits' if p.suffix == '.npz' else ''} {shlex.quote(str(p))}" for p in paths)
 
 
 def _seeds(seeds: Sequence[int], option: str = "--seeds") -> str:

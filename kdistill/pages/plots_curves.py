@@ -18,7 +18,7 @@ MOST_POINTS = 200  # of a line
 MEASURES = (
     ("val_accuracy", "Accuracy on validation", "accuracy", ARMS),
     ("loss", "What each arm minimises, on train", "loss", ARMS),
-    ("soft", "Soft term: distance to the teacher, on train", "soft term, unweighted (nats)", ("distilled",)),
+    ("soft", "Soft term: distance to the teacher, on train", "soft term, unweighted", ("distilled",)),
     ("hard", "Hard term: distance to the labels, on train", "cross-entropy (nats)", ARMS),
     ("val_nll", "Negative log-likelihood on validation", "NLL (nats)", ARMS),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from kdistill import asking, measures, stats
+from kdistill import asking, logitsfile, measures, stats
 from kdistill.errors import KdistillError
 from kdistill.pages.material import Arm, Summary, Verdict
 from kdistill.pages.subject import Document, Subject, Taught, reproduced, seeds_in_words
@@ -105,8 +105,8 @@ class Scores:
             )
             return None
         scores = asdict(measures.score(measures.together(logits), splits.test.all_labels))
-        size = sum(path.stat().st_size for path in teacher.paths)
         parameters = self._reproduced_parameters()
+        size = logitsfile.model_bytes(teacher.paths)
         return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
 
     def _reproduced_parameters(self) -> int | None:

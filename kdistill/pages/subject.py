@@ -18,6 +18,7 @@ from kdistill.sweeps.sweep import SUMMARY as SWEEP
 from kdistill.sweeps.winner import CONFIG as WINNER
 
 Document = dict[str, Any]
+FINGERPRINTS = ("fingerprint", "split_fingerprint")  # of the data, and of what they are used for
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Taught:
 
     Attributes:
         identity: of the teacher, or of several: see `runs.joint_weights`.
-        run: where the teacher is a complete run.
+        run: where the teacher is a complete run, on the same data and their same division.
         paths: of the files otherwise; they may have gone.
     """
 
@@ -91,8 +92,7 @@ class Subject:
         except KdistillError as error:
             return None, f"The data cannot be read: {error.message}."
         then = self.manifests[0]["data"] if self.manifests else {}
-        now = {"fingerprint": splits.fingerprint, "split_fingerprint": splits.split_fingerprint}
-        if any(then.get(key, value) != value for key, value in now.items()):
+        if any(then.get(key, getattr(splits, key)) != getattr(splits, key) for key in FINGERPRINTS):
             return None, "The data, or their division, are no longer those on which the runs were made."
         return splits, ""
 
@@ -159,11 +159,14 @@ def _taught(experiment: Experiment, distilled: Run) -> Taught:
     """Return who taught a run: the experiment's own teacher of its seed, another run, or files from elsewhere."""
     identity = distilled.taught_by or ""
     own = experiment.run("teacher", distilled.seed)
+    data = (distilled.manifest or {}).get("data") or {}
     paths = tuple(experiment.folder / place for place in runs.teacher_files(distilled.manifest or {}))
     for path in dict.fromkeys((own.model_file, *(paths if len(paths) == 1 else ()))):
         if runs.recorded_weights(path) == identity:
-            seed = (Run(path.parent, "teacher", 0).manifest or {}).get("seed", distilled.seed)
-            return Taught(identity, Run(path.parent, "teacher", seed))
+            found = Run(path.parent, "teacher", 0).manifest or {}
+            # One that was trained on other data, or on another division of them, has its test scores on those.
+            if all((found.get("data") or {}).get(key) == data.get(key) for key in FINGERPRINTS):
+                return Taught(identity, Run(path.parent, "teacher", found.get("seed", distilled.seed)))
     return Taught(identity, None, paths)
 
 

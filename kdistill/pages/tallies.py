@@ -131,8 +131,8 @@ class Pairs:
                 teacher=None if taughts is None else float(taughts[:, number].mean()),
                 baseline=float(alone[:, number].mean()),
                 distilled=float(taught[:, number].mean()),
-                low=test.low if test else None,
-                high=test.high if test else None,
+                low=max(test.low, -1.0) if test else None,  # no class can change by more
+                high=min(test.high, 1.0) if test else None,
                 fixed=float(fixed[number]),
                 broken=float(broken[number]),
             )
