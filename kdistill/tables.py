@@ -16,14 +16,14 @@ def export(document: Document) -> RenderableType:
     """Show what was exported, and how well it agrees with its model."""
     parity = document["parity"]
     points = 100 * (parity["accuracy"] - parity["model_accuracy"])
-    allowed = parity["tolerance"]["difference"] * parity["largest_output"]
+    share, allowed = 100 * parity["largest_share"], 100 * parity["tolerance"]["difference"]
     rows = {
         "export": f"{document['path']} ({_size(document['file_bytes'])})",
         "from": f"{document['model']}, seen from there; {document['parameters']:,} parameters",
         "in, out": f"raw values, float32 (n, {', '.join(map(str, document['shape']))}); {document['outputs']}",
         "classes": f"{len(document['classes'])}, with their names in classes.json beside it",
         "agreement": f"{100 * parity['agreement']:.2f} % equal labels on {parity['examples']:,} test examples; outputs "
-        f"at most {parity['largest_difference']:.3g} apart (accepted: {allowed:.3g})",
+        f"at most {parity['largest_difference']:.3g} apart, {share:.2g} % of their size (accepted: {allowed:g} %)",
         "accuracy": f"{parity['accuracy']:.4f} in its own runtime ({points:+.2f} points against the model)",
     }
     return facts({f"{document['format']}, quantization: {document['quantize']}": rows})

@@ -280,4 +280,4 @@ def test_tolerances_leave_room_but_not_much(exported):
     """What is measured stays well below what is accepted, and what is accepted would not let a broken export pass."""
     for form, document in exported[1].items():
         found, allowed = document["parity"], parity.TOLERANCES[form.quantize]
-        assert found["largest_difference"] <= 0.8 * allowed.difference * found["largest_output"]
+        assert found["largest_share"] <= 0.8 * allowed.difference

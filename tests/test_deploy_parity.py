@@ -19,6 +19,7 @@ def test_a_comparison_by_hand():
     assert parity.compare(REFERENCE, found, LABELS) == {
         "examples": 4,
         "largest_difference": pytest.approx(0.25),
+        "largest_share": pytest.approx(0.25 / (4 - 1 / 3)),  # the largest example counts for all
         "largest_output": 5.0,
         "agreement": 0.75,
         "accuracy": 1.0,
@@ -38,15 +39,47 @@ def test_outputs_that_are_not_finite_have_no_difference():
 @pytest.mark.parametrize("quantize", QUANTIZATIONS["litert"])
 def test_an_export_is_accepted_up_to_its_tolerance_and_no_further(quantize):
     allowed = parity.TOLERANCES[quantize]
-    exact = {**parity.compare(REFERENCE, REFERENCE, LABELS), "largest_output": 10.0}
+    exact = parity.compare(REFERENCE, REFERENCE, LABELS)
+    assert exact["largest_share"] == 0
     form = Form("litert", quantize)
-    parity.check({**exact, "largest_difference": 10 * allowed.difference, "agreement": allowed.agreement}, form, "m")
-    for wrong in ({"largest_difference": 10.01 * allowed.difference}, {"agreement": allowed.agreement - 1e-3}):
+    parity.check({**exact, "largest_share": allowed.difference, "agreement": allowed.agreement}, form, "m")
+    for wrong in ({"largest_share": 1.001 * allowed.difference}, {"agreement": allowed.agreement - 1e-3}):
         with pytest.raises(ParityError) as caught:
             parity.check({**exact, **wrong}, form, "model.keras")
         assert caught.value.exit_code == 8
         assert "model.keras: the LiteRT" in caught.value.message
         assert "not kept" in caught.value.hint
+
+
+def large(examples=500):
+    return np.random.default_rng(0).normal(0, 3, (examples, 4)).astype(np.float32)
+
+
+def test_a_single_large_example_does_not_excuse_the_others():
+    reference = large()
+    reference[7] *= 1e5
+    found = 0.01 * reference
+    found[7] = reference[7]
+    compared = parity.compare(reference, found, np.zeros(500, int))
+    assert compared["agreement"] == 1
+    with pytest.raises(ParityError, match="does not agree"):
+        parity.check(compared, Form("onnx", "int8"), "m")
+    found = reference.copy()
+    found[7] *= 1 + 1e-6  # as far off as its own size explains
+    parity.check(parity.compare(reference, found, np.zeros(500, int)), Form("onnx", "none"), "m")
+
+
+def test_what_a_softmax_ignores_excuses_nothing():
+    reference = large() + 500
+    found = 500 + 0.5 * (reference - 500)
+    with pytest.raises(ParityError, match="does not agree"):
+        parity.check(parity.compare(reference, found, np.zeros(500, int)), Form("onnx", "int8"), "m")
+
+
+def test_outputs_that_are_all_equal_have_no_size():
+    flat = np.ones((3, 4), np.float32)
+    assert parity.compare(flat, flat, np.zeros(3, int))["largest_share"] == 0
+    assert parity.compare(flat, flat + 1e-3, np.zeros(3, int))["largest_share"] == np.inf
 
 
 def test_the_coarser_the_numbers_the_wider_the_tolerance():
