@@ -89,7 +89,24 @@ def unscaled(config: Config, teacher: AnyTeacher) -> str:
 
 
 def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
-    """Return a warning if a teacher knows nothing about the validation split, or all but nothing."""
+    """Return a warning if a teacher may know what it should not, or knows nothing about the validation split."""
+    return [*_may_have_seen(splits, teacher), *_knows_little(config, splits, teacher)]
+
+
+def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
+    """Return a warning of each teacher that is a run on the same data, divided otherwise."""
+    found = []
+    for path in teacher.paths:
+        about = (Run(path.parent, "teacher", 0).manifest or {}).get("data") or {} if recorded_weights(path) else {}
+        if about.get("fingerprint") == splits.fingerprint and about["split_fingerprint"] != splits.split_fingerprint:
+            found.append(
+                f"{path} was trained on another division of the same data: it may have seen examples that are for "
+                "validation or test here."
+            )
+    return found
+
+
+def _knows_little(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
     scores = teacher.validation_scores
     scaling, of_equal = unscaled(config, teacher), float(np.log(len(splits.classes)))
     if at_chance := splits.no_better_than_chance(scores.accuracy):

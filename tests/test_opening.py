@@ -43,6 +43,16 @@ def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy,
     assert opening.unscaled(scaled, foreign) == ""
 
 
+def test_a_teacher_that_was_trained_on_another_division_of_the_data_is_warned_of(experiment_copy, splits, tmp_path):
+    """It may have seen what is held back here."""
+    own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    other = datasets.load(configs.load("quickstart", ["data.split_seed=5"]).data)
+    for divided, warned in ((splits, False), (other, True)):
+        config = configs.load("quickstart")
+        found = opening.warnings(config, divided, opening.open_teacher(config, divided, tmp_path, [own]))
+        assert any(f"{own} was trained on another division" in text for text in found) == warned
+
+
 def test_logits_cannot_be_asked_about_augmented_images(splits, tmp_path):
     part = splits.training_part()
     np.savez(tmp_path / "l.npz", train=np.zeros((len(part), 10), np.float32), labels=part.all_labels)
