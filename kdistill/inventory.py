@@ -19,7 +19,8 @@ def exported(document: Mapping[str, Any]) -> RenderableType:
     """Show what `datasets.export` has written."""
     names = document["classes"]
     more = f" and {len(names) - CLASSES_SHOWN:,} more" if len(names) > CLASSES_SHOWN else ""
-    return report.facts({**document, "classes": f"{len(names):,}: {', '.join(names[:CLASSES_SHOWN])}{more}"})
+    classes = f"{len(names):,}: {', '.join(names[:CLASSES_SHOWN])}{more}"
+    return report.facts({**document, "shape": " x ".join(map(str, document["shape"])), "classes": classes})
 
 
 def _rows(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -279,3 +279,19 @@ def test_equal_configs_are_said_to_be_equal(pair):
     from test_ledger import text
 
     assert "The configs are the same, the name apart." in text(ledger.comparison(compared(*pair())))
+
+
+def test_teachers_from_files_are_no_runs_and_that_is_said(pair):
+    a, b = pair("distill.teachers=[big.keras]")
+    fill(a, [80, 81], "teacher")
+    fill(b, [80, 81])
+    why = compared(a, b, "teacher")["arms"]["teacher"]["why_not"]
+    assert why == "B has teachers from files, which are no runs that could be paired"
+
+
+def test_without_an_interval_none_is_spoken_of(pair):
+    a, b = pair("distill.T=2")
+    fill(a, [80])
+    fill(b, [81])
+    about = compared(a, b)["arms"]["distilled"]["paired"]["about"]
+    assert about.startswith("Without an interval nothing is said of other seeds")

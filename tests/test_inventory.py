@@ -54,8 +54,10 @@ def test_a_long_list_of_classes_is_cut_short(count, told):
 
 def test_an_export_names_its_first_classes_on_a_line():
     console = Console(file=io.StringIO(), width=2000)
-    console.print(inventory.exported({"file": "a.npz", "classes": [f"c{number}" for number in range(1060)]}))
+    document = {"file": "a.npz", "shape": [8, 8]}
+    console.print(inventory.exported({**document, "classes": [f"c{number}" for number in range(1060)]}))
     text = console.file.getvalue()
     assert f"1,060: {', '.join(f'c{number}' for number in range(50))} and 1,010 more " in text
-    console.print(inventory.exported({"file": "a.npz", "classes": ["a", "b"]}))
+    console.print(inventory.exported({**document, "classes": ["a", "b"]}))
     assert "2: a, b " in console.file.getvalue()
+    assert "8 x 8" in console.file.getvalue()
