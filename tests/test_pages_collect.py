@@ -324,6 +324,8 @@ def test_of_a_sweep_the_winner_is_told_of(tmp_path):
     assert f"distill.alpha={summary['winner']['set']['distill.alpha']}" in found.about
     assert found.objective.alpha == summary["winner"]["set"]["distill.alpha"]
     before = sorted(path for path in home.rglob("test.json"))
+    (home / "sweep.json").write_text('{"seeds": [0]}')
+    assert "cannot be read" in told(home).missing["sweep"]
     for name in ("sweep.json", "winner.yaml"):
         (home / name).unlink()
     unfinished = told(home)

@@ -92,6 +92,7 @@ def test_escaped_text_is_shown_as_it_is(text):
 def test_sentences_keep_their_code():
     assert markdown.sentence("Run `a <b>` *now*") == "Run `a <b>` &#42;now&#42;"
     assert "`" not in markdown.sentence("one ` alone").replace("\\`", "")
+    assert "<" not in markdown.sentence("cell `<img src=x>`` chosen")  # which a single backtick does not open
 
 
 def test_of_an_experiment_with_nothing_it_says_why():
