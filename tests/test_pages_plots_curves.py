@@ -66,3 +66,12 @@ def test_arms_differ_in_more_than_colour():
 def test_the_alternative_text_says_what_was_kept():
     alt = drawn([made.curves("baseline", runs=1)]).alt
     assert alt == "baseline, 1 run: 0.9000 on average in the epoch that was kept, 5 of 8."
+
+
+def test_first_epochs_that_are_cut_off_are_told_of():
+    assert drawn([made.curves("baseline")], "curves-loss").note == ""
+    run = made.curve(epochs=50)
+    bad = dataclasses.replace(run, loss=np.concatenate([[1e6], run.loss[1:]]))
+    plot = drawn([dataclasses.replace(made.curves("baseline"), runs=[bad])], "curves-loss")
+    assert plot.figure.axes[0].get_ylim()[1] < 1e6
+    assert "beyond the axes" in plot.note

@@ -46,13 +46,16 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plo
             later = [run[len(run) // 10 :] if measure != "val_accuracy" else run for run in runs]
             highest.append(max(float(np.nanmax(run)) for run in later))
         low, high = _worth_seeing(arms, measure, min(lowest), max(highest))
+        drawn = [getattr(run, measure) for arm in arms for run in arm.runs]
+        is_cut = any(float(np.nanmin(run)) < low or float(np.nanmax(run)) > high for run in drawn)
         axes.set_ylim(low, high)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
         axes.legend(loc="lower right" if measure == "val_accuracy" else "upper right")
-    return Plot(f"curves-{measure.replace('_', '-')}", title, _in_words(arms, measure), figure)
+    note = "The first epochs of some runs lie beyond the axes." if is_cut else ""
+    return Plot(f"curves-{measure.replace('_', '-')}", title, _in_words(arms, measure), figure, note)
 
 
 def _worth_seeing(arms: Sequence[Curves], measure: str, low: float, high: float) -> tuple[float, float]:
