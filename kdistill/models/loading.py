@@ -21,7 +21,6 @@ MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
 SEVERAL_OUTPUTS = "Save a model that has only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
 
 ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of the data of a config."
-OTHER_CLASSES = "Give a model that was made for the classes of the data, which `kdistill data info` lists."
 SIGMOID_HINT = (
     "Save it without the sigmoid, if it was trained for one class of several. A classifier of two classes with one "
     "output z has the logits (0, z): keras.layers.Concatenate()([0 * z, z])."
@@ -231,11 +230,5 @@ def _check_outputs(model: keras.Model, classes: int) -> None:
         received = ", ".join(map(str, outputs))
         raise ModelError(
             f"expected one output of shape ({classes},), a logit for each class of the data; received {received}",
-            hint=_hint_on(outputs, classes),
+            hint=SEVERAL_OUTPUTS if len(outputs) > 1 else SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else None,
         )
-
-
-def _hint_on(outputs: list[tuple[int, ...]], classes: int) -> str:
-    if len(outputs) > 1:
-        return SEVERAL_OUTPUTS
-    return SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else OTHER_CLASSES
