@@ -84,7 +84,7 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
     sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
     compared = {arm: _arm(arm, sides[0].arms[arm], sides[1].arms[arm]) for arm in arms}
     given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
-    if given and not compared.get("teacher", {}).get("paired", True):
+    if given and "teacher" in arms and not compared["teacher"]["paired"]:
         of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
         compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
     warnings = [warning for side in sides for warning in side.warnings]

@@ -97,7 +97,8 @@ def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
     """Return a warning of each teacher that is a run on the same data, divided otherwise."""
     found = []
     for path in teacher.paths:
-        about = (Run(path.parent, "teacher", 0).manifest or {}).get("data") or {} if recorded_weights(path) else {}
+        manifest = Run(path.parent, "teacher", 0).manifest if recorded_weights(path) else None
+        about = (manifest or {}).get("data") or {}
         if about.get("fingerprint") == splits.fingerprint and about["split_fingerprint"] != splits.split_fingerprint:
             found.append(
                 f"{path} was trained on another division of the same data: it may have seen examples that are for "

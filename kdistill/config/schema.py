@@ -126,8 +126,11 @@ class Model(TrainingKeys):
         Keys of later versions are left out where they have no effect: runs of earlier ones keep their identity.
         """
         keys = {"model"} if self.model else set(FIRST_KEYS)
-        changed = {key for key in ARCHITECTURE if getattr(self, key) != Model.model_fields[key].default}
-        return self.model_dump(mode="json", include=keys | changed)
+        return self.model_dump(mode="json", include=keys | set(self._changed()))
+
+    def _changed(self) -> list[str]:
+        """Return the keys that describe the model and do not have their defaults."""
+        return [key for key in ARCHITECTURE if getattr(self, key) != Model.model_fields[key].default]
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that are set to something that this kind of model does not read, with the reason."""
@@ -143,7 +146,7 @@ class Model(TrainingKeys):
                 )
             elif len(self.conv) == 1:
                 unread["separable"] = "the first block is never separable, and conv has no other"
-        return {key: why for key, why in unread.items() if getattr(self, key) != Model.model_fields[key].default}
+        return {key: unread[key] for key in self._changed() if key in unread}
 
     def overrides(self) -> dict[str, Any]:
         """Return the training keys that this model has of its own."""
@@ -179,8 +182,7 @@ class TeacherModel(Model):
         if self.has_layers:
             return super().without_effect()
         why = "only layers read it, and there are none: no teacher is trained here"
-        keys = set(ARCHITECTURE) - {"preprocessing"}
-        return {key: why for key in keys if getattr(self, key) != Model.model_fields[key].default}
+        return dict.fromkeys(self._changed(), why)
 
 
 class Distill(Section):

@@ -79,11 +79,10 @@ def _about(subject: Subject, about: Data, arms: list[Arm], sweep: Sweep | None) 
         text += f" A teacher of {sizes['teacher']} parameters and a student of {student}."
     if subject.is_winner:
         winner = next((cell for cell in (sweep.cells if sweep else ()) if cell.is_winner), None)
-        keys = [key for key, _ in sweep.axes] if sweep else []
-        chosen = [
-            f"{key}={setting(value)}" for key, value in zip(keys, winner.settings if winner else (), strict=False)
-        ]
-        which = f": {', '.join(chosen)}" if chosen else ""
+        which = ""
+        if sweep and winner:
+            pairs = zip(sweep.axes, winner.settings, strict=True)
+            which = f": {', '.join(f'{key}={setting(value)}' for (key, _), value in pairs)}"
         text += f" This is a sweep: what follows is about the cell that it has chosen{which}."
     return text
 

@@ -36,17 +36,16 @@ def curves(arms: Sequence[Curves]) -> list[Plot]:
 
 def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plot:
     with drawing(330, 260) as (figure, axes):
-        lowest, highest = list[float](), list[float]()
+        drawn, highest = list[Floats](), list[float]()
         for arm in arms:
             runs = [getattr(run, measure) for run in arm.runs]
             (_each if len(runs) <= EVERY_RUN else _band)(axes, arm, runs)
             _chosen(axes, arm, runs)
-            lowest.append(min(float(np.nanmin(run)) for run in runs))
+            drawn += runs
             # The first epochs are often so bad that nothing could be told of the others.
             later = [run[len(run) // 10 :] if measure != "val_accuracy" else run for run in runs]
             highest.append(max(float(np.nanmax(run)) for run in later))
-        low, high = _worth_seeing(arms, measure, min(lowest), max(highest))
-        drawn = [getattr(run, measure) for arm in arms for run in arm.runs]
+        low, high = _worth_seeing(arms, measure, min(float(np.nanmin(run)) for run in drawn), max(highest))
         is_cut = any(float(np.nanmin(run)) < low or float(np.nanmax(run)) > high for run in drawn)
         axes.set_ylim(low, high)
         axes.set_xlabel("epoch")
