@@ -77,6 +77,16 @@ def test_the_export_takes_raw_values_in_batches_of_any_size(with_saved_model):
         np.testing.assert_allclose(runtime.outputs(images[:count]), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_an_export_that_was_held_to_another_measure_is_made_again(exported, in_this_process):
+    place = student(exported).run.folder / "saved-model"
+    record = records.read(place)
+    del record["parity"]["largest_share"]
+    records.write(place, record)
+    document = export(session(exported), student(exported), Order(SAVED))
+    assert document["run_info"]["reused"] is False
+    assert "largest_share" in records.read(place)["parity"]
+
+
 def test_the_same_export_again_is_reused(exported, monkeypatch):
     monkeypatch.setattr(convert, "convert", None)
     before = listing(exported)
