@@ -16,12 +16,14 @@ class Stopped(KeyboardInterrupt):
     Attributes:
         signum: which signal.
         where: what was stopped, and where it goes on; empty where nothing was under way.
+        failure: what failed between the signal and the stop: a checkpoint that cannot be written, for one.
     """
 
-    def __init__(self, signum: int, where: str = "") -> None:
+    def __init__(self, signum: int, where: str = "", failure: Exception | None = None) -> None:
         super().__init__(where)
         self.signum = signum
         self.where = where
+        self.failure = failure
 
 
 class Received:
@@ -40,7 +42,8 @@ class Received:
 def held_back() -> Iterator[Received]:
     """Hold the first signal back, for the loop inside to look at; a second one raises Stopped at once.
 
-    One that the loop did not come to look at is raised at the end.
+    One that the loop did not come to look at is raised at the end; so is one after which the loop failed, with the
+    failure, or else whoever goes on after failures would go on after the signal.
 
     Signals that this process ignores stay ignored, as under nohup. Outside the main thread, where Python handles no
     signals, nothing is held back.
@@ -55,6 +58,10 @@ def held_back() -> Iterator[Received]:
             kept[number] = signal.signal(number, received.take)
     try:
         yield received
+    except Exception as error:
+        if received.signum is None:
+            raise
+        raise Stopped(received.signum, failure=error) from error
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from kdistill import __main__
 from kdistill.cli import app
+from kdistill.errors import OutputError
 from kdistill.signals import Stopped
 
 
@@ -78,6 +79,20 @@ def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
     assert said.startswith("Stopped.\n")
     assert "to go on" in said
     assert "Error" not in said
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (OutputError("runs/a: no space left", hint="Make room."), "Error: runs/a: no space left\nMake room.\n"),
+        (ValueError("odd"), "Error: this is a bug in kdistill: ValueError: odd\n"),
+    ],
+)
+def test_what_failed_while_it_was_stopped_is_told_too(monkeypatch, failure, told):
+    monkeypatch.setattr("kdistill.config.load", raising(Stopped(signal.SIGINT, failure=failure)))
+    said = run("config", "show", code=130).stderr
+    assert said.startswith(told)
+    assert "\nStopped.\n" in said
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from kdistill import progress
 from kdistill.cli import app
-from kdistill.runs import Experiment
+from kdistill.errors import OutputError
+from kdistill.runs import Experiment, Making
 
 # Dropout, a schedule and early stopping's memory: all that a run has to remember.
 LONG = [
@@ -49,8 +50,8 @@ def signal_at(monkeypatch, epoch, *numbers):
     """Send this process signals while it handles the record of an epoch."""
     original = progress.Screen.epoch
 
-    def send(self, record):
-        original(self, record)
+    def send(self, record, *of):
+        original(self, record, *of)
         if record["epoch"] == epoch:
             for number in numbers:
                 os.kill(os.getpid(), number)
@@ -81,6 +82,22 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_older(tmp_path, monkeyp
     run = run_in(tmp_path)
     assert "goes on in epoch 9" in invoke(*arguments(tmp_path)).stderr
     assert killing.outcome(run) == uninterrupted
+
+
+def test_a_checkpoint_that_fails_when_asked_to_stop_stops_all_runs(tmp_path, monkeypatch):
+    """The failure used to be recorded as that of one run among many, and the next began."""
+
+    def full(making, *arguments):
+        raise OutputError("no space left on device", hint="Make room.")
+
+    monkeypatch.setattr(Making, "write_checkpoint", full)
+    signal_at(monkeypatch, 3, signal.SIGINT)
+    command = ["reproduce", "--seeds", "2", "--workers", "1", "--output-dir", tmp_path, *LONG]
+    stopped = invoke(*command, "--set", "training.checkpoint_every=1000", code=130)
+    assert "Error: no space left on device\nMake room.\n" in stopped.stderr
+    assert "Stopped." in stopped.stderr
+    begun = [path for path in tmp_path.glob("quickstart/seed-*/*") if path.is_dir()]
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("epoch", [250, 249])

@@ -26,6 +26,25 @@ def test_the_first_is_held_back_and_the_second_is_not(number):
     assert signal.getsignal(number) is before
 
 
+def test_a_failure_after_a_signal_stops_with_both():
+    def signalled_and_failed():
+        with signals.held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise OSError("disk full")
+
+    with pytest.raises(Stopped) as caught:
+        signalled_and_failed()
+    assert caught.value.signum == signal.SIGTERM
+    assert isinstance(caught.value.failure, OSError)
+
+
+def test_a_failure_without_a_signal_is_itself():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(OSError, match="disk full"), signals.held_back():
+        raise OSError("disk full")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_nothing_is_received_where_nothing_is_sent():
     with signals.held_back() as received:
         assert received.signum is None

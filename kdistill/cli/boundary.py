@@ -3,7 +3,7 @@
 import signal
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -51,24 +51,31 @@ class Boundary(TyperGroup):
         try:
             return super().invoke(ctx)
         except KdistillError as error:
-            _fail(error.message, error.hint, error.exit_code, debug)
+            _tell(error, debug)
+            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as error:
             stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            if stopped.failure:
+                _tell(stopped.failure, debug)
             _say(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", GO_ON)
             raise typer.Exit(STOPPED + stopped.signum) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception as error:
-            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-            text = f"this is a bug in kdistill: {first_line}"
-            _fail(text, "Run it again with --debug and report what it prints.", BUG, debug)
+            _tell(error, debug)
+            raise typer.Exit(BUG) from None
 
 
-def _fail(message: str, hint: str | None, code: int, debug: bool = False) -> NoReturn:
+def _tell(error: Exception, debug: bool) -> None:
     if debug:
         _say(escape(traceback.format_exc().rstrip()))
+    if isinstance(error, KdistillError):
+        message, hint = error.message, error.hint or ""
+    else:
+        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"this is a bug in kdistill: {first_line}"
+        hint = "Run it again with --debug and report what it prints."
     _say(f"[bold red]Error:[/bold red] {escape(message)}", hint)
-    raise typer.Exit(code)
 
 
 def _say(markup: str, hint: str | None = None) -> None:

@@ -192,7 +192,7 @@ class _Pool:
                     if kinds & {"done", "failed"}:
                         ended.add(key.data.task.name)
                         self._told_at_the_end(key.data.task, events)
-                        key.data.process.terminate()  # if the first signal was lost in a failure, it waits for a task
+                        key.data.process.terminate()  # if something swallowed the first, it waits for a task
         for worker in self._workers:
             worker.end()
         under_way = [worker.task for worker in self._workers if worker.task and worker.task.name not in ended]

@@ -135,12 +135,17 @@ def _do(task: Task, reporter: Reporter) -> None:
     try:
         reporter.send(event="done", result=perform(task, reporter))
     except signals.Stopped as stopped:
-        if stopped.where:
+        if stopped.failure:
+            _send_failure(stopped.failure, reporter)
+        elif stopped.where:
             reporter.send(event="stopped")
         raise
     except Exception as error:
-        failure = Failure.of(error, traceback.format_exc())
-        reporter.send(event="failed", failure=vars(failure))
+        _send_failure(error, reporter)
+
+
+def _send_failure(error: Exception, reporter: Reporter) -> None:
+    reporter.send(event="failed", failure=vars(Failure.of(error, traceback.format_exc())))
 
 
 if __name__ == "__main__":
