@@ -1,5 +1,7 @@
 """The commands that train, score and compare."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
 MOST_SEEDS = 1000
 
 
-def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
+def _train(common: Common, arm: str, track: Sequence[str] | None) -> None:
     from kdistill import experiments, plans, report
 
     with open_session(common, track=track) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
+            emit(plans.training(session, [arm], [seed]), report.plan, common.json)
             return
-        document = experiments.train(session, arm, seed, teachers)
+        document = experiments.train(session, arm, seed)
     emit(document, report.training, common.json)
 
 
@@ -63,7 +65,11 @@ def distill(
     track: Track = None,
 ) -> None:
     """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
-    _train(common, "distilled", track, [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
+    if given := [*(teacher or ()), *([teacher_logits] if teacher_logits else [])]:
+        # As if the config named them: it need not have a teacher then.
+        named = json.dumps([str(path) for path in given], ensure_ascii=False)
+        common = dataclasses.replace(common, set=[*(common.set or ()), f"distill.teachers={named}"])
+    _train(common, "distilled", track)
 
 
 @with_common_options
