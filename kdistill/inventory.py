@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from kdistill import report
+from kdistill.layout import dimensions
 
 CLASSES_SHOWN = 50
 
@@ -20,11 +21,11 @@ def exported(document: Mapping[str, Any]) -> RenderableType:
     names = document["classes"]
     more = f" and {len(names) - CLASSES_SHOWN:,} more" if len(names) > CLASSES_SHOWN else ""
     classes = f"{len(names):,}: {', '.join(names[:CLASSES_SHOWN])}{more}"
-    return report.facts({**document, "shape": " x ".join(map(str, document["shape"])), "classes": classes})
+    return report.facts({**document, "shape": dimensions(document["shape"]), "classes": classes})
 
 
 def _rows(info: Mapping[str, Any]) -> dict[str, Any]:
-    size, count = " x ".join(map(str, info["shape"])), len(info["classes"])
+    size, count = dimensions(info["shape"]), len(info["classes"])
     rows = {
         "place": info["folder"],
         "examples": ", ".join(f"{number:,} {part}" for part, number in info["examples"].items()),

@@ -96,7 +96,12 @@ def file_size(count: int | None) -> str:
 
 def setting(value: Any) -> str:
     """Return the value of a config key as a config has it: null, true, [16, 8], text without quotes."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def dimensions(shape: Sequence[int]) -> str:
+    """Return the shape of an example as it is shown: 28 x 28 x 3."""
+    return " x ".join(map(str, shape))
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.layout import FittingTable, Pairs, counted, file_size, number
+from kdistill.layout import FittingTable, Pairs, counted, dimensions, file_size, number
 
 Document = Mapping[str, Any]
 
@@ -203,7 +203,7 @@ def data_sets(document: Document) -> RenderableType:
     groups: list[RenderableType] = []
     for name, info in document.items():
         examples = ", ".join(f"{count:,} {part}" for part, count in info["examples"].items())
-        size = " x ".join(map(str, info["shape"]))
+        size = dimensions(info["shape"])
         rows = [
             ("state", _state(info)),
             ("holds", f"{examples}; {size}, {len(info['classes'])} classes"),

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kdistill.layout import FittingTable, Pairs, counted, file_size, number, setting
+from kdistill.layout import FittingTable, Pairs, counted, dimensions, file_size, number, setting
 
 
 def lines(renderable, width):
@@ -69,5 +69,9 @@ def test_figures():
 
 
 def test_settings_are_shown_as_a_config_has_them():
-    shown = [setting(value) for value in (None, True, 4.0, [16, 8], "kl", {"hidden": [4]})]
-    assert shown == ["null", "true", "4.0", "[16, 8]", "kl", '{"hidden": [4]}']
+    shown = [setting(value) for value in (None, True, 4.0, [16, 8], "kl", {"hidden": [4]}, ["größe"])]
+    assert shown == ["null", "true", "4.0", "[16, 8]", "kl", '{"hidden": [4]}', '["größe"]']
+
+
+def test_shapes_are_shown_by_their_sizes():
+    assert (dimensions((28, 28, 3)), dimensions([64])) == ("28 x 28 x 3", "64")

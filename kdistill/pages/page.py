@@ -12,7 +12,7 @@ from kdistill.layout import counted, file_size, number
 from kdistill.pages import cards, pictures, words
 from kdistill.pages.drawing import MARKERS
 from kdistill.pages.material import Example, Material, Summary
-from kdistill.pages.plots_sweep import settings, written
+from kdistill.pages.plots_sweep import settings
 
 SHOWN = 84  # pixels of an example's longer side
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -85,7 +85,6 @@ def environment(autoescape: bool) -> Environment:
         "short": words.short,
         "described": cards.described,
         "spoken": cards.spoken,
-        "written": written,
     }
     made.globals |= {"signs": {arm: SIGNS[mark] for arm, mark in MARKERS.items()}, "settings": settings}
     made.globals |= {"example_picture": _example_picture, "inline": inline, "mean_sd": mean_sd}

@@ -1,13 +1,11 @@
 """The heat map of a sweep over two keys, and the line of one over a single key."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from kdistill.layout import number
+from kdistill.layout import number, setting
 from kdistill.pages.drawing import COLOURS, Plot, drawing
 from kdistill.pages.material import Cell, Sweep
 from kdistill.pages.plots_answers import STRONGEST, cells
@@ -16,15 +14,10 @@ from kdistill.pages.words import short
 MOST_VALUES = 14  # of an axis of a heat map
 
 
-def written(value: Any) -> str:
-    """Return a value of a config key as YAML has it on one line."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def settings(sweep: Sweep, cell: Cell) -> str:
     """Return what a cell sets, in one line."""
     keys = [key for key, _ in sweep.axes]
-    return ", ".join(f"{key} = {written(value)}" for key, value in zip(keys, cell.settings, strict=True))
+    return ", ".join(f"{key} = {setting(value)}" for key, value in zip(keys, cell.settings, strict=True))
 
 
 def sweep(found: Sweep) -> Plot | None:
@@ -52,10 +45,10 @@ def _in_words(found: Sweep, scored: Sequence[Cell]) -> str:
 
 def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
     key, values = found.axes[0]
-    places = {written(value): place for place, value in enumerate(values)}
+    places = {setting(value): place for place, value in enumerate(values)}
     with drawing(440, 280) as (figure, axes):
         for cell in scored:
-            x, marker = places[written(cell.settings[0])], "*" if cell.is_winner else "o"
+            x, marker = places[setting(cell.settings[0])], "*" if cell.is_winner else "o"
             if cell.accuracy is None:
                 continue
             axes.plot([x] * len(cell.accuracy.values), cell.accuracy.values, ".", color=COLOURS["muted"])
@@ -65,7 +58,7 @@ def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
         if found.baseline is not None:
             axes.axhline(found.baseline, color=COLOURS["baseline"], linestyle=(0, (4, 2)), label="baseline alone")
             axes.legend()
-        labels = [short(written(value), 12) for value in values]
+        labels = [short(setting(value), 12) for value in values]
         axes.set_xticks(range(len(values)), labels, rotation=0 if sum(map(len, labels)) < 45 else 90)
         axes.set_xlim(-0.5, len(values) - 0.5)
         axes.set_xlabel(short(key, 50))
@@ -79,10 +72,10 @@ def _map(found: Sweep) -> Plot:
     scored = [cell for cell in found.cells if cell.accuracy]
     means = [cell.accuracy.mean for cell in scored if cell.accuracy]
     low, reach = min(means), (max(means) - min(means)) or 1
-    places = {(written(row), written(column)): (y, x) for y, row in enumerate(rows) for x, column in enumerate(columns)}
+    places = {(setting(row), setting(column)): (y, x) for y, row in enumerate(rows) for x, column in enumerate(columns)}
     with drawing(160 + 58 * len(columns), 100 + 34 * len(rows)) as (figure, axes):
         for cell in found.cells:
-            y, x = places[written(cell.settings[0]), written(cell.settings[1])]
+            y, x = places[setting(cell.settings[0]), setting(cell.settings[1])]
             text = "failed" if cell.failed else "-"
             if cell.accuracy:
                 alpha = round(float(STRONGEST * (cell.accuracy.mean - low) / reach), 2)
@@ -92,9 +85,9 @@ def _map(found: Sweep) -> Plot:
             axes.text(
                 x, y, f"{text} ★" if cell.is_winner else text, ha="center", va="center", fontsize=10, weight=weight
             )
-        cells(axes, [short(written(row), 12) for row in rows], [short(written(column), 12) for column in columns])
+        cells(axes, [short(setting(row), 12) for row in rows], [short(setting(column), 12) for column in columns])
         axes.set_xlabel(short(column_key, 50))
         axes.set_ylabel(short(row_key, 30))
-        axes.tick_params(axis="x", rotation=0 if np.max([len(written(c)) for c in columns]) <= 7 else 90)
+        axes.tick_params(axis="x", rotation=0 if np.max([len(setting(c)) for c in columns]) <= 7 else 90)
     note = "The darker, the better; the star is the winner."
     return Plot("sweep", "Validation accuracy of every cell", _in_words(found, scored), figure, note)
