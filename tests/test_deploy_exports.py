@@ -57,6 +57,7 @@ def test_an_export_says_what_it_is_and_agrees_with_its_model(with_saved_model):
         "parameters": 1210,
     }
     assert document["classes"] == [str(digit) for digit in range(10)]
+    assert document["largest_input"] == 16  # by which `predict` warns of values on another scale
     assert document["parity"]["examples"] == 540
     assert document["parity"]["agreement"] == 1.0
     scores = session(folder).evaluate(run)

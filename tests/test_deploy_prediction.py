@@ -61,6 +61,19 @@ def test_the_best_classes_come_first_with_their_probabilities(finished_experimen
     np.testing.assert_allclose([choice["probability"] for choice in row["top"]], np.sort(expected)[::-1], rtol=1e-4)
 
 
+@pytest.mark.parametrize(("factor", "warned"), [(1, False), (1 / 16, True), (2 / 16, False), (4, True)])
+def test_values_on_another_scale_are_warned_of_once(finished_experiment, table, tmp_path, factor, warned):
+    """A model that takes 0 to 16 answers confidently when it is given 0 to 1."""
+    np.savez(tmp_path / "scaled.npz", x_test=np.load(table)["x_test"] * np.float32(factor))
+    heard = Heard()
+    model = predictor(student(finished_experiment), heard)
+    assert len([row for batch in model.rows(Reader(model.shape), str(tmp_path / "scaled.npz"), 1) for row in batch])
+    said = [text for text in heard.warnings if "is made for values from 0 to 16" in text]
+    assert len(said) == warned
+    if warned:
+        assert f"from 0 to {16 * factor:g}," in said[0]
+
+
 def test_without_names_classes_are_numbers_and_that_is_said(finished_experiment, table, tmp_path):
     shutil.copy(student(finished_experiment) / "model.keras", tmp_path / "mine.keras")
     heard = Heard()

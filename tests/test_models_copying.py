@@ -195,3 +195,21 @@ def test_code_in_the_file_is_never_run(tmp_path):
     )
     with pytest.raises(ModelError, match="Lambda is not accepted"):
         build(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize(
+    ("first", "largest"),
+    [
+        (keras.layers.Rescaling(1 / 255), 255),
+        (keras.layers.Rescaling(1 / 127.5, -1), 255),
+        (keras.layers.Rescaling(1.0), 1),
+        (keras.layers.Rescaling(1 / 255, 3.0), None),
+        (keras.layers.Rescaling([0.1, 0.2, 0.3]), None),
+        (keras.layers.Normalization(mean=0.0, variance=1.0), None),
+        (keras.layers.Dense(2), None),
+    ],
+)
+def test_the_largest_value_is_told_by_the_rescaling_that_comes_first(first, largest):
+    model = keras.Sequential([keras.Input((3,)), first, keras.layers.Dense(2)])
+    found = models.largest_input(keras.Sequential([keras.Input((3,)), model]))
+    assert found == (largest and pytest.approx(largest))

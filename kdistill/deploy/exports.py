@@ -172,6 +172,7 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
             "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
             "parameters": models.parameters(model),
             "shape": list(setting.splits.shape),
+            "largest_input": models.largest_input(model),
             "classes": list(setting.splits.classes),
             "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,

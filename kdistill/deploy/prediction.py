@@ -42,6 +42,7 @@ class Predictor:
         names = beside.class_names(target.path)
         self.features = beside.feature_names(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
+        self._largest = getattr(self._model, "largest_input", (record or {}).get("largest_input"))
         if target.run is None and not getattr(self._model, "scales_inputs", True):
             listener.warning(
                 f"{target.path} does not scale its inputs, and is given raw values. If it was trained on scaled ones, "
@@ -80,6 +81,7 @@ class Predictor:
             top: how many classes, of which there may be fewer.
         """
         for names, examples in reader.read(source):
+            self._warn_of_another_scale(examples)
             chances = self._probabilities(examples)
             # Stable, so that of equal ones the first is chosen, as by argmax.
             best = np.argsort(-chances, axis=-1, kind="stable")[:, :top]
@@ -93,6 +95,19 @@ class Predictor:
                 }
                 for row, name in enumerate(names)
             ]
+
+    def _warn_of_another_scale(self, examples: NDArray) -> None:
+        """Say once that values are scaled otherwise than those that the model is made for: it would not notice."""
+        if self._largest is None or not examples.size:
+            return
+        least, most = float(examples.min()), float(examples.max())
+        scaled_before = self._largest > 2 and max(-least, most) <= 1 and bool((examples % 1).any())
+        if scaled_before or most > 2 * self._largest:
+            self._listener.warning(
+                f"The values lie from {least:g} to {most:g}, and the model is made for values from 0 to "
+                f"{self._largest:g}: give it values on the scale of those that it was trained on."
+            )
+            self._largest = None
 
     def _probabilities(self, examples: NDArray) -> Floats:
         """Return probabilities (n, classes) in float64.

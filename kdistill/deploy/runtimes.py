@@ -83,7 +83,7 @@ class Keras:
         from kdistill import evaluation, inputs, models
 
         model, self.notes = models.load_any_classifier(path, fitting.shape if fitting else None)
-        self.scales_inputs = models.scales_inputs(model)
+        self.scales_inputs, self.largest_input = models.scales_inputs(model), models.largest_input(model)
         if fitting and (fitting.scaling or None in model.inputs[0].shape[1:]):
             scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
             model = inputs.in_front(model, fitting.shape, scaled)

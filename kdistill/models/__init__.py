@@ -5,7 +5,7 @@ that a saved one works in a program that has never heard of kdistill.
 """
 
 from kdistill.models.building import build
-from kdistill.models.copying import scales_inputs
+from kdistill.models.copying import largest_input, scales_inputs
 from kdistill.models.loading import (
     SOFTMAX_TAKEN_OFF,
     architecture,
@@ -22,6 +22,7 @@ __all__ = [
     "architecture",
     "build",
     "fingerprint",
+    "largest_input",
     "load",
     "load_any_classifier",
     "load_classifier",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kdistill.errors import ModelError
 from kdistill.models.loading import open_classifier
@@ -69,14 +70,31 @@ def from_file(
 
 def scales_inputs(model: keras.Model) -> bool:
     """Whether a model begins by scaling its inputs, before any layer with weights."""
+    return _scaling(model) is not None
+
+
+def largest_input(model: keras.Model) -> float | None:
+    """Return the largest raw value that a model is made for, 255 for one; None where its beginning does not tell.
+
+    What tells is a rescaling of all values alike, to [0, 1] or [-1, 1].
+    """
+    first = _scaling(model)
+    if not isinstance(first, keras.layers.Rescaling) or np.size(first.scale) > 1 or np.size(first.offset) > 1:
+        return None
+    scale, offset = float(np.squeeze(first.scale)), float(np.squeeze(first.offset))
+    return (1 - offset) / scale if 0 < scale <= 1 and offset in (0, -1) else None
+
+
+def _scaling(model: keras.Model) -> Any:
+    """Return the layer or operation by which a model scales its inputs, before any layer with weights; or None."""
     for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
         if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
-            return True
+            return operation
         if isinstance(operation, keras.Model):
-            return scales_inputs(operation)
+            return _scaling(operation)
         if getattr(operation, "weights", None):
-            return False
-    return False
+            return None
+    return None
 
 
 def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:
