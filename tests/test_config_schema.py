@@ -134,6 +134,7 @@ def test_a_teacher_from_elsewhere_needs_no_layers_here(tmp_path, teacher):
     assert not config.teacher.has_layers
     (tmp_path / "again.yaml").write_text(configs.dump(config))
     assert configs.load(tmp_path / "again.yaml") == config
+    assert set(configs.resolved(config)["teacher"]) <= {"preprocessing"}
 
 
 def test_configs_cannot_be_changed():

@@ -180,13 +180,14 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
 def resolved(config: Config) -> dict[str, Any]:
     """Return a config as a JSON-able document, and so as YAML, that loads to an equal one.
 
-    Keys that nothing reads, such as the momentum of adam or the label column of images, and what a model does not
-    override are left out.
+    Keys that nothing reads, such as the momentum of adam, the label column of images or the activation of a teacher
+    without layers, and what a model does not override are left out.
     """
     values = config.model_dump(mode="json")
     for role in ("teacher", "student"):
         section = getattr(config, role)
-        values[role] = {**section.architecture(), **_plain(section.overrides())}
+        layers = section.architecture() if role == "student" or config.teacher.has_layers else {}
+        values[role] = {**layers, **_plain(section.overrides())}
     values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
