@@ -13,7 +13,7 @@ from docs_follower import Follower
 pytestmark = pytest.mark.export
 PAGE = pages.DOCS / "walk-through.md"
 KEPT = {"train": 3000, "test": 600}
-STUDENT = Path("runs/small/seed-0/distilled")
+STUDENT = Path("runs/best/seed-1/distilled")
 
 
 class Shortened(Follower):
