@@ -36,7 +36,7 @@ class Scale:
     address: str | None = None
 
 
-def train(session: Session, arm: str, seed: int) -> Document:
+def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
     """Train one run unless it is complete; return its result, and where it is.
 
     Raises:
@@ -44,7 +44,7 @@ def train(session: Session, arm: str, seed: int) -> Document:
         KdistillError: whatever `Session.train` raises.
     """
     try:
-        result = session.train(arm, seed)
+        result = session.train(arm, seed, *teacher_files)
     except DivergedError as error:
         raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
     run = session.experiment.run(arm, seed)

@@ -28,6 +28,7 @@ def training(
     session: Session,
     arms: Sequence[str],
     seeds: Sequence[int],
+    teacher_files: Sequence[Path] = (),
     teacher_seeds: Sequence[int] | None = None,
     part: Part | None = None,
 ) -> Document:
@@ -37,6 +38,8 @@ def training(
         session: of the command.
         arms: that it makes, in this order.
         seeds: of the runs.
+        teacher_files: for a distilled run, its teachers, unless they are those of the config, or else the experiment's
+            own.
         teacher_seeds: of the experiment's own teachers, taken in turn; by default each seed has its own.
         part: of the seeds; None for all of them.
 
@@ -50,7 +53,8 @@ def training(
     config, experiment = session.config, session.experiment
     experiment.check_usable()
     checks.writable(experiment.folder)
-    teacher_files = session.given_teachers() if "distilled" in arms else ()
+    session.named_teachers = teacher_files
+    teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
     if list(arms) == ["distilled"] and not teacher_files:
         session.own_teacher(seeds[0])
     arms = [arm for arm in arms if arm != "teacher" or not teacher_files]

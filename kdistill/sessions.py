@@ -101,6 +101,7 @@ class Session:
         self.experiment = experiment
         self.options = options
         self.shelf = shelf or Shelf()
+        self.named_teachers: Sequence[Path] = ()  # on the command line, instead of those of the config
         self._setting: Setting | None = None
 
     @property
@@ -144,7 +145,7 @@ class Session:
         return (
             self.options.threads
             or self.experiment.threads()
-            or default_threads(self.config, self.example, self.given_teachers())
+            or default_threads(self.config, self.example, self.named_teachers or self.given_teachers())
         )
 
     def teacher(self, *paths: Path) -> "AnyTeacher":
@@ -177,6 +178,7 @@ class Session:
         run = self.experiment.run(arm, seed)
         weights = None
         if arm == "distilled":
+            self.named_teachers = teacher_files
             teacher_files = teacher_files or tuple(self.given_teachers()) or (self.own_teacher(seed),)
             checks.teachers_are_there(run, teacher_files)
             weights = self._weights(teacher_files)

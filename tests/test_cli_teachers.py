@@ -96,17 +96,6 @@ def test_two_teachers_teach_together_in_any_order(teachers, tmp_path):
     assert scores["kl_to_teacher"] > 0
 
 
-@pytest.mark.parametrize("odd", ["plain.keras", "odd, [name]: ü #'\".keras"])
-def test_a_config_need_not_have_a_teacher_where_the_command_line_has_one(teachers, tmp_path, odd):
-    shutil.copy(teachers / "plain.keras", tmp_path / odd)
-    config = tmp_path / "small.yaml"
-    config.write_text("student: {hidden: [16]}\n")
-    assert "nor are there distill.teachers" in run("distill", "-c", config, "--dry-run", code=3).stderr
-    place = ["-c", config, "--output-dir", tmp_path]
-    plan = document("distill", *place, "--teacher", tmp_path / odd, "--dry-run")
-    assert plan["teacher"]["validation_accuracy"] > 0.7
-
-
 def test_reproduce_compares_students_of_teachers_that_the_config_names(teachers, tmp_path):
     place = ["--output-dir", tmp_path, *SHORT, "--set", f"distill.teachers=[{teachers / 'plain.keras'}]"]
     place += ["--set", "teacher={}"]  # no teacher is trained here, and none needs layers

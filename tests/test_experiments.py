@@ -141,12 +141,13 @@ def test_threads_follow_from_a_large_teacher_from_elsewhere_where_asking_it_is_m
     assert sessions.default_threads(moved, fashion, files[1:]) == 1
 
 
-def test_teachers_that_the_config_names_count_for_the_threads(tmp_path, monkeypatch):
+def test_teachers_named_on_the_command_line_count_for_the_threads_as_those_of_the_config(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(sessions, "default_threads", lambda config, example, files: seen.append(list(files)) or 1)
     keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(tmp_path / "t.keras")
-    session(tmp_path, f"distill.teachers=[{tmp_path / 't.keras'}]").train("distilled", 0)
-    assert seen == [[tmp_path / "t.keras"]]
+    session(tmp_path / "a").train("distilled", 0, tmp_path / "t.keras")
+    session(tmp_path / "b", f"distill.teachers=[{tmp_path / 't.keras'}]").train("distilled", 0)
+    assert seen == [[tmp_path / "t.keras"]] * 2
 
 
 def test_one_teacher_teaches_all_seeds_where_it_is_shared(tmp_path):

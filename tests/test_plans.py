@@ -43,19 +43,16 @@ def test_a_distilled_run_is_made_again_where_its_teacher_is(experiment_copy):
 
 
 def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(experiment_copy):
-    def taught_by(path, **options):
-        return session(experiment_copy, f"distill.teachers=[{path}]", **options)
-
     teacher = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     other = experiment_copy / "quickstart/seed-0/baseline/model.keras"
     before = content(experiment_copy)
-    same = plans.training(taught_by(teacher), ["distilled"], [0])
+    same = plans.training(session(experiment_copy), ["distilled"], [0], [teacher])
     assert rows(same)["distilled"] == ("complete", [])
     assert 0 < same["teacher"]["validation_accuracy"] < 1
-    again = plans.training(taught_by(other, overwrite=True), ["distilled"], [0])
+    again = plans.training(session(experiment_copy, overwrite=True), ["distilled"], [0], [other])
     assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
     with pytest.raises(OutputError):
-        plans.training(taught_by(other), ["distilled"], [0])
+        plans.training(session(experiment_copy), ["distilled"], [0], [other])
     assert content(experiment_copy) == before
 
 
@@ -66,11 +63,11 @@ def test_a_damaged_run_is_said_to_be(experiment_copy):
 
 def test_a_bad_teacher_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        plans.training(session(experiment_copy, f"distill.teachers=[{tmp_path}/nope.keras]"), ["distilled"], [0])
+        plans.training(session(experiment_copy), ["distilled"], [0], [tmp_path / "nope.keras"])
     bad = tmp_path / "bad.keras"
     bad.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"bad\.keras"):
-        plans.training(session(experiment_copy, f"distill.teachers=[{bad}]"), ["distilled"], [0])
+        plans.training(session(experiment_copy), ["distilled"], [0], [bad])
 
 
 def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):

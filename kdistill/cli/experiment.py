@@ -1,7 +1,5 @@
 """The commands that train, score and compare."""
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,15 +17,15 @@ if TYPE_CHECKING:
 MOST_SEEDS = 1000
 
 
-def _train(common: Common, arm: str, track: Sequence[str] | None) -> None:
+def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
     from kdistill import experiments, plans, report
 
     with open_session(common, track=track) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(plans.training(session, [arm], [seed]), report.plan, common.json)
+            emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
             return
-        document = experiments.train(session, arm, seed)
+        document = experiments.train(session, arm, seed, teachers)
     emit(document, report.training, common.json)
 
 
@@ -65,11 +63,7 @@ def distill(
     track: Track = None,
 ) -> None:
     """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
-    if given := [*(teacher or ()), *([teacher_logits] if teacher_logits else [])]:
-        # As if the config named them: it need not have a teacher then.
-        named = json.dumps([str(path) for path in given], ensure_ascii=False)
-        common = dataclasses.replace(common, set=[*(common.set or ()), f"distill.teachers={named}"])
-    _train(common, "distilled", track)
+    _train(common, "distilled", track, [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
 
 
 @with_common_options
