@@ -99,11 +99,11 @@ def train(
     for warning in warnings:
         setting.listener.warning(warning)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
-    with signals.held_back() as received:
+    title = setting.title(run)
+    with signals.held_back(title) as received:
         fit = _fit(setting, run, role, objective, data)
         spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
         making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
-        title = setting.title(run)
         if making.checkpoint:
             _take_up(fit, making.checkpoint)
             setting.listener.note(f"{title}: goes on in epoch {making.checkpoint.epochs + 1}")

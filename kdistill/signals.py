@@ -39,11 +39,12 @@ class Received:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[Received]:
+def held_back(title: str = "") -> Iterator[Received]:
     """Hold the first signal back, for the loop inside to look at; a second one raises Stopped at once.
 
     One that the loop did not come to look at is raised at the end; so is one after which the loop failed, with the
-    failure, or else whoever goes on after failures would go on after the signal.
+    failure, or else whoever goes on after failures would go on after the signal. `title` names what is at work, for
+    that case.
 
     Signals that this process ignores stay ignored, as under nohup. Outside the main thread, where Python handles no
     signals, nothing is held back.
@@ -57,14 +58,15 @@ def held_back() -> Iterator[Received]:
         if signal.getsignal(number) is not signal.SIG_IGN:
             kept[number] = signal.signal(number, received.take)
     try:
-        yield received
+        try:
+            yield received
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
     except Exception as error:
         if received.signum is None:
             raise
-        raise Stopped(received.signum, failure=error) from error
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+        raise Stopped(received.signum, f"{title}: stopped" if title else "", failure=error) from error
     if received.signum is not None:
         raise Stopped(received.signum)
 

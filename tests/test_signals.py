@@ -28,11 +28,11 @@ def test_the_first_is_held_back_and_the_second_is_not(number):
 
 def test_a_failure_after_a_signal_stops_with_both():
     def signalled_and_failed():
-        with signals.held_back():
+        with signals.held_back("baseline, seed 0"):
             os.kill(os.getpid(), signal.SIGTERM)
             raise OSError("disk full")
 
-    with pytest.raises(Stopped) as caught:
+    with pytest.raises(Stopped, match=r"^baseline, seed 0: stopped$") as caught:
         signalled_and_failed()
     assert caught.value.signum == signal.SIGTERM
     assert isinstance(caught.value.failure, OSError)

@@ -26,7 +26,8 @@ from kdistill import experiments, workers
 from kdistill.errors import ConfigError, OutputError
 from kdistill.experiments import Scale
 from kdistill.runs import Experiment
-from kdistill.workers import Outcomes, connection
+from kdistill.signals import Stopped
+from kdistill.workers import Outcomes, connection, remote
 
 pytestmark = [
     pytest.mark.ray,
@@ -286,3 +287,18 @@ def test_own_data_and_named_teachers_give_the_results_of_one_worker_here(tmp_pat
         for arm in ("baseline", "distilled"):
             there, here = (Experiment(tmp_path / name / "mine").run(arm, seed) for name in ("ray", "here"))
             assert killing.outcome(there) == killing.outcome(here)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_failure_while_it_is_stopped_is_no_death(monkeypatch, tmp_path, signum):
+    """A checkpoint that cannot be written as a node is drained would fail elsewhere too."""
+
+    def fail(task, listener):
+        raise Stopped(signum, "baseline seed 0: stopped", failure=OutputError("no space left"))
+
+    monkeypatch.setattr("kdistill.workers.perform.perform", fail)
+    monkeypatch.setattr(remote, "_deliver", lambda mailbox: None)
+    monkeypatch.setattr(remote, "check_shared", lambda token: None)
+    task = experiments.tasks_of(session(tmp_path, MIDDLE), {0: 0})[0]
+    answer = remote.do_task(task.to_json(), "token", None)
+    assert answer["failure"]["message"] == "no space left"

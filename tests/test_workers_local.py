@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import killing
 import pytest
@@ -200,6 +201,25 @@ def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypa
     with pytest.raises(Stopped):
         experiments.reproduce(session(tmp_path, overrides, listener), [0, 1], scale=Scale(workers=2))
     assert listener.failures
+    assert children() == []
+
+
+def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path):
+    """It was taken for a second signal, for which nobody waits."""
+    watch = Watch()
+    watch.run_failed = lambda name, message: os.kill(os.getpid(), signal.SIGINT)
+    overrides = [*LONG, "student.epochs=100000", "training.checkpoint_every=100000"]
+    tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
+    teacher, baseline, distilled = (
+        next(task for task in tasks if task.name == f"{arm} seed 0") for arm in ("teacher", "baseline", "distilled")
+    )
+    hopeless = replace(distilled, needs=(teacher.name,), given=(str(tmp_path / "nobody.keras"),))
+    with pytest.raises(Stopped) as stopped:
+        local.run_in_pool([teacher, baseline, hopeless], Outcomes(), 2, watch)
+    assert "no such model file" in stopped.value.failure.message
+    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+    assert run.state() == "interrupted"
+    assert next(run.checkpoints.folder.iterdir()).is_dir()
     assert children() == []
 
 

@@ -125,8 +125,8 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     if record and not records.damage(place, record):
         keys = dict.fromkeys([*identity, "preprocessing"])
         differs = ", ".join(key for key in keys if record.get(key) != identity.get(key))
-        if not differs:  # one that was held to the measure before this one is made again
-            return "largest_share" in record["parity"]
+        if not differs:  # one with the record of an earlier version is made again
+            return "largest_share" in record["parity"] and "largest_input" in record
         problem = f"this is another export: its {differs.replace('_sha256', '')} differs"
     else:
         problem = "this exists, and is not what `kdistill export` wrote there"

@@ -101,8 +101,8 @@ class Predictor:
         if self._largest is None or not examples.size:
             return
         least, most = float(examples.min()), float(examples.max())
-        scaled_before = self._largest > 2 and max(-least, most) <= 1 and bool((examples % 1).any())
-        if scaled_before or most > 2 * self._largest:
+        scaled_before = self._largest > 2 and most <= 1 and bool((examples % 1).any())
+        if scaled_before or least < 0 or most > 2 * self._largest:
             self._listener.warning(
                 f"The values lie from {least:g} to {most:g}, and the model is made for values from 0 to "
                 f"{self._largest:g}: give it values on the scale of those that it was trained on."

@@ -180,5 +180,5 @@ def _at(session: Session, spec: object) -> Session:
 
 def _shown(value: Any) -> str:
     if not isinstance(value, float):
-        return json.dumps(value).strip('"')
+        return json.dumps(value, ensure_ascii=False).strip('"')
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)

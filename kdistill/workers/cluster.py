@@ -137,16 +137,18 @@ class _Driver:
             _, left = self._ray.wait(left, num_returns=len(left), timeout=0.5)
             self._hear()
         # Those that did not stop in time, or had not begun to train, end with the connection.
-        ended = [reference for reference in self._running if reference not in left and self._has_result(reference)]
+        ended = [ref for ref, task in self._running.items() if ref not in left and self._has_ended(ref, task)]
         under_way = [task for reference, task in self._running.items() if reference not in ended]
         return stopping.in_words(self._stopped, under_way)
 
-    def _has_result(self, reference: Any) -> bool:
-        """Whether a task that has ended came to its end, rather than being stopped."""
+    def _has_ended(self, reference: Any, task: Task) -> bool:
+        """Whether a task that is over came to its end, rather than being stopped; if it failed, that is told."""
         try:
-            self._ray.get(reference)
+            document = self._ray.get(reference)
         except self._ray.exceptions.RayError:
             return False
+        if "failure" in document:
+            self._listener.run_failed(task.name, Failure(**document["failure"]).message)
         return True
 
     def end(self) -> None:

@@ -136,7 +136,7 @@ class _Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if isinstance(error[1], signals.Stopped):  # a second signal: nobody waits
+        if isinstance(error[1], signals.Stopped) and not error[1].failure:  # a second signal: nobody waits
             for worker in self._workers:
                 worker.process.kill()
         self.stop()

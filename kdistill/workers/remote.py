@@ -65,6 +65,8 @@ def do_task(document: Document, token: str, mailbox: Any) -> Document:
     except Exception as error:
         return {"failure": vars(Failure.of(error, traceback.format_exc()))}
     except signals.Stopped as stopped:
+        if stopped.failure:  # not to be taken for a death, after which it is done again
+            return {"failure": vars(Failure.of(stopped.failure, traceback.format_exc()))}
         if stopped.where:  # with a checkpoint
             reporter.send(event="stopped")
         if stopped.signum == signal.SIGTERM:
