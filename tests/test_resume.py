@@ -95,7 +95,7 @@ def test_a_checkpoint_that_fails_when_asked_to_stop_stops_all_runs(tmp_path, mon
     command = ["reproduce", "--seeds", "2", "--workers", "1", "--output-dir", tmp_path, *LONG]
     stopped = invoke(*command, "--set", "training.checkpoint_every=1000", code=130)
     assert "Error: no space left on device\nMake room.\n" in stopped.stderr
-    assert "baseline, seed 0: stopped." in stopped.stderr
+    assert "teacher seed 0: stopped." in stopped.stderr
     begun = [path for path in tmp_path.glob("quickstart/seed-*/*") if path.is_dir()]
     assert len(begun) == 1
 
