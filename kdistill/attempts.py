@@ -98,8 +98,8 @@ def train(
     warnings = _warnings(setting, run, teacher)
     for warning in warnings:
         setting.listener.warning(warning)
-    # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     title = setting.title(run)
+    # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.held_back(title) as received:
         fit = _fit(setting, run, role, objective, data)
         spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
