@@ -43,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and show; return the exit code."""
-    from kdistill import backend, config, datasets
-    from kdistill.listener import Listener
+    from kdistill import config, datasets
+    from kdistill.core import backend
+    from kdistill.core.listener import Listener
 
     article = config.load("article", [f"training.epochs={options.epochs}", "training.patience=null"])
     splits = datasets.load(article.data, Listener())
@@ -66,8 +67,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(article, splits, every):  # type: ignore[no-untyped-def]
     """Return the seconds of one run, and those of each of its checkpoints."""
-    from kdistill import attempts, recipes, runs
-    from kdistill.listener import Listener
+    from kdistill import runs
+    from kdistill.core.listener import Listener
+    from kdistill.recipes import arms, attempt
 
     spent: list[float] = []
 
@@ -79,12 +81,12 @@ def _train(article, splits, every):  # type: ignore[no-untyped-def]
                 yield
             spent.append(time.perf_counter() - started)
 
-    attempts.Cadence = Timed  # type: ignore[misc]
+    attempt.Cadence = Timed  # type: ignore[misc]
     config = article.model_copy(update={"training": article.training.model_copy(update={"checkpoint_every": every})})
     with tempfile.TemporaryDirectory(prefix="kdistill-bench-") as folder:
-        setting = recipes.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())
+        setting = arms.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())
         started = time.perf_counter()
-        recipes.baseline(setting, 0)
+        arms.baseline(setting, 0)
         return time.perf_counter() - started, spent
 
 

@@ -1,4 +1,4 @@
-"""kdistill's engine, `kdistill.training`, as the recipes run it, on teacher logits computed once.
+"""kdistill's engine, `kdistill.training.fit`, as the recipes run it, on teacher logits computed once.
 
 In an epoch it does what the others do: batches in a fresh random order, the loss in full, Adam from Keras.
 Gathering the batches and scaling the pixels are in the time. Computing the teacher's logits is not: it happens once and
@@ -19,18 +19,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)  # what `backend.threads_for` gives for steps of these sizes
     options = parser.parse_args()
     session = protocol.Session()
-    from kdistill import backend
+    from kdistill.core import backend
 
     backend.start(options.threads, device="cpu")
     import keras
 
-    from kdistill import losses, training
+    from kdistill.training import losses
+    from kdistill.training.fit import Fit
 
     source = workload.load(images=options.images, batch=options.batch)
     started = time.perf_counter()
     data = with_teacher(source)
     once = time.perf_counter() - started
-    fit = training.Fit(
+    fit = Fit(
         mlp(workload.STUDENT, seed=1) if options.net == "mlp" else cnn(options.net),
         keras.optimizers.Adam(workload.LEARNING_RATE),
         losses.distillation_objective(workload.ALPHA, workload.TEMPERATURE),
@@ -49,12 +50,14 @@ def with_teacher(source: workload.Data):  # type: ignore[no-untyped-def]
     """Return the training data with the teacher's logits, and one batch of it to validate on."""
     import numpy as np
 
-    from kdistill import evaluation, training
     from kdistill.datasets import Split
+    from kdistill.evaluation import predict
 
     train, few = (Split(source.images, source.labels, np.arange(rows)) for rows in (len(source.labels), workload.BATCH))
-    logits = evaluation.logits(evaluation.predictor(mlp(workload.TEACHER, seed=2)), train)
-    return training.Data(train, few, logits, logits[: workload.BATCH])
+    logits = predict.logits(predict.predictor(mlp(workload.TEACHER, seed=2)), train)
+    from kdistill.training.segments import Data
+
+    return Data(train, few, logits, logits[: workload.BATCH])
 
 
 def cnn(net: str):  # type: ignore[no-untyped-def]

@@ -1,6 +1,6 @@
 """Writes `docs/reference/cli.md` and `config.md` from the command line and the schema: `python docs/generate.py`.
 
-`tests/test_docs_reference.py` fails when a file is not what this would write.
+`tests/docs/test_docs_reference.py` fails when a file is not what this would write.
 """
 
 import json

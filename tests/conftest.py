@@ -1,13 +1,13 @@
 """What all tests share: no network, no home folder, TensorFlow started once and quietly."""
 
 import socket
-from pathlib import Path
 
+import places
 import pytest
 
-from kdistill import backend
+from kdistill.core import backend
 
-FASHION_MNIST = Path(__file__).parents[2] / "shared" / "data" / "fashion-mnist"
+FASHION_MNIST = places.SHARED_DATA / "fashion-mnist"
 
 pytest_plugins = ["small_experiment"]
 
@@ -16,9 +16,9 @@ backend.start(threads=1, device="cpu")
 
 def pytest_configure():
     """Keep the compiled steps of all tests, which have more shapes than those of a command: compiling takes seconds."""
-    from kdistill import engine
+    from kdistill.training import compiled_loop
 
-    engine.ENGINES_KEPT = 64
+    compiled_loop.ENGINES_KEPT = 64
 
 
 @pytest.fixture(autouse=True)

@@ -3,37 +3,29 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import places
 import pytest
 
-from kdistill import errors
+from kdistill.core import errors
 
-PACKAGE = Path(__file__).parent.parent / "kdistill"
+PACKAGE = places.ROOT / "kdistill"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A module may import those on lower levels, and never one on its own level or above.
-LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__", "layout"},
-    {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures"},
-    {"arithmetic", "beside"},
-    {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing", "comparison"},
-    {"engine", "logitsfile", "inventory", "tables", "ledger", "heatmap"},
-    {"training", "teachers"},
-    {"opening"},
-    {"attempts"},
+# The picture in CONTRIBUTING.md: a package may import those on lower floors, and none on its own floor or above.
+FLOORS = [
+    {"core"},
+    {"config", "evaluation", "modelfiles"},
+    {"datasets", "models", "runs"},
+    {"teachers", "training"},
     {"recipes"},
-    {"sessions"},
-    {"workers", "scoring", "asking"},
-    {"beforehand", "chains", "deploy"},
-    {"experiments"},
-    {"sweeps"},
-    {"plans", "pages"},
+    {"deploy", "experiments", "report"},
     {"cli"},
     {"__main__"},
 ]
-LEVEL = {module: level for level, modules in enumerate(LEVELS) for module in modules}
+FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 HEAVY = {
     "tensorflow",
     "keras",
@@ -47,48 +39,12 @@ HEAVY = {
     "jinja2",
 }
 
-# A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
-ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "pages/__init__", "runs/__init__", "workers/__init__"}
-TESTED_IN = {
-    "__main__": "test_cli_boundary",  # as the way in
-    "attempts": "test_recipes",  # by the recipes that make them
-    "beforehand": "test_experiments",  # by what is refused before anything is trained
-    "chains": "test_experiments",  # by the runs that come of them
-    "cli/experiment": "test_cli",
-    "cli/options": "test_cli",
-    "cli/spreading": "test_parts",  # together with the parts that it asks for
-    "config/paths": "test_config_loading",  # by configs in other folders
-    "config/problems": "test_config_loading",  # by configs that are wrong
-    "config/section": "test_config_schema",  # by the sections that it is for
-    "deploy/fresh": "test_deploy_exports",  # in the process that it is for
-    "deploy/measure": "test_deploy_benchmark",  # likewise
-    "deploy/runtimes": "test_deploy_convert",  # each runtime on what is made for it
-    "diagnosis": "test_cli",
-    "errors": "test_docs_reference",  # their exit codes; the rest is a message and a hint
-    "listener": "test_recipes",  # it does nothing
-    "models/loading": "test_models",
-    "pages/answers": "test_pages_collect",  # by the material that comes of them
-    "pages/costs": "test_pages_collect",
-    "pages/material": "test_pages_collect",
-    "pages/material_answers": "test_pages_collect",
-    "pages/material_origins": "test_pages_collect",
-    "pages/origins": "test_pages_collect",
-    "pages/scored": "test_pages_collect",
-    "pages/subject": "test_pages_collect",
-    "sessions": "test_experiments",  # a session is what experiments are made of
-    "sweeps/grid": "test_sweeps",
-    "sweeps/sweep": "test_sweeps",
-    "sweeps/winner": "test_sweeps",
-    "workers/connection": "test_workers_cluster",  # with the cluster that it connects to
-    "workers/perform": "test_workers_local",  # in the workers that run it
-    "workers/process": "test_workers_local",
-    "workers/remote": "test_workers_cluster",
-    "workers/stopping": "test_workers_local",  # by workers that are stopped
-    "workers/tasks": "test_workers_local",
-}
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
 
 
-def module_of(path):
+def package_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -107,18 +63,41 @@ def kdistill_imports(path):
             yield parts[1]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent != PACKAGE or path.stem != "__init__"], ids=name_of
+)
 def test_imports_point_down(path):
-    own = module_of(path)
+    own = package_of(path)
     for imported in set(kdistill_imports(path)) - {own}:
-        assert LEVEL[imported] < LEVEL[own], f"{own} may not import {imported}"
+        assert FLOOR[imported] < FLOOR[own], f"{own} may not import {imported}"
 
 
-def test_every_module_has_a_level():
-    assert {module_of(path) for path in FILES} == set(LEVEL)
+def test_every_package_has_a_floor():
+    assert {package_of(path) for path in FILES} - {"__init__"} == set(FLOOR)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def modules_below(folder):
+    """Return the modules of a package by name, with those that each imports while it is imported."""
+    graph = {}
+    for path in sorted(folder.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        known = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = [name for name in imports_of(ast.Module(known, [])) if name.startswith("kdistill.")]
+        graph[".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")] = names
+    found = {
+        module: (name if name in graph else name.rpartition(".")[0] for name in names)
+        for module, names in graph.items()
+    }
+    return {module: set(others) & set(graph) for module, others in found.items()}
+
+
+@pytest.mark.parametrize("package", sorted(set(FLOOR) - {"__main__"}))
+def test_no_package_imports_itself_in_a_circle(package):
+    """A package's face, `__init__`, gathers what its modules offer, so none of these may import the face."""
+    TopologicalSorter(modules_below(PACKAGE / package)).prepare()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_and_functions_are_small(path):
     text = path.read_text()
     assert text.count("\n") <= 400
@@ -127,7 +106,7 @@ def test_files_and_functions_are_small(path):
             assert node.end_lineno - node.lineno < 60, node.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_public_things_have_docstrings(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree) is not None
@@ -139,16 +118,14 @@ def test_public_things_have_docstrings(path):
             assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
-def own_test(name):
-    return "test_" + name.removesuffix("/__init__").replace("/", "_")
+def folders_with(pattern, root):
+    return {path.parent.relative_to(root) for path in root.rglob(pattern)}
 
 
-def test_every_module_has_its_tests():
-    tests = {path.stem for path in Path(__file__).parent.glob("test_*.py")}
-    names = {str(path.relative_to(PACKAGE).with_suffix("")) for path in FILES} - ONLY_NAMES
-    without = {name for name in names if own_test(name) not in tests}
-    assert without == set(TESTED_IN), "write a test file of its name, or say here where a module is tested"
-    assert set(TESTED_IN.values()) <= tests
+def test_tests_live_in_folders_of_the_same_names():
+    packages = folders_with("*.py", PACKAGE) - {Path()}
+    tests = folders_with("test_*.py", places.ROOT / "tests") - {Path(), Path("docs")}  # docs has a folder of its own
+    assert packages - {Path("report")} == tests  # a face of which there is nothing to test
 
 
 KINDS_OF_ERROR = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
@@ -167,10 +144,10 @@ def raised_in(function):
             yield from raised_in(node)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_docstrings_name_the_errors_that_are_raised(path):
     """Those of a user's mistakes, by public functions and methods. A command's docstring is its help."""
-    if module_of(path) == "cli":
+    if package_of(path) == "cli":
         return
     tree = ast.parse(path.read_text())
     owners = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")]
@@ -182,8 +159,12 @@ def test_docstrings_name_the_errors_that_are_raised(path):
 
 def test_configs_stop_at_the_builders():
     """Losses, the loop and the metrics take flat values."""
-    for name in ("losses", "engine", "training", "evaluation", "measures"):
-        assert "config" not in set(kdistill_imports(PACKAGE / f"{name}.py"))
+    flat = [
+        *PACKAGE.glob("evaluation/*.py"),
+        *(PACKAGE / f"training/{name}.py" for name in ("losses", "compiled_loop", "fit")),
+    ]
+    for path in flat:
+        assert "config" not in set(kdistill_imports(path)), path.name
 
 
 @pytest.mark.parametrize(

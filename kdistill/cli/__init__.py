@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 import kdistill
-from kdistill import signals
-from kdistill.cli import config, data, deploy, experiment, records, reporting
+from kdistill.cli import config, data, deploy, experiment, report, runs
 from kdistill.cli.boundary import Boundary
 from kdistill.cli.output import write_out
+from kdistill.core import signals
 
 app = typer.Typer(
     cls=Boundary,
@@ -24,12 +24,12 @@ app.command()(experiment.train_teacher)
 app.command()(experiment.baseline)
 app.command()(experiment.distill)
 app.command()(experiment.evaluate)
-app.command()(reporting.report)
+app.command()(report.report)
 app.command()(deploy.export)
 app.command()(deploy.benchmark)
 app.command()(deploy.predict)
-app.command()(records.compare)
-app.add_typer(records.app, name="runs")
+app.command()(runs.compare)
+app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.command()(experiment.doctor)

@@ -11,9 +11,9 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from kdistill.cli.output import cannot_write
-from kdistill.errors import KdistillError, OutputError
-from kdistill.progress import console, give_up
-from kdistill.signals import Stopped
+from kdistill.cli.rendering.screen import console, give_up
+from kdistill.core.errors import KdistillError, OutputError
+from kdistill.core.signals import Stopped
 
 BUG = 1
 STOPPED = 128  # and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM

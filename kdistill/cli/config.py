@@ -12,8 +12,8 @@ from rich.markup import escape
 from kdistill.cli import values
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit, write_out
-from kdistill.errors import ConfigError, OutputError
-from kdistill.progress import console
+from kdistill.cli.rendering.screen import console
+from kdistill.core.errors import ConfigError, OutputError
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and start config files.")
 
@@ -22,9 +22,9 @@ app = typer.Typer(no_args_is_help=True, help="List, show, check and start config
 def config_ls(json_: Json = False, debug: Debug = False) -> None:
     """List the built-in configs."""
     from kdistill import config as configs
-    from kdistill import report
+    from kdistill.cli.rendering import results
 
-    emit({"configs": configs.summaries()}, report.config_list, json_)
+    emit({"configs": configs.summaries()}, results.config_list, json_)
 
 
 @app.command("show")
@@ -58,13 +58,13 @@ def config_check(
 ) -> None:
     """Check configs, each with all its problems; exit with 3 if any has one."""
     from kdistill import config as configs
-    from kdistill import report
+    from kdistill.cli.rendering import results
 
     named = [*(files or []), *([] if option is None else [option])]
     if not named:
         raise typer.BadParameter("expected at least one config; received none", param_hint="CONFIG")
     checked = [_checked(name, set_ or []) for name in named]
-    emit({"configs": checked}, report.config_checks, json_)
+    emit({"configs": checked}, results.config_checks, json_)
     problems = [line for entry in checked for line in entry["problems"]]
     if problems:
         raise ConfigError("\n".join(problems), hint=configs.HELP)
@@ -110,7 +110,7 @@ def config_init(
 
 
 def _write_new(path: Path, text: str, overwrite: bool) -> None:
-    from kdistill.files import write_text
+    from kdistill.core.files import write_text
 
     if os.path.isdir(path):
         raise OutputError(f"{path}: expected a file to write; this is a folder", hint=f"Try {path / 'kdistill.yaml'}.")

@@ -10,7 +10,7 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit
-from kdistill.progress import Screen, console
+from kdistill.cli.rendering.screen import Screen, console
 
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
@@ -32,7 +32,8 @@ def data_info(
     debug: Debug = False,
 ) -> None:
     """Show where data sets are looked for, and whether they are there and intact; or what a config's data holds."""
-    from kdistill import datasets, report
+    from kdistill import datasets
+    from kdistill.cli.rendering import results
 
     if config is not None or set_:
         if names or folder:
@@ -41,7 +42,7 @@ def data_info(
         return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
-    emit(found, report.data_sets, json_)
+    emit(found, results.data_sets, json_)
 
 
 @app.command("fetch")
@@ -52,11 +53,12 @@ def data_fetch(
     debug: Debug = False,
 ) -> None:
     """Download a data set into the cache, and verify it."""
-    from kdistill import datasets, report
+    from kdistill import datasets
+    from kdistill.cli.rendering import results
 
     with closing(Screen(console(stderr=True))) as screen:
         document = datasets.fetch(_dataset(name), screen, force)
-    emit(document, report.fetched, json_)
+    emit(document, results.fetched, json_)
 
 
 @app.command("export")
@@ -69,22 +71,25 @@ def data_export(
 ) -> None:
     """Write the data of a config as NumPy arrays, in the order in which `distill --teacher-logits` expects logits."""
     from kdistill import config as configs
-    from kdistill import datasets, inventory
+    from kdistill import datasets
+    from kdistill.cli.rendering.data import exported
 
     with closing(Screen(console(stderr=True))) as screen:
         splits = datasets.load(configs.load(config, set_ or ()).data, screen)
         document = datasets.export(splits, file)
-    emit(document, inventory.exported, json_)
+    emit(document, exported, json_)
 
 
 def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:
     """Show what is found of a config's data, under the name of its data set."""
     from kdistill import config as configs
-    from kdistill import datasets, inventory, report
+    from kdistill import datasets
+    from kdistill.cli.rendering import data as inventory
+    from kdistill.cli.rendering import results
 
     data = configs.load(source, overrides).data
     if not data.is_own:
-        emit({data.dataset: datasets.info(data.dataset, data.dir)}, report.data_sets, json_)
+        emit({data.dataset: datasets.info(data.dataset, data.dir)}, results.data_sets, json_)
         return
     with closing(Screen(console(stderr=True))) as screen:
         found = datasets.describe(data, screen)

@@ -14,11 +14,11 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, open_session, with_some_options
 from kdistill.cli.output import emit, write_out
-from kdistill.errors import OutputError
+from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
     from kdistill.deploy.targets import Target
-    from kdistill.sessions import Session
+    from kdistill.recipes.session import Session
 
 MOST_CLASSES = 1_000_000
 
@@ -68,14 +68,14 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")] = False,
 ) -> None:
     """Write a model for another runtime; it is kept only if it does there, on the test split, what the model does."""
-    from kdistill import tables
-    from kdistill.deploy import exports, records, targets
+    from kdistill.cli.rendering import exports as tables
+    from kdistill.deploy import export_records, exports, targets
 
-    if quantize not in records.QUANTIZATIONS[format]:
+    if quantize not in export_records.QUANTIZATIONS[format]:
         raise typer.BadParameter(
-            f"a {format} takes {', '.join(records.QUANTIZATIONS[format])}", param_hint="--quantize"
+            f"a {format} takes {', '.join(export_records.QUANTIZATIONS[format])}", param_hint="--quantize"
         )
-    order = exports.Order(records.Form(format, quantize, with_softmax), output, overwrite)
+    order = exports.Order(export_records.Form(format, quantize, with_softmax), output, overwrite)
     named = [targets.find(model)] if model else []
     with _session(common, named) as session:
         target = named[0] if named else targets.of_experiment(session, ["distilled"])[0]
@@ -98,15 +98,16 @@ def benchmark(
     threads: Threads = 1,
 ) -> None:
     """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
-    from kdistill import tables
+    from kdistill.cli.rendering import exports as tables
     from kdistill.deploy import benchmark as benchmarks
-    from kdistill.deploy import keeping, targets
+    from kdistill.deploy import targets
+    from kdistill.runs.benchmark import keep
 
     named = [targets.find(path) for path in models or ()]
     with _session(common, named) as session:
         document = benchmarks.benchmark(session, named, threads)
         try:
-            keeping.keep(session.experiment, document)
+            keep(session.experiment, document)
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
             session.options.listener.note(f"The benchmark is not kept: {error.message}")
     emit(document, tables.benchmark, common.json)
@@ -169,9 +170,9 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Print class and probability of each image or row."""
-    from kdistill.deploy.prediction import Predictor
-    from kdistill.progress import Screen, console
-    from kdistill.readers import check
+    from kdistill.cli.rendering.screen import Screen, console
+    from kdistill.deploy.predict import Predictor
+    from kdistill.deploy.read_inputs import check
 
     check(source)
     with closing(Screen(console(stderr=True))) as screen:

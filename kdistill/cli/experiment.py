@@ -9,7 +9,7 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options
 from kdistill.cli.output import emit
-from kdistill.cli.spreading import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
+from kdistill.cli.parallel import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
 
 if TYPE_CHECKING:
     from kdistill.config import Config
@@ -18,15 +18,17 @@ MOST_SEEDS = 1000
 
 
 def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
-    from kdistill import experiments, plans, report
+    from kdistill.cli.rendering import results
+    from kdistill.experiments import dry_run
+    from kdistill.experiments import reproduce as experiments
 
     with open_session(common, track=track) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
+            emit(dry_run.training(session, [arm], [seed], teachers), results.plan, common.json)
             return
         document = experiments.train(session, arm, seed, teachers)
-    emit(document, report.training, common.json)
+    emit(document, results.training, common.json)
 
 
 @with_common_options
@@ -75,14 +77,16 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score the finished runs of one seed, or the model files named, on the test split."""
-    from kdistill import plans, report, scoring
+    from kdistill.cli.rendering import results
+    from kdistill.experiments import dry_run
+    from kdistill.recipes import evaluate as scoring
 
     with open_session(common) as session:
         if common.dry_run:
-            emit(plans.scoring(session, session.config.seed, models or []), report.scoring_plan, common.json)
+            emit(dry_run.scoring(session, session.config.seed, models or []), results.scoring_plan, common.json)
             return
         document = scoring.evaluate(session, session.config.seed, models or [])
-    emit(document, report.evaluation, common.json)
+    emit(document, results.evaluation, common.json)
 
 
 @with_common_options
@@ -108,7 +112,9 @@ def reproduce(
     track: Track = None,
 ) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
-    from kdistill import experiments, plans, report
+    from kdistill.cli.rendering import results
+    from kdistill.experiments import dry_run
+    from kdistill.experiments import reproduce as experiments
     from kdistill.runs import ARMS
 
     scale = scale_of(workers, engine, ray_address)
@@ -122,14 +128,14 @@ def reproduce(
             emit_slurm(session, common, command, workers or len(chosen))
             return
         if common.dry_run:
-            planned = plans.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
-            emit(planned, report.plan, common.json)
+            planned = dry_run.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
+            emit(planned, results.plan, common.json)
             return
         if part:
             document = experiments.make_part(session, chosen, teachers, part, scale)
         else:
             document = experiments.reproduce(session, chosen, teachers, scale)
-    emit(document, report.part if part else report.reproduction, common.json)
+    emit(document, results.part if part else results.reproduction, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 
@@ -157,22 +163,26 @@ def sweep(
     track: Track = None,
 ) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
-    from kdistill import experiments, heatmap, plans, report, sweeps
+    from kdistill.cli.rendering import results
+    from kdistill.cli.rendering import sweep as heatmap
+    from kdistill.experiments import dry_run, sweep_grid
+    from kdistill.experiments import reproduce as experiments
+    from kdistill.experiments import sweep as sweeps
 
     scale = scale_of(workers, engine, ray_address)
     check_emit(emit_for, part, engine, common)
     with open_session(common, wait=part is not None, track=track) as session:
         chosen = _seeds(seeds, session.config)
-        planned = sweeps.plan(session, sweeps.axes(session.config, grid or []))
+        planned = sweep_grid.plan(session, sweep_grid.axes(session.config, grid or []))
         if emit_for:
             command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
             emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))
             return
         if common.dry_run:
-            emit(plans.sweep(planned, chosen, part), heatmap.plan, common.json)
+            emit(dry_run.sweep(planned, chosen, part), heatmap.plan, common.json)
             return
         document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
-    emit(document, report.part if part else heatmap.sweep, common.json)
+    emit(document, results.part if part else heatmap.sweep, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)
 
@@ -210,6 +220,7 @@ def _bad_seeds(option: str, text: str) -> typer.BadParameter:
 
 def doctor(json_: Json = False, debug: Debug = False) -> None:
     """Print versions, devices, threads, folders and extras: what a bug report needs."""
-    from kdistill import diagnosis, report
+    from kdistill.cli.doctor import collect
+    from kdistill.cli.rendering import results
 
-    emit(diagnosis.collect(), report.facts, json_)
+    emit(collect(), results.facts, json_)

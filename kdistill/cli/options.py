@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdistill.cli import values
-from kdistill.errors import OutputError
+from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
-    from kdistill.sessions import Session
+    from kdistill.recipes.session import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
@@ -134,10 +134,10 @@ def open_session(common: Common, wait: bool = False, track: Sequence[str] | None
         track: the trackers that hear of the epochs.
     """
     from kdistill import config as configs
-    from kdistill import extras
-    from kdistill.progress import Screen, console
+    from kdistill.cli.rendering.screen import Screen, console
+    from kdistill.core import extras
+    from kdistill.recipes.session import Options, Session
     from kdistill.runs import Experiment
-    from kdistill.sessions import Options, Session
 
     trackers = tuple(dict.fromkeys(track or ()))
     for name in trackers:

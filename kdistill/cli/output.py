@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from kdistill.errors import OutputError
-from kdistill.progress import console, give_up
+from kdistill.cli.rendering.screen import console, give_up
+from kdistill.core.errors import OutputError
 
 
 def write_out(text: str) -> bool:

@@ -1,7 +1,7 @@
 """Configs: one YAML file describes one experiment."""
 
 from kdistill.config.axes import Axis
-from kdistill.config.datakeys import Data
+from kdistill.config.data_schema import Data
 from kdistill.config.loading import (
     HELP,
     builtin_names,

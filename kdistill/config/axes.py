@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kdistill.config import paths, problems, yamltext
 from kdistill.config.schema import Config
 from kdistill.config.yamltext import Marks
-from kdistill.errors import ConfigError
+from kdistill.core.errors import ConfigError
 
 SECTION = "sweep"
 MOST_CELLS = 10_000

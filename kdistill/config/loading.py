@@ -17,7 +17,7 @@ from kdistill.config.axes import Axis
 from kdistill.config.problems import HELP
 from kdistill.config.schema import READERS, Config
 from kdistill.config.yamltext import Marks
-from kdistill.errors import ConfigError
+from kdistill.core.errors import ConfigError
 
 DEFAULT = "quickstart"
 

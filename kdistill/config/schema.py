@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kdistill.config.datakeys import Data
+from kdistill.config.data_schema import Data
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Section, Share
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from kdistill.config.datakeys import DATA_READERS, Data
+from kdistill.config.data_schema import DATA_READERS, Data
 from kdistill.config.loading import builtin_text
 from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
 from kdistill.config.section import Section

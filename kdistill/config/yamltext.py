@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kdistill.errors import ConfigError
+from kdistill.core.errors import ConfigError
 
 MAX_BYTES = 200_000
 MAX_VALUES = 20_000

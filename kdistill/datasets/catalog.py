@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kdistill.datasets import digits, mnist, own, published
+from kdistill.core.errors import ConfigError
+from kdistill.core.listener import Listener
+from kdistill.datasets.named import digits, idx_datasets, published
 from kdistill.datasets.splits import Source, Splits, divide
-from kdistill.errors import ConfigError
-from kdistill.listener import Listener
+from kdistill.datasets.user import load as own
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -42,10 +43,10 @@ def published_dataset(facts: published.Published) -> Dataset:
     return Dataset(
         shape=facts.shape,
         classes=len(facts.classes),
-        read=lambda data, listener: mnist.read(facts, data.dir, listener),
-        info=partial(mnist.info, facts),
-        is_found=partial(mnist.is_found, facts),
-        fetch=partial(mnist.fetch, facts),
+        read=lambda data, listener: idx_datasets.read(facts, data.dir, listener),
+        info=partial(idx_datasets.info, facts),
+        is_found=partial(idx_datasets.is_found, facts),
+        fetch=partial(idx_datasets.fetch, facts),
     )
 
 

@@ -1,13 +1,15 @@
 """What an array says of itself at the beginning of a `.npy` stream, read with mistrust. No object is unpickled."""
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection
 from typing import IO, NamedTuple
 
 import numpy as np
 
-from kdistill.datasets.idx import DamagedError
+from kdistill.core.errors import DamagedError
 
 SUFFIX = ".npy"
 LONGEST = 10_000  # bytes of a header, as in NumPy, which allocates up to 4 GB before it looks
@@ -60,3 +62,20 @@ def names(archive: zipfile.ZipFile) -> Collection[str]:
     """Return the names of the arrays in an `.npz` archive, each once, in order; other members are passed over."""
     members = (name for name in archive.namelist() if name.endswith(SUFFIX))
     return dict.fromkeys(name.removesuffix(SUFFIX) for name in members)
+
+
+# Of the other methods, zipfile unpacks a whole block at once, however much that is.
+BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
+# lacks. The others: damaged.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+)

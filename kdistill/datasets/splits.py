@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.datasets import mapped
-from kdistill.datasets.standardizing import standardization
-from kdistill.errors import ConfigError, DataError
-from kdistill.scaling import Scale
+from kdistill.core.errors import ConfigError, DataError
+from kdistill.core.scaling import Scale
+from kdistill.datasets import memory_map
+from kdistill.datasets.standardize import standardization
 
 CHECKED_AT_ONCE = 1024  # images, so that data larger than memory can be checked
 
@@ -42,7 +42,7 @@ class Split:
     def take(self, positions: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int32]]:
         """Return copies of the images (k, *shape) and labels (k,) at `positions` (k,), each in [0, n)."""
         rows = self.rows[positions]
-        return mapped.gather(self.images, rows), self.labels[rows]
+        return memory_map.gather(self.images, rows), self.labels[rows]
 
     @cached_property
     def all_labels(self) -> NDArray[np.int32]:
@@ -331,7 +331,7 @@ def fingerprint(splits: Sequence[Split], classes: tuple[str, ...]) -> str:
         for array in (split.images, split.labels):
             # Type and shape too: the same bytes may be other images.
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            for piece in mapped.pieces(array):
+            for piece in memory_map.pieces(array):
                 digest.update(np.ascontiguousarray(piece).data)
     digest.update(repr(classes).encode())
     return digest.hexdigest()
@@ -343,3 +343,14 @@ def _split_fingerprint(*splits: Split) -> str:
         digest.update(f"{len(split)} rows:".encode())
         digest.update(split.rows.astype("<i8").data)
     return digest.hexdigest()
+
+
+def about_data(splits: Splits) -> dict[str, Any]:
+    """Return what a manifest records of the data."""
+    about = {
+        "fingerprint": splits.fingerprint,
+        "split_fingerprint": splits.split_fingerprint,
+        "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
+        "classes": list(splits.classes),
+    }
+    return {**about, "skipped": splits.skipped} if splits.skipped else about

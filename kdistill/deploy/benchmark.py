@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from kdistill import backend, extras, files, preprocessing, scoring
-from kdistill.deploy import latency, parity, records, runtimes, targets
-from kdistill.deploy.records import Form
+from kdistill.core import backend, extras, files
+from kdistill.core.errors import ModelError
+from kdistill.datasets import preprocessing
+from kdistill.deploy import export_records, latency, parity, runtimes, targets
+from kdistill.deploy.export_records import Form
 from kdistill.deploy.targets import Target
-from kdistill.errors import ModelError
-from kdistill.sessions import Session
+from kdistill.recipes import evaluate
+from kdistill.recipes.session import Session
 
 Document = dict[str, Any]
 Floats = NDArray[np.floating]
@@ -86,10 +88,10 @@ def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
     teachers = [teacher for teacher in dict.fromkeys(taught) if _runs(session, teacher)]
     found: dict[Path, Entry] = {}
     for target in [*teachers, *named]:
-        record = None if target.path.suffix == ".keras" else records.checked(target.path)
+        record = None if target.path.suffix == ".keras" else export_records.checked(target.path)
         _add(found, Entry(_name(target, record), target, record))
-        for export in records.of_model(target.path) if target.run or target in teachers else []:
-            record = records.checked(export)
+        for export in export_records.of_model(target.path) if target.run or target in teachers else []:
+            record = export_records.checked(export)
             if not _can_run(session, export):
                 continue
             _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
@@ -117,7 +119,7 @@ def _runs(session: Session, teacher: Target) -> bool:
 
 def _can_run(session: Session, export: Path) -> bool:
     """Whether the runtime of an export that nobody named is there; if not, that is said and it is left out."""
-    kind = records.kind_of(export)
+    kind = export_records.kind_of(export)
     if kind in extras.MODULES and not extras.installed(kind):
         session.options.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
         return False
@@ -153,7 +155,7 @@ class _Bench:
         if outputs.shape != (len(labels), classes):
             raise ModelError(
                 f"{path}: expected {classes} outputs, one for each class of the data; received {outputs.shape[-1]}",
-                scoring.held_against(self._session.config),
+                evaluate.held_against(self._session.config),
             )
         if path.suffix == ".keras":
             self._logits[files.sha256(path), entry.target.preprocessing] = outputs
@@ -162,10 +164,10 @@ class _Bench:
         return {
             "name": entry.name,
             "path": str(path),
-            "format": records.kind_of(path),
+            "format": export_records.kind_of(path),
             "quantize": record.get("quantize"),
             "parameters": record.get("parameters") if parameters is None else parameters,
-            "file_bytes": records.size(path),
+            "file_bytes": export_records.size(path),
             "accuracy": float((outputs.argmax(axis=-1) == labels).mean()),
             "largest_difference": self._difference(path, record, outputs),
             "latency": measured["latency"],
@@ -176,7 +178,7 @@ class _Bench:
         """Return how far an export's outputs are from those of the model that it came from, on the test split."""
         if path.suffix == ".keras":
             return None
-        source = records.origin(path, record) if record else None
+        source = export_records.origin(path, record) if record else None
         if source is None:
             why = "the model that it came from is not there any more" if record else "it has no record"
             self._session.options.listener.warning(f"{path}: {why}: its difference from that model is left out.")
@@ -203,7 +205,7 @@ class _Bench:
             "seconds": self._seconds,
             "rows_at_once": parity.BATCH_SIZE,
         }
-        command = [sys.executable, "-m", "kdistill.deploy.measure", json.dumps(request)]
+        command = [sys.executable, "-m", "kdistill.deploy.measure_process", json.dumps(request)]
         environment = runtimes.quiet_environment()
         home = str(Path(__file__).parents[2])  # a checkout need not be installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
@@ -215,7 +217,7 @@ class _Bench:
             )
         measured = json.loads(done.stdout.splitlines()[-1])
         if error := measured.get("error"):
-            raise ModelError(error["message"], error["hint"] or scoring.held_against(self._session.config))
+            raise ModelError(error["message"], error["hint"] or evaluate.held_against(self._session.config))
         return measured, np.load(found, allow_pickle=False)
 
 

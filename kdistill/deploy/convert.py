@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kdistill import backend
+from kdistill.core import backend
+from kdistill.core.errors import ModelError
 from kdistill.datasets import Split
-from kdistill.deploy.records import Form
-from kdistill.errors import ModelError
+from kdistill.deploy.export_records import Form
 
 # As many examples as TensorFlow's guide to quantization after training asks for ("a few hundred").
 CALIBRATION_ROWS = 500

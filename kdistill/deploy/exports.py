@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdistill import checks, extras, files, preprocessing, scoring
-from kdistill.deploy import records, targets
-from kdistill.deploy.records import Form
+from kdistill.core import extras, files
+from kdistill.core.errors import ModelError, OutputError
+from kdistill.datasets import preprocessing
+from kdistill.deploy import export_records, targets
+from kdistill.deploy.export_records import Form
 from kdistill.deploy.targets import Target
-from kdistill.errors import ModelError, OutputError
-from kdistill.sessions import Session
+from kdistill.recipes import checks, evaluate
+from kdistill.recipes.session import Session
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +60,7 @@ def export(session: Session, target: Target, order: Order) -> Document:
     """
     started = time.perf_counter()
     form, source = order.form, target.path
-    if records.kind_of(source) != "keras":
+    if export_records.kind_of(source) != "keras":
         raise ModelError(f"{source}: expected a `.keras` file or the folder of a run to export; received an export")
     if form.format in extras.MODULES:
         extras.check_installed(form.format, f"--format {form.format}")
@@ -68,13 +70,13 @@ def export(session: Session, target: Target, order: Order) -> Document:
     identity = _identity(session, target, form)
     reused = _is_there(place, identity, order.overwrite)
     if not reused:
-        records.check_names(place, session.splits.classes, session.splits.features)
+        export_records.check_names(place, session.splits.classes, session.splits.features)
         checks.writable(place.parent)
         _make(session, target, place, identity, form)
     else:
         session.options.listener.note(f"{place}: complete, reused")
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
-    return {"path": str(place), **(records.read(place) or {}), "run_info": run_info}
+    return {"path": str(place), **(export_records.read(place) or {}), "run_info": run_info}
 
 
 def _place(source: Path, order: Order) -> Path:
@@ -86,8 +88,8 @@ def _place(source: Path, order: Order) -> Path:
     name = order.form.default_name(source)
     if order.output is None:
         return source.parent / name
-    place, ending = targets.named(order.output), records.ENDINGS[order.form.format]
-    if place.is_dir() and not records.record_file(place).exists():
+    place, ending = targets.named(order.output), export_records.ENDINGS[order.form.format]
+    if place.is_dir() and not export_records.record_file(place).exists():
         place = place / name
     if ending and place.suffix != ending:
         raise OutputError(
@@ -118,11 +120,11 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     Raises:
         OutputError: something else is, and may not be replaced.
     """
-    record = records.read(place)
+    record = export_records.read(place)
     if not os.path.lexists(place):
         _check_record_file(place, record)
         return False
-    if record and not records.damage(place, record):
+    if record and not export_records.damage(place, record):
         keys = dict.fromkeys([*identity, "preprocessing"])
         differs = ", ".join(key for key in keys if record.get(key) != identity.get(key))
         if not differs:  # one with the record of an earlier version is made again
@@ -132,14 +134,14 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
         problem = "this exists, and is not what `kdistill export` wrote there"
     if not overwrite:
         raise OutputError(f"{place}: {problem}", hint="Use --overwrite to replace it, or another --output.")
-    if not record and place.is_dir() and not (place / records.SAVED_MODEL).is_file():
+    if not record and place.is_dir() and not (place / export_records.SAVED_MODEL).is_file():
         raise OutputError(f"{place}: a folder that is not a SavedModel is not replaced", hint="Give another --output.")
     return False
 
 
 def _check_record_file(place: Path, record: Document | None) -> None:
     """Refuse a name of which the record would take the place of another file, such as the result of a run."""
-    file = records.record_file(place)
+    file = export_records.record_file(place)
     if os.path.lexists(file) and "sha256_of_export" not in (record or {}):
         raise OutputError(
             f"{file}: this exists, and would be the record of {place.name}", hint="Give --output another name."
@@ -155,12 +157,12 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
     try:
         model, notes = models.load_classifier(target.path, setting.splits.shape, len(setting.splits.classes))
     except ModelError as error:
-        raise ModelError(error.message, error.hint or scoring.held_against(session.config)) from error
+        raise ModelError(error.message, error.hint or evaluate.held_against(session.config)) from error
     _tell(session, target, form, notes)
     model = _with_raw_values(session, target, model)
     test, train = setting.splits.test, setting.splits.train
     served, reference = _served(model, target.path, form, test)
-    with records.making(place) as temporary, files.writing(place):
+    with export_records.making(place) as temporary, files.writing(place):
         try:
             convert.convert(served, form, temporary, convert.calibration(train))
             found = parity.outputs_of(temporary, form, test, setting.threads)
@@ -178,9 +180,9 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
             "versions": {package: version(package) for package in PACKAGES[form.format]},
         }
-        records.put(temporary, place)
-        records.write(place, {**identity, **about})
-        records.write_names(place, setting.splits.classes, setting.splits.features)
+        export_records.put(temporary, place)
+        export_records.write(place, {**identity, **about})
+        export_records.write_names(place, setting.splits.classes, setting.splits.features)
 
 
 def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> None:
@@ -199,12 +201,12 @@ def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> Non
 
 def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> "keras.Model":
     """Return a model that takes raw values, of the shape of the data where it would take any."""
-    from kdistill import inputs
+    from kdistill.models import adapt_inputs
 
     shape, scaled = session.splits.shape, []
     if target.preprocessing != preprocessing.NONE:
-        scaled = [inputs.rescaling(*preprocessing.scaling(session.splits, target.preprocessing))]
-    return inputs.in_front(model, shape, scaled) if scaled or None in model.inputs[0].shape[1:] else model
+        scaled = [adapt_inputs.rescaling(*preprocessing.scaling(session.splits, target.preprocessing))]
+    return adapt_inputs.in_front(model, shape, scaled) if scaled or None in model.inputs[0].shape[1:] else model
 
 
 def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:
@@ -215,16 +217,16 @@ def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["k
     """
     import keras
 
-    from kdistill import evaluation, measures
+    from kdistill.evaluation import metrics, predict
 
     _check_precision(model, path)
-    logits = evaluation.logits(evaluation.predictor(model), test)
-    measures.check_logits(logits, str(path))
+    logits = predict.logits(predict.predictor(model), test)
+    metrics.check_logits(logits, str(path))
     if not form.with_softmax:
         return model, logits
     softmax = keras.layers.Softmax(name="probabilities")
     served = keras.Model(model.inputs[0], softmax(model.outputs[0]), name=model.name)
-    return served, evaluation.logits(evaluation.predictor(served), test)
+    return served, predict.logits(predict.predictor(served), test)
 
 
 def _check_precision(model: "keras.Model", path: Path) -> None:

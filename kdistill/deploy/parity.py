@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.core.errors import ModelError, ParityError
 from kdistill.datasets import Split
 from kdistill.deploy import runtimes
-from kdistill.deploy.records import Form
-from kdistill.errors import ModelError, ParityError
+from kdistill.deploy.export_records import Form
 
 Floats = NDArray[np.floating]
 
@@ -144,7 +144,7 @@ def handed_over(split: Split) -> Iterator[Path]:
 
 
 def _in_fresh_process(path: Path, split: Split) -> Floats:
-    program = Path(__file__).with_name("fresh.py")
+    program = Path(__file__).with_name("run_saved_model.py")
     with handed_over(split) as images:
         outputs = images.with_name("outputs.npy")
         command = [sys.executable, "-P", program, path, images, outputs, BATCH_SIZE]

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill import extras
-from kdistill.deploy import records
-from kdistill.errors import ModelError
+from kdistill.core import extras
+from kdistill.core.errors import ModelError
+from kdistill.deploy import export_records
 
 Floats = NDArray[np.floating]
 
@@ -63,7 +63,7 @@ def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting |
         ModelError: it is missing, damaged, or not a classifier with one input and one output.
         ConfigError: the extra that it needs is not installed.
     """
-    kind = records.kind_of(path)
+    kind = export_records.kind_of(path)
     if kind in extras.MODULES:
         extras.check_installed(kind, str(path))
     if kind == "litert":
@@ -77,10 +77,12 @@ class Keras:
     """A `.keras` file as a compiled `tf.function` of the call of the model; a last softmax is taken off."""
 
     def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None = None) -> None:
-        from kdistill import backend
+        from kdistill.core import backend
 
         backend.start(threads, device)
-        from kdistill import evaluation, inputs, models
+        from kdistill import models
+        from kdistill.evaluation import predict
+        from kdistill.models import adapt_inputs as inputs
 
         model, self.notes = models.load_any_classifier(path, fitting.shape if fitting else None)
         self.scales_inputs, self.largest_input = models.scales_inputs(model), models.largest_input(model)
@@ -90,7 +92,7 @@ class Keras:
         self.shape = tuple(model.inputs[0].shape[1:])
         self.classes = int(model.outputs[0].shape[-1])
         self.parameters = models.parameters(model)
-        self._predict = evaluation.predictor(model)
+        self._predict = predict.predictor(model)
 
     def outputs(self, images: NDArray) -> Floats:
         """Return the logits (n, classes) of raw values (n, *shape)."""
@@ -101,7 +103,7 @@ class LiteRT:
     """A `.tflite` file in the interpreter of ai-edge-litert, with its built-in operations alone."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        from kdistill import backend
+        from kdistill.core import backend
 
         with backend.noise_held_back(shown_on_failure=False):
             from ai_edge_litert.interpreter import Interpreter
@@ -165,7 +167,7 @@ class SavedModel:
     """The folder of a SavedModel, by its signature `serving_default`, as TensorFlow Serving takes it."""
 
     def __init__(self, path: Path, threads: int, device: str) -> None:
-        from kdistill import backend
+        from kdistill.core import backend
 
         backend.start(threads, device)
         import tensorflow as tf
@@ -219,7 +221,7 @@ def _known(sizes: list[Any]) -> bool:
 
 def _unusable(path: Path, error: Exception) -> ModelError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    name = records.NAMES[records.kind_of(path)]
+    name = export_records.NAMES[export_records.kind_of(path)]
     return ModelError(f"{path}: {name} cannot use this model: {reason[:300]}", DAMAGED_HINT)
 
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdistill import beside, checks, preprocessing
-from kdistill.deploy import records
-from kdistill.errors import ModelError
+from kdistill.core.errors import ModelError
+from kdistill.datasets import preprocessing
+from kdistill.deploy import export_records
+from kdistill.modelfiles.names import class_names
+from kdistill.recipes import checks
+from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, recorded_weights, taken_apart, teacher_files
-from kdistill.sessions import Session
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -46,8 +48,8 @@ def find(path: Path) -> Target:
         ModelError: nothing is there, the run is not finished or damaged, or it is something else.
     """
     path = named(path)
-    if not path.is_dir() or (path / records.SAVED_MODEL).is_file():
-        records.kind_of(path)
+    if not path.is_dir() or (path / export_records.SAVED_MODEL).is_file():
+        export_records.kind_of(path)
         run = _run(path.parent)
         return Target(path, run if run and run.model_file == path else None)
     run = _run(path)
@@ -164,7 +166,7 @@ def check_data(target: Target, session: Session) -> None:
     splits, name = session.splits, session.config.name
     about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
     if target.path.suffix != ".keras":
-        about, made = (records.read(target.path) or {}).get("data", {}), "exported for"
+        about, made = (export_records.read(target.path) or {}).get("data", {}), "exported for"
     hint = "Give the -c and --set that it was made with."
     if about and about.get("fingerprint") != splits.fingerprint:
         raise ModelError(f"{target.path}: was {made} other data than that of the config `{name}`", hint=hint)
@@ -175,7 +177,7 @@ def check_data(target: Target, session: Session) -> None:
             "be in the test split here",
             hint=hint,
         )
-    names = beside.class_names(target.path)
+    names = class_names(target.path)
     if names is not None and names != list(splits.classes):
         raise ModelError(
             f"{target.path}: expected a model of the classes {', '.join(splits.classes[:20])}, those of the config "

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kdistill.errors import ModelError
+from kdistill.core.errors import ModelError
 from kdistill.modelfiles import container, layers, weights
 
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-from kdistill.errors import ModelError
+from kdistill.core.errors import ModelError
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30

@@ -14,7 +14,7 @@ How Keras 3.15 comes from a config to code, and what is held against each way:
 import json
 from typing import Any
 
-from kdistill.errors import ModelError
+from kdistill.core.errors import ModelError
 
 DEPTH = 100  # a model within a model takes four levels
 OBJECTS = 20_000  # a ResNet-152 has 4,000

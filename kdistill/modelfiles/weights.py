@@ -13,7 +13,7 @@ from math import prod
 import h5py
 import numpy as np
 
-from kdistill.errors import ModelError
+from kdistill.core.errors import ModelError
 
 OBJECTS = 20_000  # groups and arrays. A ResNet-152 with the optimizer's state has 4,000
 NAME = re.compile(r"\w{1,200}", re.ASCII)

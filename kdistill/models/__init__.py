@@ -4,9 +4,9 @@ Every model takes raw values (its first layer scales them) and returns logits, t
 that a saved one works in a program that has never heard of kdistill.
 """
 
-from kdistill.models.building import build
-from kdistill.models.copying import largest_input, scales_inputs
-from kdistill.models.loading import (
+from kdistill.models.build import build
+from kdistill.models.from_file import largest_input, scales_inputs
+from kdistill.models.load import (
     SOFTMAX_TAKEN_OFF,
     architecture,
     fingerprint,

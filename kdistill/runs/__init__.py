@@ -15,10 +15,9 @@ runs/<name>/                     an experiment
   cache/                         teacher logits, and outputs of teachers that are no runs
 """
 
-from kdistill.runs import outputs
+from kdistill.runs import logits_cache
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
-from kdistill.runs.making import STATE, Making
 from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict, recorded_weights, teacher_files
 from kdistill.runs.specification import (
     ARMS,
@@ -30,6 +29,7 @@ from kdistill.runs.specification import (
     taken_apart,
     teacher_identity,
 )
+from kdistill.runs.writer import STATE, Making
 
 __all__ = [
     "ARMS",
@@ -45,7 +45,7 @@ __all__ = [
     "differences",
     "identity",
     "joint_weights",
-    "outputs",
+    "logits_cache",
     "recorded_weights",
     "same_teachers",
     "specification",

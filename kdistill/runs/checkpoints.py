@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kdistill import files
+from kdistill.core import files
 
 FORMAT = 1
 KEPT = 2

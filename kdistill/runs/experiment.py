@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
-from kdistill import files
-from kdistill.errors import OutputError
+from kdistill.core import files
+from kdistill.core.errors import OutputError
 from kdistill.runs.run import Run
+
+SUMMARY_FILE = "summary.json"
+SWEEP_FILE = "sweep.json"
+WINNER_FILE = "winner.yaml"
+
+CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
+CHOSEN_HERE = (
+    "The winner was chosen among all cells by these very runs, which flatters it; "
+    "`reproduce` with its config judges it by fresh seeds."
+)
 
 
 class Experiment:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kdistill import files
-from kdistill.errors import OutputError
+from kdistill.core import files
+from kdistill.core.errors import OutputError
 
 LOOK_EVERY = 0.2  # seconds between two looks at a lock that another holds
 GLANCE = 0.05  # seconds after which a refused lock is tried once more: `holder` has it for a moment

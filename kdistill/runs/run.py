@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdistill import files
-from kdistill.errors import OutputError
+from kdistill.core import files
+from kdistill.core.errors import OutputError
 from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
 from kdistill.runs.specification import differences, identity

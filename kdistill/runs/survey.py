@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from kdistill.errors import OutputError
+from kdistill.config import Config
+from kdistill.core.errors import ModelError, OutputError
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.run import Run
-from kdistill.runs.specification import ARMS
+from kdistill.runs.specification import ARMS, specification
 
 Document = dict[str, Any]
 
@@ -298,3 +299,19 @@ def _bytes_in(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(place, name)).st_size
     return total
+
+
+def not_usable(config: Config, run: Run) -> str | None:
+    """Return why a run is not one that its experiment's config and its folder vouch for; None where it is."""
+    if not run.finished:
+        return "is not finished"
+    if damage := run.damage():
+        return f"is damaged: {damage}"
+    spec = (run.manifest or {})["spec"]
+    fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
+    try:
+        wanted = specification(config, run.arm, run.seed, taught_by, fingerprint)
+    except ModelError:  # the file that the architecture was taken from has gone: nothing speaks against the run
+        return None
+    changed = run.conflict(wanted)
+    return f"was made from another config than config.yaml has ({'; '.join(changed)})" if changed else None

@@ -1,0 +1,119 @@
+"""Options that spread the runs of a command: over processes, over a cluster, over the elements of an array job."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdistill.cli import values
+from kdistill.cli.options import Common
+from kdistill.cli.output import write_out
+from kdistill.experiments.part import Part
+
+if TYPE_CHECKING:
+    from kdistill.experiments.reproduce import Scale
+    from kdistill.recipes.session import Session
+
+MOST_WORKERS = 1024
+MOST_PARTS = 100_000
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=values.whole_number(1, MOST_WORKERS),
+        metavar="N",
+        help="Processes that train at the same time (default: as many as there are cores, at most one a seed; with "
+        "--engine ray all that the cluster has room for)",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(parser=values.one_of("local", "ray"), metavar="local|ray", help="Who makes the runs."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT", help="With --engine ray: a cluster to join (default: Ray is started on this machine)"
+    ),
+]
+
+
+def _a_part(text: str) -> Part:
+    number, slash, total = str(text).partition("/")
+    if slash and all(digits.isascii() and digits.isdecimal() and len(digits) < 9 for digits in (number, total)):
+        part = Part(int(number), int(total))
+        if 1 <= part.number <= part.total <= MOST_PARTS:
+            return part
+    raise typer.BadParameter(f"expected I/N, such as 1/4, with I from 1 to N; received {text!r}")
+
+
+PartOption = Annotated[
+    Part | None,
+    typer.Option(
+        "--part",
+        parser=_a_part,
+        metavar="I/N",
+        help="Make only every N-th of the runs from the I-th on, and compare nothing; several parts may run at once",
+    ),
+]
+Emit = Annotated[
+    str | None,
+    typer.Option(
+        "--emit",
+        parser=values.one_of("slurm"),
+        metavar="slurm",
+        help="Print a batch script that makes the runs in --workers parts, and train nothing",
+    ),
+]
+
+
+def scale_of(workers: int | None, engine: str, address: str | None) -> "Scale":
+    """Return who makes the runs.
+
+    Raises:
+        BadParameter: an address, and nothing that goes there.
+        ConfigError: the extra that it takes is not installed.
+    """
+    from kdistill.core import extras
+    from kdistill.experiments.reproduce import Scale
+
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("goes with --engine ray", param_hint="--ray-address")
+    if engine == "ray":
+        extras.check_installed("ray", "--engine ray")
+    return Scale(workers, engine, address)
+
+
+def check_emit(emit: str | None, part: Part | None, engine: str, common: Common) -> None:
+    """Refuse what a batch script cannot be printed with.
+
+    Raises:
+        BadParameter: naming the option.
+    """
+    others = {"--part": part is not None, "--engine ray": engine == "ray", "--json": common.json}
+    for option, given in {**others, "--dry-run": common.dry_run}.items():
+        if emit and given:
+            raise typer.BadParameter(f"cannot be combined with {option}", param_hint="--emit")
+
+
+def emit_slurm(session: "Session", common: Common, command: list[str], parts: int) -> None:
+    """Print the script that makes an experiment in parts."""
+    from kdistill.cli import slurm
+
+    parts = min(parts, slurm.MOST_PARTS)
+    line = [sys.executable, "-m", "kdistill", *command, *_repeated(session, common)]
+    write_out(slurm.script(session.config.name, str(Path.cwd()), line, parts, session.threads).rstrip("\n"))
+
+
+def _repeated(session: "Session", common: Common) -> list[str]:
+    """Return the common options as they were given, and what would else depend on the machine."""
+    line = ["--config", common.config] if common.config else []
+    for override in common.set or ():
+        line += ["--set", override]
+    line += ["--seed", str(common.seed)] if common.seed is not None else []
+    line += ["--output-dir", str(common.output_dir.absolute()), "--threads", str(session.threads)]
+    line += ["--device", common.device]
+    line += [part for name in session.options.track for part in ("--track", name)]
+    flags = {"--overwrite": common.overwrite, "--quiet": common.quiet, "--verbose": common.verbose}
+    return [*line, *(flag for flag, given in flags.items() if given)]

@@ -1,0 +1,1 @@
+"""What a person reads in a terminal: tables of results, and the live view."""

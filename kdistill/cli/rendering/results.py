@@ -1,0 +1,248 @@
+"""Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from kdistill.cli.rendering.tables import FittingTable, Pairs
+from kdistill.core.formatting import counted, dimensions, file_size, number
+
+Document = Mapping[str, Any]
+
+NAMED = 8  # of runs that failed
+
+
+def training(document: Document) -> RenderableType:
+    """Show the result of one run."""
+    rows = [
+        ("validation accuracy", number(document["validation"]["accuracy"])),
+        ("validation NLL", number(document["validation"]["nll"])),
+        ("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})"),
+        ("parameters", f"{document['parameters']:,}"),
+        ("model", f"{document['run_info']['model']} ({file_size(document['file_bytes'])})"),
+        ("objective", _objective(document["formula"])),
+    ]
+    return Pairs(f"{document['arm']}, seed {document['seed']}", rows)
+
+
+def evaluation(document: Document) -> RenderableType:
+    """Show the scores of arms or model files on the test split, one row each."""
+    headings = ("accuracy", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file")
+    named = list(document["arms"].items())
+    named += [(model["path"], model) for model in document["models"]]
+    rows = [
+        (
+            name,
+            number(scores["accuracy"]),
+            number(scores["nll"]),
+            number(scores["ece"]),
+            number(scores["agreement"]),
+            number(scores["kl_to_teacher"]),
+            f"{scores['parameters']:,}",
+            file_size(scores["file_bytes"]),
+        )
+        for name, scores in named
+    ]
+    title = f"{document['experiment']}: test split, {document['examples']:,} examples"
+    return FittingTable(title, headings, rows)
+
+
+def reproduction(document: Document) -> RenderableType:
+    """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
+    published = any(arm["expected"] is not None for arm in document["arms"].values())
+    headings = (
+        "accuracy",
+        "sd",
+        *(["published"] if published else []),
+        "NLL",
+        "ECE",
+        "agreement",
+        "parameters",
+        "file",
+    )
+    rows = [
+        (
+            name,
+            number(arm["accuracy"]["mean"]),
+            number(arm["accuracy"]["sd"]),
+            *([number(arm["expected"])] if published else []),
+            number(arm["nll"]["mean"]),
+            number(arm["ece"]["mean"]),
+            number(arm["agreement"]["mean"]) if "agreement" in arm else "",
+            "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
+            file_size(arm["file_bytes"]),
+        )
+        for name, arm in document["arms"].items()
+    ]
+    seeds = len(document["comparison"]["difference"]["values"])
+    title = f"{document['experiment']}: test accuracy over {counted(seeds, 'seed')}"
+    parts: list[RenderableType] = [FittingTable(title, headings, rows), Padding(_comparison(document), (1, 0, 0, 0))]
+    if speaks_against := caveats(document, "summary.json"):
+        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def _comparison(document: Document) -> RenderableType:
+    """Show the verdict, what it rests on, and what speaks against it."""
+    comparison = document["comparison"]
+    difference = comparison["difference"]
+    rows = [("verdict", comparison["verdict_text"])]
+    if len(difference["values"]) > 1:
+        by_seed = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
+        rows.append(("distilled - baseline", f"{by_seed} (points, seed by seed)"))
+        rows.append(("better in", _pairs_won(comparison)))
+    if comparison["bootstrap"]:
+        low, high = (100 * comparison["bootstrap"][end] for end in ("low", "high"))
+        rows.append(("bootstrap (BCa)", f"{low:+.2f} to {high:+.2f}"))
+    rows += [("about", comparison["about"]), ("objective", document["formula"])]
+    return Pairs(None, rows)
+
+
+def _pairs_won(comparison: Document) -> str:
+    share = f"{100 * comparison['probability_of_improvement']:.0f} % of all pairs of runs"
+    counts = comparison["mcnemar"]
+    if counts is None:
+        return share
+    clear = sum(row["p_value"] < 0.05 for row in counts)
+    return f"{share}; on the same test examples {clear} of {len(counts)} seeds differ by McNemar's test at 5 %"
+
+
+def caveats(document: Document, file: str) -> Text | None:
+    """Return what speaks against a result, if anything: warnings, and which runs failed.
+
+    Why they failed was told when they did, and stands in a file.
+
+    Args:
+        document: with `warnings`, `failed` and `run_info`.
+        file: its name in the experiment's folder.
+    """
+    lines = [f"Warning: {warning}" for warning in document["warnings"]]
+    if failed := [failure["run"] for failure in document["failed"] if not failure["since"]]:
+        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        lines.append(f"Failed: {', '.join(failed[:NAMED])}{more} (why: {document['run_info']['output_dir']}/{file})")
+    return Text("\n".join(lines), style="yellow") if lines else None
+
+
+def part(document: Document) -> RenderableType:
+    """Show which runs a part of a command has made."""
+    title = f"{document['experiment']}: part {document['part']}; the same command without --part compares the runs"
+    rows = [(run["run"], run["status"], run["folder"]) for run in document["runs"]]
+    return FittingTable(title, ("status", "folder"), rows, words=True)
+
+
+def plan(document: Document) -> RenderableType:
+    """Show what a command that trains would do."""
+    rows = [(run["arm"], str(run["seed"]), run["state"], run["folder"]) for run in document["runs"]]
+    part = f", part {document['part']}" if document["part"] else ""
+    title = f"{document['experiment']}{part}: the plan (nothing is trained)"
+    table = FittingTable(title, ("seed", "state", "folder"), rows, words=True)
+    return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document)]))
+
+
+def changed(runs: Sequence[Document]) -> list[tuple[str, str]]:
+    """Return for each run that is made again what its config differs in."""
+    return [(f"{run['arm']} {run['seed']}", "\n".join(run["changes"])) for run in runs if run["changes"]]
+
+
+def about_plan(document: Document) -> list[tuple[str, str]]:
+    """Return what a plan says besides its runs."""
+    rows = _data(document)
+    if document["formula"]:
+        rows.append(("objective", _objective(document["formula"])))
+    for teacher in document.get("given_teachers") or filter(None, [document.get("teacher")]):
+        rows.append(("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})"))
+    return [*rows, ("threads", str(document["run_info"]["threads"]))]
+
+
+def scoring_plan(document: Document) -> RenderableType:
+    """Show what would be scored."""
+    rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
+    rows += [("model", model["path"]) for model in document["models"]]
+    title = f"{document['experiment']}: the plan (nothing is scored)"
+    return Pairs(title, [*rows, *_data(document), ("threads", str(document["run_info"]["threads"]))])
+
+
+def _data(document: Document) -> list[tuple[str, str]]:
+    name, examples = document["data"]["dataset"], document["examples"]
+    if examples is None:
+        return [("data", f"{name}: to download")]
+    return [("data", f"{name}: {', '.join(f'{count:,} {part}' for part, count in examples.items())}")]
+
+
+def _objective(formula: str) -> str:
+    return "cross-entropy of the labels" if formula == "loss = hard" else formula
+
+
+def page(document: Document) -> RenderableType:
+    """Show where a page was written, and what it says first."""
+    rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
+    if document["verdict_text"]:
+        rows.append(("verdict", document["verdict_text"]))
+    return Pairs(document["experiment"], rows)
+
+
+def config_list(document: Document) -> RenderableType:
+    """Show the built-in configs with a line on each."""
+    rows = [(entry["name"], entry["summary"]) for entry in document["configs"]]
+    return Pairs(None, rows)
+
+
+def config_checks(document: Document) -> RenderableType:
+    """Show of each config whether it is valid."""
+    words = [
+        (entry["config"], "valid" if entry["valid"] else counted(len(entry["problems"]), "problem"))
+        for entry in document["configs"]
+    ]
+    return Text("\n".join(f"{config}: {word}" for config, word in words))
+
+
+def data_sets(document: Document) -> RenderableType:
+    """Show for each data set whether it is there and intact, and where it was looked for."""
+    groups: list[RenderableType] = []
+    for name, info in document.items():
+        examples = ", ".join(f"{count:,} {part}" for part, count in info["examples"].items())
+        size = dimensions(info["shape"])
+        rows = [
+            ("state", _state(info)),
+            ("holds", f"{examples}; {size}, {len(info['classes'])} classes"),
+        ]
+        for position, place in enumerate(info["searched"]):
+            found = "intact" if place["intact"] else place["problem"]
+            rows.append(("" if position else "searched", f"{place['folder']} ({place['named_by']}): {found}"))
+        groups += [Text(""), Pairs(name, rows)]
+    return Group(*groups[1:])
+
+
+def _state(info: Document) -> str:
+    if not info["found"]:
+        return "not here"
+    return f"intact, {info['folder']}" if info["intact"] else f"damaged, {info['folder']}: {info['problem']}"
+
+
+def fetched(document: Document) -> RenderableType:
+    """Show what was downloaded, and where to."""
+    what = ", ".join(document["downloaded"]) or "nothing to download"
+    return Text(f"{document['title']}: {what}; {document['folder']}")
+
+
+def facts(document: Document) -> RenderableType:
+    """Show a flat or nested document as sections of names and values."""
+    flat = [(key, value) for key, value in document.items() if not isinstance(value, Mapping)]
+    nested = [(key, value) for key, value in document.items() if isinstance(value, Mapping)]
+    groups = [Pairs(None, [(key.replace("_", " "), _plain(value)) for key, value in flat])] if flat else []
+    for title, section in nested:
+        groups.append(Pairs(title, [(key, _plain(value)) for key, value in section.items()]))
+    return Group(*groups)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\n".join(_plain(item) for item in value) or "none"
+    return "-" if value is None else str(value)

@@ -1,0 +1,65 @@
+"""The commands that look at what is on disk: runs ls, compare. They start no TensorFlow and write nothing."""
+
+from typing import Annotated
+
+import typer
+
+from kdistill.cli import values
+from kdistill.cli.options import Common, with_some_options
+from kdistill.cli.output import emit
+
+app = typer.Typer(no_args_is_help=True, help="See which experiments and runs are there.")
+
+
+@app.command("ls")
+@with_some_options("output_dir", "json", "debug")
+def runs_ls(
+    common: Common,
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="Folders, or names below --output-dir, whose runs are shown one by one (default: a summary of all)",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file to find damage; else large models are judged by size.")
+    ] = False,
+) -> None:
+    """Show experiments and their runs: complete, running, interrupted, failed or damaged; accuracy, size, time."""
+    from kdistill.cli.rendering import runs
+    from kdistill.runs import survey
+
+    if experiments:
+        folders = dict.fromkeys(survey.find(name, common.output_dir) for name in experiments)
+        found = [survey.describe(folder, verify) for folder in folders]
+    else:
+        found = survey.survey(common.output_dir, verify)
+    document = {"output_dir": str(common.output_dir), "experiments": found}
+    emit(document, runs.runs if experiments else runs.experiments, common.json)
+
+
+@with_some_options("output_dir", "json", "debug")
+def compare(
+    common: Common,
+    first: Annotated[str, typer.Argument(metavar="A", help="The folder of an experiment, or its name.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another, which is held against A.")],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=values.one_of("teacher", "baseline", "distilled"),
+            metavar="teacher|baseline|distilled",
+            help="Compare this arm alone; may be given several times (default: all)",
+        ),
+    ] = None,
+) -> None:
+    """Show two experiments side by side: config keys that differ, results, and paired differences of equal seeds."""
+    from kdistill.cli.rendering import runs
+    from kdistill.experiments import compare as comparison
+    from kdistill.runs import ARMS, survey
+
+    a, b = (survey.find(name, common.output_dir) for name in (first, second))
+    if a.resolve() == b.resolve():
+        raise typer.BadParameter(f"expected two experiments; received {a} twice", param_hint="B")
+    chosen = [name for name in ARMS if not arm or name in arm]
+    emit(comparison.compare(a, b, chosen), runs.comparison, common.json)

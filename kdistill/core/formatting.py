@@ -1,0 +1,57 @@
+"""How numbers, sizes, shapes and lists of names are written, wherever a person reads them."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+NAMED_AT_MOST = 5
+
+
+def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
+    """Return the first few names, and how many there are besides."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def number(value: float | None) -> str:
+    """Return a score as it is shown; a dash where there is none."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def file_size(count: int | None) -> str:
+    """Return a number of bytes as it is shown; a dash where there is none."""
+    if count is None:
+        return "-"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def setting(value: Any) -> str:
+    """Return the value of a config key as a config has it: null, true, [16, 8], text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def dimensions(shape: Sequence[int]) -> str:
+    """Return the shape of an example as it is shown: 28 x 28 x 3."""
+    return " x ".join(map(str, shape))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def points(fraction: float) -> str:
+    """Return a difference of accuracies in points, with its sign; one digit where two decimals would show 0.00."""
+    value = round(100 * fraction, 6) + 0.0
+    return f"{value:+.1g}" if 0 < abs(value) < 0.005 else f"{value:+.2f}"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a share in per cent with one decimal; a dash where there is none."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f} %"
+
+
+def listed(names: list[str]) -> str:
+    """Return names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,32 @@
+"""Mean and variance of training examples, in one pass over them."""
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdistill.core.scaling import Standardization
+
+CHUNK_VALUES = 2**22  # 32 MB in float64, in which the sums are made
+
+
+def standardization(
+    chunks: Callable[[int], Iterator[tuple[NDArray, NDArray]]], shape: tuple[int, ...]
+) -> Standardization:
+    """Return mean and variance of each feature of a table, of each channel of images, or of all pixels of grey ones.
+
+    What is constant gets the variance 1, so that it becomes 0 and nothing is divided by 0.
+
+    Args:
+        chunks: (examples at a time) -> all examples with their labels.
+        shape: of one example: (features,), (height, width) or (height, width, channels).
+    """
+    # Takes half a second to import, which commands that load no data should not wait for.
+    from sklearn.preprocessing import StandardScaler
+
+    columns = 1 if len(shape) == 2 else shape[-1]
+    scaler = StandardScaler()
+    for examples, _ in chunks(max(1, CHUNK_VALUES // prod(shape))):
+        scaler.partial_fit(examples.astype(np.float64).reshape(-1, columns))
+    return Standardization(tuple(scaler.mean_.tolist()), tuple((scaler.scale_**2).tolist()))

@@ -1,0 +1,101 @@
+"""One image file, decoded: upright, in one size, grey or in colour."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kdistill.core import files
+
+# Pillow knows many more, some of which start other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+ORIENTATION = 0x0112  # the EXIF tag
+TURNED = (5, 6, 7, 8)  # its values for which width and height change places
+
+
+class UnreadableError(Exception):
+    """A file is no image that can be used. The text says why."""
+
+
+def look(path: Path) -> tuple[tuple[int, int], bool]:
+    """Return the height and width of an image, and whether it is grey; no pixel is decoded.
+
+    Raises:
+        UnreadableError: no image, damaged, or too large.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        # Of a PNG file without EXIF data at its beginning, Pillow would decode everything to see whether some follows.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        turned = has_exif and image.getexif().get(ORIENTATION) in TURNED
+        return (width, height) if turned else (height, width), image.mode in GREY_MODES
+
+
+def decode(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """Return an image as (height, width) or (height, width, 3) bytes.
+
+    It is turned as its EXIF data says; the alpha channel is left out; of an animation the first frame is taken; of 16
+    bits the upper 8.
+
+    Args:
+        size: height and width, to which it is resized.
+        channels: 1 or 3.
+
+    Raises:
+        UnreadableError: no image, damaged, too large, or of a kind that has no 8 bits.
+    """
+    with _opened(path) as image:
+        height, width = size
+        mode = "L" if channels == 1 else "RGB"
+        pixels = _in_8_bits(ImageOps.exif_transpose(image)).convert(mode)
+        if pixels.size != (width, height):
+            pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(pixels, np.uint8)
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise UnreadableError("expected at most 16 bits for a pixel; received 32")
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise UnreadableError("expected whole numbers as pixels; received floating-point numbers")
+    return image
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image; whatever is wrong with it becomes an UnreadableError."""
+    try:
+        files.regular(path)
+        with Image.open(path, formats=FORMATS) as image:
+            # Pillow 13.0 makes black images of those that are not compressed, without a word.
+            if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:
+                raise UnreadableError("a TIFF file that lies on its side: expected one that is saved upright")
+            yield image
+    except UnidentifiedImageError:
+        raise UnreadableError(f"no image in the format {' or '.join(FORMATS)}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnreadableError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+    except (UnreadableError, MemoryError):  # the latter is no fault of the image
+        raise
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from None
+    except Exception as error:  # Pillow's decoders raise whatever damage makes of their code
+        raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+
+
+@contextmanager
+def bombs_refused() -> Iterator[None]:
+    """Refuse images of which Pillow only warns that they are large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged EXIF data and the like
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield

@@ -1,0 +1,174 @@
+"""Labels as users write them: whole numbers, one-hot rows or names. All parts of a data set have to agree on them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdistill.core.errors import DataError
+from kdistill.core.formatting import first_few
+
+CHECKED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one part of a data set.
+
+    Attributes:
+        values: (n,) whole numbers, or names.
+        name: where they are from, for messages.
+        width: of one-hot rows: how many classes there are, whether each has an example or not.
+    """
+
+    values: NDArray
+    name: str
+    width: int | None = None
+
+
+def from_array(array: NDArray, name: str) -> Labels:
+    """Return the labels in an array: (n,) or (n, 1) numbers or names, or (n, classes) one-hot rows.
+
+    Raises:
+        DataError: it is none of these; names `name` and the row.
+    """
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2:
+        return _from_one_hot(array, name)
+    if array.ndim != 1:
+        raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
+    if array.dtype.kind == "S":
+        array = _decoded(array, name)
+    if array.dtype.kind == "f":
+        bad = np.flatnonzero(array != np.floor(array))  # a NaN is not equal to anything
+        if len(bad) > 0 or not np.isfinite(array).all():
+            row = bad[0] if len(bad) > 0 else np.flatnonzero(~np.isfinite(array))[0]
+            raise DataError(f"{name}: label {array[row]} at position {row} (counted from 0): expected whole numbers")
+    if array.dtype.kind == "U":
+        return Labels(np.array(array), name)
+    if array.dtype.kind == "u" and len(array) > 0 and array.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{name}: label {array.max()}: expected whole numbers from 0, one for each class")
+    return Labels(array.astype(np.int64), name)
+
+
+def _decoded(array: NDArray, name: str) -> NDArray:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: expected names in UTF-8") from None
+
+
+def _from_one_hot(array: NDArray, name: str) -> Labels:
+    if array.dtype.kind in "US" or array.shape[1] == 0:
+        raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
+    values = np.empty(len(array), np.int64)
+    for start in range(0, len(array), CHECKED_AT_ONCE):
+        rows = np.asarray(array[start : start + CHECKED_AT_ONCE])
+        bad = np.flatnonzero(((rows == 1).sum(axis=1) != 1) | ((rows != 0).sum(axis=1) != 1))
+        if len(bad) > 0:
+            shown = ", ".join(f"{value:g}" for value in rows[bad[0]][:10].astype(float))
+            raise DataError(
+                f"{name}: row {start + bad[0]} (counted from 0) is not one-hot: expected one 1 and otherwise 0; "
+                f"received {shown}{', ...' if rows.shape[1] > 10 else ''}"
+            )
+        values[start : start + len(rows)] = rows.argmax(axis=1)
+    return Labels(values, name, array.shape[1])
+
+
+def numbered(
+    parts: Mapping[str, Labels],
+    classes: tuple[str, ...] | None = None,
+    order: Callable[[set[str]], list[str]] = sorted,
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]]]:
+    """Return the class names, and each part's labels (n,) as indices of them.
+
+    Args:
+        parts: part -> its labels; `train` is one of them, and every class has to be in it.
+        classes: the names, if they are given; else numbers are their own names, and names are put in order.
+        order: of the names.
+
+    Raises:
+        DataError: a label is outside the classes, a class has no example in train, or labels are of different kinds.
+    """
+    train = parts["train"]
+    kinds = {labels.values.dtype.kind == "U" for labels in parts.values()}
+    if len(kinds) > 1:
+        names = " and ".join(labels.name for labels in parts.values())
+        raise DataError(f"{names}: expected labels of one kind; received numbers and names")
+    if kinds == {True}:
+        classes = classes or tuple(order(set(train.values.tolist())))
+        found = {part: _indices(labels, classes, train) for part, labels in parts.items()}
+    else:
+        width = _width(parts)
+        if classes and width not in (None, len(classes)):
+            raise DataError(
+                f"{train.name}: expected one-hot rows of {len(classes)} values, one for each name in `classes`; "
+                f"received {width}"
+            )
+        classes = classes or _counted(train, width)
+        for labels in parts.values():
+            _check_range(labels, classes, train)
+        found = {part: labels.values.astype(np.int32) for part, labels in parts.items()}
+    _check_are_in_train(parts, found, classes)
+    return classes, found
+
+
+def _indices(labels: Labels, classes: tuple[str, ...], train: Labels) -> NDArray[np.int32]:
+    position = {name: index for index, name in enumerate(classes)}
+    unique, inverse = np.unique(labels.values, return_inverse=True)
+    strange = [str(name) for name in unique if str(name) not in position]
+    if strange:
+        expected = f"those of {train.name}" if labels is not train else "those of `classes`"
+        raise DataError(f"{labels.name}: expected no classes but {expected}: received {first_few(strange)}")
+    return np.array([position[str(name)] for name in unique], np.int32)[inverse]
+
+
+def _width(parts: Mapping[str, Labels]) -> int | None:
+    """Return how many values one-hot rows have; None where there are none."""
+    widths = {labels.width for labels in parts.values() if labels.width}
+    if len(widths) > 1:
+        told = ", ".join(f"{labels.name} {labels.width}" for labels in parts.values() if labels.width)
+        raise DataError(f"expected one-hot rows of one width; received {told}")
+    return widths.pop() if widths else None
+
+
+def _counted(train: Labels, width: int | None) -> tuple[str, ...]:
+    """Return the numbers of the classes as text: those of one-hot rows, or from 0 to the largest label of train."""
+    if width:
+        return tuple(map(str, range(width)))
+    present = np.unique(train.values)
+    if len(present) == 0 or present[0] < 0:
+        return ("0",)  # what is wrong with it is said by the checks
+    if present[-1] + 1 != len(present):
+        missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
+        raise DataError(
+            f"{train.name}: label {missing} has no example; the labels go up to {present[-1]}, and each from 0 on is a "
+            "class",
+            hint="Number the classes from 0 without gaps, or name them all in an array `classes`.",
+        )
+    return tuple(map(str, present.tolist()))
+
+
+def _check_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> None:
+    bad = np.flatnonzero((labels.values < 0) | (labels.values >= len(classes)))
+    if len(bad) > 0:
+        strange = first_few([str(value) for value in np.unique(labels.values[bad]).tolist()])
+        raise DataError(
+            f"{labels.name}: label {labels.values[bad[0]]} at position {bad[0]} (counted from 0): expected 0 to "
+            f"{len(classes) - 1}, since {train.name} has {len(classes)} classes; labels outside of that: {strange}"
+        )
+
+
+def _check_are_in_train(
+    parts: Mapping[str, Labels], found: Mapping[str, NDArray[np.int32]], classes: tuple[str, ...]
+) -> None:
+    known = np.bincount(found["train"], minlength=len(classes)) > 0
+    for part, labels in parts.items():
+        strange = [classes[index] for index in np.unique(found[part]) if not known[index]]
+        if strange:
+            raise DataError(
+                f"{labels.name}: classes of which {parts['train'].name} has no example: {first_few(strange)}",
+                hint="Nothing can be learned of them: add examples to train, or leave them out.",
+            )

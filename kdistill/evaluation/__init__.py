@@ -1,0 +1,1 @@
+"""Logits of a model, their metrics, and the statistics of paired seeds."""

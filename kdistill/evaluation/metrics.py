@@ -1,0 +1,115 @@
+"""How well logits fit labels, and each other, in float64: pure functions of arrays, which know no TensorFlow."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp
+
+from kdistill.core.errors import ModelError
+
+Floats = NDArray[np.floating]
+
+CALIBRATION_BINS = 15
+
+
+def together(logits: Floats) -> Floats:
+    """Return logits (n, classes) of the mean of several teachers' probabilities at T = 1.
+
+    Args:
+        logits: theirs, (n, teachers, classes); those of one alone, (n, classes), are returned as they are.
+    """
+    if logits.ndim == 2:
+        return logits
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    return logsumexp(log_p, axis=1) - np.log(logits.shape[1])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well one model's logits fit the labels of one split.
+
+    Attributes:
+        accuracy: share of examples whose largest logit is the label's.
+        nll: mean negative log-likelihood of the labels at T = 1, in nats.
+        ece: expected calibration error; see `calibration_error`.
+        class_accuracy: the accuracy within each class; None for a class without examples.
+    """
+
+    accuracy: float
+    nll: float
+    ece: float
+    class_accuracy: list[float | None]
+
+
+def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
+    """Score `logits` (n, classes) against integer `labels` (n,), in float64."""
+    log_p = log_softmax(logits.astype(np.float64), axis=-1)
+    correct = log_p.argmax(axis=-1) == labels
+    classes = logits.shape[-1]
+    of_class = np.bincount(labels, minlength=classes)
+    right_of_class = np.bincount(labels[correct], minlength=classes)
+    return Scores(
+        accuracy=float(correct.mean()),
+        nll=float(-log_p[np.arange(len(labels)), labels].mean()),
+        ece=calibration_error(np.exp(log_p.max(axis=-1)), correct),
+        class_accuracy=[
+            float(right / total) if total else None for right, total in zip(right_of_class, of_class, strict=True)
+        ],
+    )
+
+
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
+    """Return the expected calibration error of Guo et al., "On Calibration of Modern Neural Networks" (2017).
+
+    The examples are sorted into equally wide bins of confidence; the result is the mean distance between a bin's
+    confidence and its accuracy, weighted by the examples in it: 0 is perfect, 1 the worst.
+
+    Args:
+        confidence: largest probability of each example, shape (n,).
+        correct: whether that class was right, shape (n,).
+        bins: how many bins between 0 and 1; a bin includes its upper edge.
+    """
+    gap = np.bincount(bin_of(confidence, bins), weights=confidence - correct, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def bin_of(confidence: Floats, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
+    """Return in which of equally wide bins between 0 and 1 each confidence (n,) falls; one on an edge in the lower."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def agreement(teacher_logits: Floats, student_logits: Floats) -> float:
+    """Return the share of examples for which teacher and student (n, classes) choose the same class."""
+    return float((teacher_logits.argmax(axis=-1) == student_logits.argmax(axis=-1)).mean())
+
+
+def kl_to_teacher(teacher_logits: Floats, student_logits: Floats) -> float:
+    """Return the mean KL(teacher || student) at T = 1 in nats, from logits (n, classes), in float64."""
+    teacher = log_softmax(teacher_logits.astype(np.float64), axis=-1)
+    student = log_softmax(student_logits.astype(np.float64), axis=-1)
+    return float((np.exp(teacher) * (teacher - student)).sum(axis=-1).mean())
+
+
+NO_SOFTMAX = "Save the model without its last softmax: probabilities would be softened twice."
+
+
+def check_logits(logits: Floats, source: str, hint: str = NO_SOFTMAX) -> None:
+    """Refuse outputs that cannot be logits: not finite, or probabilities.
+
+    Args:
+        logits: (n, classes).
+        source: where they come from, for messages.
+        hint: what to do about probabilities.
+
+    Raises:
+        ModelError: naming `source` and what was seen.
+    """
+    if not np.isfinite(logits).all():
+        row = int(np.argwhere(~np.isfinite(logits).all(axis=-1))[0, 0])
+        raise ModelError(f"{source}: expected finite logits; row {row} is {logits[row].tolist()}")
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
+        raise ModelError(
+            f"{source}: expected logits; every row sums to 1, so these are probabilities",
+            hint=hint,
+        )

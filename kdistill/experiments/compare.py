@@ -1,0 +1,305 @@
+"""Two experiments side by side: in which config keys they differ, what each came to, and whether that is a difference.
+
+Everything is read from their folders; nothing is computed on models or data, and no TensorFlow is started.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kdistill import config as configs
+from kdistill.evaluation import statistics
+from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.runs.survey import not_usable
+
+Document = dict[str, Any]
+
+CLAIMS: statistics.Claims = (("better", "B is better"), ("worse", "B is worse"))
+MEASURES = ("accuracy", "nll", "ece", "agreement")
+SCORED_ON_TEST = "early stopping chose the epoch on the test split (data.validation: test), so test scores flatter"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A complete run and its scores on the test split.
+
+    Attributes:
+        scores: see `recipes.evaluate`.
+        manifest: of the run.
+        weights: the fingerprint of the model's weights.
+        correct: for each example of the test split, whether the model was right; empty where it is not known.
+    """
+
+    scores: Document
+    manifest: Document
+    weights: str
+    correct: Sequence[bool]
+
+
+class Pair(NamedTuple):
+    """The runs of one seed in both experiments."""
+
+    seed: int
+    a: Scored
+    b: Scored
+
+
+@dataclass
+class Side:
+    """One of the two experiments.
+
+    Attributes:
+        letter: A or B.
+        folder: of the experiment.
+        config: what its config.yaml says.
+        arms: of each arm, by seed, the runs that count.
+        warnings: which others there are, and why they do not count.
+    """
+
+    letter: str
+    folder: Path
+    config: configs.Config
+    arms: dict[str, dict[int, Scored]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
+    """Compare two experiments; differences are those of the second, B, against the first, A.
+
+    Args:
+        first: the folder of A.
+        second: the folder of B.
+        arms: which arms to compare.
+
+    Returns:
+        `a`, `b` (`experiment`, `folder`); `config`: `key, a, b` for each key of the resolved configs that differs, the
+        name apart; `arms`: for each arm `a` and `b` (`seeds`, `accuracy`, `nll`, `ece`, `agreement`: see
+        `stats.summarize`; `parameters`, `file_bytes`; None without a scored run), `paired` (see `_paired`; None where
+        nothing can be paired), `why_not`, `only_a` and `only_b` (seeds without a partner); `warnings`.
+
+    Raises:
+        ConfigError: the config of one is not valid.
+    """
+    sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
+    compared = {arm: _arm(arm, sides[0].arms[arm], sides[1].arms[arm]) for arm in arms}
+    given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
+    if given and "teacher" in arms and not compared["teacher"]["paired"]:
+        of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
+        compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
+    warnings = [warning for side in sides for warning in side.warnings]
+    warnings += _about_selection(sides) + _about_splits(sides, arms) + _about_versions(sides)
+    warnings += _about_unpaired(compared)
+    return {
+        **{side.letter.lower(): {"experiment": side.config.name, "folder": str(side.folder)} for side in sides},
+        "config": _differences(*(configs.resolved(side.config) for side in sides)),
+        "arms": compared,
+        "warnings": warnings,
+    }
+
+
+def _side(letter: str, folder: Path, arms: Sequence[str]) -> Side:
+    side = Side(letter, folder, configs.load(folder / "config.yaml"))
+    experiment = Experiment(folder)
+    for arm in arms:
+        found = (experiment.run(arm, seed) for seed in experiment.seeds())
+        scored = {run.seed: _scored(side, run) for run in found if run.folder.is_dir()}
+        side.arms[arm] = {seed: one for seed, one in scored.items() if one is not None}
+    return side
+
+
+def _scored(side: Side, run: Run) -> Scored | None:
+    """Return a run with its scores; where it does not count, None, with a warning that says why."""
+    name = f"{side.letter}: {run.arm} seed {run.seed}"
+    manifest, scores = run.manifest, run.own_test_scores()
+    if problem := not_usable(side.config, run):
+        side.warnings.append(f"{name} {problem}; it is left out.")
+        return None
+    if not scores or not manifest:
+        again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
+        side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
+        return None
+    return Scored(scores, manifest, (run.result or {})["weights_sha256"], run.test_correct())
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Document]:
+    a, b = survey.flattened(first), survey.flattened(second)
+    keys = [key for key in dict.fromkeys([*a, *b]) if key != "name" and a.get(key) != b.get(key)]
+    return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys]
+
+
+def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Document:
+    seeds = [seed for seed in a if seed in b]
+    row: Document = {"a": _summary(a), "b": _summary(b), "paired": None, "why_not": None}
+    row |= {"only_a": sorted(set(a) - set(b)), "only_b": sorted(set(b) - set(a))}
+    if not a or not b:
+        there = "A" if a else "B" if b else "neither"
+        row["why_not"] = "neither has a run that was scored" if there == "neither" else f"only {there} has scored runs"
+    elif not seeds:
+        row["why_not"] = "they have no seed in common"
+    elif other := _other_test_split([a[seed].manifest for seed in seeds], [b[seed].manifest for seed in seeds]):
+        row["why_not"] = f"they were not scored on the same examples: {other}"
+    else:
+        row["paired"] = _paired(arm, [Pair(seed, a[seed], b[seed]) for seed in seeds])
+    return row
+
+
+def _summary(scored: Mapping[int, Scored]) -> Document | None:
+    if not scored:
+        return None
+    every = list(scored.values())
+    summary: Document = {"seeds": list(scored)}
+    for measure in MEASURES:
+        values = [one.scores[measure] for one in every]
+        summary[measure] = None if None in values else statistics.summarize(values)
+    return {**summary, **{key: every[0].scores[key] for key in ("parameters", "file_bytes")}}
+
+
+def _test_split(manifest: Mapping[str, Any]) -> Document:
+    """Return what decides which examples the test split has.
+
+    The fingerprint is of all data, test and train; of the user's own, the test split may be a share that was drawn.
+    """
+    data, spec = manifest["data"], manifest["spec"]["data"]
+    drawn = {"data.test": spec["test"], "data.split_seed": spec["split_seed"]} if spec.get("test") else {}
+    return {
+        "data.dataset": spec["dataset"],
+        "examples": data["examples"]["test"],
+        "classes": len(data["classes"]),
+        **drawn,
+        "fingerprint": data["fingerprint"],
+    }
+
+
+def _other_test_split(a: Sequence[Document], b: Sequence[Document]) -> str | None:
+    """Return in what the test splits of runs differ, or None where they are the same."""
+    for one, other in zip(map(_test_split, a), map(_test_split, b), strict=True):
+        names = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+        # The same examples under another name of the data set are the same.
+        if set(names) - {"data.dataset"}:
+            told = [key for key in names if key != "fingerprint"]
+            listed = "; ".join(f"{key} is {_shown(one.get(key))} in A, {_shown(other.get(key))} in B" for key in told)
+            return listed or "examples, labels or class names of the data differ"
+    return None
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
+    """Return the paired statistics of one arm, B minus A.
+
+    Returns:
+        `seeds`; what `stats.paired_statistics` has; `mcnemar`: for each seed how many test examples `only_b` and
+        `only_a` got right, and the p value (None where that is not known); `same_models`; `verdict`: `better`, `worse`
+        or `inconclusive`, of B; `verdict_text`; `about`.
+    """
+    a, b = [pair.a.scores["accuracy"] for pair in pairs], [pair.b.scores["accuracy"] for pair in pairs]
+    paired = statistics.paired_statistics(b, a)
+    same = all(pair.a.weights == pair.b.weights for pair in pairs)
+    verdict, sentence = statistics.verdict(paired["difference"]["values"], CLAIMS)
+    if same:
+        of = (
+            "both have the same weights" if len(pairs) == 1 else f"both have the same weights in all {len(pairs)} seeds"
+        )
+        sentence = f"The same models: {of}."
+    return {
+        "seeds": [pair.seed for pair in pairs],
+        **paired,
+        "mcnemar": _mcnemar(pairs),
+        "same_models": same,
+        "verdict": verdict,
+        "verdict_text": sentence,
+        "about": _about(arm, pairs, paired["difference"]["ci_low"] is not None),
+    }
+
+
+def _mcnemar(pairs: Sequence[Pair]) -> list[Document] | None:
+    if not all(pair.a.correct and pair.b.correct for pair in pairs):
+        return None
+    rows = []
+    for seed, a, b in pairs:
+        only_b, only_a = statistics.count_disagreements(b.correct, a.correct)
+        p_value = statistics.mcnemar(only_b, only_a)
+        rows.append({"seed": seed, "only_b": only_b, "only_a": only_a, "p_value": p_value})
+    return rows
+
+
+def _about(arm: str, pairs: Sequence[Pair], has_interval: bool) -> str:
+    """Return what the interval speaks about, and what a seed of A has in common with that of B."""
+    shared = min(len(set(map(_taught_by, side))) for side in ([p.a for p in pairs], [p.b for p in pairs])) < len(pairs)
+    these = " and these teachers" if arm == "distilled" and shared else ""
+    text = (
+        f"The interval is about training seeds, for this test set{these}: "
+        f"what other seeds would give, not other test images{' or other teachers' if these else ''}."
+    )
+    if not has_interval:
+        text = statistics.NO_INTERVAL
+    role = "teacher" if arm == "teacher" else "student"
+    apart = [name for name, differs in _apart(role, pairs[0].a, pairs[0].b).items() if differs]
+    if not apart:
+        return f"{text} Runs of one seed began with the same weights and saw the same batches."
+    return f"{text} Runs of one seed have their number in common, but other {' and other '.join(apart)}."
+
+
+def _taught_by(scored: Scored) -> str | None:
+    return scored.manifest["spec"].get("teacher_weights")
+
+
+def _apart(role: str, a: Scored, b: Scored) -> dict[str, bool]:
+    """Return which of the things that a seed decides are not the same on both sides."""
+    one, other = a.manifest, b.manifest
+    return {
+        "initial weights": one["spec"][role] != other["spec"][role]
+        or one["data"]["classes"] != other["data"]["classes"],
+        "batches": one["spec"]["training"]["batch_size"] != other["spec"]["training"]["batch_size"]
+        or one["data"]["split_fingerprint"] != other["data"]["split_fingerprint"],
+    }
+
+
+def _about_selection(sides: Sequence[Side]) -> list[str]:
+    on_test = [side.letter for side in sides if side.config.data.validation == "test"]
+    if len(on_test) == 1:
+        return [f"In {on_test[0]} alone {SCORED_ON_TEST}: the comparison is not fair."]
+    return [f"In both {SCORED_ON_TEST}."] if on_test else []
+
+
+def _about_splits(sides: Sequence[Side], arms: Sequence[str]) -> list[str]:
+    """Return a warning where the same data are divided otherwise."""
+    data = [[one.manifest["data"] for arm in arms for one in side.arms[arm].values()][:1] for side in sides]
+    if not all(data):
+        return []
+    (a,), (b,) = data
+    if a["fingerprint"] != b["fingerprint"] or a["split_fingerprint"] == b["split_fingerprint"]:
+        return []
+    return ["The data are divided otherwise: the runs were trained, and their epochs chosen, on other examples."]
+
+
+def _about_versions(sides: Sequence[Side]) -> list[str]:
+    versions = [dict[str, set[str]]() for _ in sides]
+    for side, found in zip(sides, versions, strict=True):
+        for one in (one for arm in side.arms.values() for one in arm.values()):
+            for name, version in one.manifest.get("versions", {}).items():
+                found.setdefault(name, set()).add(version)
+    a, b = versions
+    changed = [
+        f"{name} {', '.join(sorted(a[name]))} (A), {', '.join(sorted(b[name]))} (B)"
+        for name in a
+        if name in b and a[name] != b[name]
+    ]
+    return [f"Made with other versions: {'; '.join(changed)}."] if changed else []
+
+
+def _about_unpaired(compared: Mapping[str, Document]) -> list[str]:
+    """Return a warning of the seeds that are in one of the two alone; arms that lack the same ones share it."""
+    arms: dict[str, list[str]] = {}
+    for arm, row in compared.items():
+        alone = [
+            f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} of {letter}"
+            for letter, seeds in (("A", row["only_a"]), ("B", row["only_b"]))
+            if seeds
+        ]
+        if row["a"] and row["b"] and alone:
+            arms.setdefault("; ".join(alone), []).append(arm)
+    return [f"{', '.join(of)}: without a partner in the other, and not compared: {who}." for who, of in arms.items()]

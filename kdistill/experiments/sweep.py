@@ -1,0 +1,183 @@
+"""Making the runs of a sweep, and choosing among its cells."""
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from kdistill.config import dump
+from kdistill.core import files
+from kdistill.evaluation import statistics
+from kdistill.experiments import reproduce, sweep_winner
+from kdistill.experiments.part import Part
+from kdistill.experiments.preflight import Beforehand
+from kdistill.experiments.reproduce import Scale
+from kdistill.experiments.sweep_grid import Cell, Grid
+from kdistill.experiments.task_graph import task, teachers_of
+from kdistill.experiments.workers import Outcomes, Task
+from kdistill.recipes.session import Document, Session
+from kdistill.runs.experiment import CHOSEN_BY, CHOSEN_HERE, SWEEP_FILE
+
+
+def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
+    """Make the distilled runs of all cells and seeds, choose on validation, and score the winner; writes `sweep.json`.
+
+    Args:
+        grid: the cells.
+        seeds: of every cell.
+        scale: who makes the runs.
+
+    Returns:
+        `experiment`, `seeds`, `axes`, `chosen_by`, `baseline` (`validation` scores of the student alone; None where
+        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set, config`, and the
+        `command` that judges it by fresh seeds), `test` (what `reproduce` says of the winner; None if no seed could be
+        scored), `warnings`, `failed`, `run_info`.
+
+    Raises:
+        KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
+    """
+    started = time.perf_counter()
+    _check(grid, pairs_of(grid, seeds), seeds)
+    _make_home(grid.home)
+    outcomes, used = reproduce.run(
+        grid.home, _tasks(grid, seeds), scale, lambda outcomes: _score_best(grid, seeds, outcomes)
+    )
+    best = _best(grid, seeds, outcomes)
+    if best is None:
+        raise reproduce.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
+    test = reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, sweep_winner.NAME)
+    if test:
+        test["comparison"]["about"] += f" {CHOSEN_HERE}"
+    path, command = sweep_winner.write_config(grid.home, best, seeds)
+    document = {
+        "experiment": grid.home.experiment.name,
+        "seeds": list(seeds),
+        "axes": {key: list(values) for key, values in grid.axes.items()},
+        "chosen_by": CHOSEN_BY,
+        "baseline": _baseline(grid, seeds, outcomes),
+        "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
+        "winner": {"set": dict(best.settings), "config": str(path), "command": command},
+        "test": test,
+        "warnings": _warnings(grid),
+        "failed": reproduce.failures(outcomes),
+        "run_info": reproduce.run_info(grid.home, scale, started, used),
+    }
+    with files.writing(grid.home.experiment.folder):
+        files.write_json(grid.home.experiment.folder / SWEEP_FILE, document)
+    return document
+
+
+def _other_values(grid: Grid) -> str | None:
+    """Return what to do if every cell diverged, where it is the sweep that sets the learning rate."""
+    rates = [key for key in grid.axes if key.endswith(".learning_rate")]
+    return f"Try smaller values of {' and '.join(rates)}." if rates else None
+
+
+def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:
+    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
+
+    Returns:
+        See `experiments.part_document`.
+    """
+    pairs = pairs_of(grid, seeds, part)
+    _check(grid, pairs, part.of(seeds))
+    _make_home(grid.home)
+    tasks = {task.name: task for task in _tasks(grid, seeds)}
+    chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
+    teachers = [tasks[name] for name in dict.fromkeys(need for task in chosen for need in task.needs)]
+    return reproduce.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
+
+
+def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list[tuple[Cell, int]]:
+    """Return the cell and the seed of every distilled run of a sweep, or of a part of it."""
+    pairs = list(itertools.product(grid.cells, seeds))
+    return part.of(pairs) if part else pairs
+
+
+def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
+    """Refuse before anything is trained what would fail after the first runs have been."""
+    grid.home.experiment.check_usable()
+    beforehand = Beforehand()
+    wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
+    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.given_teachers()]
+    wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
+    runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
+    for (_, arm, seed), session in runs.items():
+        if session.options.overwrite or not session.experiment.run(arm, seed).is_complete():
+            beforehand.fits(session, [arm])
+    for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
+        beforehand.given_teachers(cell.session, [seed for _, seed in own])
+
+
+def _make_home(home: Session) -> None:
+    """Make the experiment's folder, unless it is there: the config in it is that of the runs in it."""
+    if not (home.experiment.folder / "config.yaml").exists():
+        home.experiment.create(dump(home.config))
+
+
+def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
+    teachers, students = dict[str, Task](), dict[str, Task]()
+    for seed, cell in itertools.product(seeds, grid.cells):
+        needed, name = cell.taught_by(seed), cell.distilled(seed)
+        if cell.session.given_teachers():
+            students[name] = task(cell.session, "distilled", seed, name)
+            continue
+        teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
+        teacher = cell.teacher.experiment.run("teacher", seed)
+        students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)
+    return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
+
+
+def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:
+    """Return the tasks of the experiment's own baselines, if the winner will be compared with them.
+
+    Those of a cell with another student are made when it is known which one has won.
+    """
+    if not grid.shares_baseline:
+        return []
+    return [task(grid.home, "baseline", seed, grid.own_baseline(seed)) for seed in seeds]
+
+
+def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
+    best = _best(grid, seeds, outcomes)
+    return sweep_winner.tasks(grid, best, seeds, outcomes) if best else []
+
+
+def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
+    """Return the cell that is chosen, of those all of whose runs are there."""
+    rows = [(cell, _row(cell, seeds, outcomes)) for cell in grid.cells]
+    whole = [(cell, row["validation"]) for cell, row in rows if row["status"] == "done"]
+    return max(whole, key=lambda each: _rank(each[1]))[0] if whole else None
+
+
+def _rank(validation: Document) -> tuple[float, float]:
+    return validation["accuracy"]["mean"], -validation["nll"]["mean"]
+
+
+def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
+    """Return what came of a cell."""
+    names = [cell.distilled(seed) for seed in seeds]
+    failed = [outcomes.failed[name].message for name in names if name in outcomes.failed]
+    row: Document = {"set": dict(cell.settings), "status": "failed" if failed else "done", "validation": None}
+    if failed:
+        return {**row, "failed": failed}
+    return {**row, "validation": _validation([outcomes.done[name] for name in names]), "failed": []}
+
+
+def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
+    """Return the validation scores of the student alone, which those of the cells are to be read against."""
+    names = [grid.own_baseline(seed) for seed in seeds]
+    if not all(name in outcomes.done for name in names):
+        return None
+    return {"validation": _validation([outcomes.done[name] for name in names])}
+
+
+def _validation(results: Sequence[Document]) -> Document:
+    scores = [result["validation"] for result in results]
+    return {measure: statistics.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll")}
+
+
+def _warnings(grid: Grid) -> list[str]:
+    if grid.shares_data:
+        return []
+    return ["The cells differ in their data: their validation accuracies are of different examples."]

@@ -1,0 +1,184 @@
+"""The cells of a sweep: which there are, where their runs are, and which of them share a teacher."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdistill.config import Axis, Config, cells
+from kdistill.config.axes import ON_TEST, of_options, of_section
+from kdistill.core.errors import ConfigError
+from kdistill.experiments import task_graph
+from kdistill.recipes.session import Session, default_threads
+from kdistill.runs import Experiment
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of settings.
+
+    Attributes:
+        settings: the value of each axis, by its config key.
+        session: in which its runs are made.
+        teacher: where the teachers of its seeds are: the experiment's own folder where the settings leave them alone.
+        teacher_name: the settings that its teachers depend on, short; empty for the experiment's own.
+    """
+
+    settings: Mapping[str, Any]
+    session: Session
+    teacher: Session
+    teacher_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """The settings, short."""
+        return _named(self.settings, self.settings)
+
+    def distilled(self, seed: int) -> str:
+        """Return the name of the task of one seed."""
+        return f"{self.name} seed {seed}"
+
+    def taught_by(self, seed: int) -> str:
+        """Return the name of the task that makes the teacher of one seed."""
+        return f"teacher {self.teacher_name} seed {seed}" if self.teacher_name else task_graph.run_name("teacher", seed)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cells of a sweep.
+
+    Attributes:
+        home: the session of the experiment itself.
+        axes: the values of each config key.
+        cells: each combination of them, the last key varying fastest.
+    """
+
+    home: Session
+    axes: Mapping[str, Sequence[Any]]
+    cells: Sequence[Cell]
+
+    @property
+    def shares_baseline(self) -> bool:
+        """Whether the student alone is the experiment's own in every cell."""
+        own = spec_of(self.home, "baseline")
+        return all(spec_of(cell.session, "baseline") == own for cell in self.cells)
+
+    @property
+    def shares_data(self) -> bool:
+        """Whether all cells are trained and chosen on the same examples."""
+        return len({cell.session.config.data for cell in self.cells}) == 1
+
+    def own_baseline(self, seed: int) -> str:
+        """Return the name of the task that makes the experiment's own baseline of one seed."""
+        return task_graph.run_name("baseline", seed)
+
+
+def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
+    """Return the axes of a sweep: those of `--grid`, or else those under `sweep` in the config.
+
+    Args:
+        config: of the command.
+        grid: `key=v1,v2`, the values read as YAML.
+
+    Raises:
+        ConfigError: there are none, or one cannot be read.
+    """
+    if not grid and not config.sweep:
+        raise ConfigError(
+            "sweep: expected values to try; received none",
+            hint="Give --grid distill.temperature=1,2,4 (once for each key), or `sweep:` in the config.",
+        )
+    return of_options(grid) if grid else of_section(config.sweep, {})
+
+
+def plan(session: Session, axes: Sequence[Axis]) -> Grid:
+    """Return the cells of a sweep.
+
+    Args:
+        session: of the experiment.
+        axes: the values to try.
+
+    Raises:
+        ConfigError: a config selects on test, a setting is not valid, or changes no run, or there are too many cells.
+    """
+    if session.config.data.validation == "test":
+        raise ConfigError(f"data.validation: {ON_TEST}", hint="Set data.validation to a share of train, such as 0.1.")
+    combinations = cells(session.config, axes)
+    home = _with_common_threads(session, [config for _, config in combinations])
+    made = [_cell(home, settings, config) for settings, config in combinations]
+    _check_different(made, axes)
+    return Grid(home, {axis.key: axis.values for axis in axes}, _with_teacher_names(home, made))
+
+
+def spec_of(session: Session, arm: str) -> dict[str, Any]:
+    """Return what the runs of an arm depend on, whatever their seed and their teacher's."""
+    return session.specification(arm, 0)
+
+
+def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
+    """Return the session with settled threads: last digits depend on them, and one worker does runs of all cells."""
+    threads = session.options.threads or session.experiment.threads()
+    if threads is None:
+        cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
+        threads = max(default_threads(cell.config, cell.example, cell.given_teachers()) for cell in cells)
+    return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
+
+
+def _check_different(made: Sequence[Cell], axes: Sequence[Axis]) -> None:
+    """Refuse cells that would be the same runs, such as those of two paths of the same file."""
+    known: dict[Path, Cell] = {}
+    for cell in made:
+        same = known.setdefault(cell.session.experiment.folder, cell)
+        if same is not cell:
+            differing = " ".join(axis.place for axis in axes if same.settings[axis.key] != cell.settings[axis.key])
+            raise ConfigError(
+                f"{differing}: expected other runs in every cell; {same.name} and {cell.name} have the same ones",
+                hint="Leave out the values, or the key, on which they do not depend.",
+            )
+
+
+def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
+    session, teacher = home.sibling(config, home.experiment), home
+    if spec_of(session, "teacher") != spec_of(home, "teacher"):
+        teacher = _at(session, spec_of(session, "teacher"))
+    # Teachers that are given are known by their weights once they are opened, which takes TensorFlow.
+    given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
+    own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled"), *given])
+    return Cell(settings, own, teacher)
+
+
+def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
+    """Name teachers that are not the experiment's own by the settings in which all cells that they teach agree."""
+    of_teacher: dict[Path, list[Cell]] = {}
+    for cell in made:
+        if cell.teacher is not home:
+            of_teacher.setdefault(cell.teacher.experiment.folder, []).append(cell)
+    names: dict[Path, str] = {}
+    for folder, taught in of_teacher.items():
+        first, *others = (cell.settings for cell in taught)
+        common = {key: value for key, value in first.items() if all(other[key] == value for other in others)}
+        name = _named(common, first)
+        names[folder] = name if name and name not in names.values() else f"{name} {folder.name}".strip()
+    return [replace(cell, teacher_name=names.get(cell.teacher.experiment.folder, "")) for cell in made]
+
+
+def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
+    """Return settings with the last part of each key, if that tells it from the others among which it stands."""
+    short = {key: key.rpartition(".")[2] for key in among}
+    names = short if len(set(short.values())) == len(short) else {key: key for key in among}
+    return " ".join(f"{names[key]}={_shown(value)}" for key, value in settings.items())
+
+
+def _at(session: Session, spec: object) -> Session:
+    """Return the session of a folder that belongs to a specification, below the experiment's own."""
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+    home = session.experiment
+    return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, float):
+        return json.dumps(value, ensure_ascii=False).strip('"')
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

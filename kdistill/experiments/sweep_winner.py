@@ -1,0 +1,80 @@
+"""The cell that a sweep has chosen: what is left to do for it, and its config."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import runs
+from kdistill.config import dump
+from kdistill.core import files
+from kdistill.evaluation import statistics
+from kdistill.experiments.sweep_grid import Cell, Grid
+from kdistill.experiments.task_graph import run_name, tasks_of, teachers_of
+from kdistill.experiments.workers import Failure, Outcomes, Task
+from kdistill.recipes.session import Session
+from kdistill.runs import Run
+from kdistill.runs.experiment import WINNER_FILE
+
+NAME = "winner"  # of its tasks
+LARGEST_SEED = 2**31 - 1  # of a config
+
+
+def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
+    """Return the tasks that are left of `reproduce` for a cell, whose folder becomes that of a whole experiment.
+
+    A baseline that has failed in the experiment's folder would fail here too: that is recorded, not tried again.
+    """
+    for seed in seeds:
+        _adopt(best.session, best.teacher.experiment.run("teacher", seed))
+        _adopt(best.session, grid.home.experiment.run("baseline", seed))
+        own = grid.own_baseline(seed)
+        if failure := outcomes.failed.get(own):
+            again = Failure(f"not tried again, since {own} failed", exit_code=failure.exit_code, since=own)
+            outcomes.failed[run_name("baseline", seed, NAME)] = again
+    whole = tasks_of(best.session, teachers_of(best.session, seeds), NAME)
+    return [task for task in whole if task.name not in outcomes.failed]
+
+
+def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
+    """Write the config of a cell as one of its own, with seeds that had no part in the choice.
+
+    Returns:
+        Where it is, and the command that judges it, in the same folder as the sweep.
+    """
+    path = home.experiment.folder / WINNER_FILE
+    config = best.session.config
+    # Another sweep may choose another winner, whose runs must not conflict with this one's.
+    name = f"{config.name[:80]}-winner-{best.session.experiment.folder.name[:6]}"
+    count = max(len(seeds), statistics.LEAST_SEEDS)
+    first = max(seeds) + 1
+    fresh = {"seed": first if first + count <= LARGEST_SEED else 0, "seeds": count}
+    text = dump(config.model_copy(update={"name": name, "sweep": {}, **fresh}))
+    place = home.experiment.folder.parent
+    command = f"kdistill reproduce -c {shlex.quote(str(path))} --output-dir {shlex.quote(str(place))}"
+    header = (
+        f"# The winner of a sweep, chosen on validation: {best.name}\n"
+        f"# Its seeds are fresh: {', '.join(map(str, seeds))} had a part in the choice.\n"
+        f"#\n#   {command}\n"
+    )
+    with files.writing(path):
+        files.write_text(path, header + text)
+    return path, command
+
+
+def _adopt(session: Session, made: Run) -> None:
+    """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
+    wanted = session.experiment.run(made.arm, made.seed)
+    identity = runs.identity(session.specification(made.arm, made.seed))
+    if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
+        return
+    with wanted.locked(), files.writing(wanted.folder):
+        if wanted.finished:
+            return
+        temporary = files.temporary_for(wanted.folder)
+        for left in (*wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}"), wanted.folder):
+            shutil.rmtree(left, ignore_errors=True)
+        shutil.copytree(made.folder, temporary)
+        for path in temporary.iterdir():
+            files.to_disk(path)
+        files.move(temporary, wanted.folder)

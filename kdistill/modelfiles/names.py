@@ -1,0 +1,54 @@
+"""What stands beside a model in its folder: the names of its classes and, of one for tables, of its features.
+
+classes.json    a JSON list, in the order of the outputs
+features.json   a JSON list, in the order of the inputs
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill.core import files
+from kdistill.core.errors import ModelError
+
+CLASSES = "classes.json"
+FEATURES = "features.json"
+
+
+def class_names(model: Path) -> list[str] | None:
+    """Return the names of a model's classes, from the file beside it; None where there is no such file.
+
+    Raises:
+        ModelError: the file is there and holds something else.
+        OutputError: it is there and cannot be read.
+    """
+    return _names(model.parent / CLASSES, "classes")
+
+
+def feature_names(model: Path) -> list[str] | None:
+    """Return the names of a model's features, likewise. Models of images and of arrays have none."""
+    return _names(model.parent / FEATURES, "features")
+
+
+def write(folder: Path, classes: Sequence[str], features: Sequence[str]) -> None:
+    """Write the names of classes and, where there are any, of features into the folder of a model.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    files.write_json(folder / CLASSES, list(classes))
+    if features:
+        files.write_json(folder / FEATURES, list(features))
+
+
+def _names(path: Path, what: str) -> list[str] | None:
+    try:
+        with files.reading(path):
+            names = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: expected a JSON list of the names of the {what}: {error}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{path}: expected a JSON list of the names of the {what}; received something else")
+    return names

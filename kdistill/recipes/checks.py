@@ -1,0 +1,152 @@
+"""What can be checked before TensorFlow is started and anything is trained."""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import modelfiles
+from kdistill.config import Config
+from kdistill.config.architecture import check_images
+from kdistill.core import files
+from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.datasets import Splits
+from kdistill.runs import Run
+
+
+def writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be made. It is tried, since permissions do not tell of every file system.
+
+    Raises:
+        OutputError: saying why.
+    """
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=files.TEMPORARY, dir=existing))
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: nothing can be written to {existing}: {error.strerror or error}",
+            hint="Choose another --output-dir.",
+        ) from error
+
+
+def batch_fits(config: Config, arm: str, splits: Splits) -> None:
+    """Refuse a batch larger than the training split.
+
+    Raises:
+        ConfigError: naming the key that was set.
+    """
+    role = "teacher" if arm == "teacher" else "student"
+    batch_size = config.training_for(role).batch_size
+    if batch_size > len(splits.train):
+        section = role if "batch_size" in getattr(config, role).overrides() else "training"
+        raise ConfigError(
+            f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
+            f"received {batch_size}"
+        )
+
+
+def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
+    """Refuse a model that cannot be built for examples of `shape`: the student of any run, the teacher of its own.
+
+    A file whose architecture is taken has to be there, accepted, and not part of the run; whether its layers fit is
+    judged by `models`.
+
+    Raises:
+        ConfigError: naming the key.
+        ModelError: naming the file.
+    """
+    for role in ("teacher", "student") if run.arm == "teacher" else ("student",):
+        section = getattr(config, role)
+        if role == "teacher" and not config.teacher.has_layers:
+            raise ConfigError(
+                "teacher.hidden: this key is missing: distill.teachers names files, and no teacher is trained here",
+                hint="To train one, give its layers under `teacher`.",
+            )
+        check_images(section, role, shape)
+        if section.model:
+            path = Path(section.model)
+            model_is_there(path)
+            modelfiles.check(path)
+            if path.resolve().is_relative_to(run.folder.resolve()):
+                raise ModelError(
+                    f"{path}: {role}.model is a file of the very run that would be made",
+                    hint="Copy the file elsewhere first, or choose another --output-dir.",
+                )
+
+
+def model_is_there(path: Path) -> None:
+    """Refuse the path of a model file at which there is nothing; what is there is judged by `models`.
+
+    Raises:
+        ModelError: naming the path.
+    """
+    if "://" not in str(path) and not os.path.exists(path):
+        kind, suffix = ("file of logits", ".npz") if path.suffix == ".npz" else ("model file", ".keras")
+        raise ModelError(f"{path}: no such {kind}", hint=f"Give the path of a `{suffix}` file.")
+
+
+def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
+    """Refuse an augmentation that examples of this shape do not allow.
+
+    Raises:
+        ConfigError: they are no images, or too small for it.
+    """
+    keys = config.augmentation
+    if not keys.changes_images:
+        return
+    if len(shape) not in (2, 3):
+        raise ConfigError(
+            f"augmentation: expected images, height x width or height x width x channels; "
+            f"received examples of shape {tuple(shape)}",
+            hint="Remove the section `augmentation`: rows of features have nothing to shift or mirror.",
+        )
+    for key, pixels in (("shift", keys.shift), ("crop", keys.crop or 0)):
+        if pixels >= min(shape[:2]):
+            raise ConfigError(
+                f"augmentation.{key}: expected fewer pixels than the images have, which are {shape[0]} x {shape[1]}; "
+                f"received {pixels}"
+            )
+
+
+def teachers_are_there(run: Run, teacher_files: Sequence[Path]) -> None:
+    """Refuse files of teachers that are not there, are given twice, or are part of the run that they are to teach.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    for number, path in enumerate(teacher_files):
+        model_is_there(path)
+        not_its_own_teacher(run, path)
+        if any(path.resolve() == other.resolve() for other in teacher_files[:number]):
+            raise ModelError(f"{path}: this teacher is given twice", hint="Each teacher counts the same: name it once.")
+
+
+def teachers_have_test(teacher_files: Sequence[Path]) -> None:
+    """Refuse a file of logits without those of the test split, on which teacher and students are to be compared.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    for path in teacher_files:
+        if path.suffix == ".npz" and zipfile.is_zipfile(path):  # what is none is refused when it is read
+            with zipfile.ZipFile(path) as archive:
+                if "test.npy" not in archive.namelist():
+                    raise ModelError(
+                        f"{path}: expected logits for the test split, on which teacher and students are compared",
+                        hint="Add an array `test` to the file of logits.",
+                    )
+
+
+def not_its_own_teacher(run: Run, teacher_file: Path) -> None:
+    """Refuse a teacher inside the folder of the run that it is to teach, which is emptied when the run begins.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    if teacher_file.resolve().is_relative_to(run.folder.resolve()):
+        raise ModelError(
+            f"{teacher_file}: this is the very run that would be made: a student cannot be its own teacher",
+            hint="Copy the file elsewhere first, or choose another --output-dir.",
+        )

@@ -1,0 +1,103 @@
+"""Examples of the test split that tell something: those that distillation changed, and how sure a teacher is."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from kdistill.datasets import Splits
+from kdistill.report.collect.confusion import Pairs, Tally
+from kdistill.report.content.report import Change, Example, SoftExample
+
+Floats = NDArray[np.floating]
+
+MOST_VALUES = 12
+SURE = (0.95, 0.5, 0.2, 0.05)
+"""Shares of the test split of which the teacher is less sure than of the examples that show its softened outputs."""
+
+
+def changes(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], most: int) -> tuple[list[Change], list[Change]]:
+    """Return the examples that distillation fixed, and those that it broke, in most seeds first.
+
+    Those that were fixed in as many seeds as they were broken in are neither.
+
+    Args:
+        splits: the data.
+        pairs: the answers of the students.
+        tallies: of each arm that is known, its answers.
+        most: how many to return of each at most.
+    """
+    net = pairs.fixed - pairs.broken
+    taught, alone = (tallies[arm].probabilities for arm in ("distilled", "baseline"))
+    labels = splits.test.all_labels
+    gain = (taught - alone)[np.arange(len(labels)), labels]
+    found = []
+    for sign in (1, -1):
+        order = np.lexsort((-sign * gain, -sign * net))
+        chosen = [number for number in order[:most] if sign * net[number] > 0]
+        found.append([_change(splits, pairs, tallies, int(number)) for number in chosen])
+    return found[0], found[1]
+
+
+def _change(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], number: int) -> Change:
+    means = {arm: tally.probabilities[number] / tally.models for arm, tally in tallies.items() if tally.models}
+    fixed, broken = int(pairs.fixed[number]), int(pairs.broken[number])
+    return Change(example(splits, number), fixed, broken, pairs.seeds, means)
+
+
+def softened(splits: Splits, logits: Floats, temperature: float) -> list[SoftExample]:
+    """Return what a teacher says of a few examples of different classes, those first of which it is sure.
+
+    Args:
+        splits: the data.
+        logits: of the teacher on the test split, (n, classes), or of several (n, teachers, classes).
+        temperature: by which they are divided.
+    """
+    plain, soft = (probabilities(logits, t) for t in (1.0, temperature))
+    order = np.argsort(plain.max(axis=-1), kind="stable")
+    labels, seen, chosen = splits.test.all_labels, set[int](), list[int]()
+    for share in SURE:
+        start = round(share * (len(order) - 1))
+        fresh = [int(number) for number in order[start::-1] if labels[number] not in seen and number not in chosen]
+        if fresh:
+            chosen.append(fresh[0])
+            seen.add(int(labels[fresh[0]]))
+    return [SoftExample(example(splits, number), plain[number], soft[number]) for number in chosen]
+
+
+def probabilities(logits: Floats, temperature: float) -> Floats:
+    """Return the softened outputs (n, classes) of a teacher; the mean of those of several (n, teachers, classes)."""
+    soft = softmax(logits.astype(np.float64) / temperature, axis=-1)
+    return soft if soft.ndim == 2 else soft.mean(axis=1)
+
+
+def example(splits: Splits, number: int) -> Example:
+    """Return an example of the test split, ready to be shown."""
+    values, labels = splits.test.take(np.array([number]))
+    label = int(labels[0])
+    if is_image(splits.shape):
+        return Example(number, label, _shown(values[0], splits.scale), (), 0)
+    flat = values[0].reshape(-1)
+    names = splits.features or [f"value {position}" for position in range(flat.size)]
+    shown = [(str(name), float(value)) for name, value in zip(names, flat[:MOST_VALUES], strict=False)]
+    return Example(number, label, None, shown, flat.size - len(shown))
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether examples of this shape can be shown as pictures."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4 and math.prod(shape[:2]) > 1)
+
+
+def _shown(image: NDArray, scale: object) -> NDArray[np.uint8]:
+    """Return an image as (height, width) or (height, width, 3) bytes."""
+    values = image.astype(np.float64)
+    if isinstance(scale, float | int):
+        values = values * scale
+    else:  # values of any range: from the darkest to the lightest
+        low, high = values.min(), values.max()
+        values = (values - low) / (high - low or 1.0)
+    if values.ndim == 3 and values.shape[2] != 3:
+        values = values[..., :3] if values.shape[2] == 4 else values.mean(axis=-1)
+    return np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)

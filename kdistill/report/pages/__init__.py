@@ -1,0 +1,1 @@
+"""Lays out a report: one HTML file, and Markdown with its pictures."""

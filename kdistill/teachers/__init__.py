@@ -1,0 +1,1 @@
+"""What a student is distilled from: a model, several, or logits that another program has written."""

@@ -1,0 +1,245 @@
+"""Trained teachers: opened, checked, and asked once for their logits, which are kept.
+
+A student is distilled from one model, from the logits that another program has written, or from several of these.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kdistill import models
+from kdistill.core import files
+from kdistill.core.errors import ModelError
+from kdistill.datasets import Split, Splits, preprocessing
+from kdistill.evaluation import metrics
+from kdistill.evaluation import predict as evaluation
+from kdistill.evaluation.metrics import Floats
+from kdistill.models import adapt_inputs
+from kdistill.runs import joint_weights, teacher_identity
+from kdistill.teachers.logits_file import LogitsFile
+
+# Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
+SPOT_CHECK_ROWS = 64
+SPOT_CHECK_TOLERANCE = 1e-3
+
+
+class AnyTeacher:
+    """What a student is distilled from.
+
+    Attributes:
+        paths: of its files.
+        weights: a fingerprint of all that its logits depend on besides the data.
+        notes: what was done to its files to use them.
+        predictors: to ask about images that are not in the data; empty where logits are all there is.
+        parameters: how many weights all its models have together; None where that is not known.
+        splits: the data.
+    """
+
+    paths: tuple[Path, ...]
+    weights: str
+    notes: list[str]
+    predictors: Sequence[evaluation.Predict]
+    parameters: int | None
+    splits: Splits
+
+    @property
+    def train(self) -> Floats:
+        """Its logits on the training split, (n, classes); of several teachers (n, teachers, classes)."""
+        raise NotImplementedError
+
+    @property
+    def validation(self) -> Floats:
+        """Its logits on the validation split, likewise."""
+        raise NotImplementedError
+
+    @property
+    def test(self) -> Floats | None:
+        """Its logits on the test split, likewise; None where they are not known."""
+        raise NotImplementedError
+
+    @cached_property
+    def validation_scores(self) -> metrics.Scores:
+        """Its scores on the validation split; of several teachers, those of their mean probability."""
+        return metrics.score(metrics.together(self.validation), self.splits.validation.all_labels)
+
+
+class Teacher(AnyTeacher):
+    """A frozen model and the splits that it is asked about.
+
+    Args:
+        path: of its `.keras` file.
+        splits: the data; its input shape and classes must fit.
+        cache: the folder in which its logits are kept.
+        preprocess: how raw values are scaled for it: see `preprocessing.scaling`.
+        layers: of a file from elsewhere, the hash of its layers, which may be changed while its weights stay.
+
+    Raises:
+        ModelError: the file is missing or damaged, or does not fit the data.
+    """
+
+    def __init__(
+        self, path: Path, splits: Splits, cache: Path, preprocess: str = preprocessing.NONE, layers: str | None = None
+    ) -> None:
+        self.path = path
+        self.paths = (path,)
+        self.splits = splits
+        self.cache = cache
+        self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
+        self.weights = teacher_identity(models.fingerprint(self.model), layers, preprocess)
+        if preprocess != preprocessing.NONE:
+            scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
+            self.model = adapt_inputs.in_front(self.model, splits.shape, [scaled])
+            self.model.trainable = False
+        self.parameters = models.parameters(self.model)
+        self._predict = evaluation.predictor(self.model)
+        self.predictors = [self._predict]
+
+    @cached_property
+    def train(self) -> Floats:
+        """Its logits on the training split, (n, classes)."""
+        return self._logits("train", self.splits.train)
+
+    @cached_property
+    def validation(self) -> Floats:
+        """Its logits on the validation split, (n, classes)."""
+        return self._logits("validation", self.splits.validation)
+
+    @cached_property
+    def test(self) -> Floats:
+        """Its logits on the test split, (n, classes)."""
+        return self._logits("test", self.splits.test)
+
+    def check_accuracy(self, recorded: float) -> None:
+        """Refuse a teacher that no longer does what it did when it was trained.
+
+        Args:
+            recorded: its accuracy on this very validation split, as written down after its training.
+
+        Raises:
+            ModelError: the accuracies differ by more than one example in a thousand.
+        """
+        found = self.validation_scores.accuracy
+        if abs(found - recorded) > 1e-3:
+            raise ModelError(
+                f"{self.path}: expected the validation accuracy of {recorded:.4f} recorded when it was trained; "
+                f"it scores {found:.4f} now",
+                hint="The file, the data or the software changed: train the teacher again.",
+            )
+
+    def _logits(self, name: str, split: Split) -> Floats:
+        file = self.cache / f"teacher-logits-{self._key(name)[:16]}.npz"
+        logits = self._cached(file, split)
+        if logits is None:
+            logits = evaluation.logits(self._predict, split)
+            metrics.check_logits(logits, str(self.path))
+            _store(file, logits)
+        return logits
+
+    def _key(self, name: str) -> str:
+        """Return a hash of all that the logits depend on: weights, layers (scaling among them), data and rows."""
+        parts: list[Any] = [
+            self.weights,
+            models.architecture(self.model),
+            self.splits.fingerprint,
+            self.splits.split_fingerprint,
+            name,
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _cached(self, file: Path, split: Split) -> Floats | None:
+        """Return the logits in `file` if they are whole (the archive has a checksum) and still those of this model."""
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                logits = archive["logits"]
+        except Exception:  # whatever a damaged archive makes zipfile and NumPy raise: it is computed again
+            return None
+        rows = np.unique(np.linspace(0, len(split) - 1, SPOT_CHECK_ROWS, dtype=np.int64))
+        if logits.shape != (len(split), len(self.splits.classes)) or logits.dtype != np.float32:
+            return None
+        expected = self._predict(split.take(rows)[0]).numpy()
+        close = np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
+        return logits if close else None
+
+
+def _store(file: Path, logits: Floats) -> None:
+    with files.writing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(file) as temporary:
+            np.savez(temporary, logits=logits)
+
+
+class Logits(AnyTeacher):
+    """A teacher of which there are logits alone, in a file that any program may have written.
+
+    Raises:
+        ModelError: see `LogitsFile`.
+    """
+
+    def __init__(self, path: Path, splits: Splits) -> None:
+        self.path = path
+        self.paths = (path,)
+        self.splits = splits
+        self.notes = []
+        self.predictors = []
+        self.parameters = None
+        self._file = LogitsFile(path, splits)
+        # Of the training part alone: whether the file has logits for test changes no student.
+        self.weights = hashlib.sha256(np.ascontiguousarray(self._file.train_logits).data).hexdigest()
+
+    @property
+    def train(self) -> Floats:
+        """Its logits on the training split, (n, classes)."""
+        return self._file.of("train")
+
+    @property
+    def validation(self) -> Floats:
+        """Its logits on the validation split, (n, classes)."""
+        return self._file.of("validation")
+
+    @property
+    def test(self) -> Floats | None:
+        """Its logits on the test split, (n, classes), if the file has them."""
+        return self._file.of("test") if self._file.has_test else None
+
+
+class Teachers(AnyTeacher):
+    """Several teachers, which teach the mean of their softened outputs.
+
+    Their order is no part of it: they are put into one that depends on them alone, so that the sums over them are the
+    same to the last bit.
+
+    Args:
+        several: at least two, of the same data.
+    """
+
+    def __init__(self, several: Sequence[AnyTeacher]) -> None:
+        self.several = sorted(several, key=lambda teacher: teacher.weights)
+        self.splits = several[0].splits
+        self.paths = tuple(path for teacher in self.several for path in teacher.paths)
+        self.weights = joint_weights(teacher.weights for teacher in several)
+        self.notes = [note for teacher in several for note in teacher.notes]
+        asked = [teacher.predictors for teacher in self.several]
+        self.predictors = [predict for predictors in asked for predict in predictors] if all(asked) else []
+        known = [teacher.parameters for teacher in several if teacher.parameters is not None]
+        self.parameters = sum(known) if len(known) == len(several) else None
+
+    @cached_property
+    def train(self) -> Floats:
+        """Their logits on the training split, (n, teachers, classes)."""
+        return np.stack([teacher.train for teacher in self.several], axis=1)
+
+    @cached_property
+    def validation(self) -> Floats:
+        """Their logits on the validation split, (n, teachers, classes)."""
+        return np.stack([teacher.validation for teacher in self.several], axis=1)
+
+    @cached_property
+    def test(self) -> Floats | None:
+        """Their logits on the test split, (n, teachers, classes), if all are known."""
+        parts = [teacher.test for teacher in self.several]
+        known = [logits for logits in parts if logits is not None]
+        return np.stack(known, axis=1) if len(known) == len(parts) else None

@@ -1,0 +1,1 @@
+"""The loss, the compiled loop, and the epochs around it."""

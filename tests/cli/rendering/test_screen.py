@@ -1,0 +1,302 @@
+"""The live view: one line in a terminal, plain lines elsewhere, and nothing that is not asked for."""
+
+import contextlib
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import places
+import pytest
+from rich.console import Console
+
+from kdistill.cli.rendering import screen as progress
+from kdistill.cli.rendering.screen import Screen
+
+RESULT = {
+    "validation": {"accuracy": 0.91234},
+    "best_epoch": 3,
+    "epochs": 5,
+    "stopped": "no improvement",
+    "run_info": {"seconds": 1.5},
+}
+
+
+def record(epoch, **changes):
+    values = {"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True}
+    return {**values, "patience_left": 4, "seconds": 2.0, **changes}
+
+
+def screen(terminal=False, width=120, **options):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=width, highlight=False, no_color=True)
+    return Screen(console, **options), stream
+
+
+def play(watcher):
+    watcher.note("Starting")
+    watcher.warning("the teacher is weak")
+    watcher.run_started("distilled", 3, 5, 4)
+    for epoch in (1, 2):
+        watcher.progress(0.5)
+        watcher.epoch(record(epoch))
+    watcher.run_finished("distilled", 3, RESULT)
+    watcher.close()
+
+
+def test_away_from_a_terminal_there_are_a_few_plain_lines():
+    watcher, stream = screen()
+    play(watcher)
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "Starting",
+        "Warning: the teacher is weak",
+        "distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)",
+    ]
+
+
+def test_in_a_terminal_there_is_a_live_line():
+    watcher, stream = screen(terminal=True, width=200, monitors={"teacher": "val_loss", "student": "val_nll"})
+    play(watcher)
+    text = stream.getvalue()
+    assert "distilled seed 3" in text
+    assert "loss 0.5000 (soft 0.2500, hard 0.7500)" in text
+    assert "val accuracy 0.9000  best epoch by val_nll: 2 (0.9000)" in text
+    assert "patience 4" in text
+    assert "at most 6 s left" in text
+    assert "\x1b[?25h" in text  # the cursor is back
+
+
+def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
+    watcher, stream = screen(terminal=True, width=30)
+    watcher.run_started("distilled", 3, 5, 4)
+    watcher.epoch(record(1))
+    watcher.close()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", stream.getvalue()).splitlines()
+    assert any("seed 3" in line for line in lines)
+    assert max(map(len, lines)) <= 30
+
+
+def test_verbose_leaves_a_line_an_epoch():
+    watcher, stream = screen(verbose=True, monitors={"student": "val_nll"})
+    watcher.run_started("distilled", 3, 2, 4)
+    watcher.epoch(record(1))
+    watcher.epoch(record(2, best=False, val_accuracy=0.8))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("distilled seed 3  epoch 2/2  loss 0.5000")
+    assert "val accuracy 0.8000  best epoch by val_nll: 1 (0.9000)" in lines[1]
+    assert "at most 2 s left" in lines[0]
+    assert "left" not in lines[1]
+
+
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_narration_that_nobody_hears_is_dropped(monkeypatch):
+    monkeypatch.setattr(progress.sys, "stderr", Broken())
+    play(Screen(progress.console(stderr=True), verbose=True))
+
+
+def test_a_long_run_says_something_now_and_then(monkeypatch):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    watcher, stream = screen()
+    watcher.run_started("teacher", 0, 50, None)
+    for epoch in range(1, 9):
+        watcher.epoch(record(epoch, patience_left=None))
+    lines = stream.getvalue().splitlines()
+    assert 2 <= len(lines) <= 5
+    assert "patience" not in lines[0]
+
+
+def test_quiet_shows_warnings_alone():
+    for terminal in (False, True):
+        watcher, stream = screen(terminal, quiet=True)
+        play(watcher)
+        assert stream.getvalue() == "Warning: the teacher is weak\n"
+
+
+def test_a_warning_is_shown_once():
+    watcher, stream = screen()
+    watcher.warning("twice")
+    watcher.warning("twice")
+    assert stream.getvalue() == "Warning: twice\n"
+
+
+def test_square_brackets_are_text():
+    watcher, stream = screen()
+    watcher.note("hidden [128, 64] [bold]x[/bold]")
+    assert stream.getvalue() == "hidden [128, 64] [bold]x[/bold]\n"
+
+
+@pytest.mark.parametrize("total", [1000, None])
+def test_downloads_are_shown_as_they_come(total):
+    watcher, stream = screen(terminal=True)
+    watcher.download("train.gz", 500, total)
+    watcher.download("train.gz", 1000, total)
+    watcher.close()
+    assert "downloading train.gz" in stream.getvalue()
+    assert ("downloaded train.gz" in stream.getvalue()) == (total is not None)
+
+
+def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert progress.console().width == 140
+    monkeypatch.setenv("COLUMNS", "60")
+    assert progress.console().width == 60
+
+
+def test_several_runs_are_a_table_until_they_have_ended():
+    watcher, stream = screen(terminal=True)
+    watcher.planned(0, 4)
+    for seed in (1, 2):
+        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4, (), 50_000)
+        watcher.of(f"baseline seed {seed}").epoch(record(5))
+        watcher.of(f"baseline seed {seed}").progress(0.25)
+    watcher.of("baseline seed 1").run_finished("baseline", 1, RESULT)
+    assert list(watcher._runs) == ["baseline seed 2"]
+    watcher.planned(1, 4)
+    watcher.run_failed("baseline seed 2", "training diverged")
+    watcher.close()
+    shown = stream.getvalue()
+    assert "[1/4] baseline  seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "1 of 4 runs done" in shown
+    assert "baseline seed 2: training diverged" in shown
+
+
+def numbers(stream):
+    return re.findall(r"^\[([ 0-9]+/[0-9]+)\]", stream.getvalue(), re.MULTILINE)
+
+
+def test_each_run_that_ends_has_its_number():
+    watcher, stream = screen()
+    watcher.planned(3, 12)
+    for seed in (1, 2):  # two that end before it is told that either has
+        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4)
+    for seed in (1, 2):
+        watcher.of(f"baseline seed {seed}").run_finished("baseline", seed, RESULT)
+    watcher.planned(4, 12)
+    watcher.planned(7, 12)  # two could not be made
+    watcher.of("x").run_started("teacher", 0, 10, 4)
+    watcher.of("x").run_finished("teacher", 0, RESULT)
+    assert numbers(stream) == [" 4/12", " 5/12", " 8/12"]
+
+
+def test_one_run_alone_has_no_number():
+    watcher, stream = screen(terminal=True)
+    watcher.planned(0, 1)
+    play(watcher)
+    assert numbers(stream) == []
+    assert "runs done" not in stream.getvalue()
+
+
+def test_the_time_left_is_that_of_the_runs_before(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    count = progress._Count()
+    assert count.words() == ""
+    count.planned(2, 12)
+    assert count.words() == "2 of 12 runs done"
+    now[0] = 150.0
+    count.planned(7, 12)  # five in 50 s
+    assert count.words() == "7 of 12 runs done, about 50 s left"
+    now[0] = 160.0
+    assert count.words() == "7 of 12 runs done, about 40 s left"
+    now[0] = 1000.0
+    assert count.words() == "7 of 12 runs done, about 1 s left"
+    count.planned(12, 12)
+    assert count.words() == "12 of 12 runs done"
+
+
+def test_plain_lines_say_how_many_are_done():
+    watcher, stream = screen(verbose=True)
+    watcher.planned(1, 4)
+    watcher.of("baseline seed 1").run_started("baseline", 1, 10, 4)
+    watcher.of("baseline seed 1").epoch(record(5))
+    assert stream.getvalue().endswith("left  (1 of 4 runs done)\n")
+
+
+PLAYED = """
+import sys
+from kdistill.cli.rendering.screen import Screen, console
+screen = Screen(console(stderr=True), quiet={quiet})
+screen.planned(0, 2)
+screen.run_started("distilled", 3, 5, 4, (), 60_000)
+for epoch in (1, 2):
+    screen.epoch({{"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True,
+                  "patience_left": 4, "seconds": 2.0}})
+screen.warning("the teacher is weak")
+screen.run_finished("distilled", 3, {result})
+screen.close()
+"""
+
+
+def played(columns, quiet=False, **environment):
+    """Return what a process shows on its standard error, which is a terminal of so many columns, or a file if none."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS")}
+    variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(places.ROOT), **environment}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns or 80, 0, 0))
+    program = [sys.executable, "-c", PLAYED.format(quiet=quiet, result=RESULT)]
+    with subprocess.Popen(program, stderr=theirs if columns else subprocess.PIPE, env=variables) as process:
+        os.close(theirs)
+        shown = b"" if columns else process.stderr.read()
+        with contextlib.suppress(OSError):  # what a terminal says once nobody holds its other end
+            while columns and (chunk := os.read(ours, 10_000)):
+                shown += chunk
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+FINISHED = "[1/2] distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)\n"
+
+
+@pytest.mark.parametrize("columns", [30, 40, 80, 160])
+def test_in_a_real_terminal_the_view_is_as_wide_as_it_and_leaves_the_cursor(columns):
+    shown = played(columns)
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", shown)
+    live = [line for line in text.splitlines() if "3/5" in line]
+    assert live
+    assert max(map(len, live)) <= columns
+    if columns >= 40:
+        assert all("0.9000" in line for line in live)
+    if columns >= 80:
+        assert all(part in live[0] for part in ("0.9000", "patience 4", "30,000", "6 s" if columns > 80 else "≤ 6s"))
+    assert "0 of 2 runs done" in text
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "dumb"}, {"CI": "true"}, {"TTY_INTERACTIVE": "0"}],
+    ids=lambda environment: next(iter(environment)),
+)
+def test_a_terminal_that_nobody_watches_gets_plain_lines(environment):
+    shown = played(160, NO_COLOR="1", **environment)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{FINISHED}"
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}])
+def test_a_redirect_gets_plain_lines_even_in_colour(environment):
+    shown = played(None, **environment)
+    assert ("\x1b[" in shown) == ("FORCE_COLOR" in environment)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{FINISHED}"
+
+
+def test_without_colour_the_live_view_has_none():
+    shown = played(100, NO_COLOR="1")
+    assert not re.search(r"\x1b\[(3|4|9)[0-9]", shown)
+    assert "\x1b[?25h" in shown
+
+
+def test_quiet_in_a_real_terminal_shows_the_warning_alone():
+    assert re.sub(r"\x1b\[[0-9;]*m", "", played(100, quiet=True)) == "Warning: the teacher is weak\n"

@@ -1,0 +1,107 @@
+"""What a person sees of a sweep: the map or the list, the winner, and what to do next."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from kdistill.cli.rendering import sweep
+
+COMMAND = f"kdistill reproduce -c '{'x' * 60}/winner.yaml' --output-dir '{'x' * 60}'"
+
+
+def cell(mean, **settings):
+    scores = {"mean": mean, "sd": 0.01, "values": [mean]}
+    validation = None if mean is None else {"accuracy": scores, "nll": {**scores, "mean": 1 - mean}}
+    return {"set": {key.replace("_", "."): value for key, value in settings.items()}, "validation": validation}
+
+
+def document(*cells, axes, **more):
+    return {
+        "experiment": "q",
+        "seeds": [0],
+        "axes": axes,
+        "cells": cells,
+        "baseline": None,
+        "winner": {"set": cells[0]["set"], "config": "winner.yaml", "command": COMMAND},
+        "chosen_by": "validation",
+        "test": None,
+        "warnings": [],
+        "failed": [],
+        "run_info": {"output_dir": "runs/q"},
+        **more,
+    }
+
+
+TWO = document(
+    cell(0.9, distill_T=1, distill_alpha=0.5),
+    cell(0.5, distill_T=1, distill_alpha=0.9),
+    cell(None, distill_T=4, distill_alpha=0.5),
+    cell(0.7, distill_T=4, distill_alpha=0.9),
+    axes={"distill.T": [1, 4], "distill.alpha": [0.5, 0.9]},
+    failed=[{"run": "T=4 alpha=0.5 seed 0", "message": "training diverged", "since": None}],
+)
+
+
+def text(renderable, width=100, **options):
+    stream = io.StringIO()
+    Console(file=stream, width=width, **options).print(renderable, crop=False)
+    return stream.getvalue()
+
+
+def test_a_map_is_dark_where_there_are_colours_and_says_so_nowhere_else():
+    coloured = text(sweep.sweep(TWO), force_terminal=True, color_system="truecolor")
+    assert "the darker, the better" in coloured
+    assert "48;2;20;90;160" in coloured  # the best
+    assert "48;2;230;240;250" in coloured  # the worst
+    for plain in (text(sweep.sweep(TWO)), text(sweep.sweep(TWO), force_terminal=True, no_color=True)):
+        assert "darker" not in plain
+        assert "* is the winner\n" in plain.replace("\x1b[2m", "").replace("\x1b[0m", "")
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_what_to_run_next_is_one_line_and_all_else_fits(width):
+    shown = [line.rstrip() for line in text(sweep.sweep(TWO), width).splitlines()]
+    assert COMMAND in shown
+    assert max(len(line) for line in shown if line != COMMAND) <= width
+    assert " ".join(shown).count("failed") == 1
+    assert "Failed: T=4 alpha=0.5 seed 0 (why: runs/q/sweep.json)" in " ".join(shown)
+
+
+def test_a_narrow_list_has_short_names_unless_they_are_the_same():
+    narrow = text(sweep.sweep(TWO), 30)
+    assert "T=1, alpha=0.5 0.9000* " in " ".join(narrow.split())
+    assert "distill.alpha=0.9" not in narrow
+    same = document(
+        cell(0.9, teacher_hidden=[8], student_hidden=[4]),
+        axes={"teacher.hidden": [[8]], "student.hidden": [[4]]},
+    )
+    assert "teacher.hidden" in text(sweep.sweep(same), 30)
+
+
+def test_a_plan_counts_the_states_of_the_runs_of_a_cell():
+    def row(of, home, state, arm="distilled", changes=()):
+        return {"of": of, "home": home, "state": state, "arm": arm, "seed": 0, "changes": list(changes)}
+
+    plan = {
+        "experiment": "q",
+        "part": None,
+        "seeds": [0, 1, 2],
+        "chosen_by": "validation",
+        "runs": [
+            row("teacher", "runs/q", "to make again", "teacher", ["training.epochs: was 1, is now 2"]),
+            *(row("T=1", "runs/q/cells/a", state) for state in ("complete", "to train", "complete")),
+            row("T=4", "runs/q/cells/b", "interrupted"),
+        ],
+        "data": {"dataset": "digits", "state": "here"},
+        "examples": {"train": 10},
+        "given_teachers": [{"path": "t.keras", "validation_accuracy": 0.5}],
+        "formula": None,
+        "run_info": {"threads": 1},
+    }
+    shown = [" ".join(line.split()) for line in text(sweep.plan(plan)).splitlines()]
+    assert "T=1 3 2 2 complete, 1 to train runs/q/cells/a" in shown
+    assert "T=4 1 0 interrupted runs/q/cells/b" in shown
+    assert "teacher 0 training.epochs: was 1, is now 2" in shown
+    assert "teacher t.keras (validation accuracy 0.5000)" in shown
+    assert not any("objective" in line for line in shown)

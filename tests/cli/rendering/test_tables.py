@@ -1,0 +1,78 @@
+"""Layout: nothing is wider than the terminal, and nothing is wrapped to less than it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from kdistill.cli.rendering.tables import FittingTable, Pairs
+from kdistill.core.formatting import counted, dimensions, file_size, number, setting
+
+
+def lines(renderable, width):
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(renderable)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+TITLE = "an experiment of a long name: test accuracy over 12 seeds"
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+@pytest.mark.parametrize(
+    "table", [FittingTable(TITLE, ["a"], [["b", "0.5"]]), Pairs(TITLE, [("b", "0.5")])], ids=["table", "pairs"]
+)
+def test_a_title_takes_the_width_of_the_terminal_and_not_of_its_table(table, width):
+    shown = lines(table, width)
+    assert max(map(len, shown)) <= width
+    title = shown[: next(number for number, line in enumerate(shown) if line.lstrip() in ("a", "b  0.5"))]
+    title = [line for line in title if line]
+    assert " ".join(title) == TITLE
+    assert len(title) == {30: 2, 40: 2, 60: 1, 80: 1}[width]
+
+
+def test_values_stand_beside_their_names_or_below_where_there_is_no_room():
+    rows = [("distilled - baseline", "+0.10  +0.20  +0.30 (points, seed by seed)"), ("[about]", "seeds")]
+    assert lines(Pairs(None, rows), 80) == [
+        " distilled - baseline  +0.10  +0.20  +0.30 (points, seed by seed)",
+        " [about]               seeds",
+    ]
+    assert lines(Pairs(None, rows), 40) == [
+        " distilled - baseline",
+        "   +0.10  +0.20  +0.30 (points, seed by",
+        "   seed)",
+        " [about]",
+        "   seeds",
+    ]
+
+
+def test_columns_of_words_begin_where_their_heading_does():
+    table = FittingTable(
+        "t", ["state", "folder"], [["teacher", "complete", "a/b"], ["x", "to train", "a/[c]"]], words=True
+    )
+    assert lines(table, 80) == [
+        "t",
+        "           state     folder",
+        "teacher    complete  a/b",
+        "x          to train  a/[c]",
+    ]
+    assert lines(table, 25)[-1] == "No room for: folder"
+
+
+def test_a_table_without_rows_is_its_title_and_headings():
+    assert lines(FittingTable("t", ["state"], [], words=True), 30) == ["t", "           state"]
+
+
+def test_figures():
+    assert (number(0.5), number(None)) == ("0.5000", "-")
+    assert (file_size(2_345_678), file_size(24_400)) == ("2.3 MB", "24 kB")
+    assert (counted(1, "seed"), counted(0, "seed")) == ("1 seed", "0 seeds")
+
+
+def test_settings_are_shown_as_a_config_has_them():
+    shown = [setting(value) for value in (None, True, 4.0, [16, 8], "kl", {"hidden": [4]}, ["größe"])]
+    assert shown == ["null", "true", "4.0", "[16, 8]", "kl", '{"hidden": [4]}', '["größe"]']
+
+
+def test_shapes_are_shown_by_their_sizes():
+    assert (dimensions((28, 28, 3)), dimensions([64])) == ("28 x 28 x 3", "64")

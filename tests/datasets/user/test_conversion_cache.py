@@ -1,0 +1,154 @@
+"""Conversions in the cache: made once, found again, replaced when the files change, never half there."""
+
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from kdistill.core import files
+from kdistill.core.errors import DataError
+from kdistill.datasets.splits import fingerprint
+from kdistill.datasets.user import conversion_cache
+
+X = np.arange(12, dtype=np.uint8).reshape(6, 2)
+Y = np.array([0, 1, 0, 1, 0, 1], np.int32)
+
+
+def convert(folder):
+    np.save(conversion_cache.examples_file(folder, "train"), X)
+    conversion_cache.write_labels(folder, "train", Y)
+    return {"classes": ["a", "b"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache" / "one"
+
+
+def test_what_was_made_is_found_again(folder):
+    assert conversion_cache.find(folder, "s") is None
+    made, facts = conversion_cache.make(folder, lambda: "s", convert)
+    found, again = conversion_cache.find(folder, "s")
+    for splits in (made, found):
+        np.testing.assert_array_equal(splits["train"].images, X)
+        np.testing.assert_array_equal(splits["train"].labels, Y)
+    assert facts.items() <= {**again, "classes": facts["classes"]}.items()
+    assert again["fingerprint"] == fingerprint([made["train"]], ("a", "b"))
+    assert (again["lowest"], again["highest"]) == (0.0, 11.0)
+    assert conversion_cache.find(folder, "other") is None
+
+
+@pytest.mark.parametrize("name", ["facts.json", "train-x.npy", "train-y.npy"])
+def test_a_damaged_conversion_is_not_taken(folder, name):
+    conversion_cache.make(folder, lambda: "s", convert)
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-9])
+    assert conversion_cache.find(folder, "s") is None
+    conversion_cache.make(folder, lambda: "s", convert)
+    assert conversion_cache.find(folder, "s") is not None
+
+
+def test_another_takes_its_place(folder):
+    conversion_cache.make(folder, lambda: "old", convert)
+    conversion_cache.make(folder, lambda: "new", convert)
+    assert conversion_cache.find(folder, "old") is None
+    assert conversion_cache.find(folder, "new") is not None
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_a_failure_leaves_what_was_there(folder):
+    conversion_cache.make(folder, lambda: "old", convert)
+
+    def fail(place):
+        convert(place)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        conversion_cache.make(folder, lambda: "new", fail)
+    assert conversion_cache.find(folder, "old") is not None
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_files_that_change_meanwhile_are_not_kept(folder):
+    signatures = iter(["before", "after"])
+    with pytest.raises(DataError, match="changed while they were read"):
+        conversion_cache.make(folder, lambda: next(signatures), convert)
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_another_process_may_have_been_quicker(folder, monkeypatch):
+    """It gives its own the name between our taking the old one away and our giving ours."""
+    real = files.move
+
+    def quicker(source, target):
+        if target == folder:
+            shutil.copytree(source, target)
+        real(source, target)
+
+    monkeypatch.setattr(files, "move", quicker)
+    splits, _ = conversion_cache.make(folder, lambda: "s", convert)
+    np.testing.assert_array_equal(splits["train"].images, X)
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(DataError, match="the cache cannot be written") as raised:
+        conversion_cache.make(tmp_path / "cache" / "one", lambda: "s", convert)
+    assert "KDISTILL_CACHE_DIR" in raised.value.hint
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(folder):
+    old, young = (folder.parent / f"{files.TEMPORARY}{name}" for name in ("old", "young"))
+    for left in (old, young):
+        left.mkdir(parents=True)
+        (left / "train-x.npy").write_bytes(b"1")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    conversion_cache.make(folder, lambda: "s", convert)
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_place_depends_on_path_and_settings(tmp_path):
+    places = {
+        conversion_cache.place("csv", tmp_path / "a", {"label": "x"}),
+        conversion_cache.place("csv", tmp_path / "a", {"label": "y"}),
+        conversion_cache.place("csv", tmp_path / "b", {"label": "x"}),
+        conversion_cache.place("npz", tmp_path / "a", {"label": "x"}),
+    }
+    assert len(places) == 4
+    assert conversion_cache.place("csv", tmp_path / "c" / ".." / "a", {"label": "x"}) in places
+
+
+def test_one_that_is_taken_away_while_it_is_made_is_used_all_the_same(folder, monkeypatch):
+    """Another process replaces it as soon as it has its name."""
+    real = files.move
+
+    def and_away(source, target):
+        real(source, target)
+        if target == folder:
+            shutil.rmtree(target)
+
+    monkeypatch.setattr(files, "move", and_away)
+    splits, _ = conversion_cache.make(folder, lambda: "s", convert)
+    np.testing.assert_array_equal(splits["train"].images, X)
+
+
+@pytest.mark.parametrize("then", ["gone", "another"])
+def test_one_that_is_replaced_while_it_is_found_is_not_taken(folder, monkeypatch, then):
+    conversion_cache.make(folder, lambda: "s", convert)
+    real = conversion_cache._open
+
+    def meanwhile(place):
+        if then == "gone":
+            shutil.rmtree(place)
+        found = real(place)
+        if then == "another":
+            monkeypatch.setattr(conversion_cache, "_open", real)
+            conversion_cache.make(folder, lambda: "other", convert)
+        return found
+
+    monkeypatch.setattr(conversion_cache, "_open", meanwhile)
+    assert conversion_cache.find(folder, "s") is None

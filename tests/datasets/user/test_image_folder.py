@@ -1,0 +1,173 @@
+"""Folders of images: which files they are, what classes they have, and what is done about those that are damaged."""
+
+import numpy as np
+import own_data
+import pytest
+from PIL import Image
+
+from kdistill.core.errors import ConfigError, DataError
+from kdistill.core.listener import Listener
+from kdistill.datasets.user import load
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return own_data.write_images(tmp_path / "images", own_data.arrays(validation=10))
+
+
+def read(folder, listener=None, **keys):
+    return load.read(own_data.data("image_folder", folder, **keys), listener)
+
+
+class Notes(Listener):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def by_class(x, y):
+    """Images in the order in which folders are read: by class, then by name."""
+    order = np.argsort(y, kind="stable")
+    return x[order], y[order]
+
+
+def test_parts_classes_and_pixels(folder):
+    found, source = own_data.arrays(validation=10), read(folder)
+    assert source.classes == own_data.CLASSES
+    for part, ending in (("train", "train"), ("test", "test"), ("validation", "val")):
+        images, labels = by_class(found[f"x_{ending}"], found[f"y_{ending}"])
+        np.testing.assert_array_equal(getattr(source, part).images, images)
+        np.testing.assert_array_equal(getattr(source, part).labels, labels)
+    assert source.scale == 1 / 255
+
+
+def test_a_folder_without_parts_holds_the_classes(folder):
+    source = read(folder / "train", test=0.25)
+    assert source.classes == own_data.CLASSES
+    assert (len(source.train), len(source.test)) == (30, 10)
+
+
+def test_val_is_another_name_but_not_beside_validation(folder):
+    (folder / "validation").rename(folder / "val")
+    assert len(read(folder).validation) == 10
+    (folder / "validation").mkdir()
+    with pytest.raises(DataError, match="one of the folders validation and val"):
+        read(folder)
+
+
+def test_size_and_channels_are_those_of_the_images_unless_given(folder):
+    assert read(folder, image_size=(3, 4)).train.images.shape == (40, 3, 4)
+    assert read(folder, channels=3).train.images.shape == (40, 6, 5, 3)
+    notes = Notes()
+    Image.new("RGB", (9, 8)).save(folder / "train" / "light" / "zz.png")
+    assert read(folder, notes).train.images.shape == (41, 6, 5, 3)
+    assert any("2 sizes: all are resized to 6 x 5" in note for note in notes.notes)
+
+
+def test_subfolders_are_read_and_hidden_things_and_other_files_are_not(folder):
+    notes, dark = Notes(), folder / "train" / "dark"
+    (dark / "more").mkdir()
+    (dark / "000.png").rename(dark / "more" / "000.png") if (dark / "000.png").exists() else None
+    (dark / ".hidden.png").write_bytes(b"")
+    (dark / "readme.txt").write_text("")
+    (folder / "train" / ".cache").mkdir()
+    (folder / "test" / ".DS_Store").write_bytes(b"")
+    source = read(folder, notes)
+    assert len(source.train) == 40
+    assert source.classes == own_data.CLASSES
+    assert any("1 file has no name of an image, and is passed over" in note for note in notes.notes)
+
+
+def spoil(folder, count):
+    """Make the first images of each class unreadable, one empty, one of text and so on; return their names."""
+    found = sorted((folder / "train" / "dark").iterdir())[:count]
+    for number, path in enumerate(found):
+        path.write_bytes(b"text" * number)
+    return [str(path) for path in found]
+
+
+def test_images_that_cannot_be_read_are_named_and_counted(folder):
+    names = spoil(folder, 7)
+    with pytest.raises(DataError, match="7 images cannot be read") as raised:
+        read(folder)
+    for name in names[:5]:
+        assert name in raised.value.message
+    assert "and 2 more" in raised.value.message
+    assert names[6] not in raised.value.message
+    assert "on_error=skip" in raised.value.hint
+
+
+def test_damage_in_the_pixels_is_found_too(folder):
+    path = folder / "test" / "light" / "new.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"1 image cannot be read: .*new.png"):
+        read(folder)
+    assert read(folder, on_error="skip").skipped == 1
+
+
+def test_they_can_be_skipped_and_are_counted(folder):
+    names = spoil(folder, 2)
+    source = read(folder, on_error="skip")
+    assert (len(source.train), source.skipped) == (38, 2)
+    assert source.train.labels.tolist() == [0] * 18 + [1] * 20
+    (warning,) = [text for text in source.warnings if "cannot be read" in text]
+    assert "2 images" in warning
+    assert all(name in warning for name in names)
+    # What was skipped before is not accepted because it is in the cache now.
+    with pytest.raises(DataError, match="2 images cannot be read"):
+        read(folder)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_no_class(folder):
+    spoil(folder, 20)
+    with pytest.raises(DataError, match=r"no image that can be read in dark: 20 images"):
+        read(folder, on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda folder: (folder / "train" / "empty").mkdir(), "train: classes without images: empty"),
+        (lambda folder: (folder / "test" / "grey").mkdir(), "test: classes that are not in .*train: grey"),
+        (lambda folder: [path.unlink() for path in folder.glob("test/*/*")], "no image that can be read in test"),
+    ],
+)
+def test_classes_that_do_not_agree(folder, make, problem):
+    make(folder)
+    with pytest.raises(DataError, match=problem):
+        read(folder)
+
+
+def test_places_that_hold_no_images(tmp_path):
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        read(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="expected a folder; this is a file"):
+        read(tmp_path / "file")
+    with pytest.raises(DataError, match="expected a folder for each class"):
+        read(tmp_path)
+
+
+def test_a_test_part_is_needed_once(folder):
+    with pytest.raises(ConfigError, match=r"brings a test part; received 0\.2"):
+        read(folder, test=0.2)
+    with pytest.raises(ConfigError, match="brings no test part") as raised:
+        read(folder / "train")
+    assert "data.test: 0.2" in raised.value.hint
+
+
+def test_parts_without_classes_are_not_taken_for_classes(folder):
+    for image in sorted((folder / "train").glob("*/*.png")):
+        image.rename(folder / "train" / f"{image.parent.name}-{image.name}")
+    for name in own_data.CLASSES:
+        (folder / "train" / name).rmdir()
+    with pytest.raises(DataError, match="train: expected a folder for each class"):
+        read(folder, test=0.2)
+
+
+def test_a_class_may_be_called_train(folder):
+    (folder / "train" / "dark").rename(folder / "train" / "train")
+    assert read(folder / "train", test=0.2).classes == ("light", "train")

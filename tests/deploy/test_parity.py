@@ -1,0 +1,123 @@
+"""How far an export is from its model, by hand-made outputs, and what of it is accepted."""
+
+import numpy as np
+import pytest
+
+from kdistill.core.errors import ParityError
+from kdistill.datasets.splits import Split
+from kdistill.deploy import parity
+from kdistill.deploy.export_records import QUANTIZATIONS, Form
+
+REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0], [0.0, 1.0, 2.0], [5.0, 4.9, 0.0]], np.float32)
+LABELS = np.array([1, 0, 2, 1])
+
+
+def test_a_comparison_by_hand():
+    found = REFERENCE.copy()
+    found[0, 2] -= 0.25
+    found[3, 1] += 0.2
+    assert parity.compare(REFERENCE, found, LABELS) == {
+        "examples": 4,
+        "largest_difference": pytest.approx(0.25),
+        "largest_share": pytest.approx(0.25 / (4 - 1 / 3)),  # the largest example counts for all
+        "largest_output": 5.0,
+        "agreement": 0.75,
+        "accuracy": 1.0,
+        "model_accuracy": 0.75,
+    }
+
+
+def test_outputs_that_are_not_finite_have_no_difference():
+    found = REFERENCE.copy()
+    found[1, 1] = np.nan
+    compared = parity.compare(REFERENCE, found, LABELS)
+    assert compared["largest_difference"] is None
+    with pytest.raises(ParityError, match="outputs that are not finite"):
+        parity.check(compared, Form("onnx", "int8"), "model.keras")
+
+
+@pytest.mark.parametrize("quantize", QUANTIZATIONS["litert"])
+def test_an_export_is_accepted_up_to_its_tolerance_and_no_further(quantize):
+    allowed = parity.TOLERANCES[quantize]
+    exact = parity.compare(REFERENCE, REFERENCE, LABELS)
+    assert exact["largest_share"] == 0
+    form = Form("litert", quantize)
+    parity.check({**exact, "largest_share": allowed.difference, "agreement": allowed.agreement}, form, "m")
+    for wrong in ({"largest_share": 1.001 * allowed.difference}, {"agreement": allowed.agreement - 1e-3}):
+        with pytest.raises(ParityError) as caught:
+            parity.check({**exact, **wrong}, form, "model.keras")
+        assert caught.value.exit_code == 8
+        assert "model.keras: the LiteRT" in caught.value.message
+        assert "not kept" in caught.value.hint
+
+
+def large(examples=500):
+    return np.random.default_rng(0).normal(0, 3, (examples, 4)).astype(np.float32)
+
+
+def test_a_single_large_example_does_not_excuse_the_others():
+    reference = large()
+    reference[7] *= 1e5
+    found = 0.01 * reference
+    found[7] = reference[7]
+    compared = parity.compare(reference, found, np.zeros(500, int))
+    assert compared["agreement"] == 1
+    with pytest.raises(ParityError, match="does not agree"):
+        parity.check(compared, Form("onnx", "int8"), "m")
+    found = reference.copy()
+    found[7] *= 1 + 1e-6  # as far off as its own size explains
+    parity.check(parity.compare(reference, found, np.zeros(500, int)), Form("onnx", "none"), "m")
+
+
+def test_what_a_softmax_ignores_excuses_nothing():
+    reference = large() + 500
+    found = 500 + 0.5 * (reference - 500)
+    with pytest.raises(ParityError, match="does not agree"):
+        parity.check(parity.compare(reference, found, np.zeros(500, int)), Form("onnx", "int8"), "m")
+
+
+def test_outputs_that_are_all_equal_have_no_size():
+    flat = np.ones((3, 4), np.float32)
+    assert parity.compare(flat, flat, np.zeros(3, int))["largest_share"] == 0
+    assert parity.compare(flat, flat + 1e-3, np.zeros(3, int))["largest_share"] == np.inf
+
+
+def test_the_coarser_the_numbers_the_wider_the_tolerance():
+    order = [parity.TOLERANCES[name] for name in ("none", "float16", "dynamic", "int8")]
+    assert [t.difference for t in order] == sorted(t.difference for t in order)
+    assert [t.agreement for t in order] == sorted((t.agreement for t in order), reverse=True)
+
+
+class Doubling:
+    """A runtime that can be looked into."""
+
+    shape, classes = (2,), 2
+
+    def __init__(self):
+        self.batches = []
+
+    def outputs(self, images):
+        self.batches.append(len(images))
+        return images.astype(np.float32) * 2
+
+
+def a_split(rows):
+    images = np.arange(2 * 600, dtype=np.uint8).reshape(600, 2)
+    return Split(images, np.zeros(600, np.int32), np.asarray(rows))
+
+
+def test_every_example_is_asked_about_once_and_in_order():
+    rows = np.arange(599, -1, -1)
+    runtime = Doubling()
+    outputs = parity.through(runtime, a_split(rows))
+    np.testing.assert_array_equal(outputs, a_split(rows).images[rows].astype(np.float32) * 2)
+    assert runtime.batches == [256, 256, 88]
+
+
+def test_another_process_is_handed_the_rows_of_the_split_alone():
+    rows = np.array([5, 3, 599])
+    with parity.handed_over(a_split(rows)) as path:
+        images = np.load(path)
+    np.testing.assert_array_equal(images, a_split(rows).images[rows])
+    assert images.dtype == np.uint8
+    assert not path.parent.exists()

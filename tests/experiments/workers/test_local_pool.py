@@ -1,0 +1,373 @@
+"""The pool: it does every task once, in the order of their needs, and survives its workers."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import killing
+import pytest
+
+from kdistill import config as configs
+from kdistill.core.errors import KdistillError
+from kdistill.core.listener import Listener
+from kdistill.core.signals import Stopped
+from kdistill.experiments import reproduce
+from kdistill.experiments.reproduce import Scale
+from kdistill.experiments.workers import Failure, Outcomes, local_pool
+from kdistill.recipes.session import Options, Session
+from kdistill.runs import Experiment, Run
+
+SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
+LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
+
+
+class Watch(Listener):
+    """Remembers what it hears, and may act on it."""
+
+    def __init__(self, on_epoch=lambda record: None):
+        self.warnings, self.failures, self.notes, self.planned_ = [], [], [], []
+        self.started = []
+        self.on_epoch = on_epoch
+
+    def warning(self, text):
+        self.warnings.append(text)
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
+        self.started.append((arm, seed))
+
+    def run_failed(self, name, message):
+        self.failures.append((name, message))
+
+    def epoch(self, record):
+        self.on_epoch(record)
+
+
+def session(folder, overrides=SHORT, listener=None):
+    config = configs.load("quickstart", overrides)
+    return Session(config, Experiment(folder / config.name), Options(threads=1, listener=listener or Watch()))
+
+
+def children():
+    """Return the worker processes of this process."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "kdistill.experiments.workers"], capture_output=True, text=True
+    )
+    return [int(number) for number in found.stdout.split()]
+
+
+def outcomes_of(folder, seeds):
+    experiment = Experiment(folder / "quickstart")
+    return [
+        killing.outcome(experiment.run(arm, seed)) for seed in seeds for arm in ("teacher", "baseline", "distilled")
+    ]
+
+
+def without_place(document):
+    return {key: value for key, value in document.items() if key != "run_info"}
+
+
+def test_results_are_the_same_however_many_workers_there_are(tmp_path):
+    here = reproduce.reproduce(session(tmp_path / "1"), [0, 1], scale=Scale(workers=1))
+    pool = reproduce.reproduce(session(tmp_path / "2"), [0, 1], scale=Scale(workers=2))
+    assert without_place(here) == without_place(pool)
+    assert outcomes_of(tmp_path / "1", [0, 1]) == outcomes_of(tmp_path / "2", [0, 1])
+    assert (here["run_info"]["workers"], pool["run_info"]["workers"]) == (1, 2)
+    assert children() == []
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, times):
+    """Killed once the run ends as if nothing had happened; killed twice it is recorded as failed."""
+    kills = []
+
+    def kill(record):
+        if record["epoch"] > 5 + 30 * len(kills) and len(kills) < times:
+            kills.append(record["epoch"])
+            for number in children():
+                os.kill(number, signal.SIGKILL)
+
+    watch = Watch(kill)
+    overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
+    tasks = reproduce.tasks_of(session(tmp_path, overrides, watch), {0: 0})
+    only = [task for task in tasks if task.name == "baseline seed 0"]
+    outcomes = Outcomes()
+    local_pool.run_in_pool(only, outcomes, 2, watch)
+    assert len(kills) == times
+    assert "killed (SIGKILL)" in watch.warnings[0]
+    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+    if times == 1:
+        assert outcomes.done["baseline seed 0"]["epochs"] == 150
+        assert run.manifest["attempts"][1]["from_epoch"] > 0
+    else:
+        assert watch.failures[0][0] == "baseline seed 0"
+        assert "twice" in outcomes.failed["baseline seed 0"].message
+        assert outcomes.failed["baseline seed 0"].exit_code == 6
+        assert run.state() == "interrupted"
+    assert children() == []
+
+
+def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
+    at_work, outcomes, asked = session(tmp_path, SHORT), Outcomes(), []
+
+    def follow_up():
+        asked.append(list(outcomes.done))
+        return [task for task in reproduce.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
+
+    tasks = [task for task in reproduce.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
+    local_pool.run_here(tasks, outcomes, Watch(), follow_up)
+    assert asked == [["teacher seed 0"]]
+    assert list(outcomes.done) == ["teacher seed 0", "baseline seed 0"]
+
+
+def test_a_worker_goes_on_with_the_arm_whose_step_it_has_compiled(tmp_path):
+    tasks = {task.name: task for task in reproduce.tasks_of(session(tmp_path), {0: 0, 1: 1})}
+    outcomes, waiting = Outcomes(), list(tasks.values())[1:]  # without teacher seed 0
+    assert outcomes.ready(waiting).name == "baseline seed 0"
+    assert outcomes.ready(waiting, tasks["teacher seed 0"]).name == "teacher seed 1"
+    assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "baseline seed 0"
+    outcomes.done |= {"teacher seed 0": {}, "baseline seed 0": {}}
+    assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "distilled seed 0"
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
+    """With the second seed as a follow-up, which has to wait for the first."""
+    wild = ["student.optimizer=sgd", "student.learning_rate=1e30"]
+    at_work = session(tmp_path, [*SHORT, *wild])
+    outcomes, watch, asked = Outcomes(), Watch(), []
+
+    def follow_up():
+        asked.append([*outcomes.done, *outcomes.failed])
+        return reproduce.tasks_of(at_work, {1: 1})
+
+    local_pool.run_in_pool(reproduce.tasks_of(at_work, {0: 0}), outcomes, 2, watch, follow_up)
+    assert [sorted(names) for names in asked] == [
+        ["baseline seed 0", "distilled seed 0", "seed 0, scores", "teacher seed 0"]
+    ]
+    assert sorted(outcomes.done) == ["teacher seed 0", "teacher seed 1"]
+    assert outcomes.failed["baseline seed 0"].exit_code == 5
+    assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
+    assert outcomes.failed["seed 0, scores"].exit_code == 5
+    assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
+    with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
+        reproduce.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=1))
+    assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
+    assert "--set student.learning_rate=" in error.value.hint
+    assert error.value.exit_code == 5
+
+
+def test_what_the_user_has_to_mend_stops_everything(tmp_path):
+    reproduce.reproduce(session(tmp_path), [0], scale=Scale(workers=1))
+    changed = session(tmp_path, [*SHORT, "distill.T=9"])
+    with pytest.raises(KdistillError, match="made from another config") as error:
+        reproduce.reproduce(changed, [0, 1, 2], scale=Scale(workers=2))
+    assert error.value.exit_code == 7
+    assert children() == []
+
+
+def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in [*LONG, "student.epochs=1500"] for part in ("--set", override)]
+    process = killing.start(arguments)
+    experiment = Experiment(tmp_path / "quickstart")
+    runs = [experiment.run("baseline", seed) for seed in (0, 1)]
+    assert killing.wait_for(lambda: all(killing.lines(run) for run in runs), process)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
+    assert [run.state() for run in runs] == ["interrupted", "interrupted"]
+    assert workers_of(process.pid) == []
+
+
+def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypatch):
+    """Its failure is told; it used to wait for its next task, and was waited for."""
+    monkeypatch.setattr(local_pool, "PATIENCE", 100_000)
+    pulled = []
+
+    def pull_the_rug(record):
+        if not pulled:
+            pulled.append(record)
+            shutil.rmtree(tmp_path / "quickstart", ignore_errors=True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    listener = Watch(pull_the_rug)
+    overrides = [*LONG, "student.epochs=100000"]
+    with pytest.raises(Stopped):
+        reproduce.reproduce(session(tmp_path, overrides, listener), [0, 1], scale=Scale(workers=2))
+    assert listener.failures
+    assert children() == []
+
+
+def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path):
+    """It was taken for a second signal, for which nobody waits."""
+    watch = Watch()
+    watch.run_failed = lambda name, message: os.kill(os.getpid(), signal.SIGINT)
+    overrides = [*LONG, "student.epochs=100000", "training.checkpoint_every=100000"]
+    tasks = reproduce.tasks_of(session(tmp_path, overrides, watch), {0: 0})
+    teacher, baseline, distilled = (
+        next(task for task in tasks if task.name == f"{arm} seed 0") for arm in ("teacher", "baseline", "distilled")
+    )
+    hopeless = replace(distilled, needs=(teacher.name,), given=(str(tmp_path / "nobody.keras"),))
+    with pytest.raises(Stopped) as stopped:
+        local_pool.run_in_pool([teacher, baseline, hopeless], Outcomes(), 2, watch)
+    assert "no such model file" in stopped.value.failure.message
+    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+    assert run.state() == "interrupted"
+    assert next(run.checkpoints.folder.iterdir()).is_dir()
+    assert children() == []
+
+
+def named(stderr, what):
+    """Return the runs of which a message says something."""
+    found = re.search(rf"{what}: ([^;.]*)[;.]", stderr)
+    return set(found[1].split(", ")) if found else set()
+
+
+SLOWER = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("manifest", "epoch")]
+
+
+@pytest.mark.parametrize("moment", ["workers", *SLOWER])
+def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment):
+    """While TensorFlow starts, while the step is compiled, and in the middle; what has a checkpoint goes on from it."""
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    arguments += ["--set", "training.epochs=5000", "--set", "training.patience=null"]
+    process = killing.start(arguments)
+    runs = [Experiment(tmp_path / "quickstart").run(arm, seed) for seed in (0, 1) for arm in ("teacher", "baseline")]
+    come = {
+        "workers": lambda: len(workers_of(process.pid)) == 2,
+        "manifest": lambda: any(run.manifest for run in runs),
+        "epoch": lambda: any(killing.lines(run) for run in runs),
+    }
+    assert killing.wait_for(come[moment], process)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    names = {f"{run.arm} seed {run.seed}": run for run in runs}
+    kept = {name for name, run in names.items() if run.checkpoints.exist()}
+    assert named(stderr, "stopped, with a checkpoint each") == kept
+    begun = named(stderr, "stopped before the first checkpoint")
+    assert not begun & kept
+    assert {name for name, run in names.items() if run.manifest} <= begun | kept
+    if moment == "epoch":
+        assert kept
+    elif moment == "workers":
+        assert begun
+
+
+def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path):
+    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
+    process = killing.start([*arguments, "--set", "training.epochs=5000", "--set", "training.patience=null"])
+    assert killing.wait_for(lambda: len(workers_of(process.pid)) == 2, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    code, _, stderr = killing.finish(process)
+    assert code == 130
+    claimed = named(stderr, "stopped, with a checkpoint each")
+    for name in claimed:
+        arm, _, seed = name.split()
+        assert Experiment(tmp_path / "quickstart").run(arm, int(seed)).checkpoints.exist()
+    assert "Stopped." in stderr or "stopped" in stderr
+    assert workers_of(process.pid) == []
+
+
+@pytest.mark.slow
+def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
+    """All of them, though every run has the same arm and seed."""
+    arguments = ["sweep", "--grid", "distill.T=1,4", "--seeds", "1", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in LONG for part in ("--set", override)]
+    slow = [*arguments, "--set", "student.epochs=4000", "--set", "name=q"]
+    process = killing.start(slow)
+
+    def cells():
+        return [Run(path, "distilled", 0) for path in (tmp_path / "q").glob("cells/*/seed-0/distilled")]
+
+    assert killing.wait_for(lambda: len(cells()) == 2 and all(map(killing.lines, cells())), process)
+    process.send_signal(signal.SIGINT)
+    _, _, stderr = killing.finish(process)
+    assert named(stderr, "stopped, with a checkpoint each") >= {"temperature=1 seed 0", "temperature=4 seed 0"}
+    process = killing.start(slow)
+    before = {run.folder: len(run.manifest["attempts"]) for run in cells()}
+    assert killing.wait_for(
+        lambda: all(run.manifest and len(run.manifest["attempts"]) > before[run.folder] for run in cells()), process
+    )
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, _, stderr = killing.finish(process)
+    for cell in ("temperature=1", "temperature=4"):
+        assert f"{cell} seed 0: goes on in epoch" in stderr
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made(tmp_path):
+    arguments = ["reproduce", "--seeds", "3", "--workers", "2", "--output-dir", tmp_path]
+    arguments += [part for override in LONG for part in ("--set", override)]
+    process = killing.start(arguments)
+    experiment = Experiment(tmp_path / "quickstart")
+    assert killing.wait_for(lambda: killing.lines(experiment.run("distilled", 0)), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while workers_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers_of(process.pid) == []
+    done = experiment.run("baseline", 0)
+    assert done.is_complete()
+    before = (done.folder / "manifest.json").read_bytes()
+    code, _, stderr = killing.finish(killing.start(arguments))
+    assert code == 0, stderr
+    assert (done.folder / "manifest.json").read_bytes() == before
+    whole = tmp_path / "whole"
+    arguments[arguments.index(tmp_path)] = whole
+    assert killing.finish(killing.start(arguments))[0] == 0
+    assert outcomes_of(tmp_path, [0, 1, 2]) == outcomes_of(whole, [0, 1, 2])
+
+
+def workers_of(parent):
+    """Return the worker processes that a process has, or had: they are named in no other way once it is gone."""
+    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()
+    rows = [line.split(None, 2) for line in found if "kdistill.experiments.workers.worker_process" in line]
+    return [pid for pid, ppid, _ in rows if int(ppid) in (parent, 1)]
+
+
+@pytest.mark.slow
+def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
+    """A hundred short runs of one shape share the compiled step."""
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from kdistill import config\n"
+        "from kdistill.core.listener import Listener\n"
+        "from kdistill.runs import Experiment\n"
+        "from kdistill.recipes.session import Options, Session\n"
+        "from kdistill.experiments import reproduce\n"
+        "from kdistill.experiments.workers import Outcomes, local_pool\n"
+        f"cfg = config.load('quickstart', {SHORT!r})\n"
+        "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "def do(seeds):\n"
+        "    tasks = reproduce.tasks_of(session, {s: s for s in seeds})\n"
+        "    outcomes = Outcomes(); local_pool.run_here(tasks, outcomes, Listener())\n"
+        "    assert len(outcomes.done) == len(tasks)\n"
+        "do(range(8)); early = peak(); do(range(8, 40)); print(early, peak())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    early, late = map(float, done.stdout.split())
+    assert late < early + 15  # 32 seeds at half a megabyte for each run, as it once was, are 48
+
+
+def test_a_failure_keeps_the_exit_code_and_the_words_of_its_error():
+    error = KdistillError("message", "hint")
+    error.exit_code = 5
+    assert Failure.of(error) == Failure("message", "hint", 5)
+    assert Failure.of(error).error().exit_code == 5
+    bug = Failure.of(ZeroDivisionError("oops\nmore"), "Traceback ...")
+    assert (bug.exit_code, bug.message) == (1, "this is a bug in kdistill: ZeroDivisionError: oops")

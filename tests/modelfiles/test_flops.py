@@ -1,0 +1,89 @@
+"""What a model computes, known without building it, against the built one."""
+
+import keras
+import numpy as np
+import pytest
+
+from kdistill import config as configs
+from kdistill import models
+from kdistill.config import architecture
+from kdistill.core.errors import ConfigError
+from kdistill.modelfiles import flops
+
+
+def section(text):
+    return configs.load("quickstart", [f"student={text}"]).student
+
+
+def counted(model):
+    """Count by what was built: each weight of a kernel once for each position of its layer's output."""
+    total = 0
+    for layer in model._flatten_layers(include_self=False):
+        kernels = [weight for weight in layer._trainable_variables if len(weight.shape) > 1]
+        for node in layer._inbound_nodes:
+            total += sum(np.prod(kernel.shape) for kernel in kernels) * np.prod(node.output_tensors[0].shape[1:-1])
+    return total
+
+
+SECTIONS = [
+    "{hidden: [7, 3]}",
+    "{conv: [4, 6], hidden: [5]}",
+    "{conv: [4], kernel: 5, pool: null}",
+    "{conv: [4, 6, 3], separable: true, batch_norm: true, global_pool: true}",
+    "{conv: [2, 3], pool: 3, hidden: [4, 4], dropout: 0.1}",
+]
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (17, 11, 3)], ids=str)
+@pytest.mark.parametrize("text", SECTIONS)
+def test_a_section_counts_as_the_model_that_it_describes(text, shape):
+    model = models.build(section(text), "student", shape, 10, 1.0, 0)
+    assert architecture.of_section(section(text), shape, 10) == counted(model)
+    assert flops.of_config(model.get_config()) == counted(model)
+
+
+def test_known_numbers():
+    # 28 x 28 positions x 9 x 1 x 16, 14 x 14 x 9 x 16 x 32, then 7 x 7 x 32 x 64 and 64 x 10.
+    assert (
+        architecture.of_section(section("{conv: [16, 32], hidden: [64]}"), (28, 28), 10)
+        == 112896 + 903168 + 100352 + 640
+    )
+    assert architecture.of_section(section("{hidden: [128]}"), (28, 28), 10) == 784 * 128 + 128 * 10
+
+
+def residual():
+    """Strides, no padding, a nested model, and a layer that is used twice."""
+    layers = keras.layers
+    inputs = keras.Input((12, 12, 4))
+    block = keras.Sequential([keras.Input((12, 12, 4)), layers.DepthwiseConv2D(3, depth_multiplier=2), layers.ReLU()])
+    outputs = layers.Conv2D(8, 3, strides=2)(block(inputs))
+    outputs = layers.Conv2D(8, 2, padding="same", strides=3, groups=2)(outputs)
+    shared = layers.Dense(8)
+    outputs = layers.Flatten()(layers.Add()([shared(outputs), shared(shared(outputs))]))
+    return keras.Model(inputs, layers.Dense(3)(outputs))
+
+
+def test_models_from_elsewhere_are_counted_too():
+    layers = keras.layers
+    # Depthwise 10 x 10 x 9 x 8; 4 x 4 x 9 x 8 x 8; 2 x 2 x 4 x 8 x 8 / 2; three times 2 x 2 x 8 x 8; 32 x 3.
+    assert flops.of_config(residual().get_config()) == 7200 + 9216 + 512 + 768 + 96
+    rows = keras.Sequential([keras.Input((9, 2)), layers.Conv1D(4, 3, padding="causal"), layers.Flatten()])
+    assert flops.of_config(rows.get_config()) == 9 * 3 * 2 * 4
+    first = keras.Sequential([keras.Input((2, 6, 5)), layers.Conv2D(4, 3, data_format="channels_first")])
+    assert flops.of_config(first.get_config()) == 4 * 3 * 9 * 2 * 4
+
+
+def test_convolutions_need_images():
+    architecture.check_images(section("{hidden: [3]}"), "student", (30,))
+    with pytest.raises(ConfigError, match=r"student\.conv: expected images.*received examples of shape \(30,\)"):
+        architecture.check_images(section("{conv: [3]}"), "student", (30,))
+
+
+def test_images_that_pooling_uses_up_are_refused():
+    architecture.check_images(section("{conv: [3, 3, 3]}"), "teacher", (8, 8))
+    with pytest.raises(ConfigError, match=r"teacher\.conv: .*of 8 x 8 pixels nothing is left after block 4") as refused:
+        architecture.check_images(section("{conv: [3, 3, 3, 3, 3]}"), "teacher", (8, 8))
+    assert "fewer blocks" in refused.value.hint
+    architecture.check_images(section("{conv: [3, 3, 3, 3, 3], pool: 1}"), "teacher", (8, 8))
+    with pytest.raises(ConfigError, match="after block 1"):
+        architecture.check_images(section("{conv: [3], pool: 3}"), "teacher", (28, 2, 3))

@@ -1,0 +1,316 @@
+"""`.keras` files from anywhere: ordinary ones load as they are, hostile and damaged ones end in a message.
+
+What each part of the check refuses is in `test_modelfiles_container`, `_layers` and `_weights`.
+"""
+
+import base64
+import json
+import marshal
+import random
+
+import h5py
+import keras
+import keras_files as files
+import numpy as np
+import pytest
+
+from kdistill import modelfiles, models
+from kdistill.core.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return files.save(files.mlp(), tmp_path_factory.mktemp("good") / "m.keras")
+
+
+def compiled():
+    model = files.mlp()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(np.zeros((4, 4, 4)), np.zeros(4), verbose=0)
+    return model
+
+
+def convolutional():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Rescaling(np.array([1.0, 2.0, 3.0]), offset=[0.0, 1.0, 2.0]),
+            layers.RandomFlip("horizontal"),
+            layers.ZeroPadding2D(1),
+            layers.Conv2D(4, 3, padding="same", kernel_regularizer="l2", activation=keras.ops.relu),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(4, 3, activation=layers.LeakyReLU()),
+            layers.MaxPooling2D(),
+            layers.SpatialDropout2D(0.2),
+            layers.DepthwiseConv2D(2, depthwise_constraint="max_norm"),
+            layers.PReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.HeNormal(seed=1)),
+        ]
+    )
+
+
+def arithmetic():
+    """What operators and `keras.ops` leave in a model."""
+    inputs = keras.Input((8, 8, 3))
+    first = inputs[:, :4, ..., :2] * 2.0 - np.ones(2, np.float32)
+    second = keras.ops.clip(-first / 3.0, 0, 1)
+    both = keras.ops.concatenate([first + second, keras.ops.multiply(first, second)], axis=-1)
+    both = keras.ops.maximum(both, keras.ops.sigmoid(both)) ** 2
+    flat = keras.ops.reshape(keras.ops.gelu(both), (-1, 128))
+    shared = keras.layers.Dense(4)
+    return keras.Model(inputs, keras.layers.Subtract()([shared(flat), shared(flat * 0.5)]))
+
+
+def nested():
+    normalised = keras.layers.Normalization(mean=[0.5] * 4, variance=[0.1] * 4)
+    return keras.Sequential([keras.Input((4, 4)), normalised, files.mlp(), keras.layers.Softmax()])
+
+
+def adapted():
+    normalised = keras.layers.Normalization()
+    normalised.adapt(np.random.default_rng(0).normal(size=(20, 5)))
+    return keras.Sequential([keras.Input((5,)), normalised, keras.layers.Dense(2, dtype="mixed_float16")])
+
+
+@pytest.mark.parametrize(
+    "build", [files.mlp, files.residual, compiled, convolutional, arithmetic, nested, adapted], ids=lambda f: f.__name__
+)
+def test_ordinary_models_of_plain_keras_load(tmp_path, build):
+    model = build()
+    loaded = models.load(files.save(model, tmp_path / "m.keras"))
+    assert models.fingerprint(loaded) == models.fingerprint(model)
+    assert not loaded.compiled
+    raw = np.random.default_rng(0).random((2, *model.input_shape[1:]), np.float32)
+    np.testing.assert_array_equal(loaded(raw, training=False), model(raw, training=False))
+
+
+def test_what_the_compile_section_names_is_never_looked_up(good, tmp_path):
+    """A teacher may have been trained with a loss of its own; it is not needed here."""
+    canary = tmp_path / "canary"
+    call = {"class_name": "function", "module": "os", "config": "system", "registered_name": "system"}
+    section = {"optimizer": call, "loss": {**call, "config": f"touch {canary}"}, "metrics": [lambda_of(canary)]}
+    path = files.with_config(good, tmp_path / "m.keras", lambda config: {**config, "compile_config": section})
+    loaded = models.load(path)
+    assert models.fingerprint(loaded) == models.fingerprint(models.load(good))
+    assert not loaded.compiled
+    assert not canary.exists()
+
+
+def lambda_of(canary):
+    function = eval(f"lambda x: (open({str(canary)!r}, 'w'), x)[1]")
+    code = base64.b64encode(marshal.dumps(function.__code__)).decode()
+    return {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}}
+
+
+def lambda_layer(canary):
+    function = lambda_of(canary)
+    return {"class_name": "Lambda", "module": "keras.layers", "config": {"function": function}, "registered_name": None}
+
+
+def evil(canary):
+    """Everything that could end in `touch canary`, or in a file that is read."""
+    command = f"touch {canary}"
+    plain = {"config": {"command": command}, "registered_name": None}
+    yield "lambda layer", lambda_layer(canary)
+    yield "lambda value", lambda_of(canary)
+    yield "module and class", {"class_name": "system", "module": "os", **plain}
+    yield "class with a path", {"class_name": "os.system", "module": "keras.layers", **plain}
+    yield "registered name", {"class_name": "Dense", "module": "keras.layers", **plain, "registered_name": "os>system"}
+    yield "function", {"class_name": "function", "module": "os", "config": "system", "registered_name": "system"}
+    yield "built-in function", {"class_name": "function", "module": "builtins", "config": "exec"}
+    yield "TFSMLayer", {"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": str(canary)}}
+    yield "vocabulary", {"class_name": "StringLookup", "module": "keras.layers", "config": {"vocabulary": "/etc/hosts"}}
+    yield "torch", {"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {"module": command}}
+    yield "download", {"class_name": "get_file", "module": "keras.utils", "config": {"origin": "file:///etc/hosts"}}
+    yield "switch", {"class_name": "enable_unsafe_deserialization", "module": "keras.config", "config": {}}
+    section = {"optimizer": {"class_name": "system", "module": "os", **plain}, "loss": command}
+    inner = {"class_name": "Sequential", "module": "keras", "config": {"name": "a", "layers": []}}
+    compiled = {**inner, "compile_config": section}
+    yield "inner compile section", {**inner, "config": {"name": "b", "layers": [compiled]}}
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    """Keras must not see the file, in whole or in part."""
+    for name in ("load_model", "deserialize_keras_object"):
+        monkeypatch.setattr(keras.saving, name, lambda *_, **__: pytest.fail("Keras was called"))
+
+
+@pytest.mark.parametrize("place", ["layer", "activation", "dtype", "argument", "top"])
+def test_hostile_configs_are_refused_and_nothing_runs(good, tmp_path, untouched, place):
+    canary = tmp_path / "canary"
+    for name, thing in evil(canary):
+
+        def plant(config, thing=thing):
+            layers = config["config"]["layers"]
+            if place == "layer":
+                layers.insert(1, thing)
+            elif place == "argument":
+                layers[2]["inbound_nodes"] = [{"args": [thing], "kwargs": {"x": thing}}]
+            elif place == "top":
+                config.clear()
+                config.update({**thing, "compile_config": None})
+            else:
+                layers[2]["config"][place] = thing
+
+        path = files.with_config(good, tmp_path / "evil.keras", plant)
+        with pytest.raises(ModelError) as caught:
+            models.load(path)
+        assert str(path) in caught.value.message, name
+        assert caught.value.hint
+        assert not canary.exists(), name
+
+
+def test_the_canary_is_one(good, tmp_path):
+    """Keras, told to trust it, runs the code of the hostile file."""
+    canary = tmp_path / "canary"
+    path = files.with_config(
+        good, tmp_path / "evil.keras", lambda config: config["config"]["layers"].insert(1, lambda_layer(canary))
+    )
+    with pytest.raises(ModelError, match="Lambda is not accepted: it carries code"):
+        models.load(path)
+    assert not canary.exists()
+    keras.saving.load_model(path, compile=False, safe_mode=False)
+    assert canary.exists()
+
+
+def test_members_outside_the_archive_and_links_outside_the_weights_are_refused(good, tmp_path, untouched):
+    content = files.members(good)
+    path = files.write(tmp_path / "m.keras", [("../canary", b"x"), *list(content.items())[1:]])
+    with pytest.raises(ModelError, match=r"received '\.\./canary'"):
+        models.load(path)
+    assert not (tmp_path.parent / "canary").exists()
+    path = files.with_weights(
+        good, path, lambda file: file.__setitem__("layers/x", h5py.ExternalLink(str(good), "/layers"))
+    )
+    with pytest.raises(ModelError, match="is a link to another file"):
+        models.load(path)
+
+
+def test_an_address_is_refused_at_once(untouched, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.stat", lambda *_, **__: pytest.fail("looked at"))
+    with pytest.raises(ModelError, match="received an address"):
+        modelfiles.check(type(tmp_path)("hf://user/model.keras"))
+
+
+def test_weights_that_are_not_finite_are_a_message_of_their_own(good, tmp_path, untouched):
+    def spoil(file):
+        file["layers/dense_1/vars/0"][2, 1] = np.nan
+
+    with pytest.raises(ModelError, match="/layers/dense_1/vars/0 hold NaN or infinite values") as caught:
+        models.load(files.with_weights(good, tmp_path / "m.keras", spoil))
+    assert "diverged" in caught.value.hint
+
+
+def wrong_shape(file):
+    del file["layers/dense/vars/0"]
+    file["layers/dense/vars/0"] = np.zeros((17, 5), np.float32)
+
+
+def missing_array(file):
+    del file["layers/dense_1/vars/1"]
+
+
+def missing_layer(file):
+    file["padding"] = np.zeros(1000)
+    del file["layers/dense_1"]
+
+
+@pytest.mark.parametrize("change", [wrong_shape, missing_array, missing_layer])
+def test_weights_of_another_model_do_not_fit(good, tmp_path, change):
+    with pytest.raises(ModelError, match="the weights do not fit the layers: ") as caught:
+        models.load(files.with_weights(good, tmp_path / "m.keras", change))
+    assert "of different models" in caught.value.hint
+
+
+def test_layers_larger_than_the_weights_get_no_memory(good, tmp_path):
+    """A config of 2 kB may ask for terabytes."""
+
+    def grow(config):
+        layer = config["config"]["layers"][3]
+        layer["config"]["units"] = 10**12
+
+    with pytest.raises(ModelError, match=r"expected 60000000000\d\d values; received 103|do not fit the layers"):
+        models.load(files.with_config(good, tmp_path / "m.keras", grow))
+
+
+def test_a_config_that_keras_cannot_build_is_a_short_message(good, tmp_path):
+    def spoil(config):
+        config["config"]["layers"][2]["config"]["units"] = "many" * 1000
+
+    with pytest.raises(ModelError, match="Keras cannot load this model: ") as caught:
+        models.load(files.with_config(good, tmp_path / "m.keras", spoil))
+    assert len(caught.value.message) < 500
+
+
+def outcome(path, fingerprint=None):
+    """Return whether a damaged file was refused; one that loads is a model, with these weights."""
+    try:
+        modelfiles.check(path)
+    except ModelError:
+        return "refused"
+    try:
+        model = models.load(path)
+    except ModelError:
+        return "refused by Keras"
+    assert isinstance(model, keras.Model)
+    if fingerprint is not None:
+        assert models.fingerprint(model) == fingerprint
+    return "loaded"
+
+
+def test_a_file_cut_off_anywhere_is_refused(good, tmp_path):
+    whole = good.read_bytes()
+    path = tmp_path / "m.keras"
+    for length in {*range(0, len(whole), 101), *range(100), *range(len(whole) - 100, len(whole))}:
+        path.write_bytes(whole[:length])
+        assert outcome(path) == "refused", length
+
+
+def test_a_flipped_bit_is_refused_or_changes_no_weight(good, tmp_path):
+    """Some bytes of an archive, such as the time of a member, mean nothing to a model."""
+    whole, fingerprint = good.read_bytes(), models.fingerprint(models.load(good))
+    path = tmp_path / "m.keras"
+    outcomes = []
+    for place in {*range(0, len(whole), 41), *range(60), *range(len(whole) - 250, len(whole), 5)}:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        outcomes.append(outcome(path, fingerprint))
+    assert outcomes.count("refused") > 0.9 * len(outcomes)
+
+
+def mutated(kind, content, seed):
+    source = random.Random(seed)
+    if kind == "values":
+        return {files.CONFIG: json.dumps(files.mutate_config(source, json.loads(content[files.CONFIG]))).encode()}
+    name = files.CONFIG if kind == "text" else files.WEIGHTS
+    return {name: files.mutate_bytes(source, content[name])}
+
+
+def check_mutations(kind, seeds, path, build):
+    """Write mutations with their checksums right: each is refused, or is a model."""
+    content = files.members(files.save(build(), path))
+    outcomes = []
+    for seed in seeds:
+        files.write(path, {**content, **mutated(kind, content, seed)})
+        try:
+            outcomes.append(outcome(path))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error
+    return outcomes
+
+
+@pytest.mark.parametrize(("kind", "number"), [("values", 60), ("text", 60), ("weights", 60)])
+def test_mutations_that_are_whole_are_refused_or_valid(tmp_path, kind, number):
+    outcomes = check_mutations(kind, range(number), tmp_path / "m.keras", files.mlp)
+    assert len(set(outcomes)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [files.mlp, files.residual], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kind", ["values", "text", "weights"])
+def test_many_more_mutations(tmp_path, kind, build):
+    check_mutations(kind, range(1000, 2000), tmp_path / "m.keras", build)

@@ -1,0 +1,82 @@
+"""What is checked before TensorFlow is started."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kdistill import config as configs
+from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.recipes import checks
+from kdistill.runs import Experiment, Run
+
+SPLITS = SimpleNamespace(train=range(100))
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
+    checks.writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_takes_nothing_is_refused():
+    with pytest.raises(OutputError, match="/proc/x/name: nothing can be written to /proc: "):
+        checks.writable(Path("/proc/x/name"))
+
+
+@pytest.mark.parametrize(
+    ("override", "arm", "key"),
+    [
+        ("training.batch_size=101", "teacher", "training.batch_size"),
+        ("teacher.batch_size=101", "teacher", "teacher.batch_size"),
+        ("student.batch_size=101", "baseline", "student.batch_size"),
+        ("student.batch_size=101", "distilled", "student.batch_size"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_named_by_the_key_that_was_set(override, arm, key):
+    with pytest.raises(ConfigError, match=rf"^{key}: expected at most the 100 examples .* received 101$"):
+        checks.batch_fits(configs.load("quickstart", [override]), arm, SPLITS)
+
+
+def test_a_batch_of_the_other_model_is_its_own_affair():
+    checks.batch_fits(configs.load("quickstart", ["teacher.batch_size=101"]), "baseline", SPLITS)
+    checks.batch_fits(configs.load("quickstart", ["training.batch_size=100"]), "teacher", SPLITS)
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(ModelError, match="no such model file"):
+        checks.model_is_there(tmp_path / "m.keras")
+    checks.model_is_there(tmp_path)
+
+
+def test_a_student_is_not_its_own_teacher(tmp_path):
+    run = Run(tmp_path / "seed-0" / "distilled", "distilled", 0)
+    with pytest.raises(ModelError, match="its own teacher"):
+        checks.not_its_own_teacher(run, run.model_file)
+    checks.not_its_own_teacher(run, tmp_path / "seed-0" / "teacher" / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shape", "message"),
+    [
+        (["augmentation.flip=true"], (30,), r"augmentation: expected images.*received examples of shape \(30,\)"),
+        (["augmentation.shift=8"], (8, 9), "augmentation.shift: expected fewer pixels.*8 x 9; received 8"),
+        (["augmentation.crop=8"], (9, 8, 3), "augmentation.crop: expected fewer pixels.*9 x 8; received 8"),
+    ],
+)
+def test_an_augmentation_that_does_not_fit_is_refused(overrides, shape, message):
+    with pytest.raises(ConfigError, match=message):
+        checks.augmentation_fits(configs.load("quickstart", overrides), shape)
+    checks.augmentation_fits(configs.load("quickstart"), shape)
+    checks.augmentation_fits(configs.load("quickstart", overrides), (28, 28, 3))
+
+
+def test_a_teacher_given_twice_is_refused(tmp_path):
+    run = Experiment(tmp_path / "e").run("distilled", 0)
+    first, second = tmp_path / "a.keras", tmp_path / "b.keras"
+    first.touch()
+    second.touch()
+    checks.teachers_are_there(run, [first, second])
+    with pytest.raises(ModelError, match="given twice"):
+        checks.teachers_are_there(run, [first, second, tmp_path / ".." / tmp_path.name / "a.keras"])
+    with pytest.raises(ModelError, match="no such file of logits"):
+        checks.teachers_are_there(run, [first, tmp_path / "c.npz"])

@@ -1,0 +1,52 @@
+"""Which arms are scored: those that the config fits, with a word on the others."""
+
+import pytest
+from small_experiment import session
+
+from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.listener import Listener
+from kdistill.recipes import evaluate
+
+
+class Hearing(Listener):
+    def __init__(self):
+        self.warnings = []
+
+    def warning(self, text):
+        self.warnings.append(text)
+
+
+def test_arms_of_another_config_are_left_out_with_a_warning(experiment_copy):
+    session(experiment_copy, "student.epochs=2", overwrite=True).train("baseline", 0)
+    heard = Hearing()
+    document = evaluate.evaluate(session(experiment_copy, listener=heard), 0, [])
+    assert list(document["arms"]) == ["teacher", "distilled"]
+    (warning,) = heard.warnings
+    assert "training.epochs: was 2, is now 1" in warning
+    assert "baseline" in warning
+
+
+def test_if_all_are_of_another_config_that_is_an_error(experiment_copy):
+    with pytest.raises(OutputError) as refused:
+        evaluate.evaluate(session(experiment_copy, "training.epochs=3"), 0, [])
+    assert refused.value.message.count("was 1, is now 3") == 3
+
+
+@pytest.mark.parametrize("file", ["model.keras", "result.json", "manifest.json"])
+def test_a_damaged_arm_is_an_error_with_the_command_that_makes_it_again(experiment_copy, file):
+    (experiment_copy / "quickstart/seed-0/distilled" / file).write_bytes(b"x")
+    with pytest.raises(ModelError, match=file.replace(".", r"\.")) as refused:
+        evaluate.evaluate(session(experiment_copy), 0, [])
+    assert "kdistill distill" in refused.value.hint
+
+
+def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, monkeypatch):
+    def refuse(setting, path):
+        raise ModelError(f"{path}: expected one input")
+
+    monkeypatch.setattr("kdistill.recipes.arms.evaluate", refuse)
+    model = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    with pytest.raises(ModelError, match="expected one input") as refused:
+        evaluate.evaluate(session(experiment_copy), 0, [model])
+    assert "config `quickstart` (digits)" in refused.value.hint
+    assert "-c" in refused.value.hint

@@ -1,0 +1,358 @@
+"""What a page tells of real experiments: whole, begun, damaged, of tables, of teachers from elsewhere."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import own_data
+import pytest
+from command_line import document, run
+from small_experiment import SHORT
+
+from kdistill.core import errors
+from kdistill.core.listener import Listener
+from kdistill.recipes.session import Options
+from kdistill.report.collect.collector import collect
+from kdistill.report.content.report import PARTS
+from kdistill.runs import Experiment, logits_cache
+
+SET = [part for text in SHORT for part in ("--set", text)]
+ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
+
+
+class Heard(Listener):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def told(folder, images=3, **options):
+    """Collect, and check what holds of every material."""
+    found = collect(folder, Options(**options), images)
+    for part in PARTS:
+        is_there = getattr(found, part)
+        if part in ("sweep", "benchmark"):
+            assert not (is_there and part in found.missing)
+        else:
+            assert bool(is_there) != (part in found.missing), part
+    for sentence in (*found.missing.values(), *found.state, *found.warnings):
+        assert sentence.endswith(".") or sentence.endswith("`."), sentence
+        assert ".." not in sentence.replace("../", "")
+    return found
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three")
+    run("reproduce", "--seeds", 3, *SET, "--workers", 1, "--output-dir", folder)
+    return folder / "quickstart"
+
+
+@pytest.fixture
+def copied(three_seeds, tmp_path):
+    shutil.copytree(three_seeds, tmp_path / "quickstart")
+    return tmp_path / "quickstart"
+
+
+def test_it_says_what_reproduce_said(three_seeds):
+    found, summary = told(three_seeds), json.loads((three_seeds / "summary.json").read_text())
+    comparison = summary["comparison"]
+    assert found.verdict.sentence == comparison["verdict_text"]
+    assert found.verdict.about == comparison["about"]
+    assert list(found.verdict.differences) == comparison["difference"]["values"]
+    assert found.verdict.mcnemar == [row["p_value"] for row in comparison["mcnemar"]]
+    for arm in found.arms:
+        said = summary["arms"][arm.name]
+        for measure in ("accuracy", "nll", "ece"):
+            assert getattr(arm, measure).values == said[measure]["values"]
+        assert (arm.parameters, arm.file_bytes) == (said["parameters"], said["file_bytes"])
+    assert [arm.name for arm in found.arms] == ["teacher", "baseline", "distilled"]
+    assert found.state == []
+    assert found.objective.formula == summary["formula"]
+
+
+def test_its_pictures_agree_with_its_numbers(three_seeds):
+    found = told(three_seeds)
+    by_name = {arm.name: arm for arm in found.arms}
+    for reliability in found.reliability:
+        assert reliability.count.sum() == 3 * 540
+        right = np.nansum(reliability.accuracy * reliability.count) / reliability.count.sum()
+        assert right == pytest.approx(by_name[reliability.arm].accuracy.mean)
+        assert reliability.ece == pytest.approx(by_name[reliability.arm].ece.mean)
+    counts = np.array([change.examples for change in found.classes])
+    for arm in ("baseline", "distilled"):
+        shares = np.array([getattr(change, arm) for change in found.classes])
+        assert (shares * counts).sum() / counts.sum() == pytest.approx(by_name[arm].accuracy.mean)
+    net = sum(change.fixed - change.broken for change in found.classes) / 540
+    assert net == pytest.approx(found.verdict.mean)
+    for change in (*found.fixed, *found.broken):
+        answers = {arm: values.argmax() for arm, values in change.probabilities.items()}
+        assert set(answers) == {"teacher", "baseline", "distilled"}
+        assert all(values.sum() == pytest.approx(1) for values in change.probabilities.values())
+    assert [curves.arm for curves in found.curves] == ["teacher", "baseline", "distilled"]
+    assert all(len(curves.runs) == 3 for curves in found.curves)
+    assert found.softened.temperature == 4.0
+
+
+def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
+    program = (
+        "import sys; from pathlib import Path; from kdistill.report.collect.collector import collect\n"
+        "from kdistill.recipes.session import Options\n"
+        f"found = collect(Path({str(three_seeds)!r}), Options(), 3); assert found.confusion and found.softened\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules); assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
+    before = told(three_seeds)
+    for path in copied.rglob(logits_cache.NAME):
+        path.unlink()
+    (copied / "seed-1/distilled/test.json").unlink()
+    after = told(copied)
+    assert after.verdict == before.verdict
+    np.testing.assert_array_equal(after.confusion.distilled, before.confusion.distilled)
+    assert [change.example.number for change in after.fixed] == [change.example.number for change in before.fixed]
+    assert len(list(copied.rglob(logits_cache.NAME))) == 9
+
+
+def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
+    shutil.rmtree(copied / "seed-1/distilled")
+    (copied / "seed-2/baseline/result.json").unlink()
+    found = told(copied)
+    assert found.verdict.seeds == [0]
+    assert [len(arm.seeds) for arm in found.arms] == [1, 1, 1]
+    assert found.verdict.low is None
+    assert any("baseline, seed 2, is interrupted after epoch 1" in sentence for sentence in found.state)
+    assert any("without seeds 1, 2" in sentence for sentence in found.state)
+    assert any("1 seed is few" in warning for warning in found.warnings)
+    assert found.provenance.commands[0].endswith("--seeds 0,1,2")
+
+
+def test_a_beginning_is_told_as_far_as_it_goes(copied):
+    for path in copied.glob("seed-*/distilled"):
+        shutil.rmtree(path)
+    (copied / "summary.json").unlink()
+    found = told(copied)
+    assert found.verdict is None
+    assert "Of no seed both students have finished" in found.missing["verdict"]
+    assert [arm.name for arm in found.arms] == ["teacher", "baseline"]
+    assert [curves.arm for curves in found.curves] == ["teacher", "baseline"]
+    assert [reliability.arm for reliability in found.reliability] == ["teacher", "baseline"]
+    assert found.confusion is None
+    assert found.softened.of == "the teacher of seed 0"
+
+
+def test_of_nothing_but_a_config_everything_is_missing(copied):
+    for path in copied.iterdir():
+        if path.name != "config.yaml":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = told(copied)
+    assert set(found.missing) == {*PARTS} - {"sweep"}
+    assert found.data.shape == (8, 8)
+    assert found.class_names == list("0123456789")
+
+
+def test_a_damaged_run_counts_for_nothing_and_is_named(copied):
+    (copied / "seed-0/distilled/model.keras").write_bytes(b"not a model")
+    found = told(copied)
+    assert found.verdict.seeds == [1, 2]
+    assert any("seed 0" in sentence and "damaged" in sentence for sentence in found.state)
+
+
+def test_runs_of_another_config_are_left_out(copied):
+    path = copied / "config.yaml"
+    path.write_text(path.read_text().replace("temperature: 4.0", "temperature: 2.0"))
+    found = told(copied)
+    assert found.verdict is None
+    assert "distill.temperature: was 4.0, is now 2.0" in " ".join(found.state)
+    assert [arm.name for arm in found.arms] == ["teacher", "baseline"]
+
+
+@pytest.mark.parametrize("file", ["summary.json", "seed-0/distilled/manifest.json", "seed-0/distilled/history.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"[]", b'{"arms": []}'])
+def test_whatever_lies_there_a_page_comes_of_it(copied, file, content):
+    (copied / file).write_bytes(content)
+    found = told(copied)
+    assert len(found.arms) == 3
+
+
+def test_more_is_warned_of_on_test_data_that_chose(copied):
+    path = copied / "config.yaml"
+    path.write_text(path.read_text().replace("validation: 0.2", "validation: test"))
+    assert any("on the test split" in warning for warning in told(copied).warnings)
+
+
+def test_it_can_be_moved(copied, tmp_path):
+    before = told(copied)
+    shutil.move(copied, tmp_path / "elsewhere")
+    after = told(tmp_path / "elsewhere")
+    assert after.verdict == before.verdict
+    assert str(tmp_path / "elsewhere") in after.provenance.commands[0]
+
+
+OWN = """\
+name: mine
+data: {{dataset: {dataset}, path: {path}{more}}}
+teacher: {{hidden: [16]}}
+student: {{hidden: [4]}}
+training: {{batch_size: 8, epochs: 2}}
+"""
+
+
+def own(folder, dataset, path, more=""):
+    config = folder / "mine.yaml"
+    config.write_text(OWN.format(dataset=dataset, path=path, more=more))
+    run("reproduce", "-c", config, "--seeds", 1, "--workers", 1, "--output-dir", folder)
+    return folder / "mine"
+
+
+def test_rows_of_a_table_are_told_by_their_columns(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
+    x = own_data.arrays(train=60, shape=(3,))
+    path = own_data.write_csv(tmp_path / "t.csv", x["x_train"], x["y_train"], ("<b>", "a|b"))
+    folder = own(tmp_path, "csv", path, ", label: kind, test: 0.4")
+    found = told(folder)
+    assert (found.data.kind, found.data.shape) == ("rows", (3,))
+    assert sorted(found.class_names) == ["<b>", "a|b"]
+    assert [name for name, _ in found.softened.examples[0].example.values] == ["a", "b", "c"]
+    x["y_train"][:] = x["y_train"][::-1]
+    own_data.write_csv(path, x["x_train"], x["y_train"], ("<b>", "a|b"))
+    changed = told(folder)
+    assert changed.verdict == found.verdict
+    assert all("no longer those" in changed.missing[part] for part in ANSWERS)
+    path.unlink()
+    gone = told(folder)
+    assert gone.verdict == found.verdict
+    assert all("The data cannot be read" in gone.missing[part] for part in ANSWERS)
+
+
+@pytest.mark.slow
+def test_images_of_any_range_and_colour_can_be_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
+    path = own_data.write_npz(tmp_path / "x.npz", **own_data.arrays(shape=(6, 5, 3), dtype=np.float32))
+    found = told(own(tmp_path, "npz", path))
+    assert found.softened.examples[0].example.image.shape == (6, 5, 3)
+
+
+@pytest.mark.slow
+def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
+    teachers = [three_seeds / f"seed-{seed}/teacher/model.keras" for seed in (0, 1)]
+    elsewhere = [shutil.copy(path, tmp_path / f"t{number}.keras") for number, path in enumerate(teachers)]
+    named = "--set", f"distill.teachers=[{', '.join(map(str, elsewhere))}]"
+    run("reproduce", "--seeds", 2, *SET, *named, "--workers", 1, "--output-dir", tmp_path)
+    summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
+    found = told(tmp_path / "quickstart")
+    teacher = found.arms[0]
+    assert (teacher.title, teacher.seeds) == ("2 teachers", [])
+    assert teacher.accuracy.values == summary["arms"]["teacher"]["accuracy"]["values"]
+    assert teacher.parameters == summary["arms"]["teacher"]["parameters"]
+    assert found.softened.of == "the mean of 2 teachers"
+    assert "mean of 2 softmax" in found.objective.formula
+    elsewhere[0].unlink()
+    for path in (tmp_path / "quickstart/cache").glob("outputs-*"):
+        path.unlink()
+    gone = told(tmp_path / "quickstart")
+    assert [arm.name for arm in gone.arms] == ["baseline", "distilled"]
+    assert any("no such model file" in sentence for sentence in gone.state)
+    assert "softened" in gone.missing
+
+
+@pytest.mark.parametrize("validation", [0.2, 0.1], ids=["the same division", "another"])
+def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path, validation):
+    """Runs of another experiment: their scores are taken over where they are of the same data, divided alike."""
+    place = ["--output-dir", tmp_path, *SET, "--set", f"data.validation={validation}"]
+    teachers = [three_seeds / f"seed-{of}/teacher/model.keras" for of in (2, 1)]
+    for seed, teacher in enumerate(teachers):
+        run("baseline", "--seed", seed, *place)
+        run("distill", "--seed", seed, "--teacher", teacher, *place)
+    before = [(path.parent / "logits_cache.npz").read_bytes() for path in teachers]
+    found = told(tmp_path / "quickstart")
+    named = [line for line in found.provenance.commands if "--teacher" in line]
+    assert [line.rpartition(" ")[2] for line in named] == list(map(str, teachers))
+    assert not any("train-teacher" in line or "reproduce" in line for line in found.provenance.commands)
+    known = json.loads((three_seeds / "summary.json").read_text())["arms"]["teacher"]["accuracy"]["values"]
+    assert found.arms[0].accuracy.values == pytest.approx([known[2], known[1]])  # digits have one test split
+    assert [(path.parent / "logits_cache.npz").read_bytes() for path in teachers] == before
+    assert found.arms[0].seeds == ([2, 1] if validation == 0.2 else [])
+
+
+def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
+    data = tmp_path / "data.npz"
+    run("data", "export", data)
+    arrays = np.load(data)
+    logits = {part: np.eye(10)[arrays[f"y_{part}"]] * 9 for part in ("train", "test")}
+    path = tmp_path / "logits.npz"
+    np.savez(path, labels=arrays["y_train"], **logits)
+    for command in ("baseline", "distill"):
+        more = ["--teacher-logits", path] if command == "distill" else []
+        document(command, *more, *SET, "--output-dir", tmp_path)
+    found = told(tmp_path / "quickstart")
+    assert found.arms[0].accuracy.mean == 1.0
+    assert (found.arms[0].parameters, found.softened.of) == (None, "the teacher")
+    assert found.provenance.commands[1].endswith(f"--seed 0 --teacher-logits {path}")
+    assert (found.arms[0].parameters, found.arms[0].file_bytes) == (None, None)
+    np.savez(path, labels=arrays["y_train"], train=logits["train"])
+    without = told(tmp_path / "quickstart")
+    assert any("its logits on the test split are not known" in sentence for sentence in without.state)
+
+
+@pytest.mark.slow
+def test_shared_teachers_count_once(tmp_path):
+    run("reproduce", "--seeds", 3, "--teacher-seeds", 1, *SET, "--workers", 1, "--output-dir", tmp_path)
+    summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
+    found = told(tmp_path / "quickstart")
+    assert found.verdict.about == summary["comparison"]["about"]
+    assert found.arms[0].accuracy.values == summary["arms"]["teacher"]["accuracy"]["values"]
+    assert found.provenance.commands[0].endswith("--seeds 0,1,2 --teacher-seeds 0,")
+    assert found.reliability[0].runs == 1
+
+
+@pytest.mark.slow
+def test_of_a_sweep_the_winner_is_told_of(tmp_path):
+    run("sweep", "--grid", "distill.alpha=0.1,0.9", "--seeds", 2, *SET, "--workers", 1, "--output-dir", tmp_path)
+    home = tmp_path / "quickstart"
+    summary = json.loads((home / "sweep.json").read_text())
+    found = told(home)
+    assert found.verdict.sentence == summary["test"]["comparison"]["verdict_text"]
+    assert found.verdict.about == summary["test"]["comparison"]["about"]
+    assert found.sweep.test.sentence == found.verdict.sentence
+    assert f"distill.alpha={summary['winner']['set']['distill.alpha']}" in found.about
+    assert found.objective.alpha == summary["winner"]["set"]["distill.alpha"]
+    before = sorted(path for path in home.rglob("test.json"))
+    (home / "sweep.json").write_text('{"seeds": [0]}')
+    assert "cannot be read" in told(home).missing["sweep"]
+    for name in ("sweep.json", "winner.yaml"):
+        (home / name).unlink()
+    unfinished = told(home)
+    assert unfinished.verdict is None
+    assert not unfinished.sweep.finished
+    assert "chosen no cell" in unfinished.missing["verdict"]
+    assert sorted(path for path in home.rglob("test.json")) == before
+
+
+def test_what_benchmark_kept_is_told(copied):
+    model = copied / "seed-0/distilled/model.keras"
+    timed = {"p50_ms": 2.0, "per_second": 500.0, "calls": 200}
+    row = {"name": "distilled", "path": str(model), "format": "keras", "parameters": 7, "file_bytes": 8}
+    row |= {"accuracy": 0.5, "latency": {"1": timed}, "peak_memory_bytes": 9}
+    from kdistill.runs import benchmark
+
+    info = {"machine": "a machine", "cores": 2, "threads": 1, "how": "so"}
+    benchmark.keep(Experiment(copied), {"rows": [row], "run_info": info})
+    found = told(copied).benchmark
+    assert found.rows[0].milliseconds == {1: 2.0}
+    assert found.rows[0].per_second == {1: 500.0}
+    assert found.machine == "a machine, 2 cores, 1 thread"
+    model.write_bytes(model.read_bytes() + b"more")
+    assert "no longer the model that was measured" in told(copied).missing["benchmark"]
+
+
+def test_a_config_that_is_not_valid_is_an_error_with_its_place(copied):
+    (copied / "config.yaml").write_text("name: x\nteachr: {}\n")
+    with pytest.raises(errors.ConfigError, match="teachr"):
+        collect(copied, Options(), 3)

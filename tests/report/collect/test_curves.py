@@ -1,0 +1,61 @@
+"""Learning curves of runs in whatever state."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kdistill import config as configs
+from kdistill.recipes.session import Options
+from kdistill.report.collect import curves as histories
+from kdistill.report.collect import subject
+from kdistill.runs import Experiment
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    config = configs.load("quickstart", ["student.monitor=val_accuracy", "student.patience=7"])
+    experiment = Experiment(tmp_path / config.name)
+    experiment.create(configs.dump(config))
+    return experiment
+
+
+def record(epoch, best, **more):
+    values = {"loss": 1 / epoch, "soft": 0.5, "hard": 2 / epoch, "penalty": 0.1, "val_loss": 3.0, "val_nll": 4.0}
+    return {"epoch": epoch, "best": best, **values, "val_accuracy": epoch / 10, **more}
+
+
+def write(experiment, arm, seed, *records, tail=""):
+    run = experiment.run(arm, seed)
+    run.folder.mkdir(parents=True)
+    run.history_file.write_text("".join(json.dumps(each) + "\n" for each in records) + tail)
+
+
+def drawn(experiment):
+    return histories.curves(subject.find(experiment.folder, Options()))
+
+
+def test_every_series_is_that_of_the_history(experiment):
+    write(experiment, "baseline", 3, record(1, True), record(2, True), record(3, False))
+    (found,) = drawn(experiment)
+    assert (found.arm, found.monitor, found.patience) == ("baseline", "val_accuracy", 7)
+    (curve,) = found.runs
+    assert (curve.seed, curve.complete, curve.best) == (3, False, 2)
+    np.testing.assert_array_equal(curve.epochs, [1, 2, 3])
+    np.testing.assert_allclose(curve.loss, [1, 1 / 2, 1 / 3])
+    np.testing.assert_allclose(curve.hard, [2, 1, 2 / 3])
+    np.testing.assert_allclose(curve.val_accuracy, [0.1, 0.2, 0.3])
+    for name, value in (("soft", 0.5), ("penalty", 0.1), ("val_loss", 3), ("val_nll", 4)):
+        np.testing.assert_allclose(getattr(curve, name), value)
+
+
+def test_a_line_that_is_half_written_is_left_out(experiment):
+    write(experiment, "teacher", 0, record(1, True), tail='{"epoch": 2, "lo')
+    assert drawn(experiment)[0].runs[0].epochs.tolist() == [1]
+
+
+def test_runs_without_an_epoch_have_no_curve(experiment):
+    write(experiment, "teacher", 0)
+    write(experiment, "distilled", 0, {"epoch": 1}, record(2, True))
+    assert [(curves.arm, curves.runs[0].epochs.tolist()) for curves in drawn(experiment)] == [("distilled", [2])]
+    assert drawn(Experiment(experiment.folder))[0].runs[0].best == 2

@@ -1,0 +1,100 @@
+"""The cells of a sweep: finished, unfinished, damaged, with failed runs."""
+
+import json
+
+import pytest
+
+from kdistill import config as configs
+from kdistill import runs
+from kdistill.recipes.session import Options
+from kdistill.report.collect import subject, sweep
+from kdistill.runs import Experiment, Making
+
+SUMMARY = {
+    "seeds": [0, 1],
+    "axes": {"distill.temperature": [1, 4], "student.hidden": [[8], [16]]},
+    "chosen_by": "mean validation accuracy",
+    "baseline": {"validation": {"accuracy": {"values": [0.7, 0.8], "mean": 0.75, "sd": 0.07}}},
+    "winner": {"set": {"distill.temperature": 4, "student.hidden": [16]}, "config": "w", "command": "kdistill x"},
+    "test": None,
+}
+
+
+def cell(temperature, hidden, mean, failed=()):
+    summary = {"values": [mean], "mean": mean, "sd": None}
+    scores = None if failed else {"accuracy": summary, "nll": summary}
+    settings = {"distill.temperature": temperature, "student.hidden": hidden}
+    return {"set": settings, "status": "done", "validation": scores, "failed": list(failed)}
+
+
+@pytest.fixture
+def home(tmp_path):
+    config = configs.load("quickstart", [])
+    experiment = Experiment(tmp_path / config.name)
+    experiment.create(configs.dump(config))
+    return experiment
+
+
+def told(experiment):
+    return sweep.sweep(subject.find(experiment.folder, Options()))
+
+
+def test_a_finished_sweep_is_told_as_it_was_written_down(home):
+    cells = [cell(1, [8], 0.6), cell(1, [16], 0, ["diverged"]), cell(4, [8], 0.7), cell(4, [16], 0.9)]
+    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": cells}))
+    found, why = told(home)
+    assert why == ""
+    assert found.finished
+    assert found.axes == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
+    assert [one.settings for one in found.cells] == [[1, [8]], [1, [16]], [4, [8]], [4, [16]]]
+    assert [one.accuracy and one.accuracy.mean for one in found.cells] == [0.6, None, 0.7, 0.9]
+    assert [one.is_winner for one in found.cells] == [False, False, False, True]
+    assert [one.done for one in found.cells] == [2, 1, 2, 2]
+    assert found.cells[1].failed == ["diverged"]
+    assert (found.seeds, found.baseline, found.test, found.command) == (2, 0.75, None, "kdistill x")
+
+
+def test_a_summary_that_is_not_one_is_said_to_be_unreadable(home):
+    (home.folder / "sweep.json").write_text('{"axes": 3, "winner": null, "test": null}')
+    found, why = told(home)
+    assert found is None
+    assert "cannot be read" in why
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_summary_is_as_good_as_none(home, text):
+    (home.folder / "sweep.json").write_text(text)
+    assert told(home) == (None, "")
+
+
+def begin(home, name, temperature, accuracies):
+    config = configs.load(home.folder / "config.yaml", [f"distill.temperature={temperature}"])
+    experiment = Experiment(home.folder / "cells" / name)
+    experiment.create(configs.dump(config))
+    for seed, accuracy in enumerate(accuracies):
+        spec = runs.specification(config, "distilled", seed, "teacher")
+        making = Making(experiment.run("distilled", seed), spec, {}, print)
+        if accuracy is not None:
+            making.run.model_file.write_bytes(b"weights")
+            making.finish({"validation": {"accuracy": accuracy, "nll": 1 - accuracy}, "file_bytes": 7})
+
+
+def test_of_an_unfinished_sweep_the_cells_are_told_that_were_begun(home):
+    begin(home, "b", 8, [0.5, None])
+    begin(home, "a", 2, [0.6, 0.8])
+    found, why = told(home)
+    assert (why, found.finished, found.seeds, found.command) == ("", False, 2, None)
+    assert found.axes == [("distill.temperature", [2.0, 8.0])]
+    assert [(one.settings, one.done) for one in found.cells] == [([2.0], 2), ([8.0], 1)]
+    assert [one.accuracy.mean for one in found.cells] == pytest.approx([0.7, 0.5])
+    assert [one.nll.mean for one in found.cells] == pytest.approx([0.3, 0.5])
+    assert not any(one.is_winner for one in found.cells)
+
+
+def test_one_cell_alone_cannot_be_told_from_others(home):
+    begin(home, "a", 2, [0.6])
+    assert told(home) == (None, "The sweep has not come far enough to tell its cells apart.")
+
+
+def test_what_is_no_sweep_has_nothing_missing(home):
+    assert told(home) == (None, "")

@@ -1,0 +1,179 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import page_material as made
+import pytest
+
+from kdistill.report.pages.html import SECTIONS, prose, render
+from kdistill.report.plots import all_plots
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser would: elements in order, their text, and what is not closed as it was opened."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.texts, self.open, self.wrong = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html():
+    return render(made.material())
+
+
+@pytest.fixture(scope="module")
+def read(html):
+    return Reader(html)
+
+
+def test_every_element_is_closed_as_it_was_opened(read):
+    assert (read.open, read.wrong) == ([], [])
+
+
+def test_names_are_text_whatever_is_in_them(read):
+    assert not [tag for tag in ("b", "script", "i") if any(attrs.get("onerror") for attrs in read.all(tag))]
+    assert "<b>bold</b> & 'x'" in read.text
+    assert "$\\frac{1}{0}$ | pipe" in read.text
+    assert "length <i>" in read.text
+    assert "A run failed: <why>." in read.text
+    assert "failed: it <diverged>" in read.text
+    assert "failed: it <broke>" in read.text
+    assert "long " * 20 not in read.text
+
+
+@pytest.mark.parametrize(
+    "end", ["</style><script>x()</script>", '"><script>x()</script>', "</svg><script>x()</script>"]
+)
+def test_no_name_can_become_an_element(end):
+    named = made.material(name=end, class_names=[end] * 4, confusion=made.confusion([end] * 4), sweep=None)
+    read = Reader(render(named))
+    assert not read.all("script")
+    assert (read.open, read.wrong) == ([], [])
+    assert end in read.text
+
+
+def test_the_page_loads_nothing(html, read):
+    policy = next(attrs["content"] for attrs in read.all("meta") if "http-equiv" in attrs)
+    assert policy.startswith("default-src 'none'")
+    assert not any(read.all(tag) for tag in ("script", "link", "iframe", "object", "form", "base"))
+    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in read.all("img"))
+    assert set(re.findall(r"https?://[^\"' )]*", html)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in re.sub(r"url\(#", "", html)
+
+
+def test_ids_are_unique_and_every_reference_has_one(html, read):
+    ids = [attrs["id"] for _, attrs in read.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = {attrs["href"] for _, attrs in read.elements if "href" in attrs}
+    referred = {link[1:] for link in links} | set(re.findall(r"url\(#([^)]*)\)", html))
+    referred |= {attrs["aria-labelledby"] for _, attrs in read.elements if "aria-labelledby" in attrs}
+    assert all(link.startswith("#") for link in links)
+    assert referred <= set(ids)
+
+
+def test_sections_come_in_the_order_in_which_they_are_asked_for(read):
+    ids = [attrs["id"] for attrs in read.all("h2")]
+    assert ids == ["verdict", *SECTIONS]
+
+
+def test_pictures_tables_and_figures_have_their_words(read):
+    assert all(attrs.get("alt") for attrs in read.all("img"))
+    assert len(read.all("img")) == 2  # one was fixed, one is softened; a row of a table has none
+    svgs = read.all("svg")
+    assert len(svgs) == 16
+    assert all(attrs["role"] == "img" and len(attrs["aria-label"]) > 10 for attrs in svgs)
+    assert len(read.all("table")) == len(read.all("caption")) == 5
+    assert len(read.all("figure")) == len(read.all("figcaption"))
+    assert all("scope" in attrs for attrs in read.all("th"))
+
+
+def test_the_numbers_are_there(read):
+    assert "Mean difference +0.16 points, 95 % interval -0.10 to +0.42, p = 0.2." in read.text
+    assert "1 of 5 seeds differ by McNemar's test" in read.text
+    assert "0.9050 ± 0.0071" in read.text
+    assert "0.8300" in read.text
+    assert "numpy 2.4 and 2.5" in read.text
+    assert "kdistill reproduce -c 'a b.yaml'" in read.text
+    assert "1,210" in read.text
+    assert "e" * 64 in read.text
+    assert "loss = 0.9 * 4^2 * KL(...)" in read.text
+    assert "1 thing speaks against this result." in read.text
+
+
+def test_p_values_that_are_tiny_are_not_shown_as_none():
+    assert "p < 0.001." in Reader(render(made.material(verdict=made.verdict(p_value=1e-9)))).text
+
+
+def test_backticks_are_code_and_nothing_in_them_is_markup():
+    assert prose("run `a <b>` now") == "run <code>a &lt;b&gt;</code> now"
+    assert prose("one ` alone") == "one ` alone"
+
+
+def test_of_an_experiment_with_nothing_the_page_says_why():
+    read = Reader(render(made.nothing()))
+    assert (read.open, read.wrong) == ([], [])
+    assert "There is no verdict." in read.text
+    for part in made.nothing().missing:
+        assert f"No {part} <yet>." in read.text
+    ids = [attrs["id"] for attrs in read.all("h2")]
+    assert "sweep" not in ids  # it was never to have one
+    assert "Nothing that kdistill looks for" in read.text
+
+
+def test_what_was_never_to_be_has_no_section():
+    read = Reader(render(made.material(sweep=None, benchmark=None)))
+    assert not {"sweep", "benchmark"} & {attrs.get("id") for _, attrs in read.elements}
+
+
+def test_a_temperature_of_one_softens_nothing_and_that_is_said(read):
+    assert "they are not softened" not in read.text
+    assert "they are not softened" in Reader(render(made.material(softened=made.softened(1.0)))).text
+
+
+def test_matched_logits_have_another_objective():
+    objective = dataclasses.replace(made.material().objective, soft_loss="mse")
+    text = Reader(render(made.material(objective=objective))).text
+    assert "the student's divided by T = 4, the teacher's by 4, times T² = 16: T cancels" in text
+    assert "penalty" not in text
+    objective = dataclasses.replace(objective, teacher_temperature=2.0, l2=0.01)
+    text = Reader(render(made.material(objective=objective))).text
+    assert "the teacher's by 2, times T² = 16." in text
+    assert "both add an L2 penalty on the student's weights, 0.01 times" in text
+    assert "Kullback" not in text
+
+
+def test_the_same_material_is_the_same_page(html):
+    assert render(made.material(), all_plots.draw(made.material())) == html
+
+
+def test_characters_that_no_page_can_hold_do_not_stop_it():
+    named = made.material(name="a\x00b\udc80", class_names=["\x00", "\ud800", "\x1b[31m", "é"], sweep=None)
+    render(named).encode()

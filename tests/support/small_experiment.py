@@ -1,0 +1,50 @@
+"""An experiment of a moment on the digits, finished for one seed: shared by the tests of what is said of one."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+from kdistill import config as configs
+from kdistill.deploy import parity, runtimes
+from kdistill.experiments import reproduce
+from kdistill.recipes.session import Options, Session
+from kdistill.runs import Experiment
+
+SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
+
+
+def session(folder, *overrides, source="quickstart", **options):
+    config = configs.load(source, [*SHORT, *overrides])
+    return Session(config, Experiment(folder / config.name), Options(**options))
+
+
+def with_few_pictures(material):
+    """Return what a page tells, without most of what is drawn: for tests of what is written where."""
+    parts = {"curves": (), "reliability": (), "confusion": None, "softened": None}
+    missing = {**material.missing, **dict.fromkeys(parts, "Left out.")}
+    return dataclasses.replace(material, **parts, missing=missing)
+
+
+@pytest.fixture(scope="session")
+def finished_experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    reproduce.reproduce(session(folder), [0])
+    return folder
+
+
+@pytest.fixture
+def experiment_copy(finished_experiment, tmp_path):
+    """The folder of a finished experiment, to change."""
+    shutil.copytree(finished_experiment, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Open SavedModels here: a fresh TensorFlow takes seconds."""
+    monkeypatch.setattr(
+        parity,
+        "outputs_of",
+        lambda path, form, split, threads: parity.through(runtimes.open_model(path, threads), split),
+    )

@@ -1,0 +1,81 @@
+"""Teachers opened for a config: who gets its values scaled, and what is refused before anything is trained."""
+
+import keras
+import numpy as np
+import pytest
+
+from kdistill import config as configs
+from kdistill import datasets, modelfiles, models
+from kdistill.core.errors import ModelError
+from kdistill.runs import joint_weights, recorded_weights, same_teachers, teacher_identity
+from kdistill.teachers import opening
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return datasets.load(configs.load("quickstart").data)
+
+
+def outside(path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(path)
+    return path
+
+
+def test_only_models_from_elsewhere_are_given_scaled_values(experiment_copy, splits, tmp_path):
+    config = configs.load("quickstart", ["teacher.preprocessing=signed"])
+    own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    assert recorded_weights(own)
+    assert opening.open_teacher(config, splits, tmp_path, [own]).weights == recorded_weights(own)
+    foreign = outside(tmp_path / "t.keras")
+    assert recorded_weights(foreign) is None
+    weights = teacher_identity(models.fingerprint(models.load(foreign)), modelfiles.hashes(foreign)[0], "signed")
+    assert opening.open_teacher(config, splits, tmp_path, [foreign]).weights == weights
+    assert weights.endswith(" signed")
+    both = opening.open_teacher(config, splits, tmp_path, [own, foreign])
+    assert both.weights == joint_weights([weights, recorded_weights(own)])
+
+
+def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy, splits, tmp_path):
+    config, scaled = (configs.load("quickstart", o) for o in ([], ["teacher.preprocessing=unit"]))
+    own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    assert opening.unscaled(config, opening.open_teacher(config, splits, tmp_path, [own])) == ""
+    foreign = opening.open_teacher(config, splits, tmp_path, [outside(tmp_path / "t.keras")])
+    assert "set teacher.preprocessing" in opening.unscaled(config, foreign)
+    assert opening.unscaled(scaled, foreign) == ""
+
+
+def test_a_teacher_that_was_trained_on_another_division_of_the_data_is_warned_of(experiment_copy, splits, tmp_path):
+    """It may have seen what is held back here."""
+    own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    other = datasets.load(configs.load("quickstart", ["data.split_seed=5"]).data)
+    for divided, warned in ((splits, False), (other, True)):
+        config = configs.load("quickstart")
+        found = opening.warnings(config, divided, opening.open_teacher(config, divided, tmp_path, [own]))
+        assert any(f"{own} was trained on another division" in text for text in found) == warned
+
+
+def test_logits_cannot_be_asked_about_augmented_images(splits, tmp_path):
+    part = splits.training_part()
+    np.savez(tmp_path / "l.npz", train=np.zeros((len(part), 10), np.float32), labels=part.all_labels)
+    plain, augmented = (configs.load("quickstart", o) for o in ([], ["augmentation.flip=true"]))
+    opening.open_teacher(plain, splits, tmp_path, [tmp_path / "l.npz"])
+    for paths in ([tmp_path / "l.npz"], [tmp_path / "l.npz", outside(tmp_path / "t.keras")]):
+        with pytest.raises(ModelError, match="has no model to ask") as refused:
+            opening.open_teacher(augmented, splits, tmp_path, paths)
+        assert "`augmentation`" in refused.value.hint
+
+
+def test_the_layers_of_a_model_from_elsewhere_are_part_of_what_it_is(splits, tmp_path):
+    """A scaling in front, or another activation, changes every logit and no weight."""
+    config, inner = configs.load("quickstart"), [keras.layers.Flatten(), keras.layers.Dense(10)]
+    plain, scaled = (
+        keras.Sequential([keras.Input((8, 8)), *more, *inner]) for more in ([], [keras.layers.Rescaling(1 / 16)])
+    )
+    plain.save(tmp_path / "plain.keras")
+    scaled.save(tmp_path / "scaled.keras")
+    found = [
+        opening.open_teacher(config, splits, tmp_path, [tmp_path / f"{name}.keras"]).weights
+        for name in ("plain", "scaled")
+    ]
+    assert not same_teachers(*found)
+    assert {weights.partition("/")[0] for weights in found} == {models.fingerprint(plain)}

@@ -1,0 +1,127 @@
+"""Training against plain Keras loops in eager mode, a batch at a time."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_task import (
+    AUGMENTATION,
+    OPTIMIZERS,
+    SOFT,
+    TEACHER_VALIDATION,
+    TRAIN,
+    VALIDATION,
+    assert_same,
+    big,
+    student,
+    train,
+)
+
+from kdistill import config as configs
+from kdistill.evaluation import predict
+from kdistill.training import losses, optimizers
+from kdistill.training.segments import Data
+
+
+def plain_loop(model, optimizer, objective, data, batch_size, epochs, seed):
+    """Train in eager mode, a batch at a time, as a textbook would."""
+    teacher = data.teacher_train if data.teacher_train is not None else np.zeros((len(data.train), 0))
+    means = []
+    for epoch in range(1, epochs + 1):
+        order = np.random.default_rng([seed, epoch]).permutation(len(data.train))
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            positions = order[start : start + batch_size]
+            rows = data.train.rows[positions]
+            images, targets = data.train.images[rows], teacher[positions]
+            if data.augmentation:
+                draws = data.augmentation.draw(seed, epoch, len(order))[positions]
+                images = data.augmentation.apply(tf.constant(images), draws)
+            if data.teachers:
+                targets = tf.stack([ask(images) for ask in data.teachers], axis=1)
+            with tf.GradientTape() as tape:
+                logits = model(images, training=True)
+                terms = objective(data.train.labels[rows], targets, logits)
+                loss = tf.add_n([terms["loss"], *model.losses])
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            total += float(loss) * len(positions)
+        means.append(total / len(order))
+    return means
+
+
+# Compiling takes seconds: by default one of each kind.
+ALIKE = {"amsgrad", "momentum", "exponential"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in ALIKE else ()) for n in OPTIMIZERS])
+def test_engine_matches_a_plain_keras_loop(name):
+    plan = configs.load("quickstart", [*OPTIMIZERS[name], "training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.7, 3.0)
+    reference = student(l2=0.001, max_norm=1.5)
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, SOFT, 32, 3, seed=5)
+    model = student(l2=0.001, max_norm=1.5)
+    records, last = train(model, objective, SOFT, optimizers.build(plan, 5), seed=5)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"conv": "[3,4]", "max_norm": 1.0, "l2": 0.01},
+        {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "max_norm": 1.0, "global_pool": "true"},
+        {"batch_norm": "true"},
+    ],
+    ids=["convolutions", "separable, batch norm", "batch norm"],
+)
+def test_engine_matches_a_plain_keras_loop_with_every_kind_of_block(changes):
+    """The moving averages of batch normalisation are weights like others."""
+    objective = losses.distillation_objective(0.7, 3.0)
+    reference, model = student(**changes), student(**changes)
+    means = plain_loop(reference, keras.optimizers.SGD(0.05), objective, SOFT, 32, 2, seed=5)
+    records, last = train(model, objective, SOFT, keras.optimizers.SGD(0.05), seed=5, epochs=2)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+def test_both_soft_losses_match_a_plain_keras_loop_one_after_the_other():
+    """Models of one shape share a compiled step, but not across losses."""
+    ends = []
+    for soft_loss in ("kl", "mse", "kl"):
+        objective = losses.distillation_objective(0.7, 3.0, soft_loss=soft_loss)
+        reference, model = student(), student()
+        means = plain_loop(reference, keras.optimizers.SGD(0.05), objective, SOFT, 32, 1, seed=5)
+        records, last = train(model, objective, SOFT, keras.optimizers.SGD(0.05), seed=5, epochs=1)
+        np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+        ends.append(last)
+    assert_same(ends[0], ends[2])
+    assert any(np.abs(kl - mse).max() > 1e-3 for kl, mse in zip(ends[0], ends[1], strict=True))
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)], ids=["one", "two"])
+def test_augmented_with_teachers_that_are_asked_it_matches_a_plain_keras_loop(seeds):
+    asked = [predict.predictor(big(seed)) for seed in seeds]
+    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.7, 3.0)
+    data = Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, asked, AUGMENTATION)
+    reference = student()
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 3, seed=5)
+    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+
+
+def test_several_cached_teachers_match_a_plain_keras_loop():
+    plan = configs.load("quickstart", ["training.learning_rate=0.01"]).training
+    objective = losses.distillation_objective(0.9, 3.0)
+    both = np.stack([SOFT.teacher_train, SOFT.teacher_train[::-1]], axis=1)
+    data = Data(TRAIN, VALIDATION, both, both[: len(VALIDATION)])
+    reference = student()
+    means = plain_loop(reference, optimizers.build(plan, 5), objective, data, 32, 2, seed=5)
+    records, last = train(student(), objective, data, optimizers.build(plan, 5), seed=5, epochs=2)
+    for ours, theirs in zip(last, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
