@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from printed import text
 from scipy import stats as reference
 
 from kdistill import config as configs
@@ -260,8 +261,6 @@ def test_a_model_file_that_has_gone_speaks_against_no_run(pair, monkeypatch):
 
 @pytest.mark.parametrize("width", [40, 60, 80, 140])
 def test_a_person_reads_the_same(pair, width):
-    from test_ledger import text
-
     a, b = pair("distill.T=2")
     for arm in ("teacher", "distilled"):
         fill(a, [80, 82, 81, 79], arm)
@@ -278,8 +277,6 @@ def test_a_person_reads_the_same(pair, width):
 
 
 def test_equal_configs_are_said_to_be_equal(pair):
-    from test_ledger import text
-
     assert "The configs are the same, the name apart." in text(ledger.comparison(compared(*pair())))
 
 

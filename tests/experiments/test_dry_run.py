@@ -96,7 +96,7 @@ def test_the_objective_is_that_of_the_arms(tmp_path):
 
 def test_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(idx_datasets, "download", None)
-    monkeypatch.setattr(datasets.catalog.mnist, "fetch", None)
+    monkeypatch.setattr(datasets.catalog.idx_datasets, "fetch", None)
     plan = dry_run.training(session(tmp_path, source="article"), ARMS, [0])
     assert plan["data"] == {"dataset": "fashion_mnist", "state": "to download"}
     assert plan["examples"] is None

@@ -16,7 +16,7 @@ from kdistill import config as configs
 from kdistill.cli import app
 from kdistill.core import backend
 from kdistill.core.errors import DivergedError
-from kdistill.experiments import sweep
+from kdistill.experiments import sweep_grid
 from kdistill.recipes import arms
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment
@@ -213,7 +213,7 @@ def test_a_sweep_leaves_the_config_of_what_is_there(tmp_path):
 def test_all_cells_are_made_with_one_number_of_threads(tmp_path):
     session = Session(configs.load("quickstart"), Experiment(tmp_path / "quickstart"), Options())
     wide = ["student.hidden=[16],[20000, 20000]"]
-    grid = sweep.plan(session, sweep.axes(session.config, wide))
+    grid = sweep_grid.plan(session, sweep_grid.axes(session.config, wide))
     numbers = {each.threads for cell in grid.cells for each in (grid.home, cell.session, cell.teacher)}
     assert numbers == {backend.cores()}
 

@@ -22,7 +22,7 @@ def place(tmp_path):
 
 def test_what_was_kept_comes_back_to_the_last_bit(place):
     np.testing.assert_array_equal(logits_cache.kept(place, KEY, (5, 3)), LOGITS)
-    assert [path.name for path in place.parent.iterdir()] == ["logits_cache.npz"]
+    assert [path.name for path in place.parent.iterdir()] == ["outputs.npz"]
 
 
 @pytest.mark.parametrize("change", ["model", "fingerprint", "split_fingerprint"])
@@ -59,7 +59,7 @@ def test_a_pickle_is_never_read(place):
 
 def test_a_folder_that_has_gone_is_not_made_again(tmp_path):
     with pytest.raises(errors.OutputError, match="cannot write"):
-        logits_cache.keep(tmp_path / "gone" / "logits_cache.npz", LOGITS, KEY)
+        logits_cache.keep(tmp_path / "gone" / "outputs.npz", LOGITS, KEY)
     assert not (tmp_path / "gone").exists()
 
 

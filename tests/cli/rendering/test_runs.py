@@ -1,17 +1,9 @@
 """What a person reads of experiments on disk: every state in words, at every width."""
 
-import io
-
 import pytest
-from rich.console import Console
+from printed import text
 
 from kdistill.cli.rendering import runs as ledger
-
-
-def text(renderable, width=160):
-    stream = io.StringIO()
-    Console(file=stream, width=width).print(renderable)
-    return stream.getvalue()
 
 
 def run(arm="distilled", seed=0, state="complete", **more):

@@ -137,7 +137,7 @@ def test_without_files_and_network_all_folders_and_ways_out_are_named(tiny, cach
     assert "keras/datasets/mnist (Keras cache): none of the files" in message
     assert f"keras/datasets (Keras cache): incomplete, without {NAMES[0]}" in message
     assert f"The download failed: {tiny.facts.urls[0]}{NAMES[0]}.gz: " in message
-    for way in ("data.dir", "KDISTILL_DATA_DIR", "kdistill data fetch mnist", tiny.facts.urls[0], "idx_datasets.npz"):
+    for way in ("data.dir", "KDISTILL_DATA_DIR", "kdistill data fetch mnist", tiny.facts.urls[0], "mnist.npz"):
         assert way in hint
 
 
@@ -292,7 +292,7 @@ def test_info_tells_what_is_in_each_folder(tiny, cache, tmp_path):
         ("Keras cache", False),
         ("Keras cache", True),
     ]
-    assert info["searched"][-1]["files"] == ["idx_datasets.npz"]
+    assert info["searched"][-1]["files"] == ["mnist.npz"]
     assert info["searched"][-1]["intact"]
     assert json.loads(json.dumps(info)) == info
 

@@ -270,14 +270,14 @@ def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path
     for seed, teacher in enumerate(teachers):
         run("baseline", "--seed", seed, *place)
         run("distill", "--seed", seed, "--teacher", teacher, *place)
-    before = [(path.parent / "logits_cache.npz").read_bytes() for path in teachers]
+    before = [(path.parent / "outputs.npz").read_bytes() for path in teachers]
     found = told(tmp_path / "quickstart")
     named = [line for line in found.provenance.commands if "--teacher" in line]
     assert [line.rpartition(" ")[2] for line in named] == list(map(str, teachers))
     assert not any("train-teacher" in line or "reproduce" in line for line in found.provenance.commands)
     known = json.loads((three_seeds / "summary.json").read_text())["arms"]["teacher"]["accuracy"]["values"]
     assert found.arms[0].accuracy.values == pytest.approx([known[2], known[1]])  # digits have one test split
-    assert [(path.parent / "logits_cache.npz").read_bytes() for path in teachers] == before
+    assert [(path.parent / "outputs.npz").read_bytes() for path in teachers] == before
     assert found.arms[0].seeds == ([2, 1] if validation == 0.2 else [])
 
 
