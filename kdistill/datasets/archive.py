@@ -1,8 +1,6 @@
 """Arrays of unsigned bytes in an `.npz` archive, read with the same mistrust as IDX files."""
 
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
@@ -11,21 +9,6 @@ from numpy.typing import NDArray
 
 from kdistill.datasets import idx, npy
 from kdistill.datasets.idx import DamagedError
-
-# Of the other methods, zipfile unpacks a whole block at once, however much that is.
-BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
-# lacks. The others: damaged.
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    struct.error,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[np.uint8]:
@@ -43,14 +26,14 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
-            if member.compress_type not in BOUNDED_METHODS:
+            if member.compress_type not in npy.BOUNDED_METHODS:
                 raise DamagedError(f"{name}: expected stored or deflated data; received another")
             with archive.open(member) as stream:
                 _check_header(stream, name, shape)
                 return idx.read_values(stream, shape)
     except KeyError:
         raise DamagedError(f"the archive has no array {name}") from None
-    except UNREADABLE as error:
+    except npy.UNREADABLE as error:
         raise DamagedError(f"{name} cannot be read from the archive: {error}") from error
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error

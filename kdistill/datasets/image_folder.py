@@ -72,7 +72,7 @@ def _part(folder: Path) -> Part:
     if not classes:
         raise DataError(f"{folder}: expected a folder for each class, with its images in it; there are no folders here")
     for name in classes:
-        found = sorted(_files(folder / name))
+        found = pictures.files_below(folder / name)
         of_class = [path for path in found if path.suffix.lower() in pictures.SUFFIXES]
         others += len(found) - len(of_class)
         images += [(path, name) for path in of_class]
@@ -87,17 +87,6 @@ def _subfolders(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, hidden ones left out."""
-
-    def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror or error}")
-
-    for place, below, names in os.walk(folder, onerror=fail):
-        below[:] = [name for name in below if name[0] != "."]
-        yield from (Path(place, name) for name in names if name[0] != ".")
 
 
 def signature(parts: dict[str, Part], top: Path) -> str:
