@@ -118,6 +118,39 @@ def move(source: Path, target: Path) -> None:
     to_disk(target.parent)
 
 
+def put(source: Path, target: Path, aside: Path | None = None) -> None:
+    """Bring what is finished at `source` to disk and give it its name, in the place of a file or folder there.
+
+    A process that is killed on the way leaves the old one or the new one there, whole; of folders, between two renames,
+    neither: then the new one is whole at `source`, and the old one at `aside`.
+
+    Args:
+        source: a file or folder beside `target`.
+        target: its name.
+        aside: where an old folder is for the moment between two renames; by default `source` with `-old`.
+
+    Raises:
+        OSError: the disk is full or read-only, or another process was quicker; an old folder is there again.
+    """
+    for path in (*source.rglob("*"), source):
+        to_disk(path)
+    if not target.is_dir():
+        move(source, target)
+        return
+    aside = aside or source.with_name(f"{source.name}-old")
+    remove(aside)
+    with contextlib.suppress(FileNotFoundError):  # another process has just taken it away
+        move(target, aside)
+    try:
+        move(source, target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what another process has put there stays
+            os.rename(aside, target)
+        raise
+    finally:
+        remove(aside)
+
+
 def sweep(folder: Path, prefix: str = TEMPORARY) -> None:
     """Remove from a folder what processes that were killed had not finished to write, if it is older than a day.
 

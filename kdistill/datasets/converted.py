@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,11 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
-        _replace(temporary, folder)
+        try:
+            files.put(temporary, folder)  # whoever has mapped the old one keeps it until he is done
+        except OSError:
+            if not (folder / FACTS).exists():  # else another process has just made it
+                raise
         return splits, facts
     except OSError as error:
         reason = error.strerror or str(error)
@@ -78,7 +81,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
     except OutputError as error:
         raise DataError(error.message, hint=CACHE_HINT) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        files.remove(temporary)
 
 
 def place(kind: str, path: Path, settings: dict[str, Any]) -> Path:
@@ -159,19 +162,3 @@ def _range(splits: dict[str, Split]) -> dict[str, float]:
     """Return the smallest and the largest value of train."""
     extremes = [(piece.min(), piece.max()) for piece in mapped.pieces(splits["train"].images)]
     return {"lowest": float(min(low for low, _ in extremes)), "highest": float(max(high for _, high in extremes))}
-
-
-def _replace(source: Path, folder: Path) -> None:
-    """Give a conversion its name. Whoever has mapped the old one keeps it until he is done."""
-    for path in source.iterdir():
-        files.to_disk(path)
-    old = files.temporary_for(folder)
-    with suppress(FileNotFoundError):
-        os.replace(folder, old)
-    try:
-        files.move(source, folder)
-    except OSError:
-        if not (folder / FACTS).exists():  # else another process has just made it
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

@@ -215,13 +215,6 @@ def put(temporary: Path, export: Path) -> None:
 
     A process that is killed in between leaves the old one, the new one, or (a folder between two renames) none.
     """
-    for path in [*temporary.rglob("*"), temporary]:
-        files.to_disk(path)
     if os.path.lexists(record_file(export)):
         record_file(export).unlink()  # an export without a record is one that nobody vouches for
-    if not export.is_dir():
-        files.move(temporary, export)
-        return
-    with making(export) as old:
-        files.move(export, old)
-        files.move(temporary, export)
+    files.put(temporary, export)

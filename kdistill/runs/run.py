@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,11 +126,8 @@ class Run:
         """
         with files.writing(self.folder):
             if self.next.finished:
-                if self.folder.exists():
-                    shutil.rmtree(self.last, ignore_errors=True)
-                    files.move(self.folder, self.last)
-                files.move(self.next.folder, self.folder)
-        shutil.rmtree(self.last, ignore_errors=True)
+                files.put(self.next.folder, self.folder, self.last)
+        files.remove(self.last)
 
     def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
         """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
