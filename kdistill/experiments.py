@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdistill import backend, checks, files, stats, workers
 from kdistill.beforehand import Beforehand
-from kdistill.chains import own_seeds, run_name, scores_name, tasks_of, teachers_of
+from kdistill.chains import own_seeds, tasks_of, teachers_of
 from kdistill.config import Config
 from kdistill.datasets.labels import listed
 from kdistill.errors import DivergedError, KdistillError
@@ -15,7 +15,7 @@ from kdistill.listener import Listener
 from kdistill.parts import Part
 from kdistill.runs import ARMS, Experiment
 from kdistill.sessions import SUMMARY, Document, Session
-from kdistill.workers import FollowUp, Outcomes, Task
+from kdistill.workers import FollowUp, Outcomes, Task, TaskKey
 
 SOME_FAILED = 6  # exit code: finished, with failed runs
 
@@ -125,11 +125,11 @@ def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Sc
     rows = [
         {
             "run": task.name,
-            "folder": str(Path(task.folder) / f"seed-{task.seed}" / task.arm),
-            "status": "done" if task.name in outcomes.done else "failed",
+            "folder": str(Experiment(Path(task.folder)).run(task.key.arm, task.key.seed).folder),
+            "status": "done" if task.key in outcomes.done else "failed",
         }
         for task in tasks
-        if task.kind == "train"
+        if task.trains
     ]
     return {
         "experiment": session.experiment.name,
@@ -157,12 +157,12 @@ def failures(outcomes: Outcomes) -> list[Document]:
     """
     return [
         {
-            "run": name,
+            "run": key.name,
             "message": failure.message,
-            "since": failure.since or None,
+            "since": failure.since.name if failure.since else None,
             **({"details": failure.details} if failure.details else {}),
         }
-        for name, failure in outcomes.failed.items()
+        for key, failure in outcomes.failed.items()
     ]
 
 
@@ -174,7 +174,7 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
         outcomes: why each of them failed was told when it did.
         hint: what to do, if not what the failures themselves say.
     """
-    causes = {name: failure for name, failure in outcomes.failed.items() if not failure.since}
+    causes = {key.name: failure for key, failure in outcomes.failed.items() if not failure.since}
     first = next(iter(causes.values()))
     hints = dict.fromkeys(failure.hint for failure in causes.values() if failure.hint)
     message = f"nothing is left to compare: {what}; failed: {listed(list(causes))}"
@@ -204,8 +204,8 @@ def run(
     def next_missing() -> Sequence[Task]:
         return _missing(follow_up(outcomes), outcomes, listener)
 
-    if reused := sum(task.kind == "train" and task.name in outcomes.done for task in tasks):
-        listener.note(f"{reused} of {sum(task.kind == 'train' for task in tasks)} runs are complete: reused")
+    if reused := sum(task.trains and task.key in outcomes.done for task in tasks):
+        listener.note(f"{reused} of {sum(task.trains for task in tasks)} runs are complete: reused")
     then: FollowUp = next_missing
     if not missing:
         missing, then = list(next_missing()), tuple
@@ -214,7 +214,7 @@ def run(
     checks.writable(session.experiment.folder)
     count = scale.workers
     if count is None and scale.engine == "local":
-        most = len({(task.folder, task.seed) for task in missing})
+        most = len({(task.folder, task.key.seed) for task in missing})
         count = max(1, min(backend.cores() // session.threads, most))
     return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address, then)
 
@@ -230,7 +230,7 @@ def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> l
         if document is None or not all(need in outcomes.done for need in task.needs):
             missing.append(task)
         else:
-            outcomes.done[task.name] = document
+            outcomes.done[task.key] = document
     return missing
 
 
@@ -251,7 +251,7 @@ def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:
 
 
 def compared(
-    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str = ""
+    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str = ""
 ) -> Document | None:
     """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
 
@@ -259,12 +259,12 @@ def compared(
         session: of the experiment.
         teachers: the seed of the teacher of each seed; None where the config names teachers.
         outcomes: what came of `tasks_of`.
-        whose: what the names of these tasks begin with.
+        cell: that was given to `tasks_of`.
     """
-    seeds = [seed for seed in teachers if scores_name(seed, whose) in outcomes.done]
+    seeds = [seed for seed in teachers if TaskKey("", seed, cell) in outcomes.done]
     if not seeds:
         return None
-    of_seed = {seed: outcomes.done[scores_name(seed, whose)] for seed in seeds}
+    of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
     scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
     of_teacher = {teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}
@@ -278,7 +278,7 @@ def compared(
         shared_teachers=len(of_teacher) if len(of_teacher) < len(seeds) else 0,
         left_out=len(teachers) - len(seeds),
     )
-    warnings = _warnings(seeds, teachers, outcomes, whose)
+    warnings = _warnings(seeds, teachers, outcomes, cell)
     if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
         warnings.append(nothing)
     return {
@@ -297,13 +297,13 @@ def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[i
     return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
 
 
-def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str) -> list[str]:
+def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str) -> list[str]:
     warnings = list[str]()
     for seed in seeds:
         made = [("baseline", seed), ("distilled", seed)]
         if (teacher_seed := teachers[seed]) is not None:
             made.insert(0, ("teacher", teacher_seed))
-        results = {arm: outcomes.done[run_name(arm, of, whose)] for arm, of in made}
+        results = {arm: outcomes.done[TaskKey(arm, of, cell)] for arm, of in made}
         for result in results.values():
             warnings += result["warnings"]
         # A distilled run that is reused may have been made before there was a baseline.

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.layout import FittingTable, Pairs, counted, number, setting
+from kdistill.layout import FittingTable, Pairs, counted, number, setting, settings, short_names
 from kdistill.report import about_plan, caveats, changed, reproduction
 
 Document = Mapping[str, Any]
@@ -28,7 +28,7 @@ def sweep(document: Document) -> RenderableType:
     winner, alone, test = document["winner"], document["baseline"], document["test"]
     rows = [("baseline", f"{number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
     rows += [
-        ("winner", f"{_settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
+        ("winner", f"{settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
         ("on test", "the winner alone:" if test else "nothing: of no seed all three runs are there"),
     ]
@@ -98,9 +98,10 @@ class _Cells:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the list, with the last parts of the keys alone where they would not find room otherwise."""
         cells = sorted(self.document["cells"], key=_mean_accuracy, reverse=True)
-        names = [_settings(cell["set"]) for cell in cells]
+        names = [settings(cell["set"]) for cell in cells]
         if max(map(cell_len, names)) > options.max_width // 2:
-            names = [_settings(cell["set"], short=True) for cell in cells]
+            short = short_names(self.document["axes"])
+            names = [settings({short[key]: value for key, value in cell["set"].items()}) for cell in cells]
         rows = []
         for cell, name in zip(cells, names, strict=True):
             scores = cell["validation"]
@@ -114,12 +115,6 @@ class _Cells:
 
 def _mean_accuracy(cell: Document) -> float:
     return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
-
-
-def _settings(settings: Document, short: bool = False) -> str:
-    last = {key: key.rpartition(".")[2] if short else key for key in settings}
-    names = last if len(set(last.values())) == len(last) else {key: key for key in settings}
-    return ", ".join(f"{names[key]}={setting(value)}" for key, value in settings.items())
 
 
 def plan(document: Document) -> RenderableType:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.layout import FittingTable, counted, file_size, number, setting
+from kdistill.layout import FittingTable, counted, file_size, number, setting, settings
 from kdistill.report import facts
 from kdistill.runs import ARMS
 
@@ -142,7 +142,7 @@ def _problems(entry: Document) -> list[str]:
 
 
 def _settings(cell: Document) -> str:
-    return ", ".join(f"{key}={setting(value)}" for key, value in cell["set"].items()) or cell["cell"]
+    return settings(cell["set"]) or cell["cell"]
 
 
 def _count_states(some: Sequence[Document]) -> Counter[str]:

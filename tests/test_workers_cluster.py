@@ -140,7 +140,7 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
     watch = Aimed(lose)
     tasks = experiments.tasks_of(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
     wild = [*SHORT, "student.optimizer=sgd", "student.learning_rate=1e30"]
-    diverging = dataclasses.replace(experiments.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1], name="wild")
+    diverging = experiments.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1]
     outcomes = Outcomes()
     assert workers.run([diverging, *tasks], outcomes, None, watch, "ray", cluster.address) == 2
     assert list(lost.values()) == ["its process died", "its node died"]
@@ -150,10 +150,10 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
         first, *later = Experiment(tmp_path / "quickstart").run(arm, int(seed)).manifest["attempts"]
         assert first["from_epoch"] == 0
         assert later[0]["from_epoch"] >= 5
-    assert list(outcomes.failed) == ["wild"]
-    assert outcomes.failed["wild"].exit_code == 5
+    assert list(outcomes.failed) == [diverging.key]
+    assert outcomes.failed[diverging.key].exit_code == 5
     assert len(Experiment(tmp_path / "wild" / "quickstart").run("baseline", 2).manifest["attempts"]) == 1
-    assert sorted(outcomes.done) == sorted(task.name for task in tasks)
+    assert sorted(outcomes.done) == sorted(task.key for task in tasks)
 
 
 def test_a_sweep_with_a_run_that_diverges_goes_on_without_it(tmp_path):

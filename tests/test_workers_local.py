@@ -1,5 +1,6 @@
 """The pool: it does every task once, in the order of their needs, and survives its workers."""
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from kdistill.listener import Listener
 from kdistill.runs import Experiment, Run
 from kdistill.sessions import Options, Session
 from kdistill.signals import Stopped
-from kdistill.workers import Failure, Outcomes, local
+from kdistill.workers import Failure, Outcomes, Task, TaskKey, local
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
 LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
@@ -95,19 +96,20 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     watch = Watch(kill)
     overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
     tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
-    only = [task for task in tasks if task.name == "baseline seed 0"]
+    key = TaskKey("baseline", 0)
+    only = [task for task in tasks if task.key == key]
     outcomes = Outcomes()
     local.run_in_pool(only, outcomes, 2, watch)
     assert len(kills) == times
     assert "killed (SIGKILL)" in watch.warnings[0]
     run = Experiment(tmp_path / "quickstart").run("baseline", 0)
     if times == 1:
-        assert outcomes.done["baseline seed 0"]["epochs"] == 150
+        assert outcomes.done[key]["epochs"] == 150
         assert run.manifest["attempts"][1]["from_epoch"] > 0
     else:
         assert watch.failures[0][0] == "baseline seed 0"
-        assert "twice" in outcomes.failed["baseline seed 0"].message
-        assert outcomes.failed["baseline seed 0"].exit_code == 6
+        assert "twice" in outcomes.failed[key].message
+        assert outcomes.failed[key].exit_code == 6
         assert run.state() == "interrupted"
     assert children() == []
 
@@ -121,8 +123,8 @@ def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
 
     tasks = [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
     local.run_here(tasks, outcomes, Watch(), follow_up)
-    assert asked == [["teacher seed 0"]]
-    assert list(outcomes.done) == ["teacher seed 0", "baseline seed 0"]
+    assert asked == [[TaskKey("teacher", 0)]]
+    assert list(outcomes.done) == [TaskKey("teacher", 0), TaskKey("baseline", 0)]
 
 
 def test_a_worker_goes_on_with_the_arm_whose_step_it_has_compiled(tmp_path):
@@ -131,7 +133,7 @@ def test_a_worker_goes_on_with_the_arm_whose_step_it_has_compiled(tmp_path):
     assert outcomes.ready(waiting).name == "baseline seed 0"
     assert outcomes.ready(waiting, tasks["teacher seed 0"]).name == "teacher seed 1"
     assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "baseline seed 0"
-    outcomes.done |= {"teacher seed 0": {}, "baseline seed 0": {}}
+    outcomes.done |= {TaskKey("teacher", 0): {}, TaskKey("baseline", 0): {}}
     assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "distilled seed 0"
 
 
@@ -142,17 +144,17 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     outcomes, watch, asked = Outcomes(), Watch(), []
 
     def follow_up():
-        asked.append([*outcomes.done, *outcomes.failed])
+        asked.append([key.name for key in (*outcomes.done, *outcomes.failed)])
         return experiments.tasks_of(at_work, {1: 1})
 
     local.run_in_pool(experiments.tasks_of(at_work, {0: 0}), outcomes, 2, watch, follow_up)
     assert [sorted(names) for names in asked] == [
         ["baseline seed 0", "distilled seed 0", "seed 0, scores", "teacher seed 0"]
     ]
-    assert sorted(outcomes.done) == ["teacher seed 0", "teacher seed 1"]
-    assert outcomes.failed["baseline seed 0"].exit_code == 5
-    assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
-    assert outcomes.failed["seed 0, scores"].exit_code == 5
+    assert sorted(outcomes.done) == [TaskKey("teacher", 0), TaskKey("teacher", 1)]
+    assert outcomes.failed[TaskKey("baseline", 0)].exit_code == 5
+    assert "not done, since baseline seed 0 failed" in outcomes.failed[TaskKey("distilled", 0)].message
+    assert outcomes.failed[TaskKey("", 0)].exit_code == 5
     assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
     with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
         experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=1))
@@ -213,7 +215,7 @@ def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_the
     teacher, baseline, distilled = (
         next(task for task in tasks if task.name == f"{arm} seed 0") for arm in ("teacher", "baseline", "distilled")
     )
-    hopeless = replace(distilled, needs=(teacher.name,), given=(str(tmp_path / "nobody.keras"),))
+    hopeless = replace(distilled, needs=(teacher.key,), given=(str(tmp_path / "nobody.keras"),))
     with pytest.raises(Stopped) as stopped:
         local.run_in_pool([teacher, baseline, hopeless], Outcomes(), 2, watch)
     assert "no such model file" in stopped.value.failure.message
@@ -359,6 +361,21 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
     assert done.returncode == 0, done.stderr
     early, late = map(float, done.stdout.split())
     assert late < early + 15  # 32 seeds at half a megabyte for each run, as it once was, are 48
+
+
+def test_the_name_of_a_task_is_told_by_its_key_which_survives_a_trip_to_another_process():
+    names = {
+        TaskKey("teacher", 0): "teacher seed 0",
+        TaskKey("", 3): "seed 3, scores",
+        TaskKey("baseline", 1, "winner"): "winner baseline seed 1",
+        TaskKey("", 1, "winner"): "winner seed 1, scores",
+        TaskKey("distilled", 2, "temperature=4 alpha=0.5"): "temperature=4 alpha=0.5 seed 2",
+        TaskKey("teacher", 2, "hidden=[16]"): "teacher hidden=[16] seed 2",
+    }
+    assert [key.name for key in names] == list(names.values())
+    first, *needs = names
+    task = Task(first, {"name": "n"}, "folder", "cache", 1, needs=tuple(needs), given=("a.keras",))
+    assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
 
 
 def test_a_failure_keeps_the_exit_code_and_the_words_of_its_error():

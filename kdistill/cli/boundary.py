@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from kdistill.cli.output import cannot_write
-from kdistill.errors import KdistillError, OutputError
+from kdistill.errors import KdistillError, OutputError, bug
 from kdistill.progress import console, give_up
 from kdistill.signals import Stopped
 
@@ -72,9 +72,7 @@ def _tell(error: Exception, debug: bool) -> None:
     if isinstance(error, KdistillError):
         message, hint = error.message, error.hint or ""
     else:
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        message = f"this is a bug in kdistill: {first_line}"
-        hint = "Run it again with --debug and report what it prints."
+        message, hint = bug(error), "Run it again with --debug and report what it prints."
     _say(f"[bold red]Error:[/bold red] {escape(message)}", hint)
 
 

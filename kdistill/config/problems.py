@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdistill.config.schema import Config
+from kdistill.config.schema import EMPTY_LAYERS, MISSING_LAYERS, Config
 from kdistill.config.section import MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
@@ -162,7 +162,7 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
         case "extra_forbidden":
             return unknown_key(path)
         case "missing" if name == "hidden":
-            return "this key is missing, and there is neither conv nor model"
+            return MISSING_LAYERS
         case "missing":
             return "this key is missing, and has no default"
         case "value_error":
@@ -173,7 +173,7 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
                 f"received {shown(received)}"
             )
         case "too_short":
-            return f"expected at least one {'value to try' if path[0] == 'sweep' else 'layer'}; received []"
+            return "expected at least one value to try; received []" if path[0] == "sweep" else EMPTY_LAYERS
     if name in EXPECTED:
         return f"expected {EXPECTED[name]}; received {shown(received)}"
     return f"expected {_expected(problem)}; received {shown(received)}{_close(problem)}"

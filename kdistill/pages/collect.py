@@ -5,7 +5,7 @@ from pathlib import Path
 
 import kdistill
 from kdistill import stats
-from kdistill.layout import setting
+from kdistill.layout import settings
 from kdistill.pages import answers, costs, histories, origins, swept
 from kdistill.pages.material import Arm, Data, Material, Provenance, Sweep
 from kdistill.pages.scored import Scores
@@ -81,8 +81,8 @@ def _about(subject: Subject, about: Data, arms: list[Arm], sweep: Sweep | None) 
         winner = next((cell for cell in (sweep.cells if sweep else ()) if cell.is_winner), None)
         which = ""
         if sweep and winner:
-            pairs = zip(sweep.axes, winner.settings, strict=True)
-            which = f": {', '.join(f'{key}={setting(value)}' for (key, _), value in pairs)}"
+            keys = [key for key, _ in sweep.axes]
+            which = f": {settings(dict(zip(keys, winner.settings, strict=True)))}"
         text += f" This is a sweep: what follows is about the cell that it has chosen{which}."
     return text
 

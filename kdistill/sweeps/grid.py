@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdistill import chains, sessions
+from kdistill import layout, sessions
 from kdistill.config import Axis, Config, cells
 from kdistill.config.axes import ON_TEST, of_options, of_section
 from kdistill.errors import ConfigError
 from kdistill.runs import Experiment
 from kdistill.sessions import Session
+from kdistill.workers import TaskKey
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Cell:
         """The settings, short."""
         return _named(self.settings, self.settings)
 
-    def distilled(self, seed: int) -> str:
-        """Return the name of the task of one seed."""
-        return f"{self.name} seed {seed}"
+    def distilled(self, seed: int) -> TaskKey:
+        """Return the task of one seed."""
+        return TaskKey("distilled", seed, self.name)
 
-    def taught_by(self, seed: int) -> str:
-        """Return the name of the task that makes the teacher of one seed."""
-        return f"teacher {self.teacher_name} seed {seed}" if self.teacher_name else chains.run_name("teacher", seed)
+    def taught_by(self, seed: int) -> TaskKey:
+        """Return the task that makes the teacher of one seed."""
+        return TaskKey("teacher", seed, self.teacher_name)
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,6 @@ class Grid:
     def shares_data(self) -> bool:
         """Whether all cells are trained and chosen on the same examples."""
         return len({cell.session.config.data for cell in self.cells}) == 1
-
-    def own_baseline(self, seed: int) -> str:
-        """Return the name of the task that makes the experiment's own baseline of one seed."""
-        return chains.run_name("baseline", seed)
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
@@ -166,9 +163,14 @@ def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
 
 def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
     """Return settings with the last part of each key, if that tells it from the others among which it stands."""
-    short = {key: key.rpartition(".")[2] for key in among}
-    names = short if len(set(short.values())) == len(short) else {key: key for key in among}
-    return " ".join(f"{names[key]}={_shown(value)}" for key, value in settings.items())
+    names = layout.short_names(among)
+    return " ".join(f"{names[key]}={_short(value)}" for key, value in settings.items())
+
+
+def _short(value: Any) -> str:
+    """Return the value of a config key as it is shown, 4.0 as 4."""
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else layout.setting(value)
 
 
 def _at(session: Session, spec: object) -> Session:
@@ -176,9 +178,3 @@ def _at(session: Session, spec: object) -> Session:
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     home = session.experiment
     return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
-
-
-def _shown(value: Any) -> str:
-    if not isinstance(value, float):
-        return json.dumps(value, ensure_ascii=False).strip('"')
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

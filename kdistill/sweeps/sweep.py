@@ -13,7 +13,7 @@ from kdistill.parts import Part
 from kdistill.sessions import Document, Session
 from kdistill.sweeps import winner
 from kdistill.sweeps.grid import Cell, Grid
-from kdistill.workers import Outcomes, Task
+from kdistill.workers import WINNER, Outcomes, Task, TaskKey
 
 SUMMARY = "sweep.json"
 CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
@@ -49,7 +49,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
-    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, winner.NAME)
+    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER)
     if test:
         test["comparison"]["about"] += f" {CHOSEN_HERE}"
     path, command = winner.write_config(grid.home, best, seeds)
@@ -86,9 +86,9 @@ def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Doc
     pairs = pairs_of(grid, seeds, part)
     _check(grid, pairs, part.of(seeds))
     _make_home(grid.home)
-    tasks = {task.name: task for task in _tasks(grid, seeds)}
+    tasks = {task.key: task for task in _tasks(grid, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
-    teachers = [tasks[name] for name in dict.fromkeys(need for task in chosen for need in task.needs)]
+    teachers = [tasks[key] for key in dict.fromkeys(need for task in chosen for need in task.needs)]
     return experiments.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
 
 
@@ -121,15 +121,14 @@ def _make_home(home: Session) -> None:
 
 def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
-    teachers, students = dict[str, Task](), dict[str, Task]()
+    teachers, students = dict[TaskKey, Task](), dict[TaskKey, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
-        needed, name = cell.taught_by(seed), cell.distilled(seed)
+        needed, key = cell.taught_by(seed), cell.distilled(seed)
         if cell.session.given_teachers():
-            students[name] = task(cell.session, "distilled", seed, name)
+            students[key] = task(cell.session, key)
             continue
-        teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
-        teacher = cell.teacher.experiment.run("teacher", seed)
-        students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)
+        teachers.setdefault(needed, task(cell.teacher, needed))
+        students[key] = task(cell.session, key, needed, teacher=cell.teacher.experiment.run("teacher", seed))
     return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
 
 
@@ -140,7 +139,7 @@ def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     """
     if not grid.shares_baseline:
         return []
-    return [task(grid.home, "baseline", seed, grid.own_baseline(seed)) for seed in seeds]
+    return [task(grid.home, TaskKey("baseline", seed)) for seed in seeds]
 
 
 def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
@@ -161,20 +160,20 @@ def _rank(validation: Document) -> tuple[float, float]:
 
 def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
     """Return what came of a cell."""
-    names = [cell.distilled(seed) for seed in seeds]
-    failed = [outcomes.failed[name].message for name in names if name in outcomes.failed]
+    keys = [cell.distilled(seed) for seed in seeds]
+    failed = [outcomes.failed[key].message for key in keys if key in outcomes.failed]
     row: Document = {"set": dict(cell.settings), "status": "failed" if failed else "done", "validation": None}
     if failed:
         return {**row, "failed": failed}
-    return {**row, "validation": _validation([outcomes.done[name] for name in names]), "failed": []}
+    return {**row, "validation": _validation([outcomes.done[key] for key in keys]), "failed": []}
 
 
 def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
     """Return the validation scores of the student alone, which those of the cells are to be read against."""
-    names = [grid.own_baseline(seed) for seed in seeds]
-    if not all(name in outcomes.done for name in names):
+    keys = [TaskKey("baseline", seed) for seed in seeds]
+    if not all(key in outcomes.done for key in keys):
         return None
-    return {"validation": _validation([outcomes.done[name] for name in names])}
+    return {"validation": _validation([outcomes.done[key] for key in keys])}
 
 
 def _validation(results: Sequence[Document]) -> Document:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdistill import files, runs, stats
-from kdistill.chains import run_name, tasks_of, teachers_of
+from kdistill.chains import tasks_of, teachers_of
 from kdistill.config import dump
 from kdistill.runs import Run
 from kdistill.sessions import Session
 from kdistill.sweeps.grid import Cell, Grid
-from kdistill.workers import Failure, Outcomes, Task
+from kdistill.workers import WINNER, Failure, Outcomes, Task, TaskKey
 
-NAME = "winner"  # of its tasks
 CONFIG = "winner.yaml"
 LARGEST_SEED = 2**31 - 1  # of a config
 
@@ -26,12 +25,12 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     for seed in seeds:
         _adopt(best.session, best.teacher.experiment.run("teacher", seed))
         _adopt(best.session, grid.home.experiment.run("baseline", seed))
-        own = grid.own_baseline(seed)
+        own = TaskKey("baseline", seed)
         if failure := outcomes.failed.get(own):
-            again = Failure(f"not tried again, since {own} failed", exit_code=failure.exit_code, since=own)
-            outcomes.failed[run_name("baseline", seed, NAME)] = again
-    whole = tasks_of(best.session, teachers_of(best.session, seeds), NAME)
-    return [task for task in whole if task.name not in outcomes.failed]
+            again = Failure(f"not tried again, since {own.name} failed", exit_code=failure.exit_code, since=own)
+            outcomes.failed[TaskKey("baseline", seed, WINNER)] = again
+    whole = tasks_of(best.session, teachers_of(best.session, seeds), WINNER)
+    return [task for task in whole if task.key not in outcomes.failed]
 
 
 def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
@@ -70,9 +69,7 @@ def _adopt(session: Session, made: Run) -> None:
         if wanted.finished:
             return
         temporary = files.temporary_for(wanted.folder)
-        for left in (*wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}"), wanted.folder):
-            shutil.rmtree(left, ignore_errors=True)
+        for left in wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}*"):
+            files.remove(left)
         shutil.copytree(made.folder, temporary)
-        for path in temporary.iterdir():
-            files.to_disk(path)
-        files.move(temporary, wanted.folder)
+        files.put(temporary, wanted.folder)

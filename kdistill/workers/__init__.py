@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from kdistill.listener import Listener
 from kdistill.workers.perform import known
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import WINNER, Failure, FollowUp, Outcomes, Task, TaskKey
 
-__all__ = ["Failure", "FollowUp", "Outcomes", "Task", "known", "run"]
+__all__ = ["WINNER", "Failure", "FollowUp", "Outcomes", "Task", "TaskKey", "known", "run"]
 
 
 def run(

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from kdistill import signals
 from kdistill.listener import Listener
-from kdistill.workers import connection, remote, stopping
+from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
-from kdistill.workers.process import pass_on
-from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, count_runs
+from kdistill.workers.scheduler import Event, Scheduler
+from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ATTEMPTS = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
 PATIENCE = 60.0  # seconds that tasks get to stop with a checkpoint
 
 
@@ -49,19 +48,13 @@ def run_on_ray(
         KdistillError: a task failed for a reason that would fail the others too.
         Stopped: a signal asked to stop.
     """
-    tasks = [_anywhere(task) for task in tasks]
+    tasks = list(map(_anywhere, tasks))
     with connection.to_ray(tasks[0].threads, tasks[0].device, workers, address, listener) as ray:
         room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
         with signals.held_back() as received, connection.shared_token(tasks) as token:
             connection.check_nodes(ray, token)
-            with _driving(ray, outcomes, room, token, listener) as driver:
-                for stage in (lambda: tasks, follow_up):
-                    driver.add([_anywhere(task) for task in stage()])
-                    while driver.busy():
-                        driver.submit()
-                        driver.listen()
-                        if received.signum is not None:
-                            raise signals.Stopped(received.signum, driver.stop())
+            with contextlib.closing(_Cluster(ray, room, token)) as cluster:
+                Scheduler(cluster, outcomes, listener).run(tasks, lambda: list(map(_anywhere, follow_up())), received)
     return room
 
 
@@ -76,131 +69,87 @@ def _anywhere(task: Task) -> Task:
     return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, given=given, wait=True)
 
 
-@contextlib.contextmanager
-def _driving(ray: Any, *arguments: Any) -> Iterator["_Driver"]:
-    """Yield a driver; whatever happens, nothing is left running on the cluster."""
-    driver = _Driver(ray, *arguments)
-    try:
-        yield driver
-    finally:
-        driver.end()
+class _Cluster:
+    """The processes of a Ray cluster: each task is done where Ray finds room for it."""
 
+    attempts = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
 
-class _Driver:
-    def __init__(self, ray: Any, outcomes: Outcomes, room: int, token: "Path", listener: Listener) -> None:
-        self._ray, self._outcomes, self._room, self._token, self._listener = ray, outcomes, room, str(token), listener
-        self._waiting: list[Task] = []
-        self._total = 0
+    def __init__(self, ray: Any, room: int, token: "Path") -> None:
+        self._ray, self._room, self._token = ray, room, str(token)
         self._running: dict[Any, Task] = {}
-        self._attempts: dict[str, int] = {}
+        self._known: dict[str, Task] = {}
         self._begun: set[str] = set()
-        self._stopped: set[str] = set()
-        self._told: set[str] = set()
         self._mailbox = connection.mailbox(ray)
         # A process that has had a GPU keeps it: it cannot do a second task, which Ray may give another one.
         self._do = {gpu: ray.remote(max_retries=0, max_calls=1 if gpu else 0)(remote.do_task) for gpu in (False, True)}
 
-    def add(self, tasks: Sequence[Task]) -> None:
-        """Take on further tasks."""
-        self._waiting += tasks
-        self._total += count_runs(tasks)
-        self._tell_how_many()
+    def has_room(self) -> bool:
+        return len(self._running) < self._room
 
-    def busy(self) -> bool:
-        """Whether anything is left to do or being done."""
-        self._outcomes.give_up(self._waiting)
-        return bool(self._waiting or self._running)
+    def last(self) -> None:
+        return None  # Ray says where a task is done when it has begun
 
-    def submit(self) -> None:
-        """Submit the tasks that are ready, as far as there is room."""
-        while len(self._running) < self._room and (task := self._outcomes.ready(self._waiting)):
-            need = Needs.of(self._ray, task)
-            self._waiting.remove(task)
-            self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
-            submitted = self._do[need.gpus > 0].options(**need.options(task.name))
-            self._running[submitted.remote(task.to_json(), self._token, self._mailbox)] = task
+    def begin(self, task: Task) -> None:
+        need = Needs.of(self._ray, task)
+        self._known[task.name] = task
+        submitted = self._do[need.gpus > 0].options(**need.options(task.name))
+        self._running[submitted.remote(task.to_json(), self._token, self._mailbox)] = task
 
-    def listen(self, seconds: float = 0.5) -> None:
-        """Take in what the tasks have to say and what came of them, waiting for it up to `seconds`."""
-        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
-        self._hear()
+    def listen(self) -> Iterator[tuple[Task, Event]]:
+        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=0.5)
+        yield from self._hear()
         for reference in finished:
-            self._take(reference, self._running.pop(reference))
+            yield self._running.pop(reference), self._end_of(reference)
 
-    def stop(self) -> str:
-        """Let all tasks stop with a checkpoint; return in words what was stopped."""
+    def stop(self) -> Iterator[tuple[Task, Event]]:
         for reference in self._running:
             self._ray.cancel(reference, force=False, recursive=False)
         deadline = time.monotonic() + PATIENCE
         left = list(self._running)
         while left and time.monotonic() < deadline:
             _, left = self._ray.wait(left, num_returns=len(left), timeout=0.5)
-            self._hear()
+            yield from self._hear()
         # Those that did not stop in time, or had not begun to train, end with the connection.
-        ended = [ref for ref, task in self._running.items() if ref not in left and self._has_ended(ref, task)]
-        under_way = [task for reference, task in self._running.items() if reference not in ended]
-        return stopping.in_words(self._stopped, under_way)
+        for reference, task in self._running.items():
+            if reference not in left:
+                with contextlib.suppress(
+                    self._ray.exceptions.RayError
+                ):  # it was stopped, rather than coming to its end
+                    yield task, self._answer(reference)
 
-    def _has_ended(self, reference: Any, task: Task) -> bool:
-        """Whether a task that is over came to its end, rather than being stopped; if it failed, that is told."""
-        try:
-            document = self._ray.get(reference)
-        except self._ray.exceptions.RayError:
-            return False
-        if "failure" in document:
-            self._listener.run_failed(task.name, Failure(**document["failure"]).message)
-        return True
-
-    def end(self) -> None:
+    def close(self) -> None:
         """Let nothing go on that is still running."""
         for reference in self._running:
             self._ray.cancel(reference, force=True, recursive=False)
 
-    def _hear(self) -> None:
+    def _hear(self) -> Iterator[tuple[Task, Event]]:
         try:
             events = self._ray.get(self._mailbox.take.remote(), timeout=10)
         except self._ray.exceptions.RayError:
             return  # only what is shown on the way comes through it
         running = {task.name for task in self._running.values()}
         for name, event in events:
-            kind = event["event"]
-            if kind == "stopped":
-                self._stopped.add(name)
-            elif kind == "run_started":
+            if event["event"] == "run_started":
                 self._begun.add(name)
             # What a dead worker said may come late, when nothing more of it is expected.
-            if kind in ("note", "warning") or (kind != "stopped" and name in running & self._begun):
-                pass_on(event, name, self._listener, self._told)
+            if event["event"] in ("note", "warning", "stopped") or name in running & self._begun:
+                yield self._known[name], event
 
-    def _take(self, reference: Any, task: Task) -> None:
+    def _end_of(self, reference: Any) -> Event:
+        """Return how a task that is over has ended."""
         errors = self._ray.exceptions
         deaths = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.TaskCancelledError)
         try:
-            answer = self._ray.get(reference)
+            return self._answer(reference)
         except deaths as error:
-            self._do_again(task, _how(error))
+            return {"event": "lost", "how": _how(error)}
         except errors.RayError as error:
-            self._fail(task, Failure(f"Ray cannot do it: {connection.first_line(error)}"))
-        else:
-            if "failure" in answer:
-                self._fail(task, Failure(**answer["failure"]))
-                return
-            self._outcomes.done[task.name] = answer["result"]
-            self._tell_how_many()
+            failure = Failure(f"Ray cannot do it: {connection.first_line(error)}")
+            return {"event": "failed", "failure": vars(failure)}
 
-    def _tell_how_many(self) -> None:
-        self._listener.planned(self._total - count_runs([*self._waiting, *self._running.values()]), self._total)
-
-    def _do_again(self, task: Task, how: str) -> None:
-        if self._attempts[task.name] < ATTEMPTS:
-            self._listener.warning(f"{task.name}: {how}; it is done again")
-            self._waiting.insert(0, task)
-        else:
-            self._fail(task, Failure(f"{how}, {ATTEMPTS} times", exit_code=LOST))
-
-    def _fail(self, task: Task, failure: Failure) -> None:
-        self._listener.run_failed(task.name, failure.message)
-        self._outcomes.fail(task, failure)
+    def _answer(self, reference: Any) -> Event:
+        answer = self._ray.get(reference)
+        return {"event": "failed" if "failure" in answer else "done", **answer}
 
 
 def _how(error: Exception) -> str:

@@ -26,8 +26,8 @@ def perform(task: Task, listener: Listener) -> Document:
     if next(_count) % FORGET_EVERY == 0:
         backend.forget_models()
     session = session_for(task, listener)
-    if task.kind == "train":
-        return session.train(task.arm, task.seed, *_teachers(task))
+    if task.trains:
+        return session.train(task.key.arm, task.key.seed, *_teachers(task))
     scores = {"teacher": session.evaluate_teachers(_teachers(task))} if task.given else {}
     return scores | {run.arm: session.evaluate(run) for run in _to_score(task, session)}
 
@@ -39,8 +39,8 @@ def known(task: Task, listener: Listener) -> Document | None:
         OutputError: a run that is there was made from another config, and may not be overwritten.
     """
     session = session_for(task, listener)
-    if task.kind == "train":
-        return session.finished(task.arm, task.seed, _teachers(task))
+    if task.trains:
+        return session.finished(task.key.arm, task.key.seed, _teachers(task))
     if task.given:
         return None  # a file from elsewhere has to be opened to know whether it is the same
     finished = _to_score(task, session)
@@ -58,7 +58,7 @@ def _to_score(task: Task, session: Session) -> list[Run]:
     """Return the runs of a seed; its teacher may be another seed's, or no run at all."""
     teacher = Path(task.teacher_file or "").parent
     return [
-        Run(teacher, arm, task.seed) if arm == "teacher" else session.experiment.run(arm, task.seed)
+        Run(teacher, arm, task.key.seed) if arm == "teacher" else session.experiment.run(arm, task.key.seed)
         for arm in ARMS
         if arm != "teacher" or not task.given
     ]

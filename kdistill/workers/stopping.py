@@ -14,7 +14,7 @@ def in_words(stopped: Iterable[str], others: Iterable[Task]) -> str:
         stopped: the names of those that have just made a checkpoint.
         others: the tasks that were under way and ended without one: they may have one from before.
     """
-    trained = [task for task in others if task.kind == "train"]
+    trained = [task for task in others if task.trains]
     kept = {*stopped, *(task.name for task in trained if _has_checkpoint(task))}
     lost = {task.name for task in trained} - kept
     parts = [f"stopped, with a checkpoint each: {', '.join(sorted(kept))}"] if kept else []
@@ -24,5 +24,5 @@ def in_words(stopped: Iterable[str], others: Iterable[Task]) -> str:
 
 
 def _has_checkpoint(task: Task) -> bool:
-    run = Experiment(Path(task.folder)).run(task.arm, task.seed)
+    run = Experiment(Path(task.folder)).run(task.key.arm, task.key.seed)
     return run.checkpoints.exist() or run.next.checkpoints.exist()

@@ -1,0 +1,136 @@
+"""Which task is done next, and what follows from what comes of it, wherever the tasks are done."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from kdistill import signals
+from kdistill.listener import Listener
+from kdistill.workers import stopping
+from kdistill.workers.process import pass_on
+from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, TaskKey, count_runs
+
+# `event`: what a `Reporter` sends, or `stopped` (with a checkpoint), or the end of a task: `done` (and `result`),
+# `failed` (and `failure`), or `lost` (and `how` the process that did it ended).
+Event = dict[str, Any]
+
+
+class Place(Protocol):
+    """Where tasks are done: this process, a pool of processes, or a Ray cluster.
+
+    Attributes:
+        attempts: how often a task is begun whose process is lost.
+    """
+
+    attempts: int
+
+    def has_room(self) -> bool:
+        """Whether one more task can be begun."""
+
+    def last(self) -> Task | None:
+        """Return what was done before where the next task would be done, if that is known."""
+
+    def begin(self, task: Task) -> None:
+        """Begin a task."""
+
+    def listen(self) -> Iterable[tuple[Task, Event]]:
+        """Yield what the tasks have to say, waiting a moment for it."""
+
+    def stop(self) -> Iterable[tuple[Task, Event]]:
+        """Ask all tasks to stop with a checkpoint; yield what they have to say until they have, or time is up."""
+
+
+class Scheduler:
+    """Does tasks in one place, each after those that it needs; one whose process is lost is done again.
+
+    Args:
+        place: where they are done.
+        outcomes: takes in what comes of them; has what they need that was done before.
+        listener: hears how it goes.
+    """
+
+    def __init__(self, place: Place, outcomes: Outcomes, listener: Listener) -> None:
+        self._place, self._outcomes, self._listener = place, outcomes, listener
+        self._waiting: list[Task] = []
+        self._running: dict[TaskKey, Task] = {}
+        self._total = 0  # runs
+        self._attempts: dict[TaskKey, int] = {}
+        self._stopped: set[TaskKey] = set()
+        self._told: set[str] = set()
+
+    def run(self, tasks: Sequence[Task], follow_up: FollowUp, received: signals.Received) -> None:
+        """Do tasks, and then those that follow from them.
+
+        Raises:
+            KdistillError: a task failed for a reason that would fail the others too; these are stopped.
+            Stopped: a signal was received; it says what was stopped.
+        """
+        try:
+            for stage in (lambda: tasks, follow_up):
+                self._add(stage())
+                while self._is_busy():
+                    self._begin()
+                    for task, event in self._place.listen():
+                        self._take(task, event)
+                    if received.signum is not None:
+                        raise signals.Stopped(received.signum, self._stop())
+        except Exception:
+            self._stop()
+            raise
+
+    def _add(self, tasks: Sequence[Task]) -> None:
+        self._waiting += tasks
+        self._total += count_runs(tasks)
+
+    def _is_busy(self) -> bool:
+        """Whether anything is left to do or being done; tell how much."""
+        self._outcomes.give_up(self._waiting)
+        self._listener.planned(self._total - count_runs([*self._waiting, *self._running.values()]), self._total)
+        return bool(self._waiting or self._running)
+
+    def _begin(self) -> None:
+        """Begin the tasks that are ready, as far as there is room."""
+        while self._place.has_room() and (task := self._outcomes.ready(self._waiting, self._place.last())):
+            self._waiting.remove(task)
+            self._running[task.key] = task
+            self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
+            self._stopped.discard(task.key)
+            self._place.begin(task)
+
+    def _take(self, task: Task, event: Event) -> None:
+        kind = event["event"]
+        if kind in ("done", "failed", "lost"):
+            del self._running[task.key]
+        if kind == "done":
+            self._outcomes.done[task.key] = event["result"]
+        elif kind == "failed":
+            self._fail(task, Failure(**event["failure"]))
+        elif kind == "lost":
+            self._do_again(task, event["how"])
+        elif kind == "stopped":
+            self._stopped.add(task.key)
+        else:
+            pass_on(event, task.name, self._listener, self._told)
+
+    def _do_again(self, task: Task, how: str) -> None:
+        attempts = self._place.attempts
+        if self._attempts[task.key] < attempts:
+            self._listener.warning(f"{task.name}: {how}; it is done again")
+            self._waiting.insert(0, task)
+        else:
+            times = "twice" if attempts == 2 else f"{attempts} times"
+            self._fail(task, Failure(f"{how}, {times}", exit_code=LOST))
+
+    def _fail(self, task: Task, failure: Failure) -> None:
+        self._listener.run_failed(task.name, failure.message)
+        self._outcomes.fail(task, failure)
+
+    def _stop(self) -> str:
+        """Let all tasks stop with a checkpoint; return in words what was stopped. A failure on the way is told."""
+        for task, event in self._place.stop():
+            if event["event"] == "failed":
+                self._listener.run_failed(task.name, Failure(**event["failure"]).message)
+            if event["event"] in ("done", "failed"):
+                del self._running[task.key]
+            elif event["event"] != "lost":  # which it was asked to be
+                self._take(task, event)
+        return stopping.in_words({key.name for key in self._stopped}, self._running.values())
