@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,29 +33,21 @@ Model = Annotated[
 Threads = Annotated[
     int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
 ]
-Device = Annotated[
-    str, typer.Option(parser=values.one_of("auto", "cpu", "gpu"), metavar="auto|cpu|gpu", help="Of Keras models.")
-]
+Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Of Keras models.")]
 
 
 @with_some_options("config", "set", "seed", "output_dir", "threads", "device", "json", "quiet", "debug")
 def export(
     common: Common,
     format: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("litert", "onnx", "saved-model"),
-            metavar="litert|onnx|saved-model",
-            help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow.",
-        ),
+        Literal["litert", "onnx", "saved-model"],
+        typer.Option(help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow."),
     ],
     model: Model = None,
     quantize: Annotated[
-        str,
+        Literal["none", "dynamic", "int8", "float16"],
         typer.Option(
-            parser=values.one_of("none", "dynamic", "int8", "float16"),
-            metavar="none|dynamic|int8|float16",
-            help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits.",
+            help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits."
         ),
     ] = "none",
     with_softmax: Annotated[
@@ -134,9 +126,7 @@ Source = Annotated[
         "names, or - for such rows on stdin.",
     ),
 ]
-Printed = Annotated[
-    str, typer.Option(parser=values.one_of("csv", "jsonl"), metavar="csv|jsonl", help="What is printed.")
-]
+Printed = Annotated[Literal["csv", "jsonl"], typer.Option(help="What is printed.")]
 Top = Annotated[
     int,
     typer.Option(parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."),
@@ -150,10 +140,8 @@ Drop = Annotated[
     ),
 ]
 OnError = Annotated[
-    str,
-    typer.Option(
-        parser=values.one_of("fail", "skip"), metavar="fail|skip", help="What to do about an image that is damaged."
-    ),
+    Literal["fail", "skip"],
+    typer.Option(help="What to do about an image that is damaged."),
 ]
 
 

@@ -6,8 +6,9 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +18,7 @@ from kdistill.errors import OutputError
 if TYPE_CHECKING:
     from kdistill.sessions import Session
 
+Tracker = StrEnum("Tracker", ["tensorboard"])  # Typer takes no list of a Literal
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
     list[str] | None,
@@ -27,11 +29,10 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", metavar="CONFIG", help="A file, or the name of a built-in config."),
 ]
 Track = Annotated[
-    list[str] | None,
+    list[Tracker] | None,
     typer.Option(
         "--track",
-        parser=values.one_of("tensorboard"),
-        metavar="tensorboard",
+        metavar="|".join(Tracker),
         help="Write the figures of every epoch for TensorBoard, into the folder of each run",
     ),
 ]
@@ -75,12 +76,8 @@ class Common:
         ),
     ] = None
     device: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("auto", "cpu", "gpu"),
-            metavar="auto|cpu|gpu",
-            help="Where to compute: auto is a GPU if there is one.",
-        ),
+        Literal["auto", "cpu", "gpu"],
+        typer.Option(help="Where to compute: auto is a GPU if there is one."),
     ] = "auto"
     dry_run: Annotated[
         bool,

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,8 +28,8 @@ Workers = Annotated[
     ),
 ]
 Engine = Annotated[
-    str,
-    typer.Option(parser=values.one_of("local", "ray"), metavar="local|ray", help="Who makes the runs."),
+    Literal["local", "ray"],
+    typer.Option(help="Who makes the runs."),
 ]
 RayAddress = Annotated[
     str | None,
@@ -58,13 +58,8 @@ PartOption = Annotated[
     ),
 ]
 Emit = Annotated[
-    str | None,
-    typer.Option(
-        "--emit",
-        parser=values.one_of("slurm"),
-        metavar="slurm",
-        help="Print a batch script that makes the runs in --workers parts, and train nothing",
-    ),
+    Literal["slurm"] | None,
+    typer.Option("--emit", help="Print a batch script that makes the runs in --workers parts, and train nothing"),
 ]
 
 
