@@ -43,18 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and show; return the exit code."""
-    from kdistill import backend, config, datasets
-    from kdistill.listener import Listener
+    from kdistill import backend, config
+    from kdistill.recipes.shared_data import SharedData
 
     article = config.load("article", [f"training.epochs={options.epochs}", "training.patience=null"])
-    splits = datasets.load(article.data, Listener())
+    shared = SharedData()
     backend.start(threads=1, device="cpu")
     entries = [Entry(name, every) for name, every in CADENCES.items()]
-    _train(article, splits, NEVER)  # compiles
+    _train(article, shared, NEVER)  # compiles
     for number in range(1, options.rounds + 1):
         table.say(f"round {number} of {options.rounds}")
         for entry in entries:
-            seconds, spent = _train(article, splits, entry.every)
+            seconds, spent = _train(article, shared, entry.every)
             entry.seconds.append(seconds)
             entry.spent.append(spent)
     _show(entries, options)
@@ -64,10 +64,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _train(article, splits, every):  # type: ignore[no-untyped-def]
+def _train(article, shared, every):  # type: ignore[no-untyped-def]
     """Return the seconds of one run, and those of each of its checkpoints."""
-    from kdistill import attempts, recipes, runs
-    from kdistill.listener import Listener
+    from kdistill import runs
+    from kdistill.recipes import arms, attempt
+    from kdistill.recipes.session import Options, Session
 
     spent: list[float] = []
 
@@ -79,12 +80,13 @@ def _train(article, splits, every):  # type: ignore[no-untyped-def]
                 yield
             spent.append(time.perf_counter() - started)
 
-    attempts.Cadence = Timed  # type: ignore[misc]
+    attempt.Cadence = Timed  # type: ignore[misc]
     config = article.model_copy(update={"training": article.training.model_copy(update={"checkpoint_every": every})})
     with tempfile.TemporaryDirectory(prefix="kdistill-bench-") as folder:
-        setting = recipes.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())
+        session = Session(config, runs.Experiment(Path(folder)), Options(threads=1), shared=shared)
+        session.start()
         started = time.perf_counter()
-        recipes.baseline(setting, 0)
+        arms.baseline(session, 0)
         return time.perf_counter() - started, spent
 
 

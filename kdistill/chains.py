@@ -1,11 +1,12 @@
 """The tasks that a reproduction consists of: which runs are made for each seed, after which others."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kdistill.config import resolved
 from kdistill.errors import ConfigError
+from kdistill.recipes.session import Session
 from kdistill.runs import Run
-from kdistill.sessions import Session
 from kdistill.workers import Task, TaskKey
 
 
@@ -16,14 +17,10 @@ def task(session: Session, key: TaskKey, *needs: TaskKey, teacher: Run | None = 
         config=resolved(session.config),
         folder=str(session.experiment.folder),
         cache=str(session.experiment.cache),
-        teacher_file=str(teacher.model_file) if teacher else None,
-        given=session.config.distill.teachers if key.arm in ("", "distilled") else (),
+        teacher_folder=str(teacher.folder) if teacher else None,
+        teacher_seed=teacher.seed if teacher else 0,
         needs=needs,
-        threads=session.threads,
-        device=session.options.device,
-        overwrite=session.options.overwrite,
-        wait=session.options.wait,
-        track=session.options.track,
+        options=replace(session.options, threads=session.threads),
     )
 
 
@@ -42,7 +39,7 @@ def teachers_of(
     Raises:
         ConfigError: it does, and seeds of others are given.
     """
-    if not session.given_teachers():
+    if not session.teacher_files:
         return dict(teacher_of_each(seeds, teacher_seeds))
     if teacher_seeds is not None:
         raise ConfigError(

@@ -124,17 +124,18 @@ def _scored(side: Side, run: Run) -> Scored | None:
 
 def not_usable(config: configs.Config, run: Run) -> str | None:
     """Return why a run is not one that its experiment's config and its folder vouch for; None where it is."""
-    if not run.finished:
+    status = runs.judge(run)
+    if status.damage:
+        return f"is damaged: {status.damage}"
+    if not status.counts:
         return "is not finished"
-    if damage := run.damage():
-        return f"is damaged: {damage}"
     spec = (run.manifest or {})["spec"]
     fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
     try:
         wanted = runs.specification(config, run.arm, run.seed, taught_by, fingerprint)
     except ModelError:  # the file that the architecture was taken from has gone: nothing speaks against the run
         return None
-    changed = run.conflict(wanted)
+    changed = runs.judge(run, wanted).differences
     return f"was made from another config than config.yaml has ({'; '.join(changed)})" if changed else None
 
 

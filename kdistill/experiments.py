@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdistill import backend, checks, files, stats, workers
+from kdistill import backend, files, stats, workers
 from kdistill.beforehand import Beforehand
 from kdistill.chains import own_seeds, tasks_of, teachers_of
 from kdistill.config import Config
@@ -13,8 +13,10 @@ from kdistill.datasets.labels import listed
 from kdistill.errors import DivergedError, KdistillError
 from kdistill.listener import Listener
 from kdistill.parts import Part
+from kdistill.recipes import checks
+from kdistill.recipes.make import SUMMARY, make
+from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Experiment
-from kdistill.sessions import SUMMARY, Document, Session
 from kdistill.workers import FollowUp, Outcomes, Task, TaskKey
 
 SOME_FAILED = 6  # exit code: finished, with failed runs
@@ -36,15 +38,15 @@ class Scale:
     address: str | None = None
 
 
-def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
+def train(session: Session, arm: str, seed: int) -> Document:
     """Train one run unless it is complete; return its result, and where it is.
 
     Raises:
         DivergedError: which run, and what to try.
-        KdistillError: whatever `Session.train` raises.
+        KdistillError: whatever `make` raises.
     """
     try:
-        result = session.train(arm, seed, *teacher_files)
+        result = make(session, arm, seed)
     except DivergedError as error:
         raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
     run = session.experiment.run(arm, seed)
@@ -198,7 +200,7 @@ def run(
     Raises:
         KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
     """
-    outcomes, listener = Outcomes(), session.options.listener
+    outcomes, listener = Outcomes(), session.listener
     missing = _missing(tasks, outcomes, listener)
 
     def next_missing() -> Sequence[Task]:
@@ -239,15 +241,10 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
     session.experiment.check_usable()
     beforehand = Beforehand()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
-    for arm, seed in wanted:
-        session.check_no_conflict(session.experiment.run(arm, seed), None)
-    if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
+    found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]
+    if not all(status.counts for status in found):
         beforehand.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
     beforehand.given_teachers(session, seeds)
-
-
-def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:
-    return experiment.run(arm, seed).state() != "complete"
 
 
 def compared(

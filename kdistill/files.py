@@ -18,7 +18,9 @@ from kdistill.errors import OutputError
 SEAL = "sha256"
 TEMPORARY = ".new-"  # what every temporary name begins with; whatever still has one was never finished
 STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
+SETTLED = 3.0  # seconds after which a file that is written again has another time of its last change
 
+_remembered: dict[Path, tuple[object, str]] = {}  # the state of each file, and the SHA-256 that it had then
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -219,3 +221,19 @@ def sha256(path: Path) -> str:
     """
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, which is read once in a process for as long as the file stays as it is.
+
+    A file that was changed in the last seconds is read each time: a file system's clock may not tell two changes apart.
+
+    Raises:
+        OutputError: it is there and cannot be read.
+    """
+    found = os.stat(path)
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if _remembered.get(path, (None, ""))[0] != state:
+        settled = time.time() - max(found.st_mtime, found.st_ctime) > SETTLED
+        _remembered[path] = (state if settled else None, sha256(path))
+    return _remembered[path][1]

@@ -4,22 +4,31 @@ Whatever can be checked is, and raises what the command itself would raise: the 
 would have to be downloaded, model files that were named, the device.
 """
 
-import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kdistill import backend, checks, datasets, sweeps
+from kdistill import backend, datasets, modelfiles, sweeps
 from kdistill.beforehand import Beforehand
 from kdistill.chains import teacher_of_each, teachers_of
 from kdistill.errors import ModelError
 from kdistill.parts import Part
-from kdistill.runs import Experiment, Run, joint_weights
-from kdistill.scoring import arms_to_score, held_against
-from kdistill.sessions import Document, Session
+from kdistill.recipes import checks
+from kdistill.recipes.evaluate import arms_to_score, held_against
+from kdistill.recipes.make import find_teachers
+from kdistill.recipes.session import Document, Session
+from kdistill.runs import Run, joint_weights, judge
 from kdistill.sweeps import Cell, Grid
+from kdistill.teachers import files as teacher_files
 
 MADE_AGAIN = "to make again"
+STATES = {
+    "missing": "to train",
+    "interrupted": "interrupted",
+    "damaged": "damaged",
+    "finished": "complete",
+    "other config": MADE_AGAIN,
+}
 HARD = "loss = hard"
 MODEL = ".keras"
 
@@ -28,7 +37,6 @@ def training(
     session: Session,
     arms: Sequence[str],
     seeds: Sequence[int],
-    teacher_files: Sequence[Path] = (),
     teacher_seeds: Sequence[int] | None = None,
     part: Part | None = None,
 ) -> Document:
@@ -38,8 +46,6 @@ def training(
         session: of the command.
         arms: that it makes, in this order.
         seeds: of the runs.
-        teacher_files: for a distilled run, its teachers, unless they are those of the config, or else the experiment's
-            own.
         teacher_seeds: of the experiment's own teachers, taken in turn; by default each seed has its own.
         part: of the seeds; None for all of them.
 
@@ -53,11 +59,10 @@ def training(
     config, experiment = session.config, session.experiment
     experiment.check_usable()
     checks.writable(experiment.folder)
-    session.named_teachers = teacher_files
-    teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
-    if list(arms) == ["distilled"] and not teacher_files:
-        session.own_teacher(seeds[0])
-    arms = [arm for arm in arms if arm != "teacher" or not teacher_files]
+    given = session.teacher_files if "distilled" in arms else ()
+    if list(arms) == ["distilled"] and not given:
+        find_teachers(session, experiment.run("distilled", seeds[0]))
+    arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
     _check_models(session, arms, Beforehand(), set())
     teacher = None
@@ -65,10 +70,10 @@ def training(
     taught_by = teacher_of_each(seeds, teacher_seeds)
     if part:
         taught_by = {seed: taught_by[seed] for seed in part.of(seeds)}
-    if teacher_files:
+    if given:
         for seed in taught_by:
-            checks.teachers_are_there(experiment.run("distilled", seed), teacher_files)
-        teacher = _checked_teacher(session, teacher_files)
+            teacher_files.check(given, experiment.run("distilled", seed))
+        teacher = _checked_teacher(session, given)
     _check_device(session)
     rows = _rows(session, arms, taught_by, teacher["weights"] if teacher else None)
     own = [] if teacher or "distilled" not in arms else [experiment.run("teacher", of) for of in taught_by.values()]
@@ -78,7 +83,7 @@ def training(
         "runs": rows,
         **data,
         "teacher": teacher,
-        "formula": config.distill.formula(len(teacher_files)) if "distilled" in arms else HARD,
+        "formula": config.distill.formula(len(given)) if "distilled" in arms else HARD,
         "warnings": _told(session, _warnings(session, data, [teacher] if teacher else [], own)),
         "run_info": _run_info(session),
     }
@@ -135,17 +140,18 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Documen
     }
 
 
-def _teacher_of(cell: Cell, seed: int, given: dict[object, Document]) -> Document | None:
+def _teacher_of(cell: Cell, seed: int, opened: dict[object, Document]) -> Document | None:
     """Return the teachers that a cell's config names, opened and checked, if they were not before; None for none."""
     session = cell.session
-    if not (files := session.given_teachers()):
+    given = session.teacher_files
+    if not given:
         return None
-    checks.teachers_are_there(session.experiment.run("distilled", seed), files)
+    teacher_files.check(given, session.experiment.run("distilled", seed))
     asked = (session.config.data, session.config.distill.teachers, session.config.teacher.preprocessing)
-    if asked not in given:
-        checks.teachers_have_test(files)
-        given[asked] = _checked_teacher(session, files)
-    return given[asked]
+    if asked not in opened:
+        teacher_files.check_test_logits(given)
+        opened[asked] = _checked_teacher(session, given)
+    return opened[asked]
 
 
 def _row_of(of: str, session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool) -> Document:
@@ -199,16 +205,11 @@ def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_ch
     teacher_weights = None
     if run.arm == "distilled":
         teacher_weights = given or _weights_of_own_teacher(session, teacher, run)
-    spec = session.specification(run.arm, run.seed, teacher_weights)
     run.check_free()
-    session.check_no_conflict(run, teacher_weights)
-    changes = run.conflict(spec)
+    status = session.judge(run, teacher_weights)
+    changes, state = list(status.differences), STATES[status.state]
     if run.arm == "distilled" and teacher_changes and run.manifest:
-        changes = [*changes, "teacher: is made again"]
-    return _as_row(run, MADE_AGAIN if changes else run.state(), changes)
-
-
-def _as_row(run: Run, state: str, changes: list[str]) -> Document:
+        changes, state = [*changes, "teacher: is made again"], MADE_AGAIN
     return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
 
 
@@ -217,9 +218,8 @@ def _weights_of_own_teacher(session: Session, teacher: Run, run: Run) -> str | N
 
     A teacher that is made again from the same config is the same teacher.
     """
-    if teacher.is_complete() and not teacher.conflict(session.specification("teacher", teacher.seed)):
-        return (teacher.result or {})["weights_sha256"]
-    return run.taught_by
+    is_there = judge(teacher, session.specification("teacher", teacher.seed)).counts
+    return teacher.weights if is_there else run.taught_by
 
 
 def _data(session: Session) -> Document:
@@ -263,7 +263,7 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
         return []
     warnings = [*session.splits.all_warnings, *(warning for teacher in given for warning in teacher["warnings"])]
     for run in own:
-        if run.is_complete() and not run.conflict(session.specification("teacher", run.seed)):
+        if judge(run, session.specification("teacher", run.seed)).counts:
             warning = session.splits.no_better_than_chance((run.result or {})["validation"]["accuracy"])
             warnings += [warning] if warning else []
     return list(dict.fromkeys(warnings))
@@ -271,7 +271,7 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
 
 def _told(session: Session, warnings: list[str]) -> list[str]:
     for warning in warnings:
-        session.options.listener.warning(warning)
+        session.listener.warning(warning)
     return warnings
 
 
@@ -281,13 +281,14 @@ def _checked_teacher(session: Session, paths: Sequence[Path]) -> Document:
     if datasets.needs_download(session.config.data):
         models = [_check_model(session, path) for path in paths if path.suffix == MODEL]
         return {"path": names, "weights": joint_weights(models), "validation_accuracy": None, "warnings": []}
-    session.check_logits(paths)
-    setting = session.setting
-    from kdistill import opening, recipes
+    teacher_files.check_shapes(paths, session.splits)
+    session.start()
+    from kdistill.teachers import opening
 
     with tempfile.TemporaryDirectory() as place:
-        elsewhere = dataclasses.replace(setting, experiment=Experiment(Path(place)))
-        teacher = recipes.open_teacher(elsewhere, *paths)
+        teacher = opening.open_teacher(session.config, session.splits, Path(place), teacher_files.find(paths))
+        for note in teacher.notes:
+            session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
         warnings = opening.warnings(session.config, session.splits, teacher)
     return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
@@ -295,7 +296,7 @@ def _checked_teacher(session: Session, paths: Sequence[Path]) -> Document:
 
 def _check_model(session: Session, path: Path) -> str:
     """Open a model file as far as it can be without data; return the fingerprint of its weights."""
-    checks.model_is_there(path)
+    modelfiles.check_is_there(path)
     backend.start(session.threads, session.options.device)
     from kdistill import models
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kdistill import files
-from kdistill.runs import Making, Run
+from kdistill.runs import Making, Run, judge, tidy
 
 SPEC, OLD = {"seed": 0, "name": "new"}, {"seed": 0, "name": "old"}
 ABOUT, EPOCHS = {"threads": 1, "data": {"fingerprint": "f"}}, 3
@@ -86,7 +86,7 @@ def died(folder: Path, replacing: bool, when: str, step: int) -> bool:
     status = in_a_child(step, when, lambda: work(run, SPEC))
     with run.locked():
         # Whatever happened, the old run is there whole, or the new one is.
-        assert not replacing or run.is_complete()
+        assert not replacing or judge(run).counts
     work(run, SPEC)
     check(run)
     shutil.rmtree(folder)
@@ -94,7 +94,7 @@ def died(folder: Path, replacing: bool, when: str, step: int) -> bool:
 
 
 def check(run: Run) -> None:
-    assert run.is_complete()
+    assert judge(run).counts
     assert run.result["name"] == "new"
     assert [record["epoch"] for record in run.history()] == [1, 2, 3]
     left = [path for path in run.folder.parents[1].rglob(".*") if path.name != ".baseline.lock"]
@@ -105,9 +105,9 @@ def check(run: Run) -> None:
 def work(run: Run, spec: dict) -> None:
     """Train, as far as the disk is concerned: the state is a number, which grows by one in an epoch."""
     with run.locked():
-        done = run.is_complete() and not run.conflict(spec)
+        done = judge(run, spec).counts
     if done:
-        run.tidy()
+        tidy(run)
         return
     with run.locked():
         warnings = []

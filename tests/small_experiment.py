@@ -8,15 +8,16 @@ import pytest
 from kdistill import config as configs
 from kdistill import experiments
 from kdistill.deploy import parity, runtimes
+from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment
-from kdistill.sessions import Options, Session
 
 SHORT = ["training.epochs=1", "teacher.hidden=[16]"]
 
 
-def session(folder, *overrides, source="quickstart", **options):
+def session(folder, *overrides, source="quickstart", listener=None, teacher_files=(), **options):
     config = configs.load(source, [*SHORT, *overrides])
-    return Session(config, Experiment(folder / config.name), Options(**options))
+    experiment = Experiment(folder / config.name)
+    return Session(config, experiment, Options(**options), listener, teacher_files=teacher_files)
 
 
 def with_few_pictures(material):

@@ -18,14 +18,11 @@ LEVELS = [
     {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures"},
     {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
-    {"evaluation", "report", "progress", "diagnosis", "checks", "readers", "preprocessing", "comparison"},
-    {"engine", "logitsfile", "inventory", "tables", "ledger", "heatmap"},
+    {"evaluation", "report", "progress", "diagnosis", "readers", "preprocessing", "comparison"},
+    {"engine", "inventory", "tables", "ledger", "heatmap"},
     {"training", "teachers"},
-    {"opening"},
-    {"attempts"},
     {"recipes"},
-    {"sessions"},
-    {"workers", "scoring", "asking"},
+    {"workers"},
     {"beforehand", "chains", "deploy"},
     {"experiments"},
     {"sweeps"},
@@ -48,10 +45,10 @@ HEAVY = {
 }
 
 # A module is tested in the file of its name (`datasets/npz.py` in `test_datasets_npz.py`), but for these.
-ONLY_NAMES = {"__init__", "config/__init__", "deploy/__init__", "pages/__init__", "runs/__init__", "workers/__init__"}
+ROOMS = ("config", "deploy", "pages", "recipes", "runs", "teachers", "workers")
+ONLY_NAMES = {"__init__", *(f"{room}/__init__" for room in ROOMS)}
 TESTED_IN = {
     "__main__": "test_cli_boundary",  # as the way in
-    "attempts": "test_recipes",  # by the recipes that make them
     "beforehand": "test_experiments",  # by what is refused before anything is trained
     "chains": "test_experiments",  # by the runs that come of them
     "cli/experiment": "test_cli",
@@ -65,7 +62,7 @@ TESTED_IN = {
     "deploy/runtimes": "test_deploy_convert",  # each runtime on what is made for it
     "diagnosis": "test_cli",
     "errors": "test_docs_reference",  # their exit codes; the rest is a message and a hint
-    "listener": "test_recipes",  # it does nothing
+    "listener": "test_recipes_arms",  # it does nothing
     "models/loading": "test_models",
     "pages/answers": "test_pages_collect",  # by the material that comes of them
     "pages/costs": "test_pages_collect",
@@ -75,7 +72,12 @@ TESTED_IN = {
     "pages/origins": "test_pages_collect",
     "pages/scored": "test_pages_collect",
     "pages/subject": "test_pages_collect",
-    "sessions": "test_experiments",  # a session is what experiments are made of
+    "recipes/attempt": "test_recipes_arms",  # by the recipes that make them
+    "recipes/make": "test_experiments",
+    "recipes/session": "test_experiments",  # a session is what experiments are made of
+    "recipes/shared_data": "test_experiments",
+    "recipes/threads": "test_experiments",
+    "runs/status": "test_runs_run",
     "sweeps/grid": "test_sweeps",
     "sweeps/sweep": "test_sweeps",
     "sweeps/winner": "test_sweeps",

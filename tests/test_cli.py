@@ -11,9 +11,10 @@ import pytest
 from command_line import document, run
 from typer.testing import CliRunner
 
-from kdistill import engine, files, progress, recipes, training
+from kdistill import engine, files, progress, training
 from kdistill.cli import app
 from kdistill.errors import DivergedError
+from kdistill.recipes import arms
 
 SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
 
@@ -298,14 +299,14 @@ def test_divergence_names_arm_and_epoch_and_what_to_try(tmp_path):
 def test_some_failed_runs_are_6_with_a_result_and_nothing_left_is_5_without(tmp_path, monkeypatch):
     """As the README says. Why a run failed is told once, when it does."""
     why = "training diverged: the loss is not a finite number in epoch 1"
-    baseline = recipes.baseline
+    baseline = arms.baseline
 
     def diverging(setting, seed):
         if seed in lost:
             raise DivergedError(why, hint=f"Try --set student.learning_rate={seed}")
         return baseline(setting, seed)
 
-    monkeypatch.setattr(recipes, "baseline", diverging)
+    monkeypatch.setattr(arms, "baseline", diverging)
     common = ["reproduce", "--seeds", 2, "--workers", 1, *SHORT, "--output-dir", tmp_path]
     lost = [0, 1]
     for json_ in ([], ["--json"]):
@@ -374,7 +375,7 @@ def test_dry_run_refuses_a_teacher_that_is_no_model(output, tmp_path):
 
 
 def test_dry_run_of_evaluate_scores_nothing(output, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdistill.recipes.evaluate", None)
+    monkeypatch.setattr("kdistill.recipes.arms.evaluate", None)
     plan = document("evaluate", "--dry-run", "--output-dir", output, *SHORT)
     assert [arm["arm"] for arm in plan["arms"]] == ["teacher", "baseline", "distilled"]
     model = output / "quickstart/seed-0/teacher/model.keras"

@@ -15,6 +15,7 @@ from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure, records, targets
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
+from kdistill.recipes import evaluate
 
 
 class Heard(Listener):
@@ -37,7 +38,7 @@ def test_a_run_is_measured_beside_its_teacher(measured, finished_experiment):
     for row, parameters in zip(measured["rows"], (1210, 1210), strict=True):
         run = own.experiment.run(row["name"], 0)
         assert row["path"] == str(run.model_file)
-        assert row["accuracy"] == own.evaluate(run)["accuracy"]
+        assert row["accuracy"] == evaluate.score(own, run)["accuracy"]
         assert row["file_bytes"] == run.model_file.stat().st_size
         assert row["parameters"] == parameters
         assert row["format"] == "keras"

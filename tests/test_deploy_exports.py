@@ -16,6 +16,8 @@ from kdistill.deploy.exports import Order, export
 from kdistill.deploy.records import Form
 from kdistill.errors import ConfigError, ModelError, OutputError, ParityError
 from kdistill.listener import Listener
+from kdistill.recipes import evaluate
+from kdistill.runs import judge
 
 SAVED = Form("saved-model")
 
@@ -60,10 +62,10 @@ def test_an_export_says_what_it_is_and_agrees_with_its_model(with_saved_model):
     assert document["largest_input"] == 16  # by which `predict` warns of values on another scale
     assert document["parity"]["examples"] == 540
     assert document["parity"]["agreement"] == 1.0
-    scores = session(folder).evaluate(run)
+    scores = evaluate.score(session(folder), run)
     assert document["parity"]["accuracy"] == document["parity"]["model_accuracy"] == scores["accuracy"]
     assert records.checked(place)["sha256_of_export"] == records.content_sha256(place)
-    assert run.damage() is None
+    assert judge(run).damage is None
 
 
 def test_the_export_takes_raw_values_in_batches_of_any_size(with_saved_model):

@@ -10,11 +10,11 @@ import pytest
 from command_line import run
 from small_experiment import session
 
-from kdistill import recipes
 from kdistill.deploy.prediction import Predictor
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.readers import Reader
+from kdistill.recipes import arms
 
 
 class Heard(Listener):
@@ -42,11 +42,11 @@ def table(tmp_path, finished_experiment):
 
 
 def test_the_labels_are_those_of_evaluate(finished_experiment, table):
-    setting = session(finished_experiment).setting
-    _, logits = recipes.evaluate(setting, student(finished_experiment) / "model.keras")
+    own = session(finished_experiment)
+    _, logits = arms.evaluate(own, student(finished_experiment) / "model.keras")
     model = predictor(student(finished_experiment))
     rows = [row for batch in model.rows(Reader(model.shape), str(table), 1) for row in batch]
-    labels = [setting.splits.classes.index(row["top"][0]["class"]) for row in rows]
+    labels = [own.splits.classes.index(row["top"][0]["class"]) for row in rows]
     np.testing.assert_array_equal(labels, logits.argmax(-1))
     assert [row["name"] for row in rows] == [str(number) for number in range(540)]
 

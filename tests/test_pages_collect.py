@@ -15,8 +15,8 @@ from kdistill import errors
 from kdistill.listener import Listener
 from kdistill.pages.collect import collect
 from kdistill.pages.material import PARTS
-from kdistill.runs import Experiment, outputs
-from kdistill.sessions import Options
+from kdistill.recipes.session import Options
+from kdistill.runs import Experiment
 
 SET = [part for text in SHORT for part in ("--set", text)]
 ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
@@ -101,7 +101,7 @@ def test_its_pictures_agree_with_its_numbers(three_seeds):
 def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
     program = (
         "import sys; from pathlib import Path; from kdistill.pages.collect import collect\n"
-        "from kdistill.sessions import Options\n"
+        "from kdistill.recipes.session import Options\n"
         f"found = collect(Path({str(three_seeds)!r}), Options(), 3); assert found.confusion and found.softened\n"
         "heavy = {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules); assert not heavy, heavy\n"
     )
@@ -110,14 +110,14 @@ def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
 
 def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
     before = told(three_seeds)
-    for path in copied.rglob(outputs.NAME):
+    for path in copied.rglob("outputs.npz"):
         path.unlink()
     (copied / "seed-1/distilled/test.json").unlink()
     after = told(copied)
     assert after.verdict == before.verdict
     np.testing.assert_array_equal(after.confusion.distilled, before.confusion.distilled)
     assert [change.example.number for change in after.fixed] == [change.example.number for change in before.fixed]
-    assert len(list(copied.rglob(outputs.NAME))) == 9
+    assert len(list(copied.rglob("outputs.npz"))) == 9
 
 
 def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
@@ -254,7 +254,7 @@ def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
     assert found.softened.of == "the mean of 2 teachers"
     assert "mean of 2 softmax" in found.objective.formula
     elsewhere[0].unlink()
-    for path in (tmp_path / "quickstart/cache").glob("outputs-*"):
+    for path in (tmp_path / "quickstart/cache").glob("logits-*"):
         path.unlink()
     gone = told(tmp_path / "quickstart")
     assert [arm.name for arm in gone.arms] == ["baseline", "distilled"]

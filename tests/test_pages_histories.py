@@ -7,8 +7,8 @@ import pytest
 
 from kdistill import config as configs
 from kdistill.pages import histories, subject
+from kdistill.recipes.session import Options
 from kdistill.runs import Experiment
-from kdistill.sessions import Options
 
 
 @pytest.fixture

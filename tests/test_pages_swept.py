@@ -7,8 +7,8 @@ import pytest
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.pages import subject, swept
+from kdistill.recipes.session import Options
 from kdistill.runs import Experiment, Making
-from kdistill.sessions import Options
 
 SUMMARY = {
     "seeds": [0, 1],

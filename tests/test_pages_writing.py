@@ -9,7 +9,8 @@ from small_experiment import session, with_few_pictures
 from kdistill import errors
 from kdistill.pages import writing
 from kdistill.pages.collect import collect
-from kdistill.sessions import Options
+from kdistill.recipes.session import Options
+from kdistill.runs import judge
 
 
 @pytest.fixture(scope="module")
@@ -73,4 +74,4 @@ def test_nothing_of_a_run_is_touched(experiment_copy):
     runs = {path: path.read_bytes() for path in folder.glob("seed-*/**/*") if path.is_file()}
     writing.write(folder, with_few_pictures(collect(folder, Options(), 2)))
     assert {path: path.read_bytes() for path in folder.glob("seed-*/**/*") if path.is_file()} == runs
-    assert session(experiment_copy).experiment.run("distilled", 0).is_complete()
+    assert judge(session(experiment_copy).experiment.run("distilled", 0)).counts

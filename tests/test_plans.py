@@ -46,13 +46,13 @@ def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(experime
     teacher = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     other = experiment_copy / "quickstart/seed-0/baseline/model.keras"
     before = content(experiment_copy)
-    same = plans.training(session(experiment_copy), ["distilled"], [0], [teacher])
+    same = plans.training(session(experiment_copy, teacher_files=[teacher]), ["distilled"], [0])
     assert rows(same)["distilled"] == ("complete", [])
     assert 0 < same["teacher"]["validation_accuracy"] < 1
-    again = plans.training(session(experiment_copy, overwrite=True), ["distilled"], [0], [other])
+    again = plans.training(session(experiment_copy, overwrite=True, teacher_files=[other]), ["distilled"], [0])
     assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
     with pytest.raises(OutputError):
-        plans.training(session(experiment_copy), ["distilled"], [0], [other])
+        plans.training(session(experiment_copy, teacher_files=[other]), ["distilled"], [0])
     assert content(experiment_copy) == before
 
 
@@ -63,11 +63,11 @@ def test_a_damaged_run_is_said_to_be(experiment_copy):
 
 def test_a_bad_teacher_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        plans.training(session(experiment_copy), ["distilled"], [0], [tmp_path / "nope.keras"])
+        plans.training(session(experiment_copy, teacher_files=[tmp_path / "nope.keras"]), ["distilled"], [0])
     bad = tmp_path / "bad.keras"
     bad.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"bad\.keras"):
-        plans.training(session(experiment_copy), ["distilled"], [0], [bad])
+        plans.training(session(experiment_copy, teacher_files=[bad]), ["distilled"], [0])
 
 
 def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):
@@ -102,7 +102,7 @@ def test_nothing_is_downloaded(tmp_path, monkeypatch):
 
 
 def test_scoring_names_what_would_be_scored_and_scores_nothing(experiment_copy, monkeypatch):
-    monkeypatch.setattr("kdistill.recipes.evaluate", None)
+    monkeypatch.setattr("kdistill.recipes.arms.evaluate", None)
     before = content(experiment_copy)
     document = plans.scoring(session(experiment_copy), 0, [])
     assert [arm["arm"] for arm in document["arms"]] == list(ARMS)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from kdistill import progress
 from kdistill.cli import app
 from kdistill.errors import OutputError
-from kdistill.runs import Experiment, Making
+from kdistill.runs import Experiment, Making, judge
 
 # Dropout, a schedule and early stopping's memory: all that a run has to remember.
 LONG = [
@@ -67,7 +67,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, mon
     assert "baseline, seed 0: stopped after epoch 7, with a checkpoint" in stopped.stderr
     assert "run the same command again to go on" in stopped.stderr
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     assert len(run.history()) == 7
     assert "goes on in epoch 8" in invoke(*arguments(tmp_path)).stderr
     assert killing.outcome(run) == uninterrupted
@@ -106,7 +106,7 @@ def test_a_signal_at_the_very_end_is_not_swallowed(tmp_path, monkeypatch, uninte
         signal_at(patch, epoch, signal.SIGTERM)
         invoke(*arguments(tmp_path), code=143)
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     invoke(*arguments(tmp_path))
     assert killing.outcome(run) == uninterrupted
 
@@ -169,7 +169,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     diverged = invoke(*arguments(tmp_path), *OFTEN, *wild, code=5)
     assert "--set student.learning_rate=0.001 --overwrite" in diverged.stderr
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     for place in run.checkpoints.folder.iterdir():
         with np.load(place / "state.npz") as state:
             assert all(np.isfinite(state[name]).all() for name in state if name.startswith("model/"))
@@ -239,7 +239,7 @@ def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, 
     full = invoke(*arguments(tiny_disk), *OFTEN, code=7)
     assert "the disk is full" in full.stderr
     run = run_in(tiny_disk)
-    assert run.state() in ("interrupted", "to train")
+    assert judge(run).state in ("interrupted", "missing")
     filler.unlink()
     invoke(*arguments(tiny_disk), *OFTEN)
     assert killing.outcome(run) == uninterrupted
@@ -250,7 +250,7 @@ def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, 
         in invoke(*arguments(tiny_disk), "--set", "student.hidden=[64]", "--overwrite", code=7).stderr
     )
     assert (run.folder / "result.json").read_bytes() == before
-    assert run.is_complete()
+    assert judge(run).counts
 
 
 def test_a_read_only_disk_is_one_message(tiny_disk):

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from kdistill import backend, recipes, sweeps, training
+from kdistill import backend, sweeps, training
 from kdistill import config as configs
 from kdistill.cli import app
 from kdistill.errors import DivergedError
+from kdistill.recipes import arms
+from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment
-from kdistill.sessions import Options, Session
 from kdistill.sweeps.sweep import CHOSEN_HERE
 
 SHORT = ["--set", "training.epochs=4", "--set", "teacher.hidden=[16]", "--workers", "1"]
@@ -174,8 +175,8 @@ def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, 
             raise DivergedError(f"baseline, seed {seed}: training diverged")
         return baseline(setting, seed)
 
-    baseline = recipes.baseline
-    monkeypatch.setattr(recipes, "baseline", diverging)
+    baseline = arms.baseline
+    monkeypatch.setattr(arms, "baseline", diverging)
     for seeds, folder in (([0, 1], "some"), ([1], "all")):
         listed = ",".join(map(str, seeds)) + ","
         arguments = ["--grid", "distill.T=1,4", *SHORT, "--seeds", listed, "--output-dir", tmp_path / folder]

@@ -25,7 +25,7 @@ from test_workers_local import LONG, SHORT, Watch, outcomes_of, session, without
 from kdistill import experiments, workers
 from kdistill.errors import ConfigError, OutputError
 from kdistill.experiments import Scale
-from kdistill.runs import Experiment
+from kdistill.runs import Experiment, judge
 from kdistill.signals import Stopped
 from kdistill.workers import Outcomes, connection, remote
 
@@ -209,7 +209,7 @@ def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
     assert "Traceback" not in stderr
     assert stdout == ""
-    assert [run.state() for run in runs] == ["interrupted", "interrupted"]
+    assert [judge(run).state for run in runs] == ["interrupted", "interrupted"]
     for run in runs:
         assert next(run.checkpoints.folder.iterdir()).is_dir()
 

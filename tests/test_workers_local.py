@@ -18,8 +18,8 @@ from kdistill import experiments
 from kdistill.errors import KdistillError
 from kdistill.experiments import Scale
 from kdistill.listener import Listener
-from kdistill.runs import Experiment, Run
-from kdistill.sessions import Options, Session
+from kdistill.recipes.session import Options, Session
+from kdistill.runs import Experiment, Run, judge
 from kdistill.signals import Stopped
 from kdistill.workers import Failure, Outcomes, Task, TaskKey, local
 
@@ -53,7 +53,7 @@ class Watch(Listener):
 
 def session(folder, overrides=SHORT, listener=None):
     config = configs.load("quickstart", overrides)
-    return Session(config, Experiment(folder / config.name), Options(threads=1, listener=listener or Watch()))
+    return Session(config, Experiment(folder / config.name), Options(threads=1), listener or Watch())
 
 
 def children():
@@ -110,7 +110,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
         assert watch.failures[0][0] == "baseline seed 0"
         assert "twice" in outcomes.failed[key].message
         assert outcomes.failed[key].exit_code == 6
-        assert run.state() == "interrupted"
+        assert judge(run).state == "interrupted"
     assert children() == []
 
 
@@ -183,7 +183,7 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
     code, _, stderr = killing.finish(process)
     assert code == 130
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
-    assert [run.state() for run in runs] == ["interrupted", "interrupted"]
+    assert [judge(run).state for run in runs] == ["interrupted", "interrupted"]
     assert workers_of(process.pid) == []
 
 
@@ -215,12 +215,13 @@ def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_the
     teacher, baseline, distilled = (
         next(task for task in tasks if task.name == f"{arm} seed 0") for arm in ("teacher", "baseline", "distilled")
     )
-    hopeless = replace(distilled, needs=(teacher.key,), given=(str(tmp_path / "nobody.keras"),))
+    distill = {**distilled.config["distill"], "teachers": [str(tmp_path / "nobody.keras")]}
+    hopeless = replace(distilled, needs=(teacher.key,), config={**distilled.config, "distill": distill})
     with pytest.raises(Stopped) as stopped:
         local.run_in_pool([teacher, baseline, hopeless], Outcomes(), 2, watch)
     assert "no such model file" in stopped.value.failure.message
     run = Experiment(tmp_path / "quickstart").run("baseline", 0)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     assert next(run.checkpoints.folder.iterdir()).is_dir()
     assert children() == []
 
@@ -320,7 +321,7 @@ def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made
         time.sleep(0.1)
     assert workers_of(process.pid) == []
     done = experiment.run("baseline", 0)
-    assert done.is_complete()
+    assert judge(done).counts
     before = (done.folder / "manifest.json").read_bytes()
     code, _, stderr = killing.finish(killing.start(arguments))
     assert code == 0, stderr
@@ -346,7 +347,7 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
         "from kdistill import config, experiments\n"
         "from kdistill.listener import Listener\n"
         "from kdistill.runs import Experiment\n"
-        "from kdistill.sessions import Options, Session\n"
+        "from kdistill.recipes.session import Options, Session\n"
         "from kdistill.workers import Outcomes, local\n"
         f"cfg = config.load('quickstart', {SHORT!r})\n"
         "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"

@@ -18,7 +18,7 @@ from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
     from kdistill.deploy.targets import Target
-    from kdistill.sessions import Session
+    from kdistill.recipes.session import Session
 
 MOST_CLASSES = 1_000_000
 
@@ -100,7 +100,7 @@ def benchmark(
         try:
             keeping.keep(session.experiment, document)
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
-            session.options.listener.note(f"The benchmark is not kept: {error.message}")
+            session.listener.note(f"The benchmark is not kept: {error.message}")
     emit(document, tables.benchmark, common.json)
 
 

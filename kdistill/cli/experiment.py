@@ -20,12 +20,12 @@ MOST_SEEDS = 1000
 def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
     from kdistill import experiments, plans, report
 
-    with open_session(common, track=track) as session:
+    with open_session(common, track=track, teachers=teachers) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(plans.training(session, [arm], [seed], teachers), report.plan, common.json)
+            emit(plans.training(session, [arm], [seed]), report.plan, common.json)
             return
-        document = experiments.train(session, arm, seed, teachers)
+        document = experiments.train(session, arm, seed)
     emit(document, report.training, common.json)
 
 
@@ -75,13 +75,14 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score the finished runs of one seed, or the model files named, on the test split."""
-    from kdistill import plans, report, scoring
+    from kdistill import plans, report
+    from kdistill.recipes import evaluate
 
     with open_session(common) as session:
         if common.dry_run:
             emit(plans.scoring(session, session.config.seed, models or []), report.scoring_plan, common.json)
             return
-        document = scoring.evaluate(session, session.config.seed, models or [])
+        document = evaluate.evaluate(session, session.config.seed, models or [])
     emit(document, report.evaluation, common.json)
 
 

@@ -16,7 +16,7 @@ from kdistill.cli import values
 from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
-    from kdistill.sessions import Session
+    from kdistill.recipes.session import Session
 
 Tracker = StrEnum("Tracker", ["tensorboard"])  # Typer takes no list of a Literal
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -122,19 +122,22 @@ def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callabl
 
 
 @contextmanager
-def open_session(common: Common, wait: bool = False, track: Sequence[str] | None = None) -> Iterator["Session"]:
+def open_session(
+    common: Common, wait: bool = False, track: Sequence[str] | None = None, teachers: Sequence[Path] = ()
+) -> Iterator["Session"]:
     """Load the config and open its experiment, with a screen that is taken down whatever happens.
 
     Args:
         common: the options of the command.
         wait: for other commands that are at work on the same runs, rather than refuse.
         track: the trackers that hear of the epochs.
+        teachers: files that were named instead of those of the config.
     """
     from kdistill import config as configs
     from kdistill import extras
     from kdistill.progress import Screen, console
+    from kdistill.recipes.session import Options, Session
     from kdistill.runs import Experiment
-    from kdistill.sessions import Options, Session
 
     trackers = tuple(dict.fromkeys(track or ()))
     for name in trackers:
@@ -143,8 +146,8 @@ def open_session(common: Common, wait: bool = False, track: Sequence[str] | None
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
     with closing(Screen(console(stderr=True), common.quiet, common.verbose, monitors)) as screen:
-        options = Options(common.threads, common.device, common.overwrite, screen, wait, trackers)
-        yield Session(config, Experiment(common.output_dir / config.name), options)
+        options = Options(common.threads, common.device, common.overwrite, wait, trackers)
+        yield Session(config, Experiment(common.output_dir / config.name), options, screen, teacher_files=teachers)
 
 
 def _top_level(common: Common) -> dict[str, int]:

@@ -34,12 +34,12 @@ def report(
     from kdistill import report as reports
     from kdistill.pages import collect, writing
     from kdistill.progress import Screen, console
+    from kdistill.recipes.session import Options
     from kdistill.runs import survey
-    from kdistill.sessions import Options
 
     root = common.output_dir
     folder = survey.newest(root) if experiment is None else survey.find(experiment, root)
     with closing(Screen(console(stderr=True), quiet=common.quiet)) as screen:
-        material = collect.collect(folder, Options(common.threads, common.device, listener=screen), images)
+        material = collect.collect(folder, Options(common.threads, common.device), images, screen)
         document = writing.write(folder, material)
     emit(document, reports.page, common.json)

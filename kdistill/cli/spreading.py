@@ -13,7 +13,7 @@ from kdistill.parts import Part
 
 if TYPE_CHECKING:
     from kdistill.experiments import Scale
-    from kdistill.sessions import Session
+    from kdistill.recipes.session import Session
 
 MOST_WORKERS = 1024
 MOST_PARTS = 100_000

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from kdistill import backend, extras, files, preprocessing, scoring
+from kdistill import backend, extras, files, preprocessing
 from kdistill.deploy import latency, parity, records, runtimes, targets
 from kdistill.deploy.records import Form
 from kdistill.deploy.targets import Target
 from kdistill.errors import ModelError
-from kdistill.sessions import Session
+from kdistill.recipes import evaluate
+from kdistill.recipes.session import Session
 
 Document = dict[str, Any]
 Floats = NDArray[np.floating]
@@ -107,9 +108,9 @@ def _add(found: dict[Path, Entry], entry: Entry) -> None:
 def _runs(session: Session, teacher: Target) -> bool:
     """Whether a teacher that nobody named can be measured; if not, that is said and it is left out."""
     if teacher.path.suffix != ".keras":
-        session.options.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
+        session.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
     elif not teacher.path.is_file():
-        session.options.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
+        session.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
     else:
         return True
     return False
@@ -119,7 +120,7 @@ def _can_run(session: Session, export: Path) -> bool:
     """Whether the runtime of an export that nobody named is there; if not, that is said and it is left out."""
     kind = records.kind_of(export)
     if kind in extras.MODULES and not extras.installed(kind):
-        session.options.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
+        session.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
         return False
     return True
 
@@ -148,12 +149,12 @@ class _Bench:
     def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Document:
         """Return the row of one model, but for its ratios."""
         path = entry.target.path
-        self._session.options.listener.note(f"Measuring {entry.name}")
+        self._session.listener.note(f"Measuring {entry.name}")
         measured, outputs = self._measure(path, BATCHES, entry.target.preprocessing)
         if outputs.shape != (len(labels), classes):
             raise ModelError(
                 f"{path}: expected {classes} outputs, one for each class of the data; received {outputs.shape[-1]}",
-                scoring.held_against(self._session.config),
+                evaluate.held_against(self._session.config),
             )
         if path.suffix == ".keras":
             self._logits[files.sha256(path), entry.target.preprocessing] = outputs
@@ -179,7 +180,7 @@ class _Bench:
         source = records.origin(path, record) if record else None
         if source is None:
             why = "the model that it came from is not there any more" if record else "it has no record"
-            self._session.options.listener.warning(f"{path}: {why}: its difference from that model is left out.")
+            self._session.listener.warning(f"{path}: {why}: its difference from that model is left out.")
             return None
         whose = record["model_sha256"], record.get("preprocessing", preprocessing.NONE)
         if whose not in self._logits:
@@ -215,7 +216,7 @@ class _Bench:
             )
         measured = json.loads(done.stdout.splitlines()[-1])
         if error := measured.get("error"):
-            raise ModelError(error["message"], error["hint"] or scoring.held_against(self._session.config))
+            raise ModelError(error["message"], error["hint"] or evaluate.held_against(self._session.config))
         return measured, np.load(found, allow_pickle=False)
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kdistill import checks, extras, files, preprocessing, scoring
+from kdistill import extras, files, preprocessing
 from kdistill.deploy import records, targets
 from kdistill.deploy.records import Form
 from kdistill.deploy.targets import Target
 from kdistill.errors import ModelError, OutputError
-from kdistill.sessions import Session
+from kdistill.recipes import checks, evaluate
+from kdistill.recipes.session import Session
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +73,7 @@ def export(session: Session, target: Target, order: Order) -> Document:
         checks.writable(place.parent)
         _make(session, target, place, identity, form)
     else:
-        session.options.listener.note(f"{place}: complete, reused")
+        session.listener.note(f"{place}: complete, reused")
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
     return {"path": str(place), **(records.read(place) or {}), "run_info": run_info}
 
@@ -148,22 +149,22 @@ def _check_record_file(place: Path, record: Document | None) -> None:
 
 def _make(session: Session, target: Target, place: Path, identity: Document, form: Form) -> None:
     """Convert a model, hold the result against it, and put it in its place with its record."""
-    setting = session.setting
+    session.start()
     from kdistill import models
     from kdistill.deploy import convert, parity
 
     try:
-        model, notes = models.load_classifier(target.path, setting.splits.shape, len(setting.splits.classes))
+        model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
     except ModelError as error:
-        raise ModelError(error.message, error.hint or scoring.held_against(session.config)) from error
+        raise ModelError(error.message, error.hint or evaluate.held_against(session.config)) from error
     _tell(session, target, form, notes)
     model = _with_raw_values(session, target, model)
-    test, train = setting.splits.test, setting.splits.train
+    test, train = session.splits.test, session.splits.train
     served, reference = _served(model, target.path, form, test)
     with records.making(place) as temporary, files.writing(place):
         try:
             convert.convert(served, form, temporary, convert.calibration(train))
-            found = parity.outputs_of(temporary, form, test, setting.threads)
+            found = parity.outputs_of(temporary, form, test, session.threads)
         except ModelError as error:
             raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
         agreement = parity.compare(reference, found, test.all_labels)
@@ -171,23 +172,23 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
         about = {
             "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
             "parameters": models.parameters(model),
-            "shape": list(setting.splits.shape),
+            "shape": list(session.splits.shape),
             "largest_input": models.largest_input(model),
-            "classes": list(setting.splits.classes),
+            "classes": list(session.splits.classes),
             "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
             "versions": {package: version(package) for package in PACKAGES[form.format]},
         }
         records.put(temporary, place)
         records.write(place, {**identity, **about})
-        records.write_names(place, setting.splits.classes, setting.splits.features)
+        records.write_names(place, session.splits.classes, session.splits.features)
 
 
 def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> None:
     """Say what is done to a model from elsewhere."""
     from kdistill import models
 
-    note = session.options.listener.note
+    note = session.listener.note
     for text in notes:
         if not text.endswith(models.SOFTMAX_TAKEN_OFF):
             note(text)

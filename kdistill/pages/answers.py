@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill import asking, measures
+from kdistill import measures
 from kdistill.datasets import Splits
 from kdistill.errors import KdistillError
 from kdistill.pages import examples
@@ -13,6 +13,7 @@ from kdistill.pages.material import Change, ClassChange, Confusion, Reliability,
 from kdistill.pages.scored import Scores
 from kdistill.pages.subject import Subject, Taught
 from kdistill.pages.tallies import Pairs, Tally
+from kdistill.recipes import predictions
 from kdistill.runs import ARMS
 
 Floats = NDArray[np.floating]
@@ -112,18 +113,18 @@ class _Gathered:
     def _outputs_of(self, teacher: Taught) -> Floats | None:
         session = self.subject.session
         if teacher.run:
-            return asking.of_run(session, teacher.run)
-        return asking.of_teachers(session, teacher.paths, teacher.identity)
+            return predictions.of_run(session, teacher.run)
+        return predictions.of_teachers(session, teacher.paths, teacher.identity)
 
     def _students(self) -> None:
         """Take in the students of all seeds that are whole; of a beginning, those that are there."""
         session, runs = self.subject.session, self.subject.runs
         try:
             for seed in self.scores.seeds:
-                self.pairs.take(*(asking.of_run(session, runs[arm][seed]) for arm in ("baseline", "distilled")))
+                self.pairs.take(*(predictions.of_run(session, runs[arm][seed]) for arm in ("baseline", "distilled")))
             for arm in ("baseline", "distilled"):
                 for seed in self.scores.of[arm] if not self.scores.seeds else ():
-                    self.tallies[arm].take(asking.of_run(session, runs[arm][seed]))
+                    self.tallies[arm].take(predictions.of_run(session, runs[arm][seed]))
         except KdistillError as error:
             self.problems.append(f"The students' outputs are not known: {error.message}.")
 

@@ -6,31 +6,33 @@ from pathlib import Path
 import kdistill
 from kdistill import stats
 from kdistill.layout import settings
+from kdistill.listener import Listener
 from kdistill.pages import answers, costs, histories, origins, swept
 from kdistill.pages.material import Arm, Data, Material, Provenance, Sweep
 from kdistill.pages.scored import Scores
 from kdistill.pages.subject import Subject, find, reproduced, seeds_in_words
+from kdistill.recipes.session import Options
 from kdistill.runs import ARMS
-from kdistill.sessions import Options
 
 FEW_SEEDS = 5
 
 
-def collect(folder: Path, options: Options, images: int) -> Material:
+def collect(folder: Path, options: Options, images: int, listener: Listener | None = None) -> Material:
     """Return what there is to tell of an experiment.
 
     What is missing is computed as far as it can be; whatever else is missing is told.
 
     Args:
         folder: of the experiment.
-        options: who hears what is computed, and with how many threads.
+        options: with how many threads, and on which device, is computed what is missing.
         images: how many examples to show of those that distillation fixed, and of those that it broke.
+        listener: hears what is computed.
 
     Raises:
         ConfigError: the experiment's config is not valid.
         OutputError: the folder cannot be read.
     """
-    subject = find(folder, options)
+    subject = find(folder, options, listener)
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
     found = answers.answers(subject, scores, images)

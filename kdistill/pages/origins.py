@@ -10,8 +10,8 @@ from kdistill.layout import counted, setting
 from kdistill.pages.examples import is_image
 from kdistill.pages.material import Data, Objective, Provenance, RunRow
 from kdistill.pages.subject import Document, Subject
+from kdistill.recipes.session import Session
 from kdistill.runs import Run
-from kdistill.sessions import Session
 
 
 def data(subject: Subject) -> Data:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from kdistill import asking, logitsfile, measures, stats
+from kdistill import measures, stats
 from kdistill.errors import KdistillError
 from kdistill.pages.material import Arm, Summary, Verdict
 from kdistill.pages.subject import Document, Subject, Taught, reproduced, seeds_in_words
+from kdistill.recipes import evaluate, predictions
 from kdistill.runs import Run
 from kdistill.sweeps.sweep import CHOSEN_HERE
+from kdistill.teachers import logits_file
 
 MEASURES = ("accuracy", "nll", "ece", "agreement", "kl_to_teacher")
 
@@ -35,7 +37,7 @@ class Scores:
 
     def _take(self, arm: str, seed: int, run: Run) -> None:
         try:
-            self.of[arm][seed] = run.own_test_scores() or self.subject.session.evaluate(run)
+            self.of[arm][seed] = run.own_test_scores() or evaluate.score(self.subject.session, run)
         except KdistillError as error:
             self.problems.append(f"{run.title} is not scored: {error.message}.")
 
@@ -90,7 +92,7 @@ class Scores:
     def _scores_of(self, teacher: Taught) -> Document | None:
         try:
             if teacher.run:
-                return teacher.run.own_test_scores() or self.subject.session.evaluate(teacher.run)
+                return teacher.run.own_test_scores() or evaluate.score(self.subject.session, teacher.run)
             return self._scores_of_files(teacher)
         except KdistillError as error:
             self.problems.append(f"The teacher is not scored: {error.message}.")
@@ -98,7 +100,7 @@ class Scores:
 
     def _scores_of_files(self, teacher: Taught) -> Document | None:
         splits, problem = self.subject.data
-        logits = asking.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
+        logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
             self.problems.append(
                 f"The teacher is not scored: {problem or 'its logits on the test split are not known.'}"
@@ -106,7 +108,7 @@ class Scores:
             return None
         scores = asdict(measures.score(measures.together(logits), splits.test.all_labels))
         parameters = self._reproduced_parameters()
-        size = logitsfile.model_bytes(teacher.paths)
+        size = logits_file.model_bytes(teacher.paths)
         return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
 
     def _reproduced_parameters(self) -> int | None:

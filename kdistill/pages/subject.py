@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kdistill import comparison, runs, sessions
+from kdistill import comparison, runs
 from kdistill import config as configs
 from kdistill.datasets import Splits
 from kdistill.errors import KdistillError
+from kdistill.listener import Listener
+from kdistill.recipes.make import SUMMARY
+from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, survey
-from kdistill.sessions import Options, Session
 from kdistill.sweeps.sweep import SUMMARY as SWEEP
 from kdistill.sweeps.winner import CONFIG as WINNER
 
@@ -97,14 +99,14 @@ class Subject:
         return splits, ""
 
 
-def find(folder: Path, options: Options) -> Subject:
+def find(folder: Path, options: Options, listener: Listener | None = None) -> Subject:
     """Return what a page on the experiment in a folder is about.
 
     Raises:
         ConfigError: its config is not valid.
         OutputError: it cannot be read.
     """
-    home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options)
+    home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options, listener)
     described = survey.describe(folder)
     sweep = document(folder / SWEEP)
     session = home
@@ -162,17 +164,18 @@ def _taught(experiment: Experiment, distilled: Run) -> Taught:
     data = (distilled.manifest or {}).get("data") or {}
     paths = tuple(experiment.folder / place for place in runs.teacher_files(distilled.manifest or {}))
     for path in dict.fromkeys((own.model_file, *(paths if len(paths) == 1 else ()))):
-        if runs.recorded_weights(path) == identity:
-            found = Run(path.parent, "teacher", 0).manifest or {}
+        run = runs.run_of_model(path)
+        if run and run.weights == identity:
+            about = (run.manifest or {}).get("data") or {}
             # One that was trained on other data, or on another division of them, has its test scores on those.
-            if all((found.get("data") or {}).get(key) == data.get(key) for key in FINGERPRINTS):
-                return Taught(identity, Run(path.parent, "teacher", found.get("seed", distilled.seed)))
+            if all(about.get(key) == data.get(key) for key in FINGERPRINTS):
+                return Taught(identity, run)
     return Taught(identity, None, paths)
 
 
 def reproduced(folder: Path) -> Document | None:
     """Return what the last `reproduce` said, if none of its runs was made again since."""
-    return document(folder / sessions.SUMMARY)
+    return document(folder / SUMMARY)
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

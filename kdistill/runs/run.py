@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kdistill import files
-from kdistill.errors import OutputError
 from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
-from kdistill.runs.specification import differences, identity
 
 REPLACE = (
     "Use --overwrite to start this run afresh; to keep it, give the experiment a name of its own (--set name=...) or "
@@ -39,6 +37,11 @@ class Run:
     def title(self) -> str:
         """What it is called where nothing else has a name for it."""
         return f"{self.arm}, seed {self.seed}"
+
+    @property
+    def role(self) -> str:
+        """Which of the two models of a config it trains: `teacher` or `student`."""
+        return "teacher" if self.arm == "teacher" else "student"
 
     @property
     def model_file(self) -> Path:
@@ -76,9 +79,18 @@ class Run:
         return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
 
     @property
+    def weights(self) -> str | None:
+        """The fingerprint of the weights of a finished run."""
+        return (self.result or {}).get("weights_sha256")
+
+    @property
     def finished(self) -> bool:
-        """Whether the run has come to its end, sound or damaged since."""
+        """Whether the run has come to its end, sound or damaged since: see `status.judge`."""
         return (self.folder / "result.json").exists()
+
+    def of_arm(self, arm: str) -> "Run":
+        """Return the run of another arm, with the same seed, in the same experiment."""
+        return Run(self.folder.with_name(arm), arm, self.seed)
 
     @property
     def next(self) -> "Run":
@@ -152,61 +164,11 @@ class Run:
         """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
         return (self.manifest or {}).get("files", {}).get("model.keras")
 
-    def damage(self) -> str | None:
-        """Return what is wrong with a finished run, or None if it is sound or not finished.
-
-        Raises:
-            OutputError: a file is there and cannot be read, which proves nothing.
-        """
-        if not self.finished:
-            return None
-        if self.result is None:
-            return "result.json is not what was written"
-        written = (self.manifest or {}).get("files")
-        if not written:
-            return "manifest.json is missing or is not what was written"
-        for name, sha256 in written.items():
-            path = self.folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if files.sha256(path) != sha256:
-                return f"{name} is not the file that was written: its SHA-256 differs"
-        return None
-
-    def is_complete(self) -> bool:
-        """Whether the run has finished and its files are those that were written."""
-        return self.finished and self.damage() is None
-
-    def state(self) -> str:
-        """Return `complete`, `damaged`, `interrupted` (it goes on from a checkpoint) or `to train`."""
-        if self.finished:
-            return "damaged" if self.damage() else "complete"
-        return "interrupted" if self.checkpoints.exist() else "to train"
-
-    def conflict(self, spec: dict[str, Any]) -> list[str]:
-        """Return how `spec` differs from that of the run in this folder; empty where they agree or none is there."""
-        manifest = self.manifest
-        if manifest is not None:
-            same = manifest.get("identity") == identity(spec)
-            return [] if same else differences(manifest.get("spec", {}), spec)
-        known = (self.result or {}).get("identity")
-        return [] if known in (None, identity(spec)) else ["which keys cannot be told: manifest.json is damaged"]
-
     def history(self) -> list[dict[str, Any]]:
         """Return the records of all epochs so far."""
         if not self.history_file.exists():
             return []
         return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
-
-    def tidy(self) -> None:
-        """Remove what a process that was killed at its very end has left in a complete run, if none is at work."""
-        left = [self.checkpoints.folder, self.next.folder, self.last, *self.folder.glob(f"{files.TEMPORARY}*")]
-        if not any(path.exists() for path in left):
-            return  # nothing is written to look at what is there
-        with contextlib.suppress(OutputError), self.locked():
-            if self.is_complete():
-                self.sweep()
-                self.checkpoints.clear()
 
     def sweep(self) -> None:
         """Remove files that a process which was killed had not finished to write."""
@@ -233,35 +195,7 @@ class Run:
             files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
 
-def recorded_weights(model_file: Path) -> str | None:
-    """Return the fingerprint of the weights in the model file of a complete run; None if it is from elsewhere."""
-    run = Run(model_file.parent, "teacher", 0)
-    if run.model_file != model_file or not run.is_complete():
-        return None
-    return (run.result or {})["weights_sha256"]
-
-
 def teacher_files(manifest: dict[str, Any]) -> list[str]:
     """Return the places of a distilled run's teachers, seen from its experiment; before there could be several, one."""
     before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
     return manifest.get("teacher_files", before)
-
-
-def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:
-    """Refuse to mix two configs in one run's folder.
-
-    Args:
-        run: whose folder it is.
-        spec: what is wanted of it now.
-        hint: what to do, which depends on whether the command trains or only reads.
-
-    Raises:
-        OutputError: naming the keys that differ.
-    """
-    changed = run.conflict(spec)
-    if changed:
-        listed = "\n".join(f"  {line}" for line in changed)
-        raise OutputError(
-            f"{run.folder}: this {run.arm} run was made from another config:\n{listed}",
-            hint=hint,
-        )

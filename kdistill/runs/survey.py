@@ -15,6 +15,7 @@ from kdistill.errors import OutputError
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.run import Run
 from kdistill.runs.specification import ARMS
+from kdistill.runs.status import judge
 
 Document = dict[str, Any]
 
@@ -168,7 +169,7 @@ def _examined(run: Run, process: str | None, thorough: bool) -> Document:
 
 def _finished(run: Run, thorough: bool) -> Document:
     manifest, result = run.manifest or {}, run.result or {}
-    problem = run.damage() if thorough or not _is_large(run) else _missing(run)
+    problem = judge(run, by_size=not thorough and _is_large(run)).damage
     scores = run.own_test_scores() or {}
     return {
         "state": "damaged" if problem else "complete",
@@ -202,18 +203,6 @@ def _is_large(run: Run) -> bool:
     with contextlib.suppress(OSError):
         return run.model_file.stat().st_size > LARGE
     return False
-
-
-def _missing(run: Run) -> str | None:
-    """Return what is wrong with a finished run as far as can be told without reading its model."""
-    manifest, result = run.manifest, run.result
-    if not manifest or not result:
-        return run.damage()
-    for name in manifest.get("files", {}):
-        if not (run.folder / name).is_file():
-            return f"{name} is missing"
-    size, expected = run.model_file.stat().st_size, result.get("file_bytes")
-    return None if size == expected else f"{run.model_file.name} has {size} bytes, and was written with {expected}"
 
 
 def _most_epochs(manifest: Mapping[str, Any]) -> int | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdistill import layout, sessions
+from kdistill import layout
 from kdistill.config import Axis, Config, cells
 from kdistill.config.axes import ON_TEST, of_options, of_section
 from kdistill.errors import ConfigError
+from kdistill.recipes.session import Session
 from kdistill.runs import Experiment
-from kdistill.sessions import Session
 from kdistill.workers import TaskKey
 
 
@@ -116,11 +116,9 @@ def spec_of(session: Session, arm: str) -> dict[str, Any]:
 
 def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
     """Return the session with settled threads: last digits depend on them, and one worker does runs of all cells."""
-    threads = session.options.threads or session.experiment.threads()
-    if threads is None:
-        cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
-        threads = max(sessions.default_threads(cell.config, cell.example, cell.given_teachers()) for cell in cells)
-    return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
+    cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
+    options = replace(session.options, threads=max(cell.threads for cell in cells))
+    return session.sibling(session.config, session.experiment, options)
 
 
 def _check_different(made: Sequence[Cell], axes: Sequence[Axis]) -> None:

@@ -10,7 +10,8 @@ from kdistill.chains import task, teachers_of
 from kdistill.config import dump
 from kdistill.experiments import Scale
 from kdistill.parts import Part
-from kdistill.sessions import Document, Session
+from kdistill.recipes.session import Document, Session
+from kdistill.runs import judge
 from kdistill.sweeps import winner
 from kdistill.sweeps.grid import Cell, Grid
 from kdistill.workers import WINNER, Outcomes, Task, TaskKey
@@ -103,11 +104,11 @@ def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequen
     grid.home.experiment.check_usable()
     beforehand = Beforehand()
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
-    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.given_teachers()]
+    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.teacher_files]
     wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
     runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
     for (_, arm, seed), session in runs.items():
-        if session.options.overwrite or not session.experiment.run(arm, seed).is_complete():
+        if session.options.overwrite or not judge(session.experiment.run(arm, seed)).counts:
             beforehand.fits(session, [arm])
     for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
         beforehand.given_teachers(cell.session, [seed for _, seed in own])
@@ -124,7 +125,7 @@ def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     teachers, students = dict[TaskKey, Task](), dict[TaskKey, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
         needed, key = cell.taught_by(seed), cell.distilled(seed)
-        if cell.session.given_teachers():
+        if cell.session.teacher_files:
             students[key] = task(cell.session, key)
             continue
         teachers.setdefault(needed, task(cell.teacher, needed))

@@ -8,8 +8,8 @@ from pathlib import Path
 from kdistill import files, runs, stats
 from kdistill.chains import tasks_of, teachers_of
 from kdistill.config import dump
+from kdistill.recipes.session import Session
 from kdistill.runs import Run
-from kdistill.sessions import Session
 from kdistill.sweeps.grid import Cell, Grid
 from kdistill.workers import WINNER, Failure, Outcomes, Task, TaskKey
 
@@ -62,8 +62,8 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path,
 def _adopt(session: Session, made: Run) -> None:
     """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
     wanted = session.experiment.run(made.arm, made.seed)
-    identity = runs.identity(session.specification(made.arm, made.seed))
-    if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
+    spec = session.specification(made.arm, made.seed)
+    if runs.judge(wanted).counts or not runs.judge(made, spec).counts:
         return
     with wanted.locked(), files.writing(wanted.folder):
         if wanted.finished:

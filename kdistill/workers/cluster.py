@@ -49,7 +49,8 @@ def run_on_ray(
         Stopped: a signal asked to stop.
     """
     tasks = list(map(_anywhere, tasks))
-    with connection.to_ray(tasks[0].threads, tasks[0].device, workers, address, listener) as ray:
+    options = tasks[0].options
+    with connection.to_ray(options.threads or 1, options.device, workers, address, listener) as ray:
         room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
         with signals.held_back() as received, connection.shared_token(tasks) as token:
             connection.check_nodes(ray, token)
@@ -63,10 +64,10 @@ def _anywhere(task: Task) -> Task:
 
     It waits for a run that another is at work on: where a node was cut off and its task given to another, it may be.
     """
-    teacher_file = os.path.abspath(task.teacher_file) if task.teacher_file else None
-    given = tuple(map(os.path.abspath, task.given))
+    teacher = os.path.abspath(task.teacher_folder) if task.teacher_folder else None
     folder, cache = os.path.abspath(task.folder), os.path.abspath(task.cache)
-    return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, given=given, wait=True)
+    options = replace(task.options, wait=True)
+    return replace(task, folder=folder, cache=cache, teacher_folder=teacher, options=options)
 
 
 class _Cluster:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kdistill.errors import KdistillError, bug
+from kdistill.recipes.session import Options
+from kdistill.runs import Run
 
 Document = dict[str, Any]
 
@@ -48,28 +51,26 @@ class Task:
         config: the resolved config: see `config.resolved`.
         folder: of the experiment, or of the cell of a sweep, that the run belongs to.
         cache: where the teacher's logits are kept.
-        teacher_file: of a distilled run, its teacher, if that is a run too.
-        given: the files of its teachers otherwise.
+        options: with which it is done.
+        teacher_folder: of a distilled run, or of a seed that is scored, the folder of its teacher's run; None where the
+            config names files.
+        teacher_seed: of that run.
         needs: the tasks that have to be done before.
-        threads: intra-op threads.
-        device: `auto`, `cpu` or `gpu`.
-        overwrite: start a run afresh that another config made.
-        wait: for another process that is at work on the same run, rather than refuse.
-        track: the trackers that hear of the epochs: see `trackers`.
     """
 
     key: TaskKey
     config: Document
     folder: str
     cache: str
-    threads: int
-    device: str = "auto"
-    teacher_file: str | None = None
-    given: tuple[str, ...] = ()
+    options: Options
+    teacher_folder: str | None = None
+    teacher_seed: int = 0
     needs: tuple[TaskKey, ...] = ()
-    overwrite: bool = False
-    wait: bool = False
-    track: tuple[str, ...] = ()
+
+    @property
+    def teacher(self) -> Run | None:
+        """The run that teaches it; None where the config names files."""
+        return Run(Path(self.teacher_folder), "teacher", self.teacher_seed) if self.teacher_folder else None
 
     @property
     def name(self) -> str:
@@ -88,9 +89,9 @@ class Task:
     @classmethod
     def from_json(cls, document: Document) -> "Task":
         """Return the task of which `document` is the document."""
-        tuples = {name: tuple(document[name]) for name in ("given", "track")}
+        options = Options(**{**document["options"], "track": tuple(document["options"]["track"])})
         needs = tuple(TaskKey(*need) for need in document["needs"])
-        return cls(**{**document, **tuples, "key": TaskKey(*document["key"]), "needs": needs})
+        return cls(**{**document, "key": TaskKey(*document["key"]), "needs": needs, "options": options})
 
 
 def count_runs(tasks: Iterable[Task]) -> int:

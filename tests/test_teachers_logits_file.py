@@ -14,7 +14,7 @@ from kdistill import config as configs
 from kdistill import datasets
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
-from kdistill.logitsfile import LogitsFile
+from kdistill.teachers.logits_file import LogitsFile
 
 
 def load(*overrides):

@@ -3,9 +3,10 @@
 import pytest
 from small_experiment import session
 
-from kdistill import scoring
 from kdistill.errors import ModelError, OutputError
 from kdistill.listener import Listener
+from kdistill.recipes import evaluate
+from kdistill.recipes.make import make
 
 
 class Hearing(Listener):
@@ -17,9 +18,9 @@ class Hearing(Listener):
 
 
 def test_arms_of_another_config_are_left_out_with_a_warning(experiment_copy):
-    session(experiment_copy, "student.epochs=2", overwrite=True).train("baseline", 0)
+    make(session(experiment_copy, "student.epochs=2", overwrite=True), "baseline", 0)
     heard = Hearing()
-    document = scoring.evaluate(session(experiment_copy, listener=heard), 0, [])
+    document = evaluate.evaluate(session(experiment_copy, listener=heard), 0, [])
     assert list(document["arms"]) == ["teacher", "distilled"]
     (warning,) = heard.warnings
     assert "training.epochs: was 2, is now 1" in warning
@@ -28,7 +29,7 @@ def test_arms_of_another_config_are_left_out_with_a_warning(experiment_copy):
 
 def test_if_all_are_of_another_config_that_is_an_error(experiment_copy):
     with pytest.raises(OutputError) as refused:
-        scoring.evaluate(session(experiment_copy, "training.epochs=3"), 0, [])
+        evaluate.evaluate(session(experiment_copy, "training.epochs=3"), 0, [])
     assert refused.value.message.count("was 1, is now 3") == 3
 
 
@@ -36,7 +37,7 @@ def test_if_all_are_of_another_config_that_is_an_error(experiment_copy):
 def test_a_damaged_arm_is_an_error_with_the_command_that_makes_it_again(experiment_copy, file):
     (experiment_copy / "quickstart/seed-0/distilled" / file).write_bytes(b"x")
     with pytest.raises(ModelError, match=file.replace(".", r"\.")) as refused:
-        scoring.evaluate(session(experiment_copy), 0, [])
+        evaluate.evaluate(session(experiment_copy), 0, [])
     assert "kdistill distill" in refused.value.hint
 
 
@@ -44,9 +45,9 @@ def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, mon
     def refuse(setting, path):
         raise ModelError(f"{path}: expected one input")
 
-    monkeypatch.setattr("kdistill.recipes.evaluate", refuse)
+    monkeypatch.setattr("kdistill.recipes.arms.evaluate", refuse)
     model = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     with pytest.raises(ModelError, match="expected one input") as refused:
-        scoring.evaluate(session(experiment_copy), 0, [model])
+        evaluate.evaluate(session(experiment_copy), 0, [model])
     assert "config `quickstart` (digits)" in refused.value.hint
     assert "-c" in refused.value.hint

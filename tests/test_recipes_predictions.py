@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from small_experiment import session
 
-from kdistill import asking, evaluation, models
+from kdistill import evaluation, models
 from kdistill.errors import ModelError
 from kdistill.listener import Listener
-from kdistill.runs import outputs
+from kdistill.recipes import predictions
+from kdistill.teachers.files import find
 
 
 @pytest.fixture
@@ -31,14 +32,18 @@ class Heard(Listener):
         self.notes.append(text)
 
 
+def kept(run):
+    return run.folder / "outputs.npz"
+
+
 def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
     own = session(experiment_copy)
     for arm in ("teacher", "baseline", "distilled"):
         run = own.experiment.run(arm, 0)
         model, _ = models.load_classifier(run.model_file, (8, 8), 10)
         expected = model(own.splits.test.images[own.splits.test.rows]).numpy()
-        np.testing.assert_allclose(asking.of_run(own, run), expected, rtol=1e-4, atol=1e-4)
-        right = asking.of_run(own, run).argmax(-1) == own.splits.test.all_labels
+        np.testing.assert_allclose(predictions.of_run(own, run), expected, rtol=1e-4, atol=1e-4)
+        right = predictions.of_run(own, run).argmax(-1) == own.splits.test.all_labels
         assert right.tolist() == run.test_correct()
     assert asked == []
 
@@ -46,18 +51,18 @@ def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
 def test_what_is_missing_is_asked_for_once_and_kept(experiment_copy, asked):
     own = session(experiment_copy)
     run = own.experiment.run("baseline", 0)
-    before = asking.of_run(own, run)
-    outputs.place_of(run).unlink()
-    np.testing.assert_array_equal(asking.of_run(own, run), before)
-    np.testing.assert_array_equal(asking.of_run(own, run), before)
+    before = predictions.of_run(own, run)
+    kept(run).unlink()
+    np.testing.assert_array_equal(predictions.of_run(own, run), before)
+    np.testing.assert_array_equal(predictions.of_run(own, run), before)
     assert asked == [540]
 
 
 def test_outputs_of_a_model_that_was_replaced_are_not_taken(experiment_copy, asked):
     own = session(experiment_copy)
     run, other = (own.experiment.run(arm, 0) for arm in ("baseline", "distilled"))
-    outputs.place_of(run).write_bytes(outputs.place_of(other).read_bytes())
-    assert not np.array_equal(asking.of_run(own, run), asking.of_run(own, other))
+    kept(run).write_bytes(kept(other).read_bytes())
+    assert not np.array_equal(predictions.of_run(own, run), predictions.of_run(own, other))
     assert asked == [540]
 
 
@@ -65,11 +70,11 @@ def test_a_folder_that_cannot_be_written_is_told_of_and_no_more(experiment_copy,
     listener = Heard()
     own = session(experiment_copy, listener=listener)
     run = own.experiment.run("baseline", 0)
-    outputs.place_of(run).unlink()
+    kept(run).unlink()
     monkeypatch.setattr("kdistill.files.replacing", _read_only)
-    assert asking.of_run(own, run).shape == (540, 10)
+    assert predictions.of_run(own, run).shape == (540, 10)
     assert any("outputs are not kept" in note for note in listener.notes)
-    assert not outputs.place_of(run).exists()
+    assert not kept(run).exists()
 
 
 def _read_only(path):
@@ -80,14 +85,14 @@ def test_teachers_from_elsewhere_are_asked_once(experiment_copy, asked):
     own = session(experiment_copy)
     path = own.experiment.run("teacher", 0).model_file
     elsewhere = path.rename(experiment_copy / "elsewhere.keras")
-    identity = own.teacher(elsewhere).weights
+    identity = own.teacher(find([elsewhere])).weights
     asked.clear()
-    first = asking.of_teachers(own, [elsewhere], identity)
-    second = asking.of_teachers(session(experiment_copy), [elsewhere], identity)
+    first = predictions.of_teachers(own, [elsewhere], identity)
+    second = predictions.of_teachers(session(experiment_copy), [elsewhere], identity)
     np.testing.assert_array_equal(first, second)
     assert len(asked) <= 1
     with pytest.raises(ModelError, match="no longer the one that taught"):
-        asking.of_teachers(own, [elsewhere], "another")
+        predictions.of_teachers(own, [elsewhere], "another")
     elsewhere.unlink()
     with pytest.raises(ModelError, match="no such model file"):
-        asking.of_teachers(own, [elsewhere], identity)
+        predictions.of_teachers(own, [elsewhere], identity)

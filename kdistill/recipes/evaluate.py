@@ -1,0 +1,144 @@
+"""Test scores of finished runs, of their teachers, and of model files: known from before, or else computed now."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import modelfiles, runs
+from kdistill.config import Config
+from kdistill.errors import ModelError, OutputError
+from kdistill.recipes import predictions
+from kdistill.recipes.make import identity
+from kdistill.recipes.session import Document, Session
+from kdistill.runs import ARMS, Run
+from kdistill.teachers import files
+from kdistill.teachers.files import TeacherFiles
+
+COMMANDS = {"teacher": "train-teacher", "baseline": "baseline", "distilled": "distill"}
+
+
+def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
+    """Score the finished arms of one seed, or the model files given, on the test split.
+
+    Raises:
+        ModelError: there is nothing to score, or it is damaged, or a file does not fit the data.
+        OutputError: the finished arms were all made from another config.
+    """
+    document: Document = {"experiment": session.experiment.name, "split": "test", "models": [], "arms": {}}
+    for path in model_files:
+        modelfiles.check_is_there(path)
+    if model_files:
+        document["models"] = [{"path": str(path), **_score_file(session, path)} for path in model_files]
+    else:
+        for run in arms_to_score(session, seed):
+            document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
+    document["examples"] = len(session.splits.test)
+    return document
+
+
+def score(session: Session, run: Run, reuse: bool = True) -> Document:
+    """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
+    teacher_files = _compared_with(session, run)
+    weights = identity(session, teacher_files) if teacher_files else None
+    if reuse and (known := run.test_scores(weights)):
+        return known
+    session.start()
+    from kdistill.recipes import arms
+
+    teacher = session.teacher(teacher_files) if teacher_files else None
+    cache = predictions.cache_of(session, run)
+    scores, logits = arms.evaluate(session, run.model_file, teacher)
+    correct = logits.argmax(axis=-1) == session.splits.test.all_labels
+    try:
+        run.record_test(scores, weights, correct.tolist(), cache.model)
+        cache.store("test", logits)
+    except OutputError as error:  # it may be someone else's experiment, to be looked at only
+        session.listener.note(f"The scores are not kept: {error.message}")
+    return scores
+
+
+def known_score(session: Session, run: Run) -> Document | None:
+    """Return the test scores of a complete run, as far as they are known without any computation."""
+    teacher_files = _compared_with(session, run)
+    return run.test_scores(identity(session, teacher_files) if teacher_files else None)
+
+
+def score_teachers(session: Session) -> Document:
+    """Return the test scores of the teachers that are no runs: see `arms.evaluate_teacher`."""
+    teacher = session.teacher(files.find(session.teacher_files))
+    from kdistill.recipes import arms
+
+    return arms.evaluate_teacher(session, teacher)
+
+
+def _compared_with(session: Session, run: Run) -> TeacherFiles | None:
+    """Return the teachers that a student is compared with: of the distilled run of its seed, or else its own teacher.
+
+    A file that is no longer the teacher that it was is not taken for it.
+    """
+    if run.arm == "teacher":
+        return None
+    own = files.find([session.experiment.run("teacher", run.seed).model_file])
+    candidates = [own] if all(own.runs) else []
+    distilled = session.experiment.run("distilled", run.seed)
+    weights = distilled.taught_by
+    if weights is None:
+        return candidates[0] if candidates else None
+    if places := runs.teacher_files(distilled.manifest or {}):
+        candidates.append(files.find([session.experiment.folder / place for place in places]))
+    for found in candidates:
+        with contextlib.suppress(ModelError):  # one has gone, or is damaged
+            if runs.same_teachers(identity(session, found), weights):
+                return found
+    session.listener.warning(
+        f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
+    )
+    return None
+
+
+def _score_file(session: Session, path: Path) -> Document:
+    session.start()
+    from kdistill.recipes import arms
+
+    try:
+        scores, _ = arms.evaluate(session, path)
+        return scores
+    except ModelError as error:
+        raise ModelError(error.message, error.hint or held_against(session.config)) from error
+
+
+def held_against(config: Config) -> str:
+    """Return a hint for a model that does not fit the data: which data that was."""
+    data = f"the data of the config `{config.name}` ({config.data.dataset})"
+    return f"The model was held against {data}. For a model of other data, give the config of that data with -c."
+
+
+def arms_to_score(session: Session, seed: int) -> list[Run]:
+    """Return the finished runs of one seed that the config fits, with a warning of each that it does not.
+
+    Raises:
+        ModelError: there is none, or one is damaged.
+        OutputError: there are some, and none was made from this config.
+    """
+    found, others = [], []
+    for run in (session.experiment.run(arm, seed) for arm in ARMS):
+        if not run.finished:
+            continue
+        status = runs.judge(run, session.specification(run.arm, seed, run.taught_by) if run.manifest else None)
+        if status.differences:
+            others.append(f"{run.folder}: {runs.other_config(run, status)}")
+        elif status.damage:
+            again = f"with the same -c, --set, --output-dir and --seed {seed} to make it again."
+            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {COMMANDS[run.arm]}` {again}")
+        else:
+            found.append(run)
+    if others and not found:
+        raise OutputError("\n".join(others), hint=runs.SAME_CONFIG)
+    if not found:
+        raise ModelError(
+            f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",
+            hint="Run `kdistill reproduce` with the same -c, --set and --output-dir first, or name model files.",
+        )
+    for other in others:
+        session.listener.warning(f"{other}\n  It is not scored.")
+    return found

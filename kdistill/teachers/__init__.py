@@ -1,0 +1,1 @@
+"""Teachers: found, checked, opened, and asked for their logits, each once."""
