@@ -78,9 +78,9 @@ def regular(path: Path) -> os.stat_result:
     return status
 
 
-def temporary_for(path: Path) -> Path:
+def temporary_for(path: Path, prefix: str = TEMPORARY) -> Path:
     """Return a hidden name beside `path` that no other process uses. It ends as `path` does."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    return path.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 
 @contextlib.contextmanager
@@ -95,8 +95,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_for(path)
     try:
         yield temporary
-        to_disk(temporary)
-        move(temporary, path)
+        put(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

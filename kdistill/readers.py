@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from kdistill.datasets import csv_file, npy, pictures
 from kdistill.datasets.csv_file import CsvFile, is_number
+from kdistill.datasets.labels import listed
 from kdistill.errors import DataError, ModelError
 
 BATCH_SIZE = 64
@@ -25,6 +26,7 @@ IMAGES = pictures.SUFFIXES
 ARRAY, TABLE = ".npz", ".csv"
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
+NAMED = 10  # columns, in messages
 DROP_HINT = "Leave out a column that is no feature, such as the label, by --drop NAME."
 
 Batch = tuple[list[str], NDArray]
@@ -148,14 +150,14 @@ class Reader:
             raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
         for name in self.drop:
             if name not in names:
-                raise DataError(f"{place}: there is no column {name!r} to drop; the columns are {_shown(names)}")
+                raise DataError(f"{place}: there is no column {name!r} to drop; the columns are {listed(names, NAMED)}")
         features = [name for name in names if name not in self.drop]
         if self.features:
             features = self._known(features, place)
         if len(features) != prod(self.shape):
             raise DataError(
                 f"{place}: expected {prod(self.shape)} columns of features, in the order that the model was trained "
-                f"on; received {len(features)}: {_shown(features)}",
+                f"on; received {len(features)}: {listed(features, NAMED)}",
                 hint=DROP_HINT,
             )
         return features
@@ -165,18 +167,13 @@ class Reader:
         there, taken = set(received), set(self.features)
         if missing := [name for name in self.features if name not in there]:
             raise DataError(
-                f"{place}: expected the columns that the model was trained on: {_shown(missing)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing; received {_shown(received)}"
+                f"{place}: expected the columns that the model was trained on: {listed(missing, NAMED)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing; received {listed(received, NAMED)}"
             )
         if others := [name for name in received if name not in taken]:
             one = "it" if len(others) == 1 else "them"
-            self.note(f"{place}: left out, since the model does not take {one}: {_shown(others)}.")
+            self.note(f"{place}: left out, since the model does not take {one}: {listed(others, NAMED)}.")
         return list(self.features)
-
-
-def _shown(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown}, ..."
 
 
 def _in_folder(folder: Path) -> list[Path]:

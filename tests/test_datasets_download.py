@@ -222,7 +222,7 @@ def test_the_content_is_on_disk_before_it_has_its_name(server, tmp_path, monkeyp
     monkeypatch.setattr(os, "fsync", lambda file: (events.append("fsync"), fsync(file)))
     monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
     download([server.url + "file"], tmp_path / "file", LIMIT, lambda _: events.append("verify"))
-    assert events == ["fsync", "verify", "replace", "fsync"]
+    assert events == ["verify", "fsync", "replace", "fsync"]
 
 
 def test_several_downloads_at_once_do_not_disturb_each_other(server, tmp_path):

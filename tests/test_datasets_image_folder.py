@@ -53,7 +53,7 @@ def test_val_is_another_name_but_not_beside_validation(folder):
     (folder / "validation").rename(folder / "val")
     assert len(read(folder).validation) == 10
     (folder / "validation").mkdir()
-    with pytest.raises(DataError, match="one of the folders validation and val"):
+    with pytest.raises(DataError, match="expected one of validation and val; received both"):
         read(folder)
 
 

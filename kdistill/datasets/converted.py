@@ -22,7 +22,7 @@ from kdistill.errors import DataError, OutputError
 
 FACTS = "facts.json"
 FORMAT = 1  # counted up when the same files are converted to other arrays
-PARTS = ("train", "test", "validation")
+NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}  # of files and folders, by part
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
@@ -140,6 +140,27 @@ def check_room(folder: Path, size: int, what: Path) -> None:
         )
 
 
+def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return the files or folders in a folder that are called after parts of a data set.
+
+    Args:
+        suffix: what their names end in.
+        is_there: whether a path is such a file or folder.
+
+    Raises:
+        DataError: a part is there under both of its names.
+    """
+    found: dict[str, Path] = {}
+    for part, names in NAMES.items():
+        there = [folder / f"{name}{suffix}" for name in names if is_there(folder / f"{name}{suffix}")]
+        if len(there) > 1:
+            both = " and ".join(path.name for path in there)
+            raise DataError(f"{folder}: expected one of {both}; received both")
+        if there:
+            found[part] = there[0]
+    return found
+
+
 def write_labels(folder: Path, part: str, labels: NDArray[np.int32]) -> None:
     """Write the labels (n,) of a part of a conversion."""
     np.save(folder / f"{part}-y.npy", labels)
@@ -153,7 +174,7 @@ def examples_file(folder: Path, part: str) -> Path:
 def _open(folder: Path) -> dict[str, Split]:
     return {
         part: whole(mapped.open_array(examples_file(folder, part)), np.load(folder / f"{part}-y.npy"))
-        for part in PARTS
+        for part in NAMES
         if examples_file(folder, part).exists()
     }
 

@@ -1,12 +1,10 @@
 """Downloads of files whose content is known, such that nothing unverified ever has the final name."""
 
 import http.client
-import os
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from kdistill import files
@@ -45,15 +43,12 @@ def download(
     """
     failures = []
     for url in urls:
-        # Unique, so that processes do not write to each other's; hidden, and never searched for.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
-            _store(url, path.name, temporary, limit, listener)
-            try:
+            with files.replacing(path) as temporary:
+                _store(url, path.name, temporary, limit, listener)
                 verify(temporary)
-            except DamagedError as error:
-                raise UnavailableError(f"{url}: the file there is not the right one: {error}") from error
-            files.move(temporary, path)
+        except DamagedError as error:
+            failures.append(f"{url}: the file there is not the right one: {error}")
         except UnavailableError as error:
             failures.append(error.message)
         except OSError as error:
@@ -63,9 +58,6 @@ def download(
             ) from error
         else:
             return
-        finally:
-            with suppress(OSError):  # it may not exist, or the disk may have turned read-only
-                temporary.unlink()
     raise UnavailableError("; ".join(failures))
 
 
@@ -78,8 +70,6 @@ def _store(url: str, name: str, path: Path, limit: int, listener: Listener | Non
             received += len(chunk)
             if listener is not None:
                 listener.download(name, received, announced)
-        file.flush()
-        os.fsync(file.fileno())
     if listener is not None and announced is None:
         listener.download(name, received, received)
 

@@ -20,7 +20,6 @@ from kdistill.errors import DataError
 
 T = TypeVar("T")
 
-FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}
 AT_ONCE = 64  # images
 NAMED_FILES = 5
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
@@ -53,17 +52,10 @@ def parts_at(path: Path) -> dict[str, Part]:
     """
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
-    others = [name for names in FOLDERS.values() for name in names if name != "train" and os.path.isdir(path / name)]
-    if not _subfolders(path / "train") and not (others and os.path.isdir(path / "train")):
+    found = converted.parts_in(path, "", os.path.isdir) if os.path.isdir(path / "train") else {}
+    if len(found) < 2 and not _subfolders(path / "train"):
         return {"train": _part(path)}
-    found: dict[str, Part] = {}
-    for part, names in FOLDERS.items():
-        there = [path / name for name in names if os.path.isdir(path / name)]
-        if len(there) > 1:
-            raise DataError(f"{path}: expected one of the folders {' and '.join(names)}; received both")
-        if there:
-            found[part] = _part(there[0])
-    return found
+    return {part: _part(folder) for part, folder in found.items()}
 
 
 def _part(folder: Path) -> Part:

@@ -134,10 +134,7 @@ def _class_names(archive: zipfile.ZipFile, folder: Path, path: Path) -> tuple[st
     (folder / CLASSES).unlink()
     if array.ndim != 1 or array.dtype.kind not in "iuSU":
         raise DataError(f"{path}: classes: expected names (classes,); received {array.dtype} of shape {array.shape}")
-    try:
-        names = [name.decode() if isinstance(name, bytes) else str(name) for name in array.tolist()]
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: classes: expected names in UTF-8") from None
+    names = list(map(str, labels.decoded(array, f"{path}: classes").tolist()))
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{path}: classes: expected each name once; received {labels.listed(twice)} more than once")

@@ -12,7 +12,6 @@ from kdistill.datasets import converted, csv_file, labels, mapped
 from kdistill.datasets.csv_file import CsvFile
 from kdistill.errors import DataError
 
-FILES = {"train": ("train.csv",), "test": ("test.csv",), "validation": ("validation.csv", "val.csv")}
 ROWS_AT_ONCE = 4096
 NAMED_COLUMNS = 10
 FEATURES_HINT = (
@@ -44,13 +43,7 @@ def files_at(path: Path) -> dict[str, Path]:
     """
     if not path.is_dir():
         return {"train": path}
-    found: dict[str, Path] = {}
-    for part, names in FILES.items():
-        there = [path / name for name in names if os.path.exists(path / name)]
-        if len(there) > 1:
-            raise DataError(f"{path}: expected one of {' and '.join(names)}; received both")
-        if there:
-            found[part] = there[0]
+    found = converted.parts_in(path, ".csv", os.path.exists)
     if "train" not in found:
         raise DataError(f"{path}: expected train.csv in this folder, and test.csv, validation.csv where there are such")
     return found

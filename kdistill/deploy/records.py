@@ -8,7 +8,6 @@ classes.json                the names of the classes; features.json those of the
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +202,7 @@ def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -
 def making(export: Path) -> Iterator[Path]:
     """Yield a temporary path beside `export` that ends as it does; whatever is left there afterwards is removed."""
     files.sweep(export.parent, TEMPORARY)
-    temporary = export.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{export.name}")
+    temporary = files.temporary_for(export, TEMPORARY)
     try:
         yield temporary
     finally:

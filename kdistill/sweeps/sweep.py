@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from kdistill import experiments, files, stats
 from kdistill.beforehand import Beforehand
@@ -10,7 +11,7 @@ from kdistill.chains import task, teachers_of
 from kdistill.config import dump
 from kdistill.experiments import Scale
 from kdistill.parts import Part
-from kdistill.recipes.session import Document, Session
+from kdistill.recipes.session import Document
 from kdistill.runs import judge
 from kdistill.sweeps import winner
 from kdistill.sweeps.grid import Cell, Grid
@@ -42,17 +43,11 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
     """
     started = time.perf_counter()
-    _check(grid, pairs_of(grid, seeds), seeds)
-    _make_home(grid.home)
-    outcomes, used = experiments.run(
-        grid.home, _tasks(grid, seeds), scale, lambda outcomes: _score_best(grid, seeds, outcomes)
-    )
+    _prepare(grid, pairs_of(grid, seeds), seeds)
+    outcomes, used = experiments.run(grid.home, _tasks(grid, seeds), scale, partial(_score_best, grid, seeds))
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
-    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER)
-    if test:
-        test["comparison"]["about"] += f" {CHOSEN_HERE}"
     path, command = winner.write_config(grid.home, best, seeds)
     document = {
         "experiment": grid.home.experiment.name,
@@ -62,7 +57,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
         "winner": {"set": dict(best.settings), "config": str(path), "command": command},
-        "test": test,
+        "test": _test(best, seeds, outcomes),
         "warnings": _warnings(grid),
         "failed": experiments.failures(outcomes),
         "run_info": experiments.run_info(grid.home, scale, started, used),
@@ -70,6 +65,14 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     with files.writing(grid.home.experiment.folder):
         files.write_json(grid.home.experiment.folder / SUMMARY, document)
     return document
+
+
+def _test(best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
+    """Return what `reproduce` says of the winner, and what that is worth; None if no seed could be scored."""
+    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER)
+    if test:
+        test["comparison"]["about"] += f" {CHOSEN_HERE}"
+    return test
 
 
 def _other_values(grid: Grid) -> str | None:
@@ -85,8 +88,7 @@ def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Doc
         See `experiments.part_document`.
     """
     pairs = pairs_of(grid, seeds, part)
-    _check(grid, pairs, part.of(seeds))
-    _make_home(grid.home)
+    _prepare(grid, pairs, part.of(seeds))
     tasks = {task.key: task for task in _tasks(grid, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
     teachers = [tasks[key] for key in dict.fromkeys(need for task in chosen for need in task.needs)]
@@ -99,8 +101,11 @@ def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list
     return part.of(pairs) if part else pairs
 
 
-def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
-    """Refuse before anything is trained what would fail after the first runs have been."""
+def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
+    """Refuse before anything is trained what would fail after the first runs have been; make the experiment's folder.
+
+    Where it is there already, the config in it is that of the runs in it.
+    """
     grid.home.experiment.check_usable()
     beforehand = Beforehand()
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
@@ -112,12 +117,8 @@ def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequen
             beforehand.fits(session, [arm])
     for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
         beforehand.given_teachers(cell.session, [seed for _, seed in own])
-
-
-def _make_home(home: Session) -> None:
-    """Make the experiment's folder, unless it is there: the config in it is that of the runs in it."""
-    if not (home.experiment.folder / "config.yaml").exists():
-        home.experiment.create(dump(home.config))
+    if not (grid.home.experiment.folder / "config.yaml").exists():
+        grid.home.experiment.create(dump(grid.home.config))
 
 
 def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
