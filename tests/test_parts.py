@@ -145,4 +145,4 @@ def test_the_script_makes_what_the_command_makes(tmp_path):
 def test_the_one_batch_system_is_named():
     result = CliRunner().invoke(app, ["reproduce", "--emit", "pbs"], env={"COLUMNS": "200"})
     assert result.exit_code == 2
-    assert "expected slurm; received 'pbs'" in result.output
+    assert "'pbs' is not one of 'slurm'" in result.output
