@@ -85,7 +85,6 @@ TESTED_IN = {
     "workers/perform": "test_workers_local",  # in the workers that run it
     "workers/process": "test_workers_local",
     "workers/remote": "test_workers_cluster",
-    "workers/stopping": "test_workers_local",  # by workers that are stopped
     "workers/tasks": "test_workers_local",
 }
 

@@ -1,7 +1,7 @@
 """What is wrong with a config, in sentences: all problems at once, each with its place and what to write instead."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -110,8 +110,8 @@ def unknown_key(path: Path) -> str:
     message = f"unknown key '{key}'"
     if key == "training" and "learning_rate" in here:  # of a model
         return f"{message} here: a model takes the keys of `training` themselves, such as {section[0]}.learning_rate"
-    if close := difflib.get_close_matches(key, here, n=1):
-        return f"{message}; did you mean '{close[0]}'?"
+    if meant := did_you_mean(key, here):
+        return f"{message}{meant}"
     elsewhere = [
         f"{name}.{found}"
         for name in keys_of(())
@@ -124,6 +124,12 @@ def unknown_key(path: Path) -> str:
     if elsewhere:
         return f"{message} here; did you mean {' or '.join(elsewhere)}?"
     return f"{message}; expected one of {', '.join(here)}"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean 'x'?` for the known word that is most like another; nothing if none is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def keys_of(section: Path) -> list[str]:
@@ -200,5 +206,4 @@ def _choices(problem: Any) -> list[str]:
 def _close(problem: Any) -> str:
     if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
         return ""
-    close = difflib.get_close_matches(problem["input"].lower(), _choices(problem), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return did_you_mean(problem["input"].lower(), _choices(problem))

@@ -32,15 +32,10 @@ def run_on_ray(
     listener: Listener,
     follow_up: FollowUp = tuple,
 ) -> int:
-    """Do tasks on a Ray cluster; return how many at most were done at the same time. See `workers.run`.
+    """Do tasks on a Ray cluster: see `workers.run`.
 
     Args:
-        tasks: see `workers.run`.
-        outcomes: likewise.
-        workers: how many tasks at a time; None for all that there is room for.
         address: of the cluster, `auto` for the one this machine belongs to; None starts Ray on this machine alone.
-        listener: hears how it goes.
-        follow_up: see `workers.run`.
 
     Raises:
         ConfigError: Ray is not installed, does not answer, or has no room for one task.

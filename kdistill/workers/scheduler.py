@@ -1,11 +1,12 @@
 """Which task is done next, and what follows from what comes of it, wherever the tasks are done."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from kdistill import signals
 from kdistill.listener import Listener
-from kdistill.workers import stopping
+from kdistill.runs import Experiment
 from kdistill.workers.process import pass_on
 from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, TaskKey, count_runs
 
@@ -125,7 +126,12 @@ class Scheduler:
         self._outcomes.fail(task, failure)
 
     def _stop(self) -> str:
-        """Let all tasks stop with a checkpoint; return in words what was stopped. A failure on the way is told."""
+        """Let all tasks stop with a checkpoint, and tell of failures on the way.
+
+        Returns:
+            Which runs go on from a checkpoint, and which start again, in words that are true of what is on disk; empty
+            where none was under way.
+        """
         for task, event in self._place.stop():
             if event["event"] == "failed":
                 self._listener.run_failed(task.name, Failure(**event["failure"]).message)
@@ -133,4 +139,14 @@ class Scheduler:
                 del self._running[task.key]
             elif event["event"] != "lost":  # which it was asked to be
                 self._take(task, event)
-        return stopping.in_words({key.name for key in self._stopped}, self._running.values())
+        under_way = [task for task in self._running.values() if task.trains]
+        # What ended without a checkpoint may have one from before.
+        kept = {key.name for key in self._stopped} | {task.name for task in under_way if _has_checkpoint(task)}
+        lost = {task.name for task in under_way} - kept
+        parts = {", with a checkpoint each": kept, " before the first checkpoint": lost}
+        return "; ".join(f"stopped{how}: {', '.join(sorted(names))}" for how, names in parts.items() if names)
+
+
+def _has_checkpoint(task: Task) -> bool:
+    run = Experiment(Path(task.folder)).run(task.key.arm, task.key.seed)
+    return run.checkpoints.exist() or run.next.checkpoints.exist()
