@@ -42,16 +42,7 @@ def from_file(
     Raises:
         ModelError: the file is missing or not accepted, or the model does not fit the data or cannot be trained.
     """
-    source, notes = open_classifier(path, shape, classes)
-    if size := source.inputs[0].shape[0]:
-        raise ModelError(
-            f"{path}: expected a model for batches of any size; received one for batches of {size}",
-            hint="Build it with keras.Input(shape) rather than with a batch shape, and save it again.",
-        )
-    if not scales_inputs(source):
-        inputs = keras.Input(tuple(shape), name="input")
-        source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
-        notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
+    source = _with_scaling(path, shape, classes, scaling, note)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
         for before, after in zip(_learnt(source), _learnt(model), strict=True):
@@ -63,9 +54,26 @@ def from_file(
         raise ModelError(
             f"{path}: expected a model with something to train; all of its layers are frozen or have no weights"
         )
+    return model
+
+
+def _with_scaling(
+    path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer, note: Callable[[str], None]
+) -> keras.Model:
+    """Return the model in a file, which scales raw values itself, or else gets `scaling` in front of it."""
+    source, notes = open_classifier(path, shape, classes)
+    if size := source.inputs[0].shape[0]:
+        raise ModelError(
+            f"{path}: expected a model for batches of any size; received one for batches of {size}",
+            hint="Build it with keras.Input(shape) rather than with a batch shape, and save it again.",
+        )
+    if not scales_inputs(source):
+        inputs = keras.Input(tuple(shape), name="input")
+        source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
+        notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
     for text in notes:
         note(text)
-    return model
+    return source
 
 
 def scales_inputs(model: keras.Model) -> bool:
