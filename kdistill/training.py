@@ -18,6 +18,7 @@ from kdistill.augmentation import Augmentation
 from kdistill.datasets import Split
 from kdistill.engine import TERMS, State, engine_for
 from kdistill.errors import DivergedError
+from kdistill.listener import EpochRecord
 from kdistill.losses import Objective
 
 SEGMENT_BATCHES = 100
@@ -137,12 +138,8 @@ class Fit:
         self._targets = data.teacher_train
         self._segment_batches = _segment_batches(data.train, batch_size, arithmetic.of_config(model.get_config()))
 
-    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[dict]:
+    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch.
-
-        A record has `epoch` (from 1), the means over the training examples of `loss`, `soft`, `hard` and `penalty`
-        (as met during the epoch, under changing weights), on the validation split `val_loss` (the objective),
-        `val_nll` and `val_accuracy`; `best`: whether this is the best epoch so far; `patience_left`; `seconds`.
 
         Args:
             between: called after each segment with the share of the epoch that is done; what it raises ends the run.
@@ -160,10 +157,10 @@ class Fit:
                 if self.engine.owner is self:
                     self.engine.model.set_weights(self.stopping.best_weights)
 
-    def _epoch(self, between: Callable[[float], None]) -> dict[str, Any]:
+    def _epoch(self, between: Callable[[float], None]) -> EpochRecord:
         """Train what is left of this epoch, validate, and turn to the next; return the record."""
         epoch = self.epochs_done + 1
-        record: dict[str, Any] = {"epoch": epoch, **self._train_epoch(epoch, between)}
+        record: Any = {"epoch": epoch, **self._train_epoch(epoch, between)}
         started = time.perf_counter()
         record |= self._validate(epoch)
         record["best"] = self.stopping.update(record, self.engine.model)

@@ -14,8 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
-    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "liveview", "__init__", "layout"},
-    {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures"},
+    {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__", "layout"},
+    {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures", "liveview"},
     {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
     {"evaluation", "report", "progress", "diagnosis", "readers", "preprocessing", "comparison"},
@@ -81,6 +81,7 @@ TESTED_IN = {
     "sweeps/grid": "test_sweeps",
     "sweeps/sweep": "test_sweeps",
     "sweeps/winner": "test_sweeps",
+    "workers/events": "test_workers_local",  # by what the workers of a pool tell
     "workers/connection": "test_workers_cluster",  # with the cluster that it connects to
     "workers/perform": "test_workers_local",  # in the workers that run it
     "workers/process": "test_workers_local",

@@ -8,22 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill import extras
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure, records, targets
 from kdistill.errors import ModelError
-from kdistill.listener import Listener
 from kdistill.recipes import evaluate
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.warnings = []
-
-    def warning(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill import extras, models
@@ -15,7 +16,6 @@ from kdistill.deploy import convert, exports, records, runtimes, targets
 from kdistill.deploy.exports import Order, export
 from kdistill.deploy.records import Form
 from kdistill.errors import ConfigError, ModelError, OutputError, ParityError
-from kdistill.listener import Listener
 from kdistill.recipes import evaluate
 from kdistill.runs import judge
 
@@ -291,14 +291,6 @@ def save_teacher(path, shape=(8, 8, 1)):
     layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     keras.Sequential([keras.Input(shape), *layers]).save(path)
     return targets.find(path)
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def test_only_what_is_done_to_a_model_is_said(exported, in_this_process, tmp_path):

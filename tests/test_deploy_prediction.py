@@ -8,6 +8,7 @@ import numpy as np
 import own_data
 import pytest
 from command_line import run
+from heard import Heard
 from small_experiment import session
 
 from kdistill.deploy.prediction import Predictor
@@ -15,14 +16,6 @@ from kdistill.errors import ModelError
 from kdistill.listener import Listener
 from kdistill.readers import Reader
 from kdistill.recipes import arms
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.warnings = []
-
-    def warning(self, text):
-        self.warnings.append(text)
 
 
 def student(folder):

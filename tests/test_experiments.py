@@ -6,30 +6,27 @@ import sys
 
 import keras
 import pytest
+from heard import Heard
 from small_experiment import SHORT, session
 
 from kdistill import backend, datasets, experiments
 from kdistill import config as configs
 from kdistill.errors import ConfigError, DivergedError, ModelError, OutputError
 from kdistill.experiments import Scale
-from kdistill.listener import Listener
+from kdistill.listener import RunStarted
 from kdistill.recipes import arms, evaluate
 from kdistill.recipes.make import make
 from kdistill.recipes.threads import default_threads
 
 
 def test_each_run_is_trained_once_and_in_order(tmp_path):
-    order = []
-
-    class Watch(Listener):
-        def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
-            order.append((arm, seed))
-
-    summary = experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1], scale=Scale(workers=1))
+    watch = Heard()
+    summary = experiments.reproduce(session(tmp_path, listener=watch), [3, 1], scale=Scale(workers=1))
+    order = [(run.arm, run.seed) for run in watch.of_kind(RunStarted)]
     assert order == [(arm, seed) for seed in (3, 1) for arm in ("teacher", "baseline", "distilled")]
     assert summary["seeds"] == [3, 1]
-    experiments.reproduce(session(tmp_path, listener=Watch()), [3, 1], scale=Scale(workers=1))
-    assert len(order) == 6
+    experiments.reproduce(session(tmp_path, listener=watch), [3, 1], scale=Scale(workers=1))
+    assert len(watch.of_kind(RunStarted)) == 6
 
 
 @pytest.mark.parametrize("change", ["distill.T=9", "teacher.hidden=[8]"])

@@ -12,7 +12,6 @@ from command_line import document, run
 from small_experiment import SHORT
 
 from kdistill import errors
-from kdistill.listener import Listener
 from kdistill.pages.collect import collect
 from kdistill.pages.material import PARTS
 from kdistill.recipes.session import Options
@@ -20,14 +19,6 @@ from kdistill.runs import Experiment
 
 SET = [part for text in SHORT for part in ("--set", text)]
 ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def told(folder, images=3, **options):

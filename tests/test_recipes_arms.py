@@ -5,32 +5,16 @@ import json
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 
 from kdistill import config as configs
 from kdistill import evaluation, measures, models, training
 from kdistill.errors import ModelError
-from kdistill.listener import Listener
+from kdistill.listener import EpochDone, EpochProgress, RunFinished, RunStarted
 from kdistill.recipes import arms, attempt
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment, judge
 from kdistill.teachers.files import find
-
-
-class Recorder(Listener):
-    def __init__(self):
-        self.heard = []
-
-    def note(self, text):
-        self.heard.append(("note", text))
-
-    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
-        self.heard.append(("started", arm, seed, epochs, patience))
-
-    def epoch(self, record):
-        self.heard.append(("epoch", record["epoch"]))
-
-    def run_finished(self, arm, seed, result):
-        self.heard.append(("finished", arm, seed))
 
 
 @pytest.fixture
@@ -38,7 +22,7 @@ def own(tmp_path):
     config = configs.load("quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9"])
     experiment = Experiment(tmp_path / "quickstart")
     experiment.create(configs.dump(config))
-    own = Session(config, experiment, Options(threads=1), Recorder())
+    own = Session(config, experiment, Options(threads=1), Heard())
     own.start()
     return own
 
@@ -61,10 +45,11 @@ def test_teacher_baseline_and_distilled_from_beginning_to_end(own, capfd):
     assert distilled_result["teacher_validation"] == teacher_result["validation"]
     assert experiment.run("distilled", 0).manifest["spec"]["teacher_weights"] == teacher_result["weights_sha256"]
     assert distilled_result["weights_sha256"] != baseline_result["weights_sha256"]
-    heard = own.listener.heard
-    assert heard[0] == ("started", "teacher", 0, 3, 30)
-    assert heard[1:5] == [("epoch", 1), ("epoch", 2), ("epoch", 3), ("finished", "teacher", 0)]
-    assert heard[5] == ("started", "baseline", 0, 3, 9)
+    heard = [event for event, _ in own.listener.events if not isinstance(event, EpochProgress)]
+    examples = len(own.splits.train)
+    assert heard[0] == RunStarted("teacher", 0, 3, (), examples)
+    assert heard[1:4] == [EpochDone(record) for record in experiment.run("teacher", 0).history()]
+    assert heard[4:6] == [RunFinished("teacher", 0, teacher_result), RunStarted("baseline", 0, 3, (), examples)]
 
 
 def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(own):

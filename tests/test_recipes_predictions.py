@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill import evaluation, models
 from kdistill.errors import ModelError
-from kdistill.listener import Listener
 from kdistill.recipes import predictions
 from kdistill.teachers.files import find
 
@@ -22,14 +22,6 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(evaluation, "logits", logits)
     return asked
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def kept(run):

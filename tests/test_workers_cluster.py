@@ -20,11 +20,13 @@ import killing
 import numpy as np
 import own_data
 import pytest
-from test_workers_local import LONG, SHORT, Watch, outcomes_of, session, without_place
+from heard import Heard
+from test_workers_local import LONG, SHORT, outcomes_of, session, without_place
 
 from kdistill import experiments, workers
 from kdistill.errors import ConfigError, OutputError
 from kdistill.experiments import Scale
+from kdistill.listener import EpochDone
 from kdistill.runs import Experiment, judge
 from kdistill.signals import Stopped
 from kdistill.workers import Outcomes, connection, remote
@@ -100,17 +102,6 @@ def at_work():
     return [pid for pid, args in processes().items() if re.match(r"ray::(teacher|baseline|distilled) seed", args)]
 
 
-class Aimed(Watch):
-    """Knows which of the tasks each epoch is of."""
-
-    def __init__(self, on_epoch_of, name=""):
-        super().__init__(lambda record: on_epoch_of(name, record))
-        self.on_epoch_of = on_epoch_of
-
-    def of(self, name):
-        return Aimed(self.on_epoch_of, name)
-
-
 def node_of(pid, cluster):
     """Return the node of a worker: its parent is the raylet there."""
     parent = int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True).stdout)
@@ -137,7 +128,7 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
             os.kill(pids[0], signal.SIGKILL)
             lost[name] = "its process died"
 
-    watch = Aimed(lose)
+    watch = Heard(lambda event, name: lose(name, event.record) if isinstance(event, EpochDone) else None)
     tasks = experiments.tasks_of(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
     wild = [*SHORT, "student.optimizer=sgd", "student.learning_rate=1e30"]
     diverging = experiments.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1]
@@ -218,7 +209,7 @@ def test_a_cluster_that_will_not_do_is_refused(tmp_path, cluster, monkeypatch):
     """Too small for a run, which would wait for ever; or without the folder, so that runs would be lost."""
     large = [dataclasses.replace(task, threads=2) for task in experiments.tasks_of(session(tmp_path), {0: 0})]
     with pytest.raises(ConfigError, match="takes 2 cores of one node; the largest has 1 cores"):
-        workers.run(large, Outcomes(), None, Watch(), "ray", cluster.address)
+        workers.run(large, Outcomes(), None, Heard(), "ray", cluster.address)
     shared_token = connection.shared_token
 
     @contextlib.contextmanager

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import killing
 import pytest
+from heard import Heard, on_epoch
 
 from kdistill import config as configs
 from kdistill import experiments
 from kdistill.errors import KdistillError
 from kdistill.experiments import Scale
-from kdistill.listener import Listener
+from kdistill.listener import RunFailed
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment, Run, judge
 from kdistill.signals import Stopped
@@ -27,33 +28,9 @@ SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
 LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
 
 
-class Watch(Listener):
-    """Remembers what it hears, and may act on it."""
-
-    def __init__(self, on_epoch=lambda record: None):
-        self.warnings, self.failures, self.notes, self.planned_ = [], [], [], []
-        self.started = []
-        self.on_epoch = on_epoch
-
-    def warning(self, text):
-        self.warnings.append(text)
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
-        self.started.append((arm, seed))
-
-    def run_failed(self, name, message):
-        self.failures.append((name, message))
-
-    def epoch(self, record):
-        self.on_epoch(record)
-
-
 def session(folder, overrides=SHORT, listener=None):
     config = configs.load("quickstart", overrides)
-    return Session(config, Experiment(folder / config.name), Options(threads=1), listener or Watch())
+    return Session(config, Experiment(folder / config.name), Options(threads=1), listener or Heard())
 
 
 def children():
@@ -93,7 +70,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
             for number in children():
                 os.kill(number, signal.SIGKILL)
 
-    watch = Watch(kill)
+    watch = on_epoch(kill)
     overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
     tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
     key = TaskKey("baseline", 0)
@@ -107,7 +84,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
         assert outcomes.done[key]["epochs"] == 150
         assert run.manifest["attempts"][1]["from_epoch"] > 0
     else:
-        assert watch.failures[0][0] == "baseline seed 0"
+        assert watch.failures[0] == "baseline seed 0"
         assert "twice" in outcomes.failed[key].message
         assert outcomes.failed[key].exit_code == 6
         assert judge(run).state == "interrupted"
@@ -122,7 +99,7 @@ def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
         return [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
 
     tasks = [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
-    local.run_here(tasks, outcomes, Watch(), follow_up)
+    local.run_here(tasks, outcomes, Heard(), follow_up)
     assert asked == [[TaskKey("teacher", 0)]]
     assert list(outcomes.done) == [TaskKey("teacher", 0), TaskKey("baseline", 0)]
 
@@ -141,7 +118,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     """With the second seed as a follow-up, which has to wait for the first."""
     wild = ["student.optimizer=sgd", "student.learning_rate=1e30"]
     at_work = session(tmp_path, [*SHORT, *wild])
-    outcomes, watch, asked = Outcomes(), Watch(), []
+    outcomes, watch, asked = Outcomes(), Heard(), []
 
     def follow_up():
         asked.append([key.name for key in (*outcomes.done, *outcomes.failed)])
@@ -155,7 +132,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     assert outcomes.failed[TaskKey("baseline", 0)].exit_code == 5
     assert "not done, since baseline seed 0 failed" in outcomes.failed[TaskKey("distilled", 0)].message
     assert outcomes.failed[TaskKey("", 0)].exit_code == 5
-    assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
+    assert watch.failures == sorted(watch.failures)
     with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
         experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=1))
     assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
@@ -198,7 +175,7 @@ def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypa
             shutil.rmtree(tmp_path / "quickstart", ignore_errors=True)
             os.kill(os.getpid(), signal.SIGINT)
 
-    listener = Watch(pull_the_rug)
+    listener = on_epoch(pull_the_rug)
     overrides = [*LONG, "student.epochs=100000"]
     with pytest.raises(Stopped):
         experiments.reproduce(session(tmp_path, overrides, listener), [0, 1], scale=Scale(workers=2))
@@ -208,8 +185,7 @@ def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypa
 
 def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path):
     """It was taken for a second signal, for which nobody waits."""
-    watch = Watch()
-    watch.run_failed = lambda name, message: os.kill(os.getpid(), signal.SIGINT)
+    watch = Heard(lambda event, _: os.kill(os.getpid(), signal.SIGINT) if isinstance(event, RunFailed) else None)
     overrides = [*LONG, "student.epochs=100000", "training.checkpoint_every=100000"]
     tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
     teacher, baseline, distilled = (

@@ -1,14 +1,17 @@
 """The scheduler, with a place that does nothing: what is done when, how often, and what ends everything."""
 
 import pytest
-from test_workers_local import Watch
+from heard import Heard
 
+from kdistill import signals
 from kdistill.errors import KdistillError
-from kdistill.signals import Received, Stopped
+from kdistill.listener import Note, Planned
+from kdistill.signals import Received
 from kdistill.workers import Failure, Outcomes, Task, TaskKey
+from kdistill.workers.events import Done, Lost, Stopped
 from kdistill.workers.scheduler import Scheduler
 
-DONE = {"event": "done", "result": {}}
+DONE = Done({})
 
 
 class Place:
@@ -33,7 +36,7 @@ class Place:
     def listen(self):
         for task in list(self.running):
             event = self.says.get(task.key, [DONE]).pop(0) if task.key in self.says else DONE
-            if event["event"] in ("done", "failed", "lost"):
+            if isinstance(event, Done | Failure | Lost):
                 self.running.remove(task)
             yield task, event
 
@@ -50,22 +53,21 @@ CHAIN = [of("teacher"), of("baseline"), of("distilled", "teacher", "baseline"), 
 
 
 def run(place, tasks=CHAIN, follow_up=tuple, signum=None):
-    watch, outcomes, received = Watch(), Outcomes(), Received()
-    watch.planned = lambda done, total: watch.planned_.append((done, total))
+    watch, outcomes, received = Heard(), Outcomes(), Received()
     received.signum = signum
     try:
         Scheduler(place, outcomes, watch).run(tasks, follow_up, received)
-    except (KdistillError, Stopped) as error:
+    except (KdistillError, signals.Stopped) as error:
         return watch, outcomes, error
     return watch, outcomes, None
 
 
 def failed(code=5):
-    return {"event": "failed", "failure": vars(Failure("no", exit_code=code))}
+    return Failure("no", exit_code=code)
 
 
 def lost(how="it died"):
-    return {"event": "lost", "how": how}
+    return Lost(how)
 
 
 def test_tasks_are_done_after_those_they_need_and_the_follow_up_after_all():
@@ -80,7 +82,8 @@ def test_tasks_are_done_after_those_they_need_and_the_follow_up_after_all():
     assert place.begun == ["teacher", "baseline", "distilled", "", "self"]
     assert [key.arm for key in outcomes.done] == place.begun
     assert asked == [True]
-    assert watch.planned_ == [(0, 3), (2, 3), (3, 3), (3, 3), (3, 4), (4, 4)]
+    told = [(event.done, event.total) for event in watch.of_kind(Planned)]
+    assert told == [(0, 3), (2, 3), (3, 3), (3, 3), (3, 4), (4, 4)]
     assert not place.stopped
 
 
@@ -90,8 +93,8 @@ def test_a_lost_task_is_done_again_until_it_was_lost_too_often(attempts, times):
     place.attempts = attempts
     watch, outcomes, _ = run(place)
     assert watch.warnings == ["teacher seed 0: it died; it is done again"] * (attempts - 1)
-    assert watch.failures == [("teacher seed 0", f"it died, {times}")]
-    assert outcomes.failed[TaskKey("teacher", 0)].exit_code == 6
+    assert watch.failures == ["teacher seed 0"]
+    assert outcomes.failed[TaskKey("teacher", 0)] == Failure(f"it died, {times}", exit_code=6)
     assert list(outcomes.done) == [TaskKey("baseline", 0)]
     again = Place({TaskKey("teacher", 0): [lost()] * (attempts - 1) + [DONE]})
     again.attempts = attempts
@@ -103,23 +106,23 @@ def test_what_needs_a_failed_task_is_given_up_and_the_others_go_on():
     place = Place({TaskKey("baseline", 0): [failed()]})
     watch, outcomes, _ = run(place, [*CHAIN, of("self", "teacher")])
     assert place.begun == ["teacher", "baseline", "self"]
-    assert watch.failures == [("baseline seed 0", "no")]
+    assert watch.failures == ["baseline seed 0"]
     distilled, scores = outcomes.failed[TaskKey("distilled", 0)], outcomes.failed[TaskKey("", 0)]
     assert distilled == Failure("not done, since baseline seed 0 failed", exit_code=5, since=TaskKey("baseline", 0))
     assert scores == Failure("not done, since distilled seed 0 failed", exit_code=5, since=TaskKey("distilled", 0))
 
 
 def test_a_failure_that_would_fail_the_others_too_stops_them_and_tells_their_last_failures():
-    place = Place({TaskKey("teacher", 0): [failed(4)], TaskKey("baseline", 0): [{"event": "note", "text": "t"}]})
+    place = Place({TaskKey("teacher", 0): [failed(4)], TaskKey("baseline", 0): [Note("t")]})
     place.last_words = [failed()]
     watch, _, error = run(place)
     assert (str(error), error.exit_code, place.stopped) == ("no", 4, True)
-    assert watch.failures == [("teacher seed 0", "no"), ("baseline seed 0", "no")]
+    assert watch.failures == ["teacher seed 0", "baseline seed 0"]
 
 
 def test_a_signal_stops_what_is_being_done_and_says_what_has_a_checkpoint():
-    epochs = {TaskKey(arm, 0): [{"event": "note", "text": "t"}] for arm in ("teacher", "baseline")}
-    place = Place(epochs, [{"event": "stopped"}, lost()])
+    epochs = {TaskKey(arm, 0): [Note("t")] for arm in ("teacher", "baseline")}
+    place = Place(epochs, [Stopped(), lost()])
     _, _, error = run(place, signum=15)
     assert place.begun == ["teacher", "baseline"]
     assert error.where == (
@@ -128,17 +131,11 @@ def test_a_signal_stops_what_is_being_done_and_says_what_has_a_checkpoint():
     place = Place(epochs, [DONE, failed()])
     watch, _, error = run(place, signum=15)
     assert error.where == ""
-    assert watch.failures == [("baseline seed 0", "no")]
+    assert watch.failures == ["baseline seed 0"]
 
 
 def test_a_checkpoint_of_before_is_not_claimed_of_a_task_that_was_done_after_it():
-    place = Place({TaskKey("teacher", 0): [{"event": "stopped"}, lost(), DONE]})
-    scheduler = Scheduler(place, Outcomes(), Watch())
+    place = Place({TaskKey("teacher", 0): [Stopped(), lost(), DONE]})
+    scheduler = Scheduler(place, Outcomes(), Heard())
     scheduler.run(CHAIN, tuple, Received())
     assert scheduler._stop() == ""
-
-
-def test_sentences_that_all_workers_say_are_told_once():
-    said = [{"event": "note", "text": "reads"}, DONE]
-    watch, _, _ = run(Place({TaskKey(arm, 0): said for arm in ("teacher", "baseline")}))
-    assert watch.notes == ["reads"]

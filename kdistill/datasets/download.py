@@ -10,7 +10,7 @@ from pathlib import Path
 from kdistill import files
 from kdistill.datasets.idx import DamagedError
 from kdistill.errors import DataError
-from kdistill.listener import Listener
+from kdistill.listener import Downloading, Listener
 
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 18  # bytes
@@ -69,9 +69,9 @@ def _store(url: str, name: str, path: Path, limit: int, listener: Listener | Non
             file.write(chunk)
             received += len(chunk)
             if listener is not None:
-                listener.download(name, received, announced)
+                listener.hear(Downloading(name, received, announced))
     if listener is not None and announced is None:
-        listener.download(name, received, received)
+        listener.hear(Downloading(name, received, received))
 
 
 def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, None]:

@@ -31,7 +31,7 @@ from kdistill import (
     training,
 )
 from kdistill.errors import DivergedError, OutputError
-from kdistill.listener import Listener
+from kdistill.listener import EpochDone, EpochProgress, Listener, RunFinished, RunStarted
 from kdistill.losses import Objective
 from kdistill.recipes.session import Session
 from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Run, judge
@@ -71,12 +71,12 @@ def train(
             care = _Checkpointing(making, fit, _cadence(session, run), session.title(run), received, listener)
             for record in fit.epochs(care.between):
                 making.record(record)
-                listener.epoch(record)
+                listener.hear(EpochDone(record))
                 care.after(record["epoch"])
             care.stop_if_asked()
     result = {**_result(session, making, fit, teacher), "warnings": warnings}
     making.finish(result)
-    session.listener.run_finished(run.arm, run.seed, result)
+    session.listener.hear(RunFinished(run.arm, run.seed, result))
     return result
 
 
@@ -88,7 +88,7 @@ def _begin(session: Session, run: Run, fit: training.Fit, teacher: AnyTeacher | 
         _take_up(fit, making.checkpoint)
         session.listener.note(f"{session.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
     plan, examples = session.config.training_for(run.role), len(fit.data.train)
-    session.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
+    session.listener.hear(RunStarted(run.arm, run.seed, plan.epochs, tuple(making.history), examples))
     return making
 
 
@@ -162,7 +162,7 @@ class _Checkpointing:
 
     def between(self, done: float) -> None:
         """Take care of a run in the middle of an epoch, of which the share `done` is done."""
-        self.listener.progress(done)
+        self.listener.hear(EpochProgress(done))
         self.stop_if_asked()
         if self.cadence.due_within():
             self._checkpoint()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdistill import files
+from kdistill.listener import EpochRecord
 from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
 
@@ -164,7 +165,7 @@ class Run:
         """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
         return (self.manifest or {}).get("files", {}).get("model.keras")
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[EpochRecord]:
         """Return the records of all epochs so far."""
         if not self.history_file.exists():
             return []

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdistill import signals
-from kdistill.listener import Listener
+from kdistill.listener import Caution, Listener, Note, RunStarted
 from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
-from kdistill.workers.scheduler import Event, Scheduler
+from kdistill.workers.events import Done, Event, Lost, Stopped
+from kdistill.workers.scheduler import Scheduler
 from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class _Cluster:
                 with contextlib.suppress(
                     self._ray.exceptions.RayError
                 ):  # it was stopped, rather than coming to its end
-                    yield task, self._answer(reference)
+                    yield task, self._ray.get(reference)
 
     def close(self) -> None:
         """Let nothing go on that is still running."""
@@ -125,10 +126,10 @@ class _Cluster:
             return  # only what is shown on the way comes through it
         running = {task.name for task in self._running.values()}
         for name, event in events:
-            if event["event"] == "run_started":
+            if isinstance(event, RunStarted):
                 self._begun.add(name)
             # What a dead worker said may come late, when nothing more of it is expected.
-            if event["event"] in ("note", "warning", "stopped") or name in running & self._begun:
+            if isinstance(event, Note | Caution | Stopped) or name in running & self._begun:
                 yield self._known[name], event
 
     def _end_of(self, reference: Any) -> Event:
@@ -136,16 +137,12 @@ class _Cluster:
         errors = self._ray.exceptions
         deaths = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.TaskCancelledError)
         try:
-            return self._answer(reference)
+            answer: Done | Failure = self._ray.get(reference)
         except deaths as error:
-            return {"event": "lost", "how": _how(error)}
+            return Lost(_how(error))
         except errors.RayError as error:
-            failure = Failure(f"Ray cannot do it: {connection.first_line(error)}")
-            return {"event": "failed", "failure": vars(failure)}
-
-    def _answer(self, reference: Any) -> Event:
-        answer = self._ray.get(reference)
-        return {"event": "failed" if "failure" in answer else "done", **answer}
+            return Failure(f"Ray cannot do it: {connection.first_line(error)}")
+        return answer
 
 
 def _how(error: Exception) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
-from kdistill.workers.scheduler import Event, Scheduler
+from kdistill.workers.events import Done, Event, Lost, from_json
+from kdistill.workers.scheduler import Scheduler
 from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
 
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
@@ -41,10 +42,9 @@ class _Here:
         from kdistill.workers.perform import perform
 
         try:
-            event = {"event": "done", "result": perform(task, self._listener.of(task.name))}
+            self._said.append((task, Done(perform(task, self._listener.of(task.name)))))
         except Exception as error:
-            event = {"event": "failed", "failure": vars(Failure.of(error, traceback.format_exc()))}
-        self._said.append((task, event))
+            self._said.append((task, Failure.of(error, traceback.format_exc())))
 
     def listen(self) -> list[tuple[Task, Event]]:
         said, self._said = self._said, []
@@ -102,7 +102,7 @@ class _Worker:
         if not chunk:
             return None
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [from_json(line) for line in lines]
 
     def obituary(self) -> str:
         """Return how it ended, in words."""
@@ -174,7 +174,7 @@ class _Pool:
             events = worker.events()
             for event in self._bury(worker) if events is None else events:
                 if task := worker.task:
-                    if event["event"] in ("done", "failed", "lost"):
+                    if isinstance(event, Done | Failure | Lost):
                         worker.task = None
                     yield worker, task, event
 
@@ -184,7 +184,7 @@ class _Pool:
         self._workers.remove(worker)
         how = worker.obituary()
         worker.end()
-        return [{"event": "lost", "how": how}]
+        return [Lost(how)]
 
     def stop(self) -> Iterator[tuple[Task, Event]]:
         for worker in self._workers:

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from kdistill import signals
-from kdistill.listener import Listener
+from kdistill.listener import Listener, Planned, RunFailed
 from kdistill.runs import Experiment
-from kdistill.workers.process import pass_on
+from kdistill.workers.events import Done, Event, Lost, Stopped
 from kdistill.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, TaskKey, count_runs
-
-# `event`: what a `Reporter` sends, or `stopped` (with a checkpoint), or the end of a task: `done` (and `result`),
-# `failed` (and `failure`), or `lost` (and `how` the process that did it ended).
-Event = dict[str, Any]
 
 
 class Place(Protocol):
@@ -56,7 +52,6 @@ class Scheduler:
         self._total = 0  # runs
         self._attempts: dict[TaskKey, int] = {}
         self._stopped: set[TaskKey] = set()
-        self._told: set[str] = set()
 
     def run(self, tasks: Sequence[Task], follow_up: FollowUp, received: signals.Received) -> None:
         """Do tasks, and then those that follow from them.
@@ -85,7 +80,8 @@ class Scheduler:
     def _is_busy(self) -> bool:
         """Whether anything is left to do or being done; tell how much."""
         self._outcomes.give_up(self._waiting)
-        self._listener.planned(self._total - count_runs([*self._waiting, *self._running.values()]), self._total)
+        left = count_runs([*self._waiting, *self._running.values()])
+        self._listener.hear(Planned(self._total - left, self._total))
         return bool(self._waiting or self._running)
 
     def _begin(self) -> None:
@@ -98,19 +94,19 @@ class Scheduler:
             self._place.begin(task)
 
     def _take(self, task: Task, event: Event) -> None:
-        kind = event["event"]
-        if kind in ("done", "failed", "lost"):
+        if isinstance(event, Done | Failure | Lost):
             del self._running[task.key]
-        if kind == "done":
-            self._outcomes.done[task.key] = event["result"]
-        elif kind == "failed":
-            self._fail(task, Failure(**event["failure"]))
-        elif kind == "lost":
-            self._do_again(task, event["how"])
-        elif kind == "stopped":
-            self._stopped.add(task.key)
-        else:
-            pass_on(event, task.name, self._listener, self._told)
+        match event:
+            case Done(result):
+                self._outcomes.done[task.key] = result
+            case Failure():
+                self._fail(task, event)
+            case Lost(how):
+                self._do_again(task, how)
+            case Stopped():
+                self._stopped.add(task.key)
+            case _:
+                self._listener.hear(event, task.name)
 
     def _do_again(self, task: Task, how: str) -> None:
         attempts = self._place.attempts
@@ -122,7 +118,7 @@ class Scheduler:
             self._fail(task, Failure(f"{how}, {times}", exit_code=LOST))
 
     def _fail(self, task: Task, failure: Failure) -> None:
-        self._listener.run_failed(task.name, failure.message)
+        self._listener.hear(RunFailed(failure.message), task.name)
         self._outcomes.fail(task, failure)
 
     def _stop(self) -> str:
@@ -133,11 +129,11 @@ class Scheduler:
             where none was under way.
         """
         for task, event in self._place.stop():
-            if event["event"] == "failed":
-                self._listener.run_failed(task.name, Failure(**event["failure"]).message)
-            if event["event"] in ("done", "failed"):
+            if isinstance(event, Failure):
+                self._listener.hear(RunFailed(event.message), task.name)
+            if isinstance(event, Done | Failure):
                 del self._running[task.key]
-            elif event["event"] != "lost":  # which it was asked to be
+            elif not isinstance(event, Lost):  # which it was asked to be
                 self._take(task, event)
         under_way = [task for task in self._running.values() if task.trains]
         # What ended without a checkpoint may have one from before.
