@@ -4,7 +4,7 @@ Everything is read from their folders; nothing is computed on models or data, an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ from kdistill import config as configs
 from kdistill import runs, stats
 from kdistill.errors import ModelError
 from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.verdict import Answers, Contrast, compare_pairs
+from kdistill.verdict import Pair as TestedPair
 
 Document = dict[str, Any]
 
-CLAIMS: stats.Claims = (("better", "B is better"), ("worse", "B is worse"))
+B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
 MEASURES = ("accuracy", "nll", "ece", "agreement")
 SCORED_ON_TEST = "early stopping chose the epoch on the test split (data.validation: test), so test scores flatter"
 
@@ -28,13 +30,13 @@ class Scored:
         scores: see `recipes.evaluate`.
         manifest: of the run.
         weights: the fingerprint of the model's weights.
-        correct: for each example of the test split, whether the model was right; empty where it is not known.
+        tested: its answers on the test split.
     """
 
     scores: Document
     manifest: Document
     weights: str
-    correct: Sequence[bool]
+    tested: Answers
 
 
 class Pair(NamedTuple):
@@ -119,7 +121,8 @@ def _scored(side: Side, run: Run) -> Scored | None:
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
         side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
         return None
-    return Scored(scores, manifest, (run.result or {})["weights_sha256"], run.test_correct())
+    tested = Answers(scores["accuracy"], run.test_correct())
+    return Scored(scores, manifest, (run.result or {})["weights_sha256"], tested)
 
 
 def not_usable(config: configs.Config, run: Run) -> str | None:
@@ -205,59 +208,34 @@ def _shown(value: Any) -> str:
 
 
 def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
-    """Return the paired statistics of one arm, B minus A.
-
-    Returns:
-        `seeds`; what `stats.paired_statistics` has; `mcnemar`: for each seed how many test examples `only_b` and
-        `only_a` got right, and the p value (None where that is not known); `same_models`; `verdict`: `better`, `worse`
-        or `inconclusive`, of B; `verdict_text`; `about`.
-    """
-    a, b = [pair.a.scores["accuracy"] for pair in pairs], [pair.b.scores["accuracy"] for pair in pairs]
-    paired = stats.paired_statistics(b, a)
+    """Return what the pairs say of one arm, B against A: a verdict, and whether they have the `same_models`."""
+    tested = [TestedPair(pair.seed, pair.b.tested, pair.a.tested) for pair in pairs]
+    verdict = compare_pairs(tested, _about(arm, pairs), B_AGAINST_A)
+    verdict = replace(verdict, about=f"{verdict.about} {_in_common(arm, pairs[0])}")
     same = all(pair.a.weights == pair.b.weights for pair in pairs)
-    verdict, sentence = stats.verdict(paired["difference"]["values"], CLAIMS)
     if same:
-        of = (
-            "both have the same weights" if len(pairs) == 1 else f"both have the same weights in all {len(pairs)} seeds"
-        )
-        sentence = f"The same models: {of}."
-    return {
-        "seeds": [pair.seed for pair in pairs],
-        **paired,
-        "mcnemar": _mcnemar(pairs),
-        "same_models": same,
-        "verdict": verdict,
-        "verdict_text": sentence,
-        "about": _about(arm, pairs, paired["difference"]["ci_low"] is not None),
-    }
+        of = "both have the same weights" + ("" if len(pairs) == 1 else f" in all {len(pairs)} seeds")
+        verdict = replace(verdict, sentence=f"The same models: {of}.")
+    return verdict.to_json(same_models=same)
 
 
-def _mcnemar(pairs: Sequence[Pair]) -> list[Document] | None:
-    if not all(pair.a.correct and pair.b.correct for pair in pairs):
-        return None
-    rows = []
-    for seed, a, b in pairs:
-        only_b, only_a = stats.count_disagreements(b.correct, a.correct)
-        p_value = stats.mcnemar(only_b, only_a)
-        rows.append({"seed": seed, "only_b": only_b, "only_a": only_a, "p_value": p_value})
-    return rows
-
-
-def _about(arm: str, pairs: Sequence[Pair], has_interval: bool) -> str:
-    """Return what the interval speaks about, and what a seed of A has in common with that of B."""
+def _about(arm: str, pairs: Sequence[Pair]) -> str:
+    """Return what the interval speaks about."""
     shared = min(len(set(map(_taught_by, side))) for side in ([p.a for p in pairs], [p.b for p in pairs])) < len(pairs)
     these = " and these teachers" if arm == "distilled" and shared else ""
-    text = (
+    return (
         f"The interval is about training seeds, for this test set{these}: "
         f"what other seeds would give, not other test images{' or other teachers' if these else ''}."
     )
-    if not has_interval:
-        text = stats.NO_INTERVAL
+
+
+def _in_common(arm: str, pair: Pair) -> str:
+    """Return what a seed of A has in common with that of B."""
     role = "teacher" if arm == "teacher" else "student"
-    apart = [name for name, differs in _apart(role, pairs[0].a, pairs[0].b).items() if differs]
+    apart = [name for name, differs in _apart(role, pair.a, pair.b).items() if differs]
     if not apart:
-        return f"{text} Runs of one seed began with the same weights and saw the same batches."
-    return f"{text} Runs of one seed have their number in common, but other {' and other '.join(apart)}."
+        return "Runs of one seed began with the same weights and saw the same batches."
+    return f"Runs of one seed have their number in common, but other {' and other '.join(apart)}."
 
 
 def _taught_by(scored: Scored) -> str | None:

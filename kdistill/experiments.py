@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from kdistill import backend, files, stats, workers
 from kdistill.beforehand import Beforehand
@@ -17,6 +18,8 @@ from kdistill.recipes import checks
 from kdistill.recipes.make import SUMMARY, make
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Experiment
+from kdistill.stats import Summary
+from kdistill.verdict import Answers, Pair, about_distillation, compare_pairs, little_to_teach, nothing_to_transfer
 from kdistill.workers import FollowUp, Outcomes, Task, TaskKey
 
 SOME_FAILED = 6  # exit code: finished, with failed runs
@@ -38,6 +41,75 @@ class Scale:
     address: str | None = None
 
 
+class ArmSummary(TypedDict):
+    """The test scores of one arm over its runs."""
+
+    accuracy: Summary
+    nll: Summary
+    ece: Summary
+    agreement: NotRequired[Summary]  # not of the teacher
+    kl_to_teacher: NotRequired[Summary]
+    parameters: int
+    file_bytes: int
+    expected: float | None  # published accuracy
+
+
+class Compared(TypedDict):
+    """What the runs of some seeds say together."""
+
+    formula: str
+    arms: dict[str, ArmSummary]
+    comparison: Document  # a `Verdict`
+    warnings: list[str]
+
+
+class FailedRun(TypedDict):
+    """A task that failed, and why."""
+
+    run: str
+    message: str
+    since: str | None  # the task that it needed, and that failed
+    details: NotRequired[str]  # the traceback of a bug
+
+
+class RunInfo(TypedDict):
+    """What depends on the machine, the engine and the place."""
+
+    seconds: float
+    workers: int
+    engine: str
+    output_dir: str
+
+
+class ExperimentSummary(Compared):
+    """What `reproduce` says, and `summary.json` holds."""
+
+    experiment: str
+    seeds: list[int]
+    teacher_seeds: list[int]
+    teachers: list[str]  # files from elsewhere that the config names
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
+class PartRun(TypedDict):
+    """A run of a part."""
+
+    run: str
+    folder: str
+    status: str  # `done` or `failed`
+
+
+class PartSummary(TypedDict):
+    """Which runs a part of a command has made."""
+
+    experiment: str
+    part: str
+    runs: list[PartRun]
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
 def train(session: Session, arm: str, seed: int) -> Document:
     """Train one run unless it is complete; return its result, and where it is.
 
@@ -56,7 +128,7 @@ def train(session: Session, arm: str, seed: int) -> Document:
 
 def reproduce(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None, scale: Scale | None = None
-) -> Document:
+) -> ExperimentSummary:
     """Train and score all arms for all seeds, and compare; writes `summary.json`.
 
     Args:
@@ -67,8 +139,7 @@ def reproduce(
         scale: who makes the runs.
 
     Returns:
-        What `summary.json` holds: `experiment`, `seeds`, `teacher_seeds`, `formula`, `arms`, `comparison`, `failed`,
-        `warnings`, `run_info`. Seeds of which a run failed are left out of `arms` and `comparison`.
+        What `summary.json` holds. Seeds of which a run failed are left out of `arms` and `comparison`.
 
     Raises:
         KdistillError: of no seed all runs could be made; the exit code is that of whatever made the first one fail.
@@ -81,7 +152,7 @@ def reproduce(
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
         raise nothing_left("of no seed all runs could be made", outcomes)
-    document = {
+    document: ExperimentSummary = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
         "teacher_seeds": [teacher for teacher in teachers.values() if teacher is not None],
@@ -97,7 +168,7 @@ def reproduce(
 
 def make_part(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None, part: Part, scale: Scale
-) -> Document:
+) -> PartSummary:
     """Train and score all arms for some of the seeds; nothing is compared, and no summary is written.
 
     Args:
@@ -106,9 +177,6 @@ def make_part(
         teacher_seeds: see `reproduce`.
         part: which of the seeds.
         scale: who makes the runs.
-
-    Returns:
-        See `part_document`.
     """
     teachers = {seed: of for seed, of in teachers_of(session, seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
@@ -116,15 +184,11 @@ def make_part(
     return part_document(session, tasks_of(session, teachers), part, scale)
 
 
-def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> Document:
-    """Do the tasks of a part.
-
-    Returns:
-        `experiment`, `part`, `runs` (`run, folder, status`), `failed`, `run_info`.
-    """
+def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> PartSummary:
+    """Do the tasks of a part."""
     started = time.perf_counter()
     outcomes, used = run(session, tasks, scale)
-    rows = [
+    rows: list[PartRun] = [
         {
             "run": task.name,
             "folder": str(Experiment(Path(task.folder)).run(task.key.arm, task.key.seed).folder),
@@ -142,8 +206,8 @@ def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Sc
     }
 
 
-def run_info(session: Session, scale: Scale, started: float, used: int) -> Document:
-    """Return what depends on the machine, the engine and the place; `started` is a time of the performance counter."""
+def run_info(session: Session, scale: Scale, started: float, used: int) -> RunInfo:
+    """Return who made the runs; `started` is a time of the performance counter."""
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "workers": used,
@@ -152,20 +216,16 @@ def run_info(session: Session, scale: Scale, started: float, used: int) -> Docum
     }
 
 
-def failures(outcomes: Outcomes) -> list[Document]:
-    """Return which tasks failed and why: `run`, `message`, and `since`, the task that it needed and that failed.
-
-    For a bug in kdistill there is its traceback too, in `details`.
-    """
-    return [
-        {
-            "run": key.name,
-            "message": failure.message,
-            "since": failure.since.name if failure.since else None,
-            **({"details": failure.details} if failure.details else {}),
-        }
-        for key, failure in outcomes.failed.items()
-    ]
+def failures(outcomes: Outcomes) -> list[FailedRun]:
+    """Return which tasks failed and why."""
+    rows = list[FailedRun]()
+    for key, failure in outcomes.failed.items():
+        rows.append(
+            {"run": key.name, "message": failure.message, "since": failure.since.name if failure.since else None}
+        )
+        if failure.details:
+            rows[-1]["details"] = failure.details
+    return rows
 
 
 def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> KdistillError:
@@ -248,15 +308,16 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
 
 
 def compared(
-    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str = ""
-) -> Document | None:
-    """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
+    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str = "", note: str = ""
+) -> Compared | None:
+    """Compare the arms over the seeds of which all runs are there; None where there is none.
 
     Args:
         session: of the experiment.
         teachers: the seed of the teacher of each seed; None where the config names teachers.
         outcomes: what came of `tasks_of`.
         cell: that was given to `tasks_of`.
+        note: a sentence to add to what the verdict is about.
     """
     seeds = [seed for seed in teachers if TaskKey("", seed, cell) in outcomes.done]
     if not seeds:
@@ -264,34 +325,29 @@ def compared(
     of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
     scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
-    of_teacher = {teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}
-    scores = {"teacher": list(of_teacher.values()), **scores}
-    accuracy = {arm: [score["accuracy"] for score in of_arm] for arm, of_arm in scores.items()}
-    comparison = stats.compare(
-        accuracy["distilled"],
-        accuracy["baseline"],
-        seeds=seeds,
-        disagreements=_disagreements(session.experiment, seeds),
-        shared_teachers=len(of_teacher) if len(of_teacher) < len(seeds) else 0,
+    scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
+    verdict = compare_pairs(
+        [_pair(session.experiment, seed, of_seed[seed]) for seed in seeds],
+        about_distillation([teachers[seed] for seed in seeds]),
         left_out=len(teachers) - len(seeds),
     )
     warnings = _warnings(seeds, teachers, outcomes, cell)
-    if len(seeds) > 1 and (nothing := stats.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
+    taught, alone = ([score["accuracy"] for score in scores[arm]] for arm in ("teacher", "baseline"))
+    if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone)):
         warnings.append(nothing)
     return {
         "formula": session.formula,
         "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
-        "comparison": comparison,
+        "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
         "warnings": warnings,
     }
 
 
-def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[int, int]] | None:
-    """Return for each seed how many test examples the distilled, and how many the baseline student alone got right."""
-    answers = [[experiment.run(arm, seed).test_correct() for arm in ("distilled", "baseline")] for seed in seeds]
-    if not all(distilled and baseline for distilled, baseline in answers):
-        return None
-    return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
+def _pair(experiment: Experiment, seed: int, scores: Mapping[str, Document]) -> Pair:
+    distilled, baseline = (
+        Answers(scores[arm]["accuracy"], experiment.run(arm, seed).test_correct()) for arm in ("distilled", "baseline")
+    )
+    return Pair(seed, distilled, baseline)
 
 
 def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str) -> list[str]:
@@ -305,16 +361,16 @@ def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes
             warnings += result["warnings"]
         # A distilled run that is reused may have been made before there was a baseline.
         taught = results["distilled"]["teacher_validation"]["accuracy"]
-        warnings += stats.little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
+        warnings += little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
     return list(dict.fromkeys(warnings))
 
 
-def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
+def _arm_summary(config: Config, arm: str, scores: list[Document]) -> ArmSummary:
     measures = ["accuracy", "nll", "ece"]
     if arm != "teacher":
         measures += ["agreement", "kl_to_teacher"]
-    return {
-        **{name: stats.summarize([score[name] for score in scores]) for name in measures},
+    summary: Any = {name: stats.summarize([score[name] for score in scores]) for name in measures}
+    return summary | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],
         "expected": getattr(config.expected, arm),

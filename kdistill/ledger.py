@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from kdistill.layout import FittingTable, counted, file_size, number, setting, settings
-from kdistill.report import facts
+from kdistill.report import bootstrapped, by_seed, facts, pairs_won
 from kdistill.runs import ARMS
+from kdistill.verdict import Verdict
 
 Document = Mapping[str, Any]
 
@@ -223,16 +224,10 @@ def _verdict_on(of: Document) -> dict[str, str]:
     paired = of["paired"]
     if not paired:
         return {"no verdict": f"{of['why_not']}."}
-    rows = {"verdict": paired["verdict_text"]}
+    verdict = Verdict.from_json(paired)
+    rows = {"verdict": verdict.sentence}
     if paired["same_models"]:
         return rows
-    values = paired["difference"]["values"]
-    by_seed = "  ".join(f"{100 * value:+.2f}" for value in values)
-    rows["B - A"] = f"{by_seed} (points, seeds {_ranges(paired['seeds'])})" if len(values) > 1 else f"{by_seed} points"
-    rows["better in"] = f"{100 * paired['probability_of_improvement']:.0f} % of all pairs of runs"
-    if paired["mcnemar"]:
-        clear = sum(row["p_value"] < 0.05 for row in paired["mcnemar"])
-        rows["better in"] += f"; {clear} of {len(values)} seeds differ by McNemar's test at 5 %"
-    if paired["bootstrap"]:
-        rows["bootstrap (BCa)"] = "{:+.2f} to {:+.2f}".format(*(100 * paired["bootstrap"][e] for e in ("low", "high")))
-    return {**rows, "about": paired["about"]}
+    seeds = f" (points, seeds {_ranges(verdict.seeds)})" if len(verdict.seeds) > 1 else " points"
+    rows |= {"B - A": by_seed(verdict) + seeds, "better in": pairs_won(verdict)}
+    return {**rows, **dict(bootstrapped(verdict)), "about": verdict.about}

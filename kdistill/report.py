@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from kdistill.layout import FittingTable, Pairs, counted, dimensions, file_size, number
+from kdistill.verdict import Verdict
 
 Document = Mapping[str, Any]
 
@@ -86,27 +87,34 @@ def reproduction(document: Document) -> RenderableType:
 
 def _comparison(document: Document) -> RenderableType:
     """Show the verdict, what it rests on, and what speaks against it."""
-    comparison = document["comparison"]
-    difference = comparison["difference"]
-    rows = [("verdict", comparison["verdict_text"])]
-    if len(difference["values"]) > 1:
-        by_seed = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
-        rows.append(("distilled - baseline", f"{by_seed} (points, seed by seed)"))
-        rows.append(("better in", _pairs_won(comparison)))
-    if comparison["bootstrap"]:
-        low, high = (100 * comparison["bootstrap"][end] for end in ("low", "high"))
-        rows.append(("bootstrap (BCa)", f"{low:+.2f} to {high:+.2f}"))
-    rows += [("about", comparison["about"]), ("objective", document["formula"])]
+    verdict = Verdict.from_json(document["comparison"])
+    rows = [("verdict", verdict.sentence)]
+    if len(verdict.seeds) > 1:
+        rows.append(("distilled - baseline", f"{by_seed(verdict)} (points, seed by seed)"))
+        rows.append(("better in", pairs_won(verdict, "on the same test examples ")))
+    rows += [*bootstrapped(verdict), ("about", verdict.about), ("objective", document["formula"])]
     return Pairs(None, rows)
 
 
-def _pairs_won(comparison: Document) -> str:
-    share = f"{100 * comparison['probability_of_improvement']:.0f} % of all pairs of runs"
-    counts = comparison["mcnemar"]
-    if counts is None:
+def by_seed(verdict: Verdict) -> str:
+    """Return the differences in points, seed by seed."""
+    return "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
+
+
+def pairs_won(verdict: Verdict, where: str = "") -> str:
+    """Return how often the first model of a pair is better, and in how many seeds McNemar's test tells, `where`."""
+    share = f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"
+    if verdict.significant_seeds is None:
         return share
-    clear = sum(row["p_value"] < 0.05 for row in counts)
-    return f"{share}; on the same test examples {clear} of {len(counts)} seeds differ by McNemar's test at 5 %"
+    return f"{share}; {where}{verdict.significant_seeds} of {len(verdict.seeds)} seeds differ by McNemar's test at 5 %"
+
+
+def bootstrapped(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return the row of the bootstrap interval, if there is one."""
+    if not verdict.bootstrap:
+        return []
+    low, high = verdict.bootstrap["low"], verdict.bootstrap["high"]
+    return [("bootstrap (BCa)", f"{100 * low:+.2f} to {100 * high:+.2f}")]
 
 
 def caveats(document: Document, file: str) -> Text | None:

@@ -4,34 +4,32 @@ import dataclasses
 
 import numpy as np
 
+from kdistill import stats
 from kdistill.pages import material as m
+from kdistill.verdict import Verdict
 
 NAMES = ("<b>bold</b> & 'x'", "$\\frac{1}{0}$ | pipe", "שלום \u202eturned", "long " * 40)
 
 
-def verdict(seeds=5, **changed):
-    values = [0.004 if number % 3 else -0.002 for number in range(seeds)]
-    made = m.Verdict(
-        decision="inconclusive",
-        sentence="Inconclusive: +0.16 points.",
-        about="About training seeds.",
+def verdict(seeds=5, values=None, low=-0.001, high=0.0042, **changed):
+    values = values or [0.004 if number % 3 else -0.002 for number in range(seeds)]
+    made = Verdict(
         seeds=range(seeds),
-        differences=values,
-        mean=float(np.mean(values)),
-        low=-0.001,
-        high=0.0042,
-        confidence=0.95,
+        difference={**stats.summarize(values), "ci_low": low, "ci_high": high, "confidence": 0.95},
         p_value=0.2,
         bootstrap=None,
         probability_of_improvement=0.6,
         smallest_detectable=0.005,
-        mcnemar=[0.01, 0.5, 0.6, 0.7, 0.8],
+        mcnemar=[{"p_value": value} for value in (0.01, 0.5, 0.6, 0.7, 0.8)],
+        decision="inconclusive",
+        sentence="Inconclusive: +0.16 points.",
+        about="About training seeds.",
     )
     return dataclasses.replace(made, **changed)
 
 
 def summary(*values):
-    return m.Summary(values, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+    return stats.summarize(values)
 
 
 def arm(name, accuracy):

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import those on lower levels, and never one on its own level or above.
 LEVELS = [
     {"errors", "stats", "listener", "signals", "parts", "slurm", "scaling", "__init__", "layout"},
-    {"config", "backend", "files", "modelfiles", "extras", "inputs", "measures", "liveview"},
+    {"config", "verdict", "backend", "files", "modelfiles", "extras", "inputs", "measures", "liveview"},
     {"arithmetic", "beside"},
     {"augmentation", "losses", "models", "datasets", "runs", "optimizers", "trackers"},
     {"evaluation", "report", "progress", "diagnosis", "readers", "preprocessing", "comparison"},

@@ -21,16 +21,16 @@ def test_every_seed_has_a_line_of_its_own_from_no_difference_to_its_own():
     found = made.verdict(seeds=3)
     plot = plots_verdict.differences(found)
     assert labels(plot.figure) == ["seed 0", "seed 1", "seed 2", "mean"]
-    for line, value in zip(lines(plot.figure)[:3], found.differences, strict=True):
+    for line, value in zip(lines(plot.figure)[:3], found.difference["values"], strict=True):
         np.testing.assert_allclose(line[:, 0], [0, 100 * value])
-    np.testing.assert_allclose(lines(plot.figure)[3][:, 0], 100 * np.array(found.differences))
+    np.testing.assert_allclose(lines(plot.figure)[3][:, 0], 100 * np.array(found.difference["values"]))
 
 
 def test_the_interval_and_the_mean_are_drawn_below_the_seeds():
     found = made.verdict()
     drawn = lines(plots_verdict.differences(found).figure)
     assert any(line.shape == (2, 2) and np.allclose(line, [[-0.1, 0], [0.42, 0]]) for line in drawn)
-    assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.mean, 0]]) for line in drawn)
+    assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.difference["mean"], 0]]) for line in drawn)
 
 
 def test_without_an_interval_none_is_drawn_and_that_is_said():
@@ -55,7 +55,7 @@ def test_a_hundred_seeds_are_stacked_each_a_dot_and_none_on_another():
 
 
 def test_equal_differences_are_stacked_too():
-    plot = plots_verdict.differences(made.verdict(seeds=40, differences=[0.0] * 40, mean=0.0, low=None, high=None))
+    plot = plots_verdict.differences(made.verdict(seeds=40, values=[0.0] * 40, low=None, high=None))
     dots = next(line for line in lines(plot.figure) if len(line) == 40)
     assert sorted(dots[:, 1]) == list(range(1, 41))
 

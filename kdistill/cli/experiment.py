@@ -126,10 +126,11 @@ def reproduce(
             planned = plans.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
             emit(planned, report.plan, common.json)
             return
-        if part:
-            document = experiments.make_part(session, chosen, teachers, part, scale)
-        else:
-            document = experiments.reproduce(session, chosen, teachers, scale)
+        document = (
+            experiments.make_part(session, chosen, teachers, part, scale)
+            if part
+            else experiments.reproduce(session, chosen, teachers, scale)
+        )
     emit(document, report.part if part else report.reproduction, common.json)
     if document["failed"]:
         raise typer.Exit(experiments.SOME_FAILED)

@@ -13,6 +13,7 @@ from kdistill.pages.scored import Scores
 from kdistill.pages.subject import Subject, find, reproduced, seeds_in_words
 from kdistill.recipes.session import Options
 from kdistill.runs import ARMS
+from kdistill.verdict import nothing_to_transfer
 
 FEW_SEEDS = 5
 
@@ -129,9 +130,9 @@ def _warnings(subject: Subject, scores: Scores, arms: list[Arm]) -> list[str]:
     for of_arm in (subject.runs[arm] for arm in ARMS):
         for run in of_arm.values():
             warnings += (run.result or {}).get("warnings", [])
-    known = {arm.name: arm.accuracy.values for arm in arms}
+    known = {arm.name: arm.accuracy["values"] for arm in arms}
     if "teacher" in known and "baseline" in known and seeds > 1:
-        nothing = stats.nothing_to_transfer(known["teacher"], known["baseline"])
+        nothing = nothing_to_transfer(known["teacher"], known["baseline"])
         warnings += [nothing] if nothing else []
     return list(dict.fromkeys(warnings))
 

@@ -9,7 +9,7 @@ Class names, column names, config values and messages are the user's own: they m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from kdistill.pages.material_answers import (
     SoftExample,
 )
 from kdistill.pages.material_origins import Data, Objective, Provenance, RunRow
+from kdistill.stats import Summary
+from kdistill.verdict import Verdict
 
 __all__ = [
     "PARTS",
@@ -45,9 +47,7 @@ __all__ = [
     "RunRow",
     "SoftExample",
     "Softened",
-    "Summary",
     "Sweep",
-    "Verdict",
 ]
 
 Floats = NDArray[np.floating]
@@ -67,58 +67,6 @@ PARTS = (
     "benchmark",
 )
 """The parts that may be missing, in the order in which a page tells them: the keys of `Material.missing`."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One measure over the runs of an arm.
-
-    Attributes:
-        values: (runs,) in the order of `Arm.seeds`; of a teacher from elsewhere, one.
-        mean: of them.
-        sd: their sample standard deviation; None for a single run.
-    """
-
-    values: Sequence[float]
-    mean: float
-    sd: float | None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether distillation helped, as `stats.compare` has it, over the seeds of which all runs are there and scored.
-
-    Attributes:
-        decision: `helps`, `hurts` or `inconclusive`.
-        sentence: it, with its interval, for people.
-        about: a sentence that says what the interval speaks about, and what not.
-        seeds: (s,) of the pairs.
-        differences: (s,) distilled minus baseline test accuracy of each seed.
-        mean: of the differences.
-        low: the lower end of the interval of the mean; None below three seeds, and where all differences are equal.
-        high: the upper end, likewise.
-        confidence: of the interval, 0.95.
-        p_value: of the paired t test; None where there is no interval.
-        bootstrap: the ends of the BCa bootstrap interval; None below 20 seeds.
-        probability_of_improvement: how often a distilled run beats a baseline run, over all pairs of runs.
-        smallest_detectable: the difference that would have been seen four times in five; None without an interval.
-        mcnemar: (s,) p values of McNemar's test, a seed each; None where single answers are not known.
-    """
-
-    decision: Literal["helps", "hurts", "inconclusive"]
-    sentence: str
-    about: str
-    seeds: Sequence[int]
-    differences: Sequence[float]
-    mean: float
-    low: float | None
-    high: float | None
-    confidence: float
-    p_value: float | None
-    bootstrap: tuple[float, float] | None
-    probability_of_improvement: float
-    smallest_detectable: float | None
-    mcnemar: Sequence[float] | None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from markupsafe import Markup, escape
 from kdistill.layout import counted, file_size, number
 from kdistill.pages import cards, pictures, words
 from kdistill.pages.drawing import MARKERS
-from kdistill.pages.material import Example, Material, Summary
+from kdistill.pages.material import Example, Material
 from kdistill.pages.plots_sweep import settings
+from kdistill.stats import Summary
 
 SHOWN = 84  # pixels of an example's longer side
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -114,5 +115,5 @@ def mean_sd(values: Summary | None) -> str:
     """Return mean and standard deviation; a dash for None."""
     if values is None:
         return number(None)
-    spread = "" if values.sd is None else f" ± {number(values.sd)}"
-    return f"{number(values.mean)}{spread}"
+    spread = "" if values["sd"] is None else f" ± {number(values['sd'])}"
+    return f"{number(values['mean'])}{spread}"

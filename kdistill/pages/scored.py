@@ -6,12 +6,14 @@ from typing import Any
 
 from kdistill import measures, stats
 from kdistill.errors import KdistillError
-from kdistill.pages.material import Arm, Summary, Verdict
+from kdistill.pages.material import Arm
 from kdistill.pages.subject import Document, Subject, Taught, reproduced, seeds_in_words
 from kdistill.recipes import evaluate, predictions
 from kdistill.runs import Run
+from kdistill.stats import Summary
 from kdistill.sweeps.sweep import CHOSEN_HERE
 from kdistill.teachers import logits_file
+from kdistill.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
 
 MEASURES = ("accuracy", "nll", "ece", "agreement", "kl_to_teacher")
 
@@ -45,25 +47,18 @@ class Scores:
         """Return the verdict over all seeds that are whole; None where there is none."""
         if not self.seeds:
             return None
-        distilled, baseline = ([self.of[arm][seed]["accuracy"] for seed in self.seeds] for arm in _PAIR)
-        taught = {self.subject.taught[seed].identity for seed in self.seeds}
-        compared = stats.compare(
-            distilled,
-            baseline,
-            seeds=self.seeds,
-            disagreements=self._disagreements(),
-            shared_teachers=len(taught) if len(taught) < len(self.seeds) else 0,
-        )
-        verdict = verdict_of(compared, self.seeds)
+        taught = [self.subject.taught[seed].identity for seed in self.seeds]
+        verdict = compare_pairs([self._pair(seed) for seed in self.seeds], about_distillation(taught))
         if not self.subject.is_winner:
             return verdict
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}")
 
-    def _disagreements(self) -> list[tuple[int, int]] | None:
-        answers = [[self.subject.runs[arm][seed].test_correct() for arm in _PAIR] for seed in self.seeds]
-        if not all(distilled and len(distilled) == len(baseline) for distilled, baseline in answers):
-            return None
-        return [stats.count_disagreements(distilled, baseline) for distilled, baseline in answers]
+    def _pair(self, seed: int) -> Pair:
+        distilled, baseline = (
+            Answers(self.of[arm][seed]["accuracy"], self.subject.runs[arm][seed].test_correct())
+            for arm in ("distilled", "baseline")
+        )
+        return Pair(seed, distilled, baseline)
 
     def arms(self) -> list[Arm]:
         """Return the arms, over the seeds that are whole; over all that are scored where none is."""
@@ -134,33 +129,9 @@ class Scores:
         return {"verdict": why} if any(self.of.values()) else {"verdict": why, "arms": why}
 
 
-_PAIR = ("distilled", "baseline")
-
-
-def verdict_of(compared: Document, seeds: Sequence[int]) -> Verdict:
-    """Return what `stats.compare` found as a verdict."""
-    difference, bootstrap = compared["difference"], compared["bootstrap"]
-    return Verdict(
-        decision=compared["verdict"],
-        sentence=compared["verdict_text"],
-        about=compared["about"],
-        seeds=list(seeds),
-        differences=difference["values"],
-        mean=difference["mean"],
-        low=difference["ci_low"],
-        high=difference["ci_high"],
-        confidence=difference["confidence"],
-        p_value=compared["p_value"],
-        bootstrap=(bootstrap["low"], bootstrap["high"]) if bootstrap else None,
-        probability_of_improvement=compared["probability_of_improvement"],
-        smallest_detectable=compared["smallest_detectable"],
-        mcnemar=[row["p_value"] for row in compared["mcnemar"]] if compared["mcnemar"] else None,
-    )
-
-
 def _summarized(values: Sequence[float | None]) -> Summary | None:
     known = [value for value in values if value is not None]
-    return Summary(**stats.summarize(known)) if known and len(known) == len(values) else None
+    return stats.summarize(known) if known and len(known) == len(values) else None
 
 
 def _what_is_missing(subject: Subject) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from kdistill import stats
-from kdistill.pages.material import Cell, Summary, Sweep
-from kdistill.pages.scored import verdict_of
+from kdistill.pages.material import Cell, Sweep
 from kdistill.pages.subject import Document, Subject
 from kdistill.runs import Run
+from kdistill.stats import Summary
 from kdistill.sweeps import CHOSEN_BY
+from kdistill.verdict import Verdict
 
 
 def sweep(subject: Subject) -> tuple[Sweep | None, str]:
@@ -33,8 +34,8 @@ def _finished(document: Document) -> Sweep:
         cells.append(
             Cell(
                 settings=[cell["set"][key] for key in axes],
-                accuracy=Summary(**scores["accuracy"]) if scores else None,
-                nll=Summary(**scores["nll"]) if scores else None,
+                accuracy=scores["accuracy"] if scores else None,
+                nll=scores["nll"] if scores else None,
                 done=len(document["seeds"]) - len(cell["failed"]),
                 failed=cell["failed"],
                 is_winner=cell["set"] == winner["set"],
@@ -48,7 +49,7 @@ def _finished(document: Document) -> Sweep:
         finished=True,
         chosen_by=document["chosen_by"],
         baseline=alone["validation"]["accuracy"]["mean"] if alone else None,
-        test=verdict_of(test["comparison"], test["comparison"]["seeds"]) if test else None,
+        test=Verdict.from_json(test["comparison"]) if test else None,
         command=winner["command"],
     )
 
@@ -87,4 +88,4 @@ def _cell(folder: Path, described: Mapping[str, Any], keys: Sequence[str]) -> Ce
 
 
 def _summary(scores: Sequence[Mapping[str, float]], measure: str) -> Summary | None:
-    return Summary(**stats.summarize([score[measure] for score in scores])) if scores else None
+    return stats.summarize([score[measure] for score in scores]) if scores else None

@@ -26,7 +26,6 @@ from kdistill import (
     models,
     optimizers,
     signals,
-    stats,
     trackers,
     training,
 )
@@ -37,6 +36,7 @@ from kdistill.recipes.session import Session
 from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Run, judge
 from kdistill.teachers import opening
 from kdistill.teachers.teacher import AnyTeacher
+from kdistill.verdict import little_to_teach
 
 Result = dict[str, Any]
 
@@ -250,7 +250,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
         taught = teacher.validation_scores.accuracy
         rival = session.experiment.run("baseline", run.seed)
         if judge(rival, session.specification("baseline", run.seed)).counts:
-            warnings += stats.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
+            warnings += little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
     return warnings
 
 

@@ -4,15 +4,17 @@ import itertools
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, TypedDict
 
 from kdistill import experiments, files, stats
 from kdistill.beforehand import Beforehand
 from kdistill.chains import task, teachers_of
 from kdistill.config import dump
-from kdistill.experiments import Scale
+from kdistill.experiments import Compared, FailedRun, PartSummary, RunInfo, Scale
 from kdistill.parts import Part
 from kdistill.recipes.session import Document
 from kdistill.runs import judge
+from kdistill.stats import Summary
 from kdistill.sweeps import winner
 from kdistill.sweeps.grid import Cell, Grid
 from kdistill.workers import WINNER, Outcomes, Task, TaskKey
@@ -25,19 +27,59 @@ CHOSEN_HERE = (
 )
 
 
-def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
+class Validation(TypedDict):
+    """The scores of some runs on the validation split."""
+
+    accuracy: Summary
+    nll: Summary
+
+
+class ScoredArm(TypedDict):
+    """The runs of an arm on the validation split."""
+
+    validation: Validation
+
+
+class CellRow(TypedDict):
+    """What came of a cell."""
+
+    set: dict[str, Any]  # its value of each axis
+    status: str  # `done` or `failed`
+    validation: Validation | None  # of its distilled runs; None where one has failed
+    failed: list[str]  # why
+
+
+class Winner(TypedDict):
+    """The cell that was chosen."""
+
+    set: dict[str, Any]
+    config: str  # the path of a config of its own
+    command: str  # judges it by fresh seeds
+
+
+class SweepSummary(TypedDict):
+    """What `sweep` says, and `sweep.json` holds."""
+
+    experiment: str
+    seeds: list[int]  # of every cell
+    axes: dict[str, list[Any]]
+    chosen_by: str
+    baseline: ScoredArm | None  # the student alone; None where the cells do not share it
+    cells: list[CellRow]
+    winner: Winner
+    test: Compared | None  # the winner; None where no seed could be scored
+    warnings: list[str]
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
+def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     """Make the distilled runs of all cells and seeds, choose on validation, and score the winner; writes `sweep.json`.
 
     Args:
         grid: the cells.
         seeds: of every cell.
         scale: who makes the runs.
-
-    Returns:
-        `experiment`, `seeds`, `axes`, `chosen_by`, `baseline` (`validation` scores of the student alone; None where
-        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set, config`, and the
-        `command` that judges it by fresh seeds), `test` (what `reproduce` says of the winner; None if no seed could be
-        scored), `warnings`, `failed`, `run_info`.
 
     Raises:
         KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
@@ -49,7 +91,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     if best is None:
         raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
     path, command = winner.write_config(grid.home, best, seeds)
-    document = {
+    document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in grid.axes.items()},
@@ -57,7 +99,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
         "winner": {"set": dict(best.settings), "config": str(path), "command": command},
-        "test": _test(best, seeds, outcomes),
+        "test": experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
         "warnings": _warnings(grid),
         "failed": experiments.failures(outcomes),
         "run_info": experiments.run_info(grid.home, scale, started, used),
@@ -67,26 +109,14 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
     return document
 
 
-def _test(best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
-    """Return what `reproduce` says of the winner, and what that is worth; None if no seed could be scored."""
-    test = experiments.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER)
-    if test:
-        test["comparison"]["about"] += f" {CHOSEN_HERE}"
-    return test
-
-
 def _other_values(grid: Grid) -> str | None:
     """Return what to do if every cell diverged, where it is the sweep that sets the learning rate."""
     rates = [key for key in grid.axes if key.endswith(".learning_rate")]
     return f"Try smaller values of {' and '.join(rates)}." if rates else None
 
 
-def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:
-    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
-
-    Returns:
-        See `experiments.part_document`.
-    """
+def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> PartSummary:
+    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written."""
     pairs = pairs_of(grid, seeds, part)
     _prepare(grid, pairs, part.of(seeds))
     tasks = {task.key: task for task in _tasks(grid, seeds)}
@@ -152,25 +182,27 @@ def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Ta
 def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
     """Return the cell that is chosen, of those all of whose runs are there."""
     rows = [(cell, _row(cell, seeds, outcomes)) for cell in grid.cells]
-    whole = [(cell, row["validation"]) for cell, row in rows if row["status"] == "done"]
+    whole = [(cell, row["validation"]) for cell, row in rows if row["validation"]]
     return max(whole, key=lambda each: _rank(each[1]))[0] if whole else None
 
 
-def _rank(validation: Document) -> tuple[float, float]:
+def _rank(validation: Validation) -> tuple[float, float]:
     return validation["accuracy"]["mean"], -validation["nll"]["mean"]
 
 
-def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
+def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> CellRow:
     """Return what came of a cell."""
     keys = [cell.distilled(seed) for seed in seeds]
     failed = [outcomes.failed[key].message for key in keys if key in outcomes.failed]
-    row: Document = {"set": dict(cell.settings), "status": "failed" if failed else "done", "validation": None}
-    if failed:
-        return {**row, "failed": failed}
-    return {**row, "validation": _validation([outcomes.done[key] for key in keys]), "failed": []}
+    return {
+        "set": dict(cell.settings),
+        "status": "failed" if failed else "done",
+        "validation": None if failed else _validation([outcomes.done[key] for key in keys]),
+        "failed": failed,
+    }
 
 
-def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
+def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> ScoredArm | None:
     """Return the validation scores of the student alone, which those of the cells are to be read against."""
     keys = [TaskKey("baseline", seed) for seed in seeds]
     if not all(key in outcomes.done for key in keys):
@@ -178,9 +210,10 @@ def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document 
     return {"validation": _validation([outcomes.done[key] for key in keys])}
 
 
-def _validation(results: Sequence[Document]) -> Document:
+def _validation(results: Sequence[Document]) -> Validation:
     scores = [result["validation"] for result in results]
-    return {measure: stats.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll")}
+    accuracy, nll = (stats.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll"))
+    return {"accuracy": accuracy, "nll": nll}
 
 
 def _warnings(grid: Grid) -> list[str]:
