@@ -6,12 +6,13 @@ Everything is read from their folders; nothing is computed on models or data, an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from kdistill import config as configs
 from kdistill import runs, stats
 from kdistill.errors import ModelError
 from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.stats import Summary
 from kdistill.verdict import Answers, Contrast, compare_pairs
 from kdistill.verdict import Pair as TestedPair
 
@@ -66,19 +67,61 @@ class Side:
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
+class Named(TypedDict):
+    """An experiment."""
+
+    experiment: str
+    folder: str
+
+
+class KeyDifference(TypedDict):
+    """A config key, and its value on both sides; None where it is not set."""
+
+    key: str
+    a: Any
+    b: Any
+
+
+class ScoredArm(TypedDict):
+    """The scored runs of one arm on one side, on the test split."""
+
+    seeds: list[int]
+    accuracy: Summary
+    nll: Summary | None
+    ece: Summary | None
+    agreement: Summary | None
+    parameters: int
+    file_bytes: int
+
+
+class ComparedArm(TypedDict):
+    """One arm on both sides."""
+
+    a: ScoredArm | None  # None without a scored run
+    b: ScoredArm | None
+    paired: Document | None  # a `Verdict`, and whether both have the `same_models`
+    why_not: str | None  # where nothing can be paired
+    only_a: list[int]  # seeds without a partner
+    only_b: list[int]
+
+
+class Comparison(TypedDict):
+    """Two experiments side by side."""
+
+    a: Named
+    b: Named
+    config: list[KeyDifference]  # keys of the resolved configs that differ, the name apart
+    arms: dict[str, ComparedArm]
+    warnings: list[str]
+
+
+def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison:
     """Compare two experiments; differences are those of the second, B, against the first, A.
 
     Args:
         first: the folder of A.
         second: the folder of B.
         arms: which arms to compare.
-
-    Returns:
-        `a`, `b` (`experiment`, `folder`); `config`: `key, a, b` for each key of the resolved configs that differs, the
-        name apart; `arms`: for each arm `a` and `b` (`seeds`, `accuracy`, `nll`, `ece`, `agreement`: see
-        `stats.summarize`; `parameters`, `file_bytes`; None without a scored run), `paired` (see `_paired`; None where
-        nothing can be paired), `why_not`, `only_a` and `only_b` (seeds without a partner); `warnings`.
 
     Raises:
         ConfigError: the config of one is not valid.
@@ -92,8 +135,10 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
     warnings = [warning for side in sides for warning in side.warnings]
     warnings += _about_selection(sides) + _about_splits(sides, arms) + _about_versions(sides)
     warnings += _about_unpaired(compared)
+    a, b = (Named(experiment=side.config.name, folder=str(side.folder)) for side in sides)
     return {
-        **{side.letter.lower(): {"experiment": side.config.name, "folder": str(side.folder)} for side in sides},
+        "a": a,
+        "b": b,
         "config": _differences(*(configs.resolved(side.config) for side in sides)),
         "arms": compared,
         "warnings": warnings,
@@ -142,16 +187,16 @@ def not_usable(config: configs.Config, run: Run) -> str | None:
     return f"was made from another config than config.yaml has ({'; '.join(changed)})" if changed else None
 
 
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Document]:
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[KeyDifference]:
     a, b = survey.flattened(first), survey.flattened(second)
     keys = [key for key in dict.fromkeys([*a, *b]) if key != "name" and a.get(key) != b.get(key)]
     return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys]
 
 
-def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Document:
+def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> ComparedArm:
     seeds = [seed for seed in a if seed in b]
-    row: Document = {"a": _summary(a), "b": _summary(b), "paired": None, "why_not": None}
-    row |= {"only_a": sorted(set(a) - set(b)), "only_b": sorted(set(b) - set(a))}
+    only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+    row = ComparedArm(a=_summary(a), b=_summary(b), paired=None, why_not=None, only_a=only_a, only_b=only_b)
     if not a or not b:
         there = "A" if a else "B" if b else "neither"
         row["why_not"] = "neither has a run that was scored" if there == "neither" else f"only {there} has scored runs"
@@ -164,15 +209,15 @@ def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Document
     return row
 
 
-def _summary(scored: Mapping[int, Scored]) -> Document | None:
+def _summary(scored: Mapping[int, Scored]) -> ScoredArm | None:
     if not scored:
         return None
     every = list(scored.values())
-    summary: Document = {"seeds": list(scored)}
+    summary: Any = {"seeds": list(scored)}
     for measure in MEASURES:
         values = [one.scores[measure] for one in every]
         summary[measure] = None if None in values else stats.summarize(values)
-    return {**summary, **{key: every[0].scores[key] for key in ("parameters", "file_bytes")}}
+    return summary | {key: every[0].scores[key] for key in ("parameters", "file_bytes")}
 
 
 def _test_split(manifest: Mapping[str, Any]) -> Document:
@@ -286,7 +331,7 @@ def _about_versions(sides: Sequence[Side]) -> list[str]:
     return [f"Made with other versions: {'; '.join(changed)}."] if changed else []
 
 
-def _about_unpaired(compared: Mapping[str, Document]) -> list[str]:
+def _about_unpaired(compared: Mapping[str, ComparedArm]) -> list[str]:
     """Return a warning of the seeds that are in one of the two alone; arms that lack the same ones share it."""
     arms: dict[str, list[str]] = {}
     for arm, row in compared.items():

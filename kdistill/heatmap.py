@@ -13,14 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from kdistill.layout import FittingTable, Pairs, counted, number, setting, settings, short_names
-from kdistill.report import about_plan, caveats, changed, reproduction
+from kdistill.report import about_plan, caveats, changed, compared
+from kdistill.sweeps.sweep import CellRow, SweepSummary
 
 Document = Mapping[str, Any]
 
 LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst and the best cell
 
 
-def sweep(document: Document) -> RenderableType:
+def sweep(document: SweepSummary) -> RenderableType:
     """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
     seeds = counted(len(document["seeds"]), "seed")
     title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
@@ -34,9 +35,8 @@ def sweep(document: Document) -> RenderableType:
     ]
     parts: list[RenderableType] = [table, Padding(Pairs(None, rows), (1, 0))]
     if test:
-        parts.append(reproduction({**test, "experiment": "winner", "warnings": [], "failed": []}))
-    warnings = [*document["warnings"], *(test["warnings"] if test else [])]
-    if speaks_against := caveats({**document, "warnings": warnings}, "sweep.json"):
+        parts.append(compared("winner", test))
+    if speaks_against := caveats(document, "sweep.json", test["warnings"] if test else ()):
         parts.append(Padding(speaks_against, (1, 0, 0, 0)))
     # In one line, however long it is: it can be copied.
     parts.append(Text(f"\nJudge it by fresh seeds:\n{winner['command']}", no_wrap=True, overflow="ignore"))
@@ -46,7 +46,7 @@ def sweep(document: Document) -> RenderableType:
 class _HeatMap:
     """The cells of a sweep over two axes as a map; as a list where the terminal is too narrow for it."""
 
-    def __init__(self, title: str, document: Document) -> None:
+    def __init__(self, title: str, document: SweepSummary) -> None:
         self.title, self.document = title, document
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -61,7 +61,7 @@ class _HeatMap:
         yield Text(f"* is the winner{'; the darker, the better' if in_colour else ''}", style="dim")
 
 
-def _map(document: Document) -> Table:
+def _map(document: SweepSummary) -> Table:
     (row_key, row_values), (column_key, column_values) = document["axes"].items()
     cells = {(setting(cell["set"][row_key]), setting(cell["set"][column_key])): cell for cell in document["cells"]}
     means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
@@ -77,7 +77,7 @@ def _map(document: Document) -> Table:
     return table
 
 
-def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:
+def _heat(cell: CellRow, means: Sequence[float], winner: Mapping[str, Any]) -> Text:
     """Show a cell in a shade between the worst and the best."""
     if not cell["validation"]:
         return Text("failed", style="red")
@@ -92,7 +92,7 @@ def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:
 class _Cells:
     """The cells of a sweep as a list, the best first."""
 
-    def __init__(self, title: str, document: Document) -> None:
+    def __init__(self, title: str, document: SweepSummary) -> None:
         self.title, self.document = title, document
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -106,14 +106,16 @@ class _Cells:
         for cell, name in zip(cells, names, strict=True):
             scores = cell["validation"]
             star = "*" if cell["set"] == self.document["winner"]["set"] else " "
-            figures = [("accuracy", "mean"), ("accuracy", "sd"), ("nll", "mean")]
-            shown = [number(scores[measure][of]) for measure, of in figures] if scores else ["failed", "", ""]
-            rows.append((name, f"{shown[0]}{star}", *shown[1:]))
+            if scores:
+                accuracy, nll = scores["accuracy"], scores["nll"]
+                rows.append((name, f"{number(accuracy['mean'])}{star}", number(accuracy["sd"]), number(nll["mean"])))
+            else:
+                rows.append((name, f"failed{star}", "", ""))
         yield FittingTable(self.title, ("accuracy ", "sd", "NLL"), rows)
         yield Text("* is the winner", style="dim")
 
 
-def _mean_accuracy(cell: Document) -> float:
+def _mean_accuracy(cell: CellRow) -> float:
     return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
 
 

@@ -1,7 +1,7 @@
 """Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -9,6 +9,11 @@ from rich.text import Text
 
 from kdistill.layout import FittingTable, Pairs, counted, dimensions, file_size, number
 from kdistill.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kdistill.experiments import Compared, ExperimentSummary, PartSummary
+    from kdistill.pages.writing import Page
+    from kdistill.sweeps.sweep import SweepSummary
 
 Document = Mapping[str, Any]
 
@@ -50,8 +55,16 @@ def evaluation(document: Document) -> RenderableType:
     return FittingTable(title, headings, rows)
 
 
-def reproduction(document: Document) -> RenderableType:
+def reproduction(document: "ExperimentSummary") -> RenderableType:
     """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
+    parts = [compared(document["experiment"], document)]
+    if speaks_against := caveats(document, "summary.json"):
+        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def compared(name: str, document: "Compared") -> RenderableType:
+    """Show a table of all arms, and below it the verdict with what it rests on."""
     published = any(arm["expected"] is not None for arm in document["arms"].values())
     headings = (
         "accuracy",
@@ -65,35 +78,29 @@ def reproduction(document: Document) -> RenderableType:
     )
     rows = [
         (
-            name,
-            number(arm["accuracy"]["mean"]),
-            number(arm["accuracy"]["sd"]),
-            *([number(arm["expected"])] if published else []),
-            number(arm["nll"]["mean"]),
-            number(arm["ece"]["mean"]),
-            number(arm["agreement"]["mean"]) if "agreement" in arm else "",
-            "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
-            file_size(arm["file_bytes"]),
+            arm,
+            number(of["accuracy"]["mean"]),
+            number(of["accuracy"]["sd"]),
+            *([number(of["expected"])] if published else []),
+            number(of["nll"]["mean"]),
+            number(of["ece"]["mean"]),
+            number(of["agreement"]["mean"]) if "agreement" in of else "",
+            "-" if of["parameters"] is None else f"{of['parameters']:,}",
+            file_size(of["file_bytes"]),
         )
-        for name, arm in document["arms"].items()
+        for arm, of in document["arms"].items()
     ]
-    seeds = len(document["comparison"]["difference"]["values"])
-    title = f"{document['experiment']}: test accuracy over {counted(seeds, 'seed')}"
-    parts: list[RenderableType] = [FittingTable(title, headings, rows), Padding(_comparison(document), (1, 0, 0, 0))]
-    if speaks_against := caveats(document, "summary.json"):
-        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
-    return Group(*parts)
-
-
-def _comparison(document: Document) -> RenderableType:
-    """Show the verdict, what it rests on, and what speaks against it."""
     verdict = Verdict.from_json(document["comparison"])
+    title = f"{name}: test accuracy over {counted(len(verdict.seeds), 'seed')}"
+    return Group(FittingTable(title, headings, rows), Padding(_verdict(verdict, document["formula"]), (1, 0, 0, 0)))
+
+
+def _verdict(verdict: Verdict, formula: str) -> RenderableType:
     rows = [("verdict", verdict.sentence)]
     if len(verdict.seeds) > 1:
         rows.append(("distilled - baseline", f"{by_seed(verdict)} (points, seed by seed)"))
         rows.append(("better in", pairs_won(verdict, "on the same test examples ")))
-    rows += [*bootstrapped(verdict), ("about", verdict.about), ("objective", document["formula"])]
-    return Pairs(None, rows)
+    return Pairs(None, [*rows, *bootstrapped(verdict), ("about", verdict.about), ("objective", formula)])
 
 
 def by_seed(verdict: Verdict) -> str:
@@ -117,23 +124,24 @@ def bootstrapped(verdict: Verdict) -> list[tuple[str, str]]:
     return [("bootstrap (BCa)", f"{100 * low:+.2f} to {100 * high:+.2f}")]
 
 
-def caveats(document: Document, file: str) -> Text | None:
+def caveats(document: "ExperimentSummary | SweepSummary", file: str, more: Sequence[str] = ()) -> Text | None:
     """Return what speaks against a result, if anything: warnings, and which runs failed.
 
     Why they failed was told when they did, and stands in a file.
 
     Args:
-        document: with `warnings`, `failed` and `run_info`.
+        document: of the experiment.
         file: its name in the experiment's folder.
+        more: further warnings.
     """
-    lines = [f"Warning: {warning}" for warning in document["warnings"]]
+    lines = [f"Warning: {warning}" for warning in [*document["warnings"], *more]]
     if failed := [failure["run"] for failure in document["failed"] if not failure["since"]]:
         more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         lines.append(f"Failed: {', '.join(failed[:NAMED])}{more} (why: {document['run_info']['output_dir']}/{file})")
     return Text("\n".join(lines), style="yellow") if lines else None
 
 
-def part(document: Document) -> RenderableType:
+def part(document: "PartSummary") -> RenderableType:
     """Show which runs a part of a command has made."""
     title = f"{document['experiment']}: part {document['part']}; the same command without --part compares the runs"
     rows = [(run["run"], run["status"], run["folder"]) for run in document["runs"]]
@@ -183,7 +191,7 @@ def _objective(formula: str) -> str:
     return "cross-entropy of the labels" if formula == "loss = hard" else formula
 
 
-def page(document: Document) -> RenderableType:
+def page(document: "Page") -> RenderableType:
     """Show where a page was written, and what it says first."""
     rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
     if document["verdict_text"]:

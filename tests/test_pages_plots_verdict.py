@@ -72,7 +72,7 @@ def test_costs_put_every_model_where_its_size_and_its_time_are():
 @pytest.mark.parametrize(("smallest", "largest"), [(26_800, 34_000), (9_000, 370_000), (40, 90_000_000_000)])
 def test_costs_are_told_in_plain_figures(smallest, largest):
     found = made.benchmark()
-    rows = [replace(found.rows[0], file_bytes=bytes_) for bytes_ in (smallest, largest)]
+    rows = [{**found.rows[0], "file_bytes": bytes_} for bytes_ in (smallest, largest)]
     size, _ = plots_verdict.costs(replace(found, rows=rows))
     axis = size.figure.axes[0].xaxis
     low, high = sorted(axis.get_view_interval())
@@ -86,7 +86,7 @@ def test_costs_are_told_in_plain_figures(smallest, largest):
 def test_numbers_of_models_that_lie_close_together_are_legible():
     found = made.benchmark()
     places = [(100, 0.900), (101, 0.900), (101, 0.901), (103, 0.897), (100, 0.9), (9000, 0.93)]
-    rows = [replace(found.rows[0], file_bytes=bytes_, accuracy=accuracy) for bytes_, accuracy in places]
+    rows = [{**found.rows[0], "file_bytes": bytes_, "accuracy": accuracy} for bytes_, accuracy in places]
     size, _ = plots_verdict.costs(replace(found, rows=rows))
     axes = size.figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]

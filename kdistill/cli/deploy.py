@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from kdistill.cli.output import emit, write_out
 from kdistill.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.deploy.prediction import Row
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
 
@@ -176,7 +177,7 @@ def predict(
             screen.warning(f"Skipped {len(reader.skipped)} in all.")
 
 
-def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
+def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     if heads:
@@ -188,7 +189,7 @@ def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _json_lines(rows: list[dict[str, Any]], top: int) -> str:
+def _json_lines(rows: "list[Row]", top: int) -> str:
     lines = []
     for row in rows:
         best = row["top"][0]

@@ -36,7 +36,7 @@ def runs_ls(
         found = [survey.describe(folder, verify) for folder in folders]
     else:
         found = survey.survey(common.output_dir, verify)
-    document = {"output_dir": str(common.output_dir), "experiments": found}
+    document: survey.Survey = {"output_dir": str(common.output_dir), "experiments": found}
     emit(document, ledger.runs if experiments else ledger.experiments, common.json)
 
 

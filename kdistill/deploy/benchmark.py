@@ -16,7 +16,8 @@ from scipy.special import softmax
 
 from kdistill import backend, extras, files, preprocessing
 from kdistill.deploy import latency, parity, records, runtimes, targets
-from kdistill.deploy.records import Form
+from kdistill.deploy.keeping import Benchmark, Machine, Measured, Ratios
+from kdistill.deploy.records import Form, Record
 from kdistill.deploy.targets import Target
 from kdistill.errors import ModelError
 from kdistill.recipes import evaluate
@@ -46,22 +47,18 @@ class Entry:
 
     name: str
     target: Target
-    record: Document | None = None
+    record: Record | None = None
 
 
 def benchmark(
     session: Session, named: Sequence[Target], threads: int = 1, least_seconds: float = latency.LEAST_SECONDS
-) -> Document:
+) -> Benchmark:
     """Measure models on the test split of a session's data.
 
     Args:
         named: runs (each with its teacher and its exports) and files; without any, all of the session's experiment.
         threads: within one call.
         least_seconds: for which a call is timed, at each batch size.
-
-    Returns:
-        `split`, `examples`, `rows` (see `_row`), `reference` (the name of the row that the ratios are against) and
-        `run_info`: the machine, `threads`, versions, and how it was measured.
 
     Raises:
         ModelError: a model is missing or damaged, or does not fit the data.
@@ -77,8 +74,14 @@ def benchmark(
         rows = [bench.row(entry, labels, len(session.splits.classes)) for entry in entries]
     for row in rows:
         row["ratios"] = _ratios(row, rows[0])
-    document: Document = {"experiment": session.config.name, "split": "test", "examples": len(labels)}
-    return {**document, "reference": rows[0]["name"], "rows": rows, "run_info": _run_info(threads, least_seconds)}
+    return {
+        "experiment": session.config.name,
+        "split": "test",
+        "examples": len(labels),
+        "reference": rows[0]["name"],
+        "rows": rows,
+        "run_info": _run_info(threads, least_seconds),
+    }
 
 
 def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
@@ -91,9 +94,8 @@ def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
         _add(found, Entry(_name(target, record), target, record))
         for export in records.of_model(target.path) if target.run or target in teachers else []:
             record = records.checked(export)
-            if not _can_run(session, export):
-                continue
-            _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
+            if record and _can_run(session, export):
+                _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
     names = [entry.name for entry in found.values()]
     return [
         entry if names.count(entry.name) == 1 else Entry(str(entry.target.path), entry.target, entry.record)
@@ -125,12 +127,11 @@ def _can_run(session: Session, export: Path) -> bool:
     return True
 
 
-def _form(record: Document | None) -> Form:
-    record = record or {}
+def _form(record: Record) -> Form:
     return Form(record["format"], record["quantize"], record["outputs"] == "probabilities")
 
 
-def _name(target: Target, record: Document | None) -> str:
+def _name(target: Target, record: Record | None) -> str:
     folder = target.path.parent
     is_run = target.path.suffix == ".keras" and (target.run or (folder / "manifest.json").exists())
     if is_run or (record and (folder / "manifest.json").exists()):
@@ -146,7 +147,7 @@ class _Bench:
         self._threads, self._seconds = threads, least_seconds
         self._logits: dict[tuple[str, str], Floats] = {}  # by the file's SHA-256 and the preprocessing
 
-    def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Document:
+    def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Measured:
         """Return the row of one model, but for its ratios."""
         path = entry.target.path
         self._session.listener.note(f"Measuring {entry.name}")
@@ -158,14 +159,13 @@ class _Bench:
             )
         if path.suffix == ".keras":
             self._logits[files.sha256(path), entry.target.preprocessing] = outputs
-        record = entry.record or {}
-        parameters = measured["parameters"]
+        record, parameters = entry.record, measured["parameters"]
         return {
             "name": entry.name,
             "path": str(path),
             "format": records.kind_of(path),
-            "quantize": record.get("quantize"),
-            "parameters": record.get("parameters") if parameters is None else parameters,
+            "quantize": record["quantize"] if record else None,
+            "parameters": record["parameters"] if record and parameters is None else parameters,
             "file_bytes": records.size(path),
             "accuracy": float((outputs.argmax(axis=-1) == labels).mean()),
             "largest_difference": self._difference(path, record, outputs),
@@ -173,12 +173,12 @@ class _Bench:
             "peak_memory_bytes": measured["peak_memory_bytes"],
         }
 
-    def _difference(self, path: Path, record: Document, outputs: Floats) -> float | None:
+    def _difference(self, path: Path, record: Record | None, outputs: Floats) -> float | None:
         """Return how far an export's outputs are from those of the model that it came from, on the test split."""
         if path.suffix == ".keras":
             return None
         source = records.origin(path, record) if record else None
-        if source is None:
+        if record is None or source is None:
             why = "the model that it came from is not there any more" if record else "it has no record"
             self._session.listener.warning(f"{path}: {why}: its difference from that model is left out.")
             return None
@@ -220,8 +220,7 @@ class _Bench:
         return measured, np.load(found, allow_pickle=False)
 
 
-def _ratios(row: Document, reference: Document) -> Document:
-    """Return how many times smaller, faster and leaner a row is than the reference, and how much more accurate."""
+def _ratios(row: Measured, reference: Measured) -> Ratios:
 
     def times(larger: float | None, smaller: float | None) -> float | None:
         return larger / smaller if larger and smaller else None
@@ -238,7 +237,7 @@ def _ratios(row: Document, reference: Document) -> Document:
     }
 
 
-def _run_info(threads: int, least_seconds: float) -> Document:
+def _run_info(threads: int, least_seconds: float) -> Machine:
     return {
         "machine": _processor(),
         "cores": backend.cores(),

@@ -12,7 +12,7 @@ import numpy as np
 
 from kdistill import extras, files, preprocessing
 from kdistill.deploy import records, targets
-from kdistill.deploy.records import Form
+from kdistill.deploy.records import Form, Identity, Record
 from kdistill.deploy.targets import Target
 from kdistill.errors import ModelError, OutputError
 from kdistill.recipes import checks, evaluate
@@ -20,8 +20,6 @@ from kdistill.recipes.session import Session
 
 if TYPE_CHECKING:
     import keras
-
-Document = dict[str, Any]
 
 PACKAGES = {
     "litert": ("tensorflow", "ai-edge-litert"),
@@ -45,11 +43,15 @@ class Order:
     overwrite: bool = False
 
 
-def export(session: Session, target: Target, order: Order) -> Document:
-    """Export a model, unless that very export is there already.
+class Exported(Record):
+    """An export that was made, or was there already."""
 
-    Returns:
-        The record beside the export (see `_record`), with `path`, and `run_info`: `reused`, `seconds`.
+    path: str
+    run_info: dict[str, Any]  # `reused`, `seconds`
+
+
+def export(session: Session, target: Target, order: Order) -> Exported:
+    """Export a model, unless that very export is there already.
 
     Raises:
         ModelError: the model is missing or damaged, does not fit the data, or the form has no operation for it.
@@ -75,7 +77,8 @@ def export(session: Session, target: Target, order: Order) -> Document:
     else:
         session.listener.note(f"{place}: complete, reused")
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
-    return {"path": str(place), **(records.read(place) or {}), "run_info": run_info}
+    made: Any = {"path": str(place), **(records.read(place) or {}), "run_info": run_info}
+    return made
 
 
 def _place(source: Path, order: Order) -> Path:
@@ -100,20 +103,20 @@ def _place(source: Path, order: Order) -> Path:
     return place
 
 
-def _identity(session: Session, target: Target, form: Form) -> Document:
-    """Return what an export is made from: two of the same identity do the same, if not always byte by byte."""
-    identity = {
+def _identity(session: Session, target: Target, form: Form) -> Identity:
+    identity: Identity = {
         "format": form.format,
         "quantize": form.quantize,
         "outputs": form.outputs,
         "model_sha256": files.sha256(target.path),
         "data": {"fingerprint": session.splits.fingerprint, "split_fingerprint": session.splits.split_fingerprint},
     }
-    scaled = target.preprocessing != preprocessing.NONE
-    return {**identity, "preprocessing": target.preprocessing} if scaled else identity
+    if target.preprocessing != preprocessing.NONE:
+        identity["preprocessing"] = target.preprocessing
+    return identity
 
 
-def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
+def _is_there(place: Path, identity: Identity, overwrite: bool) -> bool:
     """Whether this very export is there, whole.
 
     Raises:
@@ -138,7 +141,7 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     return False
 
 
-def _check_record_file(place: Path, record: Document | None) -> None:
+def _check_record_file(place: Path, record: Record | None) -> None:
     """Refuse a name of which the record would take the place of another file, such as the result of a run."""
     file = records.record_file(place)
     if os.path.lexists(file) and "sha256_of_export" not in (record or {}):
@@ -147,7 +150,7 @@ def _check_record_file(place: Path, record: Document | None) -> None:
         )
 
 
-def _make(session: Session, target: Target, place: Path, identity: Document, form: Form) -> None:
+def _make(session: Session, target: Target, place: Path, identity: Identity, form: Form) -> None:
     """Convert a model, hold the result against it, and put it in its place with its record."""
     session.start()
     from kdistill import models

@@ -164,7 +164,8 @@ def check_data(target: Target, session: Session) -> None:
     splits, name = session.splits, session.config.name
     about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
     if target.path.suffix != ".keras":
-        about, made = (records.read(target.path) or {}).get("data", {}), "exported for"
+        record = records.read(target.path)
+        about, made = record.get("data", {}) if record else {}, "exported for"
     hint = "Give the -c and --set that it was made with."
     if about and about.get("fingerprint") != splits.fingerprint:
         raise ModelError(f"{target.path}: was {made} other data than that of the config `{name}`", hint=hint)

@@ -4,9 +4,9 @@ import shlex
 
 from kdistill.deploy import keeping
 from kdistill.layout import counted
-from kdistill.pages.material import Benchmark, Measured
+from kdistill.pages.material import Benchmark
 from kdistill.pages.origins import options_of
-from kdistill.pages.subject import Document, Subject
+from kdistill.pages.subject import Subject
 
 
 def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
@@ -21,20 +21,7 @@ def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
         return None, f"{', '.join(names)}: no longer the model that was measured. Run {again} to measure it again."
     info = kept["run_info"]
     machine = f"{info['machine']}, {counted(info['cores'], 'core')}, {counted(info['threads'], 'thread')}"
-    return Benchmark([_measured(row) for row in kept["rows"]], machine, info["how"], kept["when"]), ""
-
-
-def _measured(row: Document) -> Measured:
-    return Measured(
-        name=row["name"],
-        format=row["format"],
-        parameters=row["parameters"],
-        file_bytes=row["file_bytes"],
-        accuracy=row["accuracy"],
-        milliseconds={int(batch): timed["p50_ms"] for batch, timed in row["latency"].items()},
-        per_second={int(batch): timed["per_second"] for batch, timed in row["latency"].items()},
-        peak_memory_bytes=row["peak_memory_bytes"],
-    )
+    return Benchmark(kept["rows"], machine, info["how"], kept["when"]), ""
 
 
 def _named(subject: Subject) -> str:

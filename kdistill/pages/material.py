@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.deploy.keeping import Measured
 from kdistill.pages.material_answers import (
     Change,
     ClassChange,
@@ -40,7 +41,6 @@ __all__ = [
     "Data",
     "Example",
     "Material",
-    "Measured",
     "Objective",
     "Provenance",
     "Reliability",
@@ -81,7 +81,6 @@ class Arm:
         nll: mean negative log-likelihood in nats.
         ece: expected calibration error, 0 to 1.
         agreement: share of test examples on which it agrees with its teacher; None for the teacher and where unknown.
-        kl_to_teacher: mean KL(teacher || student) in nats; likewise.
         parameters: of one model (of several teachers together); None where there are only logits.
         file_bytes: of its model file or files; None where unknown.
         expected: published accuracy; None where the config has none.
@@ -94,7 +93,6 @@ class Arm:
     nll: Summary
     ece: Summary
     agreement: Summary | None
-    kl_to_teacher: Summary | None
     parameters: int | None
     file_bytes: int | None
     expected: float | None
@@ -192,31 +190,6 @@ class Sweep:
     baseline: float | None
     test: Verdict | None
     command: str | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A model or export that was measured.
-
-    Attributes:
-        name: such as `distilled litert int8`.
-        format: `keras`, `litert`, `onnx` or `saved-model`.
-        parameters: None where unknown.
-        file_bytes: of the file, or of all files of a folder.
-        accuracy: on the test split, in its own runtime.
-        milliseconds: median time of a call, by the number of examples in it.
-        per_second: examples a second, likewise.
-        peak_memory_bytes: of the whole process; None where unknown.
-    """
-
-    name: str
-    format: str
-    parameters: int | None
-    file_bytes: int
-    accuracy: float
-    milliseconds: Mapping[int, float]
-    per_second: Mapping[int, float]
-    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True)

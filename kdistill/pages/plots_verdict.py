@@ -90,10 +90,10 @@ def _note(difference: Difference) -> str:
 
 def costs(benchmark: Benchmark) -> list[Plot]:
     """Draw accuracy against size and against latency, a mark for each model, numbered as in the table."""
-    size = [row.file_bytes / 1e3 for row in benchmark.rows]
+    size = [row["file_bytes"] / 1e3 for row in benchmark.rows]
     plots = [_costs(benchmark, size, "size", "size of the file (kB, logarithmic)", "kB")]
-    if all(1 in row.milliseconds for row in benchmark.rows):
-        time = [row.milliseconds[1] for row in benchmark.rows]
+    if all("1" in row["latency"] for row in benchmark.rows):
+        time = [row["latency"]["1"]["p50_ms"] for row in benchmark.rows]
         label = "time for one example (ms, logarithmic)"
         plots.append(_costs(benchmark, time, "latency", label, "ms"))
     return plots
@@ -102,20 +102,20 @@ def costs(benchmark: Benchmark) -> list[Plot]:
 def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit: str) -> Plot:
     with drawing(360, 300) as (figure, axes):
         for row, x in zip(benchmark.rows, cost, strict=True):
-            arm = next((arm for arm in MARKERS if row.name.startswith(arm)), None)
+            arm = next((arm for arm in MARKERS if row["name"].startswith(arm)), None)
             marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
-            axes.plot([x], [row.accuracy], marker=marker, color=colour, markersize=8, linestyle="none")
+            axes.plot([x], [row["accuracy"]], marker=marker, color=colour, markersize=8, linestyle="none")
         axes.set_xscale("log")
         steps = (1, 2, 5) if max(cost) < 50 * min(cost) else (1,)
         axes.xaxis.set_major_locator(LogLocator(subs=steps))  # evenly spaced where there are fewer than two of them
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
-        _numbers(axes, [(x, row.accuracy) for row, x in zip(benchmark.rows, cost, strict=True)])
+        _numbers(axes, [(x, row["accuracy"]) for row, x in zip(benchmark.rows, cost, strict=True)])
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy")
     told = [
-        f"{short(row.name, 40)} {number(row.accuracy)} at {x:.3g} {unit}"
+        f"{short(row['name'], 40)} {number(row['accuracy'])} at {x:.3g} {unit}"
         for row, x in zip(benchmark.rows, cost, strict=True)
     ]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")

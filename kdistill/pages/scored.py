@@ -15,7 +15,7 @@ from kdistill.sweeps.sweep import CHOSEN_HERE
 from kdistill.teachers import logits_file
 from kdistill.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
 
-MEASURES = ("accuracy", "nll", "ece", "agreement", "kl_to_teacher")
+MEASURES = ("accuracy", "nll", "ece", "agreement")
 
 
 class Scores:
@@ -104,7 +104,7 @@ class Scores:
         scores = asdict(measures.score(measures.together(logits), splits.test.all_labels))
         parameters = self._reproduced_parameters()
         size = logits_file.model_bytes(teacher.paths)
-        return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
+        return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None}
 
     def _reproduced_parameters(self) -> int | None:
         summary: Any = reproduced(self.subject.session.experiment.folder) or {}

@@ -16,6 +16,7 @@ from kdistill.listener import Listener
 from kdistill.recipes.make import SUMMARY
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.runs.survey import FoundExperiment
 from kdistill.sweeps.sweep import SUMMARY as SWEEP
 from kdistill.sweeps.winner import CONFIG as WINNER
 
@@ -54,7 +55,7 @@ class Subject:
 
     home: Session
     session: Session
-    described: Document
+    described: FoundExperiment
     runs: dict[str, dict[int, Run]] = field(default_factory=dict)
     taught: dict[int, Taught] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ from kdistill import stats
 from kdistill.pages.material import Cell, Sweep
 from kdistill.pages.subject import Document, Subject
 from kdistill.runs import Run
+from kdistill.runs.survey import FoundCell
 from kdistill.stats import Summary
 from kdistill.sweeps import CHOSEN_BY
 from kdistill.verdict import Verdict
@@ -56,7 +57,7 @@ def _finished(document: Document) -> Sweep:
 
 def _unfinished(subject: Subject) -> tuple[Sweep | None, str]:
     """Return what is known of the cells that were begun."""
-    described: Sequence[Document] = subject.described["cells"]
+    described = subject.described["cells"]
     axes = _axes(described)
     if not axes:
         return None, "The sweep has not come far enough to tell its cells apart."
@@ -69,7 +70,7 @@ def _unfinished(subject: Subject) -> tuple[Sweep | None, str]:
     return Sweep(axes, cells, begun, False, CHOSEN_BY, mean, None, None), ""
 
 
-def _axes(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, Sequence[Any]]]:
+def _axes(cells: Sequence[FoundCell]) -> list[tuple[str, Sequence[Any]]]:
     """Return the keys in which the cells differ, and their values, in order; none where one cell alone was begun."""
     axes: list[tuple[str, Sequence[Any]]] = []
     for key in cells[0]["set"]:
@@ -78,7 +79,7 @@ def _axes(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, Sequence[Any]]]
     return axes
 
 
-def _cell(folder: Path, described: Mapping[str, Any], keys: Sequence[str]) -> Cell:
+def _cell(folder: Path, described: FoundCell, keys: Sequence[str]) -> Cell:
     rows = [row for row in described["runs"] if row["arm"] == "distilled"]
     results = [Run(folder / f"seed-{row['seed']}" / "distilled", "distilled", row["seed"]).result for row in rows]
     scores = [result["validation"] for result in results if result]

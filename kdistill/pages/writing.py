@@ -1,24 +1,34 @@
 """Writes a page: `report.html` alone, and `report.md` with its pictures in a folder beside it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from kdistill import files
 from kdistill.pages import markdown, page
 from kdistill.pages import pictures as drawn
 from kdistill.pages.material import Material
 
-Document = dict[str, Any]
-
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "report-files"
 
 
-def write(folder: Path, material: Material) -> Document:
-    """Write the page in both forms into the folder of its experiment, each file whole or not at all.
+class Page(TypedDict):
+    """A page that was written, and what it says first."""
 
-    Returns:
-        `experiment`, `folder`, `html`, `markdown`, `pictures` (paths), `bytes` (of the HTML), `verdict` and
-        `verdict_text` (None where there is none), `state`, `warnings`, `missing`.
+    experiment: str
+    folder: str
+    html: str  # a path
+    markdown: str
+    pictures: list[str]
+    bytes: int  # of the HTML
+    verdict: str | None  # None where there is none
+    verdict_text: str | None
+    state: list[str]
+    warnings: list[str]
+    missing: dict[str, str]
+
+
+def write(folder: Path, material: Material) -> Page:
+    """Write the page in both forms into the folder of its experiment, each file whole or not at all.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -45,8 +55,8 @@ def write(folder: Path, material: Material) -> Document:
         "markdown": str(folder / MARKDOWN),
         "pictures": [str(home / name) for name in pictures],
         "bytes": len(html.encode()),
-        "verdict": material.verdict and material.verdict.decision,
-        "verdict_text": material.verdict and material.verdict.sentence,
+        "verdict": material.verdict.decision if material.verdict else None,
+        "verdict_text": material.verdict.sentence if material.verdict else None,
         "state": list(material.state),
         "warnings": list(material.warnings),
         "missing": dict(material.missing),
