@@ -13,10 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kdistill.layout import FittingTable, Pairs, counted, number, setting, settings, short_names
+from kdistill.plans import PlannedCellRun, SweepPlan
 from kdistill.report import about_plan, caveats, changed, compared
 from kdistill.sweeps.sweep import CellRow, SweepSummary
-
-Document = Mapping[str, Any]
 
 LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst and the best cell
 
@@ -119,9 +118,9 @@ def _mean_accuracy(cell: CellRow) -> float:
     return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
 
 
-def plan(document: Document) -> RenderableType:
+def plan(document: SweepPlan) -> RenderableType:
     """Show what a sweep would do: the runs of each cell, their teachers and baselines, and where they are."""
-    groups: dict[tuple[str, str], list[Document]] = {}
+    groups: dict[tuple[str, str], list[PlannedCellRun]] = {}
     for run in document["runs"]:
         groups.setdefault((run["of"], run["home"]), []).append(run)
     rows = [
@@ -134,10 +133,12 @@ def plan(document: Document) -> RenderableType:
     if not document["part"]:
         about.append(("then", f"one cell is chosen by {document['chosen_by']}, and it alone is scored on test"))
     table = FittingTable(title, ("runs", "done", "state", "folder"), rows, words=True)
-    return Group(table, Pairs(None, [*changed(document["runs"]), *about, *about_plan(document)]))
+    return Group(
+        table, Pairs(None, [*changed(document["runs"]), *about, *about_plan(document, document["given_teachers"])])
+    )
 
 
-def _states(runs: Sequence[Document]) -> Counter[str]:
+def _states(runs: Sequence[PlannedCellRun]) -> Counter[str]:
     return Counter(run["state"] for run in runs)
 
 

@@ -13,6 +13,7 @@ from kdistill.verdict import Verdict
 if TYPE_CHECKING:
     from kdistill.experiments import Compared, ExperimentSummary, PartSummary
     from kdistill.pages.writing import Page
+    from kdistill.plans import FoundData, FoundTeacher, Plan, PlannedRun, ScoringPlan, TrainingPlan
     from kdistill.sweeps.sweep import SweepSummary
 
 Document = Mapping[str, Any]
@@ -148,31 +149,37 @@ def part(document: "PartSummary") -> RenderableType:
     return FittingTable(title, ("status", "folder"), rows, words=True)
 
 
-def plan(document: Document) -> RenderableType:
+def plan(document: "TrainingPlan") -> RenderableType:
     """Show what a command that trains would do."""
     rows = [(run["arm"], str(run["seed"]), run["state"], run["folder"]) for run in document["runs"]]
     part = f", part {document['part']}" if document["part"] else ""
     title = f"{document['experiment']}{part}: the plan (nothing is trained)"
     table = FittingTable(title, ("seed", "state", "folder"), rows, words=True)
-    return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document)]))
+    teachers = [document["teacher"]] if document["teacher"] else []
+    return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document, teachers)]))
 
 
-def changed(runs: Sequence[Document]) -> list[tuple[str, str]]:
+def changed(runs: "Sequence[PlannedRun]") -> list[tuple[str, str]]:
     """Return for each run that is made again what its config differs in."""
     return [(f"{run['arm']} {run['seed']}", "\n".join(run["changes"])) for run in runs if run["changes"]]
 
 
-def about_plan(document: Document) -> list[tuple[str, str]]:
-    """Return what a plan says besides its runs."""
+def about_plan(document: "Plan", teachers: "Sequence[FoundTeacher]") -> list[tuple[str, str]]:
+    """Return what a plan says besides its runs.
+
+    Args:
+        document: of the command.
+        teachers: from files.
+    """
     rows = _data(document)
     if document["formula"]:
         rows.append(("objective", _objective(document["formula"])))
-    for teacher in document.get("given_teachers") or filter(None, [document.get("teacher")]):
+    for teacher in teachers:
         rows.append(("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})"))
     return [*rows, ("threads", str(document["run_info"]["threads"]))]
 
 
-def scoring_plan(document: Document) -> RenderableType:
+def scoring_plan(document: "ScoringPlan") -> RenderableType:
     """Show what would be scored."""
     rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
     rows += [("model", model["path"]) for model in document["models"]]
@@ -180,7 +187,7 @@ def scoring_plan(document: Document) -> RenderableType:
     return Pairs(title, [*rows, *_data(document), ("threads", str(document["run_info"]["threads"]))])
 
 
-def _data(document: Document) -> list[tuple[str, str]]:
+def _data(document: "FoundData") -> list[tuple[str, str]]:
     name, examples = document["data"]["dataset"], document["examples"]
     if examples is None:
         return [("data", f"{name}: to download")]
