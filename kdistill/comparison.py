@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 from kdistill import config as configs
 from kdistill import runs, stats
 from kdistill.errors import ModelError
-from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, survey
 from kdistill.stats import Summary
 from kdistill.verdict import Answers, Contrast, compare_pairs
 from kdistill.verdict import Pair as TestedPair
@@ -25,16 +25,16 @@ SCORED_ON_TEST = "early stopping chose the epoch on the test split (data.validat
 
 @dataclass(frozen=True)
 class Scored:
-    """A complete run and its scores on the test split.
+    """A complete run that was scored.
 
     Attributes:
-        scores: see `recipes.evaluate`.
+        scores: on the test split.
         manifest: of the run.
         weights: the fingerprint of the model's weights.
         tested: its answers on the test split.
     """
 
-    scores: Document
+    scores: ScoresOnTest
     manifest: Document
     weights: str
     tested: Answers
@@ -212,12 +212,9 @@ def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Compared
 def _summary(scored: Mapping[int, Scored]) -> ScoredArm | None:
     if not scored:
         return None
-    every = list(scored.values())
-    summary: Any = {"seeds": list(scored)}
-    for measure in MEASURES:
-        values = [one.scores[measure] for one in every]
-        summary[measure] = None if None in values else stats.summarize(values)
-    return summary | {key: every[0].scores[key] for key in ("parameters", "file_bytes")}
+    scores = [one.scores for one in scored.values()]
+    summary: Any = {"seeds": list(scored), **stats.summaries(scores, *MEASURES)}
+    return summary | {"parameters": scores[0]["parameters"], "file_bytes": scores[0]["file_bytes"]}
 
 
 def _test_split(manifest: Mapping[str, Any]) -> Document:

@@ -369,7 +369,7 @@ def _arm_summary(config: Config, arm: str, scores: list[Document]) -> ArmSummary
     measures = ["accuracy", "nll", "ece"]
     if arm != "teacher":
         measures += ["agreement", "kl_to_teacher"]
-    summary: Any = {name: stats.summarize([score[name] for score in scores]) for name in measures}
+    summary: Any = stats.summaries(scores, *measures)
     return summary | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],

@@ -1,6 +1,6 @@
 """The events of a command, and the listener that hears them. The recipes print nothing: a listener may."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -87,7 +87,7 @@ class RunFinished:
 
     arm: str
     seed: int
-    result: dict[str, Any]
+    result: Mapping[str, Any]  # a `runs.Result`
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ Accuracies and their differences are fractions of the test split (0.0043). scipy
 that compute nothing do not load it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -58,6 +58,12 @@ def summarize(values: Sequence[float]) -> Summary:
         "mean": float(np.mean(values)),
         "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
     }
+
+
+def summaries(scores: Sequence[Mapping[str, Any]], *measures: str) -> dict[str, Any]:
+    """Return the `Summary` of each measure over some scores; None where one of its values is."""
+    values = {measure: [of[measure] for of in scores] for measure in measures}
+    return {measure: None if None in of else summarize(of) for measure, of in values.items()}
 
 
 def paired_differences(first: Sequence[float], second: Sequence[float]) -> Difference:

@@ -10,7 +10,7 @@ from kdistill.layout import counted, setting
 from kdistill.pages.material import Data, Objective, Provenance, RunRow
 from kdistill.pages.subject import Document, Subject
 from kdistill.recipes.session import Session
-from kdistill.runs import Run
+from kdistill.runs import Result, Run
 from kdistill.runs.survey import FoundRun
 
 
@@ -176,7 +176,7 @@ def _row(subject: Subject, described: FoundRun) -> RunRow:
     )
 
 
-def _read(run: Run) -> tuple[Document, Document]:
+def _read(run: Run) -> tuple[Document, Result]:
     try:
         return run.manifest or {}, run.result or {}
     except KdistillError:

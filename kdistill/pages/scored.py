@@ -7,10 +7,9 @@ from typing import Any
 from kdistill import measures, stats
 from kdistill.errors import KdistillError
 from kdistill.pages.material import Arm
-from kdistill.pages.subject import Document, Subject, Taught, reproduced, seeds_in_words
+from kdistill.pages.subject import Subject, Taught, reproduced, seeds_in_words
 from kdistill.recipes import evaluate, predictions
-from kdistill.runs import Run
-from kdistill.stats import Summary
+from kdistill.runs import Run, ScoresOnTest
 from kdistill.sweeps.sweep import CHOSEN_HERE
 from kdistill.teachers import logits_file
 from kdistill.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
@@ -22,7 +21,7 @@ class Scores:
     """The test scores of a subject's runs. Those that are not known are computed, which takes TensorFlow.
 
     Attributes:
-        of: of each arm, by seed, the scores: see `recipes.evaluate`.
+        of: of each arm, by seed, the scores.
         seeds: those of which baseline and distilled student are scored.
         problems: why some are not, a sentence each.
     """
@@ -30,7 +29,7 @@ class Scores:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.problems: list[str] = []
-        self.of: dict[str, dict[int, Document]] = {arm: {} for arm in subject.runs}
+        self.of: dict[str, dict[int, ScoresOnTest]] = {arm: {} for arm in subject.runs}
         if not subject.is_unfinished_sweep:
             for arm, of_arm in subject.runs.items():
                 for seed, run in of_arm.items():
@@ -74,7 +73,7 @@ class Scores:
         if not self.seeds:
             return self._arm("teacher")
         taught = {self.subject.taught[seed].identity: self.subject.taught[seed] for seed in self.seeds}
-        scores, seeds = list[Document](), list[int]()
+        scores, seeds = list[ScoresOnTest](), list[int]()
         for teacher in taught.values():
             found = self._scores_of(teacher)
             if found is None:
@@ -84,7 +83,7 @@ class Scores:
         count = len(next(iter(taught.values())).paths)
         return self._summary("teacher", f"{count} teachers" if count > 1 else "teacher", seeds, scores)
 
-    def _scores_of(self, teacher: Taught) -> Document | None:
+    def _scores_of(self, teacher: Taught) -> ScoresOnTest | None:
         try:
             if teacher.run:
                 return teacher.run.own_test_scores() or evaluate.score(self.subject.session, teacher.run)
@@ -93,7 +92,7 @@ class Scores:
             self.problems.append(f"The teacher is not scored: {error.message}.")
             return None
 
-    def _scores_of_files(self, teacher: Taught) -> Document | None:
+    def _scores_of_files(self, teacher: Taught) -> ScoresOnTest | None:
         splits, problem = self.subject.data
         logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
@@ -101,21 +100,22 @@ class Scores:
                 f"The teacher is not scored: {problem or 'its logits on the test split are not known.'}"
             )
             return None
-        scores = asdict(measures.score(measures.together(logits), splits.test.all_labels))
+        scores: Any = asdict(measures.score(measures.together(logits), splits.test.all_labels))
         parameters = self._reproduced_parameters()
         size = logits_file.model_bytes(teacher.paths)
-        return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None}
+        more = {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
+        return scores | more
 
     def _reproduced_parameters(self) -> int | None:
         summary: Any = reproduced(self.subject.session.experiment.folder) or {}
         return summary.get("arms", {}).get("teacher", {}).get("parameters")
 
-    def _summary(self, name: str, title: str, seeds: Sequence[int], scores: Sequence[Document]) -> Arm:
+    def _summary(self, name: str, title: str, seeds: Sequence[int], scores: Sequence[ScoresOnTest]) -> Arm:
         return Arm(
             name=name,
             title=title,
             seeds=list(seeds),
-            **{measure: _summarized([of[measure] for of in scores]) for measure in MEASURES},  # type: ignore[arg-type]
+            **stats.summaries(scores, *MEASURES),
             parameters=scores[0]["parameters"],
             file_bytes=scores[0]["file_bytes"],
             expected=getattr(self.subject.config.expected, name),
@@ -127,11 +127,6 @@ class Scores:
             return {}
         why = "; ".join(dict.fromkeys(self.problems)) or _what_is_missing(self.subject)
         return {"verdict": why} if any(self.of.values()) else {"verdict": why, "arms": why}
-
-
-def _summarized(values: Sequence[float | None]) -> Summary | None:
-    known = [value for value in values if value is not None]
-    return stats.summarize(known) if known and len(known) == len(values) else None
 
 
 def _what_is_missing(subject: Subject) -> str:

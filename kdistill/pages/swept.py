@@ -1,7 +1,7 @@
 """The cells of a sweep: as `sweep` has written them down, or as far as an unfinished one has come."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,10 @@ def _cell(folder: Path, described: FoundCell, keys: Sequence[str]) -> Cell:
     rows = [row for row in described["runs"] if row["arm"] == "distilled"]
     results = [Run(folder / f"seed-{row['seed']}" / "distilled", "distilled", row["seed"]).result for row in rows]
     scores = [result["validation"] for result in results if result]
-    accuracy, nll = (_summary(scores, measure) for measure in ("accuracy", "nll"))
+    accuracy, nll = _summary([of["accuracy"] for of in scores]), _summary([of["nll"] for of in scores])
     failed = [str(row["problem"]) for row in rows if row["state"] == "failed"]
     return Cell([described["set"].get(key) for key in keys], accuracy, nll, len(scores), failed, False)
 
 
-def _summary(scores: Sequence[Mapping[str, float]], measure: str) -> Summary | None:
-    return stats.summarize([score[measure] for score in scores]) if scores else None
+def _summary(values: Sequence[float]) -> Summary | None:
+    return stats.summarize(values) if values else None

@@ -6,6 +6,7 @@ it goes. Recipes do the work unasked: whether a run is there already is the busi
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from kdistill import evaluation, losses, measures, models, training
 from kdistill.augmentation import Augmentation
 from kdistill.errors import ModelError
-from kdistill.recipes.attempt import Result, train
+from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
+from kdistill.runs import Result, ScoresOnTest
 from kdistill.teachers import logits_file, opening
 from kdistill.teachers.teacher import AnyTeacher
 
@@ -82,7 +84,9 @@ def check_student(session: Session) -> None:
         models.load_classifier(Path(model), session.splits.shape, len(session.splits.classes))
 
 
-def evaluate(session: Session, path: Path, teacher: AnyTeacher | None = None) -> tuple[Result, NDArray[np.float32]]:
+def evaluate(
+    session: Session, path: Path, teacher: AnyTeacher | None = None
+) -> tuple[ScoresOnTest, NDArray[np.float32]]:
     """Score a model file on the test split, every example once.
 
     Args:
@@ -92,16 +96,15 @@ def evaluate(session: Session, path: Path, teacher: AnyTeacher | None = None) ->
             on test, `agreement` and `kl_to_teacher` are None.
 
     Returns:
-        `accuracy`, `nll`, `ece`, `class_accuracy`, `parameters`, `file_bytes`, `agreement`, `kl_to_teacher`; and the
-        logits (n, classes).
+        The scores, and the logits (n, classes).
     """
     test, classes = session.splits.test, len(session.splits.classes)
     model, _ = models.load_classifier(path, session.splits.shape, classes)
     logits = evaluation.logits(evaluation.predictor(model), test)
     measures.check_logits(logits, str(path))
     taught = None if teacher is None or teacher.test is None else measures.together(teacher.test)
-    scores = {
-        **dataclasses.asdict(measures.score(logits, test.all_labels)),
+    own: Any = dataclasses.asdict(measures.score(logits, test.all_labels))
+    scores: ScoresOnTest = own | {
         "parameters": models.parameters(model),
         "file_bytes": path.stat().st_size,
         "agreement": None if taught is None else measures.agreement(taught, logits),
@@ -110,20 +113,16 @@ def evaluate(session: Session, path: Path, teacher: AnyTeacher | None = None) ->
     return scores, logits
 
 
-def evaluate_teacher(session: Session, teacher: AnyTeacher) -> Result:
+def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     """Score a teacher that is no run of the experiment on the test split; several by their mean probability.
-
-    Returns:
-        What `evaluate` does, without an agreement; `parameters` and `file_bytes` are None where there are only logits.
 
     Raises:
         ModelError: there are no logits for the test split.
     """
     if teacher.test is None:  # which is found out earlier, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    scores = measures.score(measures.together(teacher.test), session.splits.test.all_labels)
-    return {
-        **dataclasses.asdict(scores),
+    own: Any = dataclasses.asdict(measures.score(measures.together(teacher.test), session.splits.test.all_labels))
+    return own | {
         "parameters": teacher.parameters,
         "file_bytes": logits_file.model_bytes(teacher.paths),
         "agreement": None,

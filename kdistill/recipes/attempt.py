@@ -33,12 +33,10 @@ from kdistill.errors import DivergedError, OutputError
 from kdistill.listener import EpochDone, EpochProgress, Listener, RunFinished, RunStarted
 from kdistill.losses import Objective
 from kdistill.recipes.session import Session
-from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Run, judge
+from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Result, Run, SplitScores, judge
 from kdistill.teachers import opening
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.verdict import little_to_teach
-
-Result = dict[str, Any]
 
 
 def train(
@@ -50,11 +48,6 @@ def train(
         objective: what is minimised.
         data: what is trained on, and what the epochs are watched on.
         teacher: of a distilled run.
-
-    Returns:
-        What stands in `result.json`: `epochs`, `best_epoch`, `stopped`, the `validation` scores of the best weights,
-        `parameters`, `file_bytes`, `weights_sha256`, `formula`, `augmentation` and `soft_targets` where there are any,
-        `warnings`, and `run_info`.
 
     Raises:
         DivergedError: naming the epoch and what to try.
@@ -74,7 +67,8 @@ def train(
                 listener.hear(EpochDone(record))
                 care.after(record["epoch"])
             care.stop_if_asked()
-    result = {**_result(session, making, fit, teacher), "warnings": warnings}
+    result = _result(session, making, fit, teacher)
+    result["warnings"] = warnings
     making.finish(result)
     session.listener.hear(RunFinished(run.arm, run.seed, result))
     return result
@@ -142,7 +136,7 @@ def _following(session: Session, making: Making, fit: training.Fit) -> AbstractC
     plan = session.config.training_for(making.run.role)
     steps = -(-len(fit.data.train) // plan.batch_size)
 
-    def more(epoch: int) -> Result:
+    def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
         return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
 
@@ -211,18 +205,18 @@ def _result(session: Session, making: Making, fit: training.Fit, teacher: AnyTea
         beside.write(run.folder, session.splits.classes, session.splits.features)
     validation = session.splits.validation
     logits = evaluation.logits(fit.predict, validation)
-    scores = dataclasses.asdict(measures.score(logits, validation.all_labels))
+    scores = measures.score(logits, validation.all_labels)
     return {
         "arm": run.arm,
         "seed": run.seed,
         "epochs": len(making.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
-        "validation": scores,
+        "validation": _document(scores),
         "parameters": models.parameters(fit.model),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
-        "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
+        "teacher_validation": _document(teacher.validation_scores) if teacher else None,
         "formula": session.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
         **_about_images(fit),
         "run_info": {
@@ -230,6 +224,11 @@ def _result(session: Session, making: Making, fit: training.Fit, teacher: AnyTea
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
         },
     }
+
+
+def _document(scores: measures.Scores) -> SplitScores:
+    document: Any = dataclasses.asdict(scores)
+    return document
 
 
 def _about_images(fit: training.Fit) -> Result:

@@ -10,7 +10,7 @@ from kdistill.errors import ModelError, OutputError
 from kdistill.recipes import predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Run
+from kdistill.runs import ARMS, Run, ScoresOnTest
 from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
@@ -36,7 +36,7 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     return document
 
 
-def score(session: Session, run: Run, reuse: bool = True) -> Document:
+def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
     """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
     teacher_files = _compared_with(session, run)
     weights = identity(session, teacher_files) if teacher_files else None
@@ -57,13 +57,13 @@ def score(session: Session, run: Run, reuse: bool = True) -> Document:
     return scores
 
 
-def known_score(session: Session, run: Run) -> Document | None:
+def known_score(session: Session, run: Run) -> ScoresOnTest | None:
     """Return the test scores of a complete run, as far as they are known without any computation."""
     teacher_files = _compared_with(session, run)
     return run.test_scores(identity(session, teacher_files) if teacher_files else None)
 
 
-def score_teachers(session: Session) -> Document:
+def score_teachers(session: Session) -> ScoresOnTest:
     """Return the test scores of the teachers that are no runs: see `arms.evaluate_teacher`."""
     teacher = session.teacher(files.find(session.teacher_files))
     from kdistill.recipes import arms
@@ -96,7 +96,7 @@ def _compared_with(session: Session, run: Run) -> TeacherFiles | None:
     return None
 
 
-def _score_file(session: Session, path: Path) -> Document:
+def _score_file(session: Session, path: Path) -> ScoresOnTest:
     session.start()
     from kdistill.recipes import arms
 

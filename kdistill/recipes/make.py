@@ -6,15 +6,15 @@ from pathlib import Path
 from kdistill import files, runs
 from kdistill.config import dump
 from kdistill.recipes import checks
-from kdistill.recipes.session import Document, Session
-from kdistill.runs import Run
+from kdistill.recipes.session import Session
+from kdistill.runs import Result, Run
 from kdistill.teachers import files as teachers
 from kdistill.teachers.files import TeacherFiles
 
 SUMMARY = "summary.json"
 
 
-def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) -> Document:
+def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) -> Result:
     """Return the result of one run, which is trained now if it is not complete.
 
     Args:
@@ -55,7 +55,7 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
     return result
 
 
-def finished(session: Session, run: Run, own_teacher: Run | None = None) -> Document | None:
+def finished(session: Session, run: Run, own_teacher: Run | None = None) -> Result | None:
     """Return the result of a run that is complete and was made as this session would make it; else None.
 
     Args:
@@ -113,12 +113,12 @@ def _is_done(session: Session, run: Run, teacher_weights: str | None) -> bool:
     return status.counts
 
 
-def _reused(session: Session, run: Run) -> Document:
+def _reused(session: Session, run: Run) -> Result:
     session.listener.note(f"{session.title(run)}: complete, reused")
     return _taken_up(session, run)
 
 
-def _taken_up(session: Session, run: Run) -> Document:
+def _taken_up(session: Session, run: Run) -> Result:
     runs.tidy(run)
     result = run.result or {}
     for warning in result["warnings"]:

@@ -19,7 +19,7 @@ from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.logits_cache import LogitsCache
 from kdistill.runs.making import STATE, Making
-from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, teacher_files
+from kdistill.runs.run import REPLACE, SAME_CONFIG, Result, Run, ScoresOnTest, SplitScores, teacher_files
 from kdistill.runs.specification import (
     ARMS,
     BETWEEN,
@@ -44,7 +44,10 @@ __all__ = [
     "Experiment",
     "LogitsCache",
     "Making",
+    "Result",
     "Run",
+    "ScoresOnTest",
+    "SplitScores",
     "Status",
     "differences",
     "identity",

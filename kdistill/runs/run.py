@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from kdistill import files
 from kdistill.listener import EpochRecord
@@ -18,6 +18,45 @@ REPLACE = (
 )
 FAILURE = "failure.json"
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
+
+
+class SplitScores(TypedDict):
+    """How well a model fits the labels of a split: `measures.Scores` as a document."""
+
+    accuracy: float
+    nll: float
+    ece: float
+    class_accuracy: list[float | None]
+
+
+class ScoresOnTest(SplitScores):
+    """The scores of a model, or of several teachers together, on the test split."""
+
+    parameters: int | None  # None where there are only logits
+    file_bytes: int | None
+    agreement: float | None  # with the teacher; None for a teacher, and where its logits are not known
+    kl_to_teacher: float | None  # in nats
+
+
+class Result(TypedDict, total=False):
+    """What a run came to: `result.json`. Of an earlier version, some of it may be missing."""
+
+    arm: str
+    seed: int
+    epochs: int
+    best_epoch: int
+    stopped: str  # why
+    validation: SplitScores  # of the best weights
+    parameters: int
+    file_bytes: int
+    weights_sha256: str
+    teacher_validation: SplitScores | None  # None without a teacher
+    formula: str
+    augmentation: dict[str, Any]  # of images, where there is any
+    soft_targets: str  # where they are from, of a run with a teacher
+    warnings: list[str]
+    run_info: dict[str, Any]  # `seconds`, `compiled`
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +104,9 @@ class Run:
         return files.read_sealed(self.folder / "manifest.json")
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Result | None:
         """What the run came to, or None where it has not finished."""
-        return files.read_sealed(self.folder / "result.json")
+        return cast("Result | None", files.read_sealed(self.folder / "result.json"))
 
     @property
     def failure(self) -> dict[str, Any] | None:
@@ -142,12 +181,12 @@ class Run:
                 files.put(self.next.folder, self.folder, self.last)
         files.remove(self.last)
 
-    def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
+    def test_scores(self, teacher_weights: str | None) -> ScoresOnTest | None:
         """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
         stored = self._test_of_model()
         return stored.get("scores") if stored.get("teacher_weights") == teacher_weights else None
 
-    def own_test_scores(self) -> dict[str, Any] | None:
+    def own_test_scores(self) -> ScoresOnTest | None:
         """Return the test scores of the model that is there, whatever teacher it was compared with; None if unknown."""
         return self._test_of_model().get("scores")
 
@@ -177,12 +216,12 @@ class Run:
             left.unlink(missing_ok=True)
 
     def record_test(
-        self, scores: dict[str, Any], teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
+        self, scores: ScoresOnTest, teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
     ) -> None:
         """Keep a model's scores on the test split beside it, with whose scores they are.
 
         Args:
-            scores: see `recipes.evaluate`.
+            scores: of the model.
             teacher_weights: fingerprint of the teacher it was compared with, if any.
             correct: for each example of the split, whether it was right.
             model_sha256: of the model's file, when it was loaded.

@@ -222,14 +222,14 @@ def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
 def _finished(run: Run, thorough: bool) -> Document:
     manifest, result = run.manifest or {}, run.result or {}
     problem = judge(run, by_size=not thorough and _is_large(run)).damage
-    scores = run.own_test_scores() or {}
+    scores = run.own_test_scores()
     return {
         "state": "damaged" if problem else "complete",
         "problem": problem,
         "epoch": result.get("epochs"),
         "epochs": _most_epochs(manifest),
         "validation_accuracy": result.get("validation", {}).get("accuracy"),
-        "test_accuracy": scores.get("accuracy"),
+        "test_accuracy": scores and scores["accuracy"],
         "changed": manifest.get("finished"),
     }
 

@@ -211,9 +211,8 @@ def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> ScoredArm
 
 
 def _validation(results: Sequence[Document]) -> Validation:
-    scores = [result["validation"] for result in results]
-    accuracy, nll = (stats.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll"))
-    return {"accuracy": accuracy, "nll": nll}
+    summaries: Any = stats.summaries([result["validation"] for result in results], "accuracy", "nll")
+    return summaries
 
 
 def _warnings(grid: Grid) -> list[str]:

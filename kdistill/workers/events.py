@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from kdistill import listener
-from kdistill.workers.tasks import Document, Failure
+from kdistill.workers.tasks import Failure, Outcome
 
 
 @dataclass(frozen=True)
 class Done:
     """The task is done; `result` is what `perform` has returned."""
 
-    result: Document
+    result: Outcome
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from kdistill.recipes import evaluate, make
 from kdistill.recipes.session import Session
 from kdistill.recipes.shared_data import SharedData
 from kdistill.runs import ARMS, Experiment, Run, judge
-from kdistill.workers.tasks import Document, Task
+from kdistill.workers.tasks import Outcome, Task
 
 FORGET_EVERY = 25  # tasks
 
@@ -19,7 +19,7 @@ _shared = SharedData()
 _count = itertools.count(1)
 
 
-def perform(task: Task, listener: Listener) -> Document:
+def perform(task: Task, listener: Listener) -> Outcome:
     """Do a task; return the result of the run that was trained, or a seed's test scores by arm.
 
     Raises:
@@ -34,7 +34,7 @@ def perform(task: Task, listener: Listener) -> Document:
     return scores | {run.arm: evaluate.score(session, run) for run in _to_score(task, session)}
 
 
-def known(task: Task, listener: Listener) -> Document | None:
+def known(task: Task, listener: Listener) -> Outcome | None:
     """Return what `perform` would, if nothing has to be computed for it; else None.
 
     Raises:
@@ -49,7 +49,8 @@ def known(task: Task, listener: Listener) -> Document | None:
     if not all(judge(run).counts for run in finished):
         return None
     scores = {run.arm: evaluate.known_score(session, run) for run in finished}
-    return scores if all(scores.values()) else None
+    known = {arm: of for arm, of in scores.items() if of}
+    return known if len(known) == len(scores) else None
 
 
 def _to_score(task: Task, session: Session) -> list[Run]:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from kdistill.errors import KdistillError, bug
 from kdistill.recipes.session import Options
-from kdistill.runs import Run
+from kdistill.runs import Result, Run, ScoresOnTest
 
 Document = dict[str, Any]
+Outcome = Result | dict[str, ScoresOnTest]  # of a run that was trained, or of a seed that was scored: by arm
 
 WINNER = "winner"  # the cell of a sweep that is chosen
 
@@ -141,7 +142,7 @@ class Failure:
 class Outcomes:
     """What came of all tasks: a document for each that was done, a failure for each that was not."""
 
-    done: dict[TaskKey, Document] = field(default_factory=dict)
+    done: dict[TaskKey, Any] = field(default_factory=dict)
     failed: dict[TaskKey, Failure] = field(default_factory=dict)
 
     def fail(self, task: Task, failure: Failure) -> None:
