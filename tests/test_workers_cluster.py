@@ -292,4 +292,4 @@ def test_a_failure_while_it_is_stopped_is_no_death(monkeypatch, tmp_path, signum
     monkeypatch.setattr(remote, "check_shared", lambda token: None)
     task = experiments.tasks_of(session(tmp_path, MIDDLE), {0: 0})[0]
     answer = remote.do_task(task.to_json(), "token", None)
-    assert answer["failure"]["message"] == "no space left"
+    assert answer.message == "no space left"
