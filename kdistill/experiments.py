@@ -1,44 +1,24 @@
 """Many runs: which there are, who makes them, and what they say together."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from kdistill import backend, files, stats, workers
+from kdistill import files, stats, workers
 from kdistill.beforehand import Beforehand
 from kdistill.chains import own_seeds, tasks_of, teachers_of
 from kdistill.config import Config
 from kdistill.datasets.labels import listed
 from kdistill.errors import DivergedError, KdistillError
-from kdistill.listener import Listener
 from kdistill.parts import Part
-from kdistill.recipes import checks
 from kdistill.recipes.make import SUMMARY, make
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Experiment
 from kdistill.stats import Summary
 from kdistill.verdict import Answers, Pair, about_distillation, compare_pairs, little_to_teach, nothing_to_transfer
-from kdistill.workers import FollowUp, Outcomes, Task, TaskKey
-
-SOME_FAILED = 6  # exit code: finished, with failed runs
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Who makes the runs.
-
-    Attributes:
-        workers: how many processes; None for as many as there are cores, and no more than there are seeds, or with
-            `ray` for all that the cluster has room for.
-        engine: `local` or `ray`.
-        address: of a Ray cluster; None starts Ray on this machine.
-    """
-
-    workers: int | None = None
-    engine: str = "local"
-    address: str | None = None
+from kdistill.workers import Outcomes, Scale, Task, TaskKey
 
 
 class ArmSummary(TypedDict):
@@ -148,7 +128,7 @@ def reproduce(
     scale = scale or Scale()
     teachers = teachers_of(session, seeds, teacher_seeds)
     _check(session, seeds, own_seeds(teachers))
-    outcomes, used = run(session, tasks_of(session, teachers), scale)
+    outcomes, used = workers.run(session, tasks_of(session, teachers), scale)
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
         raise nothing_left("of no seed all runs could be made", outcomes)
@@ -187,7 +167,7 @@ def make_part(
 def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> PartSummary:
     """Do the tasks of a part."""
     started = time.perf_counter()
-    outcomes, used = run(session, tasks, scale)
+    outcomes, used = workers.run(session, tasks, scale)
     rows: list[PartRun] = [
         {
             "run": task.name,
@@ -241,59 +221,6 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
     hints = dict.fromkeys(failure.hint for failure in causes.values() if failure.hint)
     message = f"nothing is left to compare: {what}; failed: {listed(list(causes))}"
     return replace(first, message=message, hint=hint or "\n".join(hints) or None).error()
-
-
-def run(
-    session: Session,
-    tasks: Sequence[Task],
-    scale: Scale,
-    follow_up: Callable[[Outcomes], Sequence[Task]] = lambda outcomes: (),
-) -> tuple[Outcomes, int]:
-    """Do those tasks that are not done yet; return what came of all of them, and with how many workers.
-
-    Args:
-        session: tells of the listener and the threads.
-        tasks: each after those that it needs.
-        scale: who does them.
-        follow_up: from what came of the tasks, those that the same workers do next.
-
-    Raises:
-        KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
-    """
-    outcomes, listener = Outcomes(), session.listener
-    missing = _missing(tasks, outcomes, listener)
-
-    def next_missing() -> Sequence[Task]:
-        return _missing(follow_up(outcomes), outcomes, listener)
-
-    if reused := sum(task.trains and task.key in outcomes.done for task in tasks):
-        listener.note(f"{reused} of {sum(task.trains for task in tasks)} runs are complete: reused")
-    then: FollowUp = next_missing
-    if not missing:
-        missing, then = list(next_missing()), tuple
-    if not missing:
-        return outcomes, 0
-    checks.writable(session.experiment.folder)
-    count = scale.workers
-    if count is None and scale.engine == "local":
-        most = len({(task.folder, task.key.seed) for task in missing})
-        count = max(1, min(backend.cores() // session.threads, most))
-    return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address, then)
-
-
-def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
-    """Return those tasks that are not done yet; add what came of the others to `outcomes`.
-
-    What needs a task that is missing is missing too: it was made from, or computed on, what may turn out another run.
-    """
-    missing = list[Task]()
-    for task in tasks:
-        document = workers.known(task, listener)
-        if document is None or not all(need in outcomes.done for need in task.needs):
-            missing.append(task)
-        else:
-            outcomes.done[task.key] = document
-    return missing
 
 
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:

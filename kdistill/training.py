@@ -48,6 +48,96 @@ class Data:
     augmentation: Augmentation | None = None
 
 
+@dataclass(frozen=True)
+class Segment:
+    """What the engine trains on in one call.
+
+    Attributes:
+        examples: how many there are.
+        batches: how many batches they are in.
+        block: images, labels and teacher logits, as (batches, batch size, ...), padded to the engine's shape.
+        draws: what the augmentation does to them, as (batches, batch size, 5); nothing without one.
+    """
+
+    examples: int
+    batches: int
+    block: tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]
+    draws: tuple[NDArray[np.int32], ...]
+
+
+class Segments:
+    """Cuts the order of an epoch into segments.
+
+    Args:
+        data: what is trained on.
+        batch_size: examples in a batch.
+        length: batches in a segment; the last of an epoch has fewer.
+    """
+
+    def __init__(self, data: Data, batch_size: int, length: int) -> None:
+        self._data, self._batch_size, self._length = data, batch_size, length
+        self._draws = np.empty((0, 0), np.int32)
+        self._targets = data.teacher_train
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Draw the order of the examples in an epoch, and how each is augmented."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._data.train))
+        if self._data.augmentation:
+            self._draws = self._data.augmentation.draw(seed, epoch, len(order))
+        return order
+
+    def next(self, order: NDArray[np.int64]) -> Segment:
+        """Return the first segment of `order`: its examples, and what the engine takes to train on them."""
+        batches = min(len(order) // self._batch_size, self._length)
+        taken = batches * self._batch_size or len(order)
+        if self._data.teachers:
+            self._ask(order[:taken])
+        # The compiled loop has one shape: pad the block, and tell how much of it to use. What is left of an epoch may
+        # be less than a batch, but is trained on too.
+        size = self._length if batches else 1
+        padded = np.resize(order[:taken], size * self._batch_size) if batches else order
+        used = max(1, batches)
+        return Segment(taken, used, self._block(padded, size), self._block_of_draws(padded, size))
+
+    def _block(
+        self, positions: NDArray[np.int64], batches: int
+    ) -> tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]:
+        """Return images, labels and teacher logits at `positions`, as (batches, batch size, ...)."""
+        images, labels = self._data.train.take(positions)
+        teacher_logits = np.empty((len(positions), 0), np.float32)
+        if self._targets is not None:
+            teacher_logits = self._targets[positions]
+        size = (batches, len(positions) // batches)
+        return (
+            images.reshape(*size, *images.shape[1:]),
+            labels.reshape(size),
+            teacher_logits.reshape(*size, *teacher_logits.shape[1:]),
+        )
+
+    def _ask(self, positions: NDArray[np.int64]) -> None:
+        """Let the teachers say what they make of the images at `positions` as they are augmented in this epoch.
+
+        This is done for a segment at once, in large batches and outside of the loop that XLA compiles, which on a CPU
+        took 1.7 times as long for a small CNN, and does not compile every layer.
+        """
+        for start in range(0, len(positions), evaluation.BATCH_SIZE):
+            chosen = positions[start : start + evaluation.BATCH_SIZE]
+            images, _ = self._data.train.take(chosen)
+            if self._data.augmentation:
+                images = self._data.augmentation.apply(tf.constant(images), self._draws[chosen])
+            answers = [ask(images).numpy().astype(np.float32) for ask in self._data.teachers]
+            logits = answers[0] if len(answers) == 1 else np.stack(answers, axis=1)
+            if self._targets is None:
+                self._targets = np.empty((len(self._data.train), *logits.shape[1:]), np.float32)
+            self._targets[chosen] = logits
+
+    def _block_of_draws(self, positions: NDArray[np.int64], batches: int) -> tuple[NDArray[np.int32], ...]:
+        """Return what the augmentation does at `positions`, as (batches, batch size, 5); nothing without one."""
+        if not self._data.augmentation:
+            return ()
+        return (self._draws[positions].reshape(batches, len(positions) // batches, -1),)
+
+
 @dataclass
 class EarlyStopping:
     """Remembers the best epoch by one measure and says when it is too long ago.
@@ -134,9 +224,8 @@ class Fit:
         self.epochs_done = 0
         self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
-        self._draws = np.empty((0, 0), np.int32)
-        self._targets = data.teacher_train
-        self._segment_batches = _segment_batches(data.train, batch_size, arithmetic.of_config(model.get_config()))
+        length = _segment_batches(data.train, batch_size, arithmetic.of_config(model.get_config()))
+        self._segments = Segments(data, batch_size, length)
 
     def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch.
@@ -150,44 +239,46 @@ class Fit:
         """
         try:
             while self.epochs_done < self.last_epoch and self.stopping.patience_left != 0:
-                yield self._epoch(between)
+                epoch = self.epochs_done + 1
+                means = self._train_epoch(epoch, between)
+                yield self._end_epoch(epoch, means)
         finally:
             if self.stopping.best_weights is not None:
                 self.model.set_weights(self.stopping.best_weights)
                 if self.engine.owner is self:
                     self.engine.model.set_weights(self.stopping.best_weights)
 
-    def _epoch(self, between: Callable[[float], None]) -> EpochRecord:
-        """Train what is left of this epoch, validate, and turn to the next; return the record."""
-        epoch = self.epochs_done + 1
-        record: Any = {"epoch": epoch, **self._train_epoch(epoch, between)}
+    def _train_epoch(self, epoch: int, between: Callable[[float], None]) -> dict[str, float]:
+        """Train on what is left of the examples, in the order of this epoch; return the means of `TERMS` over all."""
+        order = self._segments.order(self.seed, epoch)
+        progress = self._progress
+        while progress.examples < len(order):
+            if self.engine.owner is not self:
+                raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
+            started = time.perf_counter()
+            segment = self._segments.next(order[progress.examples :])
+            means = self.engine.segment(*segment.block, self._numbers, segment.batches, *segment.draws)
+            sums = means * (segment.examples / segment.batches)
+            progress.sums += sums
+            progress.examples += segment.examples
+            progress.seconds += time.perf_counter() - started
+            if not np.isfinite(sums).all():
+                raise DivergedError(
+                    f"training diverged: the loss is not a finite number in epoch {epoch}, "
+                    f"within examples {progress.examples - segment.examples + 1} to {progress.examples} of {len(order)}"
+                )
+            between(progress.examples / len(order))
+        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
+
+    def _end_epoch(self, epoch: int, means: dict[str, float]) -> EpochRecord:
+        """Validate, and turn to the next epoch; return the record of this one."""
         started = time.perf_counter()
-        record |= self._validate(epoch)
+        record: Any = {"epoch": epoch, **means, **self._validate(epoch)}
         record["best"] = self.stopping.update(record, self.engine.model)
         record["patience_left"] = self.stopping.patience_left
         record["seconds"] = round(self._progress.seconds + time.perf_counter() - started, 4)
         self.epochs_done, self._progress = epoch, Progress()
         return record
-
-    def _train_epoch(self, epoch: int, between: Callable[[float], None] = lambda done: None) -> dict[str, float]:
-        """Train on every example once, in the order of this epoch; return the means of `TERMS` over them."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
-        if self.data.augmentation:
-            self._draws = self.data.augmentation.draw(self.seed, epoch, len(order))
-        progress = self._progress
-        while progress.examples < len(order):
-            started = time.perf_counter()
-            taken, sums = self._run_segment(order[progress.examples :])
-            progress.sums += sums
-            progress.examples += taken
-            progress.seconds += time.perf_counter() - started
-            if not np.isfinite(sums).all():
-                raise DivergedError(
-                    f"training diverged: the loss is not a finite number in epoch {epoch}, "
-                    f"within examples {progress.examples - taken + 1} to {progress.examples} of {len(order)}"
-                )
-            between(progress.examples / len(order))
-        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
 
     @property
     def predict(self) -> evaluation.Predict:
@@ -235,61 +326,6 @@ class Fit:
         count = sum(name.startswith("best_weights/") for name in state)
         self.stopping.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
         self.engine.restore(state)
-
-    def _run_segment(self, order: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
-        """Train on the first segment of `order`; return its examples and the sums of `TERMS` over them."""
-        if self.engine.owner is not self:
-            raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
-        batches = min(len(order) // self.batch_size, self._segment_batches)
-        taken = batches * self.batch_size or len(order)
-        if self.data.teachers:
-            self._ask(order[:taken])
-        if batches == 0:  # what is left is less than a batch, but is trained on too
-            block, draws = self._block(order, 1), self._block_of_draws(order, 1)
-            return len(order), len(order) * self.engine.segment(*block, self._numbers, 1, *draws)
-        # The compiled loop has one shape: pad the block, and tell how much of it to use.
-        padded = np.resize(order[:taken], self._segment_batches * self.batch_size)
-        block = self._block(padded, self._segment_batches)
-        draws = self._block_of_draws(padded, self._segment_batches)
-        return taken, self.batch_size * self.engine.segment(*block, self._numbers, batches, *draws)
-
-    def _block(
-        self, positions: NDArray[np.int64], batches: int
-    ) -> tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]:
-        """Return images, labels and teacher logits at `positions`, as (batches, batch size, ...)."""
-        images, labels = self.data.train.take(positions)
-        teacher_logits = np.empty((len(positions), 0), np.float32)
-        if self._targets is not None:
-            teacher_logits = self._targets[positions]
-        size = (batches, len(positions) // batches)
-        return (
-            images.reshape(*size, *images.shape[1:]),
-            labels.reshape(size),
-            teacher_logits.reshape(*size, *teacher_logits.shape[1:]),
-        )
-
-    def _ask(self, positions: NDArray[np.int64]) -> None:
-        """Let the teachers say what they make of the images at `positions` as they are augmented in this epoch.
-
-        This is done for a segment at once, in large batches and outside of the loop that XLA compiles, which on a CPU
-        took 1.7 times as long for a small CNN, and does not compile every layer.
-        """
-        for start in range(0, len(positions), evaluation.BATCH_SIZE):
-            chosen = positions[start : start + evaluation.BATCH_SIZE]
-            images, _ = self.data.train.take(chosen)
-            if self.data.augmentation:
-                images = self.data.augmentation.apply(tf.constant(images), self._draws[chosen])
-            answers = [ask(images).numpy().astype(np.float32) for ask in self.data.teachers]
-            logits = answers[0] if len(answers) == 1 else np.stack(answers, axis=1)
-            if self._targets is None:
-                self._targets = np.empty((len(self.data.train), *logits.shape[1:]), np.float32)
-            self._targets[chosen] = logits
-
-    def _block_of_draws(self, positions: NDArray[np.int64], batches: int) -> tuple[NDArray[np.int32], ...]:
-        """Return what the augmentation does at `positions`, as (batches, batch size, 5); nothing without one."""
-        if not self.data.augmentation:
-            return ()
-        return (self._draws[positions].reshape(batches, len(positions) // batches, -1),)
 
     def _validate(self, epoch: int) -> dict[str, float]:
         validation = self.data.validation

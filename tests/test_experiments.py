@@ -12,11 +12,11 @@ from small_experiment import SHORT, session
 from kdistill import backend, datasets, experiments
 from kdistill import config as configs
 from kdistill.errors import ConfigError, DivergedError, ModelError, OutputError
-from kdistill.experiments import Scale
 from kdistill.listener import RunStarted
 from kdistill.recipes import arms, evaluate
 from kdistill.recipes.make import make
 from kdistill.recipes.threads import default_threads
+from kdistill.workers import Scale
 
 
 def test_each_run_is_trained_once_and_in_order(tmp_path):

@@ -98,7 +98,7 @@ def test_baseline_and_distilled_are_paired(own, monkeypatch):
     arms.train_teacher(own, 0)
     teacher = own.teacher(find([own.experiment.run("teacher", 0).model_file]))
     starts, batches, masks = [], [], []
-    begin, block = training.Fit.epochs, training.Fit._block
+    begin, block = training.Fit.epochs, training.Segments._block
 
     def epochs(self, between):
         starts.append([weight.numpy() for weight in self.engine.model.weights])
@@ -111,7 +111,7 @@ def test_baseline_and_distilled_are_paired(own, monkeypatch):
         return block(self, positions, count)
 
     monkeypatch.setattr(training.Fit, "epochs", epochs)
-    monkeypatch.setattr(training.Fit, "_block", watched)
+    monkeypatch.setattr(training.Segments, "_block", watched)
     config = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.dropout=0.3"])
     own = own.sibling(config, own.experiment)
     for seed in (0, 5):

@@ -10,11 +10,11 @@ from small_experiment import session
 
 from kdistill import config as configs
 from kdistill import experiments, extras, optimizers, trackers
-from kdistill.experiments import Scale
 from kdistill.listener import EpochDone, EpochProgress
 from kdistill.recipes.make import make
 from kdistill.runs import judge
 from kdistill.trackers import TensorBoard, following
+from kdistill.workers import Scale
 
 
 def record(epoch, **more):

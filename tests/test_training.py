@@ -39,13 +39,13 @@ def test_records_report_the_parts_of_the_loss():
 def test_baseline_and_distilled_start_equal_and_see_the_same_batches(monkeypatch):
     """The pairing that every comparison rests on."""
     seen = {}
-    block = training.Fit._block
+    block = training.Segments._block
 
     def watch(self, positions, batches):
-        seen.setdefault(self.objective.uses_teacher, []).append(positions.copy())
+        seen.setdefault(self._data.teacher_train is not None, []).append(positions.copy())
         return block(self, positions, batches)
 
-    monkeypatch.setattr(training.Fit, "_block", watch)
+    monkeypatch.setattr(training.Segments, "_block", watch)
     starts = []
     for objective, data in ((losses.hard_objective(), HARD), (losses.distillation_objective(0.9, 2.0), SOFT)):
         run = fit(student(seed=4), objective, data, seed=4)

@@ -21,15 +21,16 @@ import numpy as np
 import own_data
 import pytest
 from heard import Heard
-from test_workers_local import LONG, SHORT, outcomes_of, session, without_place
+from test_workers_local import LONG, SHORT, do, outcomes_of, session, without_place
 
-from kdistill import experiments, workers
+from kdistill import experiments
 from kdistill.errors import ConfigError, OutputError
-from kdistill.experiments import Scale
 from kdistill.listener import EpochDone
+from kdistill.recipes.session import Options
 from kdistill.runs import Experiment, judge
 from kdistill.signals import Stopped
-from kdistill.workers import Outcomes, connection, remote
+from kdistill.workers import Outcomes, Scale, connection, remote
+from kdistill.workers.cluster import on_ray
 
 pytestmark = [
     pytest.mark.ray,
@@ -132,8 +133,8 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
     tasks = experiments.tasks_of(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
     wild = [*SHORT, "student.optimizer=sgd", "student.learning_rate=1e30"]
     diverging = experiments.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1]
-    outcomes = Outcomes()
-    assert workers.run([diverging, *tasks], outcomes, None, watch, "ray", cluster.address) == 2
+    outcomes, both = Outcomes(), [diverging, *tasks]
+    assert do(on_ray(both, None, cluster.address, watch), both, outcomes, watch) == 2
     assert list(lost.values()) == ["its process died", "its node died"]
     for name, how in lost.items():
         assert any(text.startswith(f"{name}: {how}") and text.endswith("it is done again") for text in watch.warnings)
@@ -207,9 +208,12 @@ def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
 
 def test_a_cluster_that_will_not_do_is_refused(tmp_path, cluster, monkeypatch):
     """Too small for a run, which would wait for ever; or without the folder, so that runs would be lost."""
-    large = [dataclasses.replace(task, threads=2) for task in experiments.tasks_of(session(tmp_path), {0: 0})]
+    large = [
+        dataclasses.replace(task, options=Options(threads=2))
+        for task in experiments.tasks_of(session(tmp_path), {0: 0})
+    ]
     with pytest.raises(ConfigError, match="takes 2 cores of one node; the largest has 1 cores"):
-        workers.run(large, Outcomes(), None, Heard(), "ray", cluster.address)
+        do(on_ray(large, None, cluster.address, Heard()), large, Outcomes(), Heard())
     shared_token = connection.shared_token
 
     @contextlib.contextmanager

@@ -17,12 +17,12 @@ from heard import Heard, on_epoch
 from kdistill import config as configs
 from kdistill import experiments
 from kdistill.errors import KdistillError
-from kdistill.experiments import Scale
 from kdistill.listener import RunFailed
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment, Run, judge
 from kdistill.signals import Stopped
-from kdistill.workers import Failure, Outcomes, Task, TaskKey, local
+from kdistill.workers import Failure, Outcomes, Scale, Task, TaskKey, local
+from kdistill.workers.scheduler import Scheduler
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
 LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
@@ -44,6 +44,13 @@ def outcomes_of(folder, seeds):
     return [
         killing.outcome(experiment.run(arm, seed)) for seed in seeds for arm in ("teacher", "baseline", "distilled")
     ]
+
+
+def do(place, tasks, outcomes, watch, follow_up=tuple):
+    """Do tasks in a place; return how many at most were done at the same time."""
+    with place as opened:
+        Scheduler(opened, outcomes, watch).run(tasks, follow_up, opened.received)
+        return opened.size
 
 
 def without_place(document):
@@ -76,7 +83,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
     key = TaskKey("baseline", 0)
     only = [task for task in tasks if task.key == key]
     outcomes = Outcomes()
-    local.run_in_pool(only, outcomes, 2, watch)
+    do(local.pool(2), only, outcomes, watch)
     assert len(kills) == times
     assert "killed (SIGKILL)" in watch.warnings[0]
     run = Experiment(tmp_path / "quickstart").run("baseline", 0)
@@ -99,7 +106,7 @@ def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
         return [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
 
     tasks = [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
-    local.run_here(tasks, outcomes, Heard(), follow_up)
+    do(local.here(Heard()), tasks, outcomes, Heard(), follow_up)
     assert asked == [[TaskKey("teacher", 0)]]
     assert list(outcomes.done) == [TaskKey("teacher", 0), TaskKey("baseline", 0)]
 
@@ -124,7 +131,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
         asked.append([key.name for key in (*outcomes.done, *outcomes.failed)])
         return experiments.tasks_of(at_work, {1: 1})
 
-    local.run_in_pool(experiments.tasks_of(at_work, {0: 0}), outcomes, 2, watch, follow_up)
+    do(local.pool(2), experiments.tasks_of(at_work, {0: 0}), outcomes, watch, follow_up)
     assert [sorted(names) for names in asked] == [
         ["baseline seed 0", "distilled seed 0", "seed 0, scores", "teacher seed 0"]
     ]
@@ -194,7 +201,7 @@ def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_the
     distill = {**distilled.config["distill"], "teachers": [str(tmp_path / "nobody.keras")]}
     hopeless = replace(distilled, needs=(teacher.key,), config={**distilled.config, "distill": distill})
     with pytest.raises(Stopped) as stopped:
-        local.run_in_pool([teacher, baseline, hopeless], Outcomes(), 2, watch)
+        do(local.pool(2), [teacher, baseline, hopeless], Outcomes(), watch)
     assert "no such model file" in stopped.value.failure.message
     run = Experiment(tmp_path / "quickstart").run("baseline", 0)
     assert judge(run).state == "interrupted"
@@ -321,16 +328,15 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
     program = (
         "import resource, sys; from pathlib import Path\n"
         "from kdistill import config, experiments\n"
-        "from kdistill.listener import Listener\n"
         "from kdistill.runs import Experiment\n"
         "from kdistill.recipes.session import Options, Session\n"
-        "from kdistill.workers import Outcomes, local\n"
+        "from kdistill.workers import Scale, run\n"
         f"cfg = config.load('quickstart', {SHORT!r})\n"
         "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "def do(seeds):\n"
         "    tasks = experiments.tasks_of(session, {s: s for s in seeds})\n"
-        "    outcomes = Outcomes(); local.run_here(tasks, outcomes, Listener())\n"
+        "    outcomes, _ = run(session, tasks, Scale(workers=1))\n"
         "    assert len(outcomes.done) == len(tasks)\n"
         "do(range(8)); early = peak(); do(range(8, 40)); print(early, peak())\n"
     )
@@ -351,7 +357,7 @@ def test_the_name_of_a_task_is_told_by_its_key_which_survives_a_trip_to_another_
     }
     assert [key.name for key in names] == list(names.values())
     first, *needs = names
-    task = Task(first, {"name": "n"}, "folder", "cache", Options(threads=1), needs=tuple(needs))
+    task = Task(first, {"name": "n"}, "folder", "cache", Options(1, track=("t",)), "teacher", 1, tuple(needs))
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
 
 

@@ -6,6 +6,7 @@ from heard import Heard
 from kdistill import signals
 from kdistill.errors import KdistillError
 from kdistill.listener import Note, Planned
+from kdistill.recipes.session import Options
 from kdistill.signals import Received
 from kdistill.workers import Failure, Outcomes, Task, TaskKey
 from kdistill.workers.events import Done, Lost, Stopped
@@ -46,7 +47,7 @@ class Place:
 
 
 def of(arm, *needs):
-    return Task(TaskKey(arm, 0), {}, "nowhere", "cache", 1, needs=tuple(TaskKey(need, 0) for need in needs))
+    return Task(TaskKey(arm, 0), {}, "nowhere", "cache", Options(), needs=tuple(TaskKey(need, 0) for need in needs))
 
 
 CHAIN = [of("teacher"), of("baseline"), of("distilled", "teacher", "baseline"), of("", "distilled")]

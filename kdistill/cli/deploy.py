@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +19,7 @@ from kdistill.errors import OutputError
 if TYPE_CHECKING:
     from kdistill.deploy.prediction import Row
     from kdistill.deploy.targets import Target
+    from kdistill.progress import Screen
     from kdistill.recipes.session import Session
 
 MOST_CLASSES = 1_000_000
@@ -31,6 +32,28 @@ Model = Annotated[
         help="The folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)",
     ),
 ]
+Models = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        parser=values.a_path,
+        metavar="RUN|FILE",
+        help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
+        "the config's experiment)",
+    ),
+]
+Format = Annotated[
+    Literal["litert", "onnx", "saved-model"],
+    typer.Option(help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow."),
+]
+Quantize = Annotated[
+    Literal["none", "dynamic", "int8", "float16"],
+    typer.Option(help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits."),
+]
+WithSoftmax = Annotated[bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")]
+Output = Annotated[
+    Path | None, typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")]
 Threads = Annotated[
     int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
 ]
@@ -40,25 +63,12 @@ Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Of Keras mo
 @with_some_options("config", "set", "seed", "output_dir", "threads", "device", "json", "quiet", "debug")
 def export(
     common: Common,
-    format: Annotated[
-        Literal["litert", "onnx", "saved-model"],
-        typer.Option(help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow."),
-    ],
+    format: Format,
     model: Model = None,
-    quantize: Annotated[
-        Literal["none", "dynamic", "int8", "float16"],
-        typer.Option(
-            help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits."
-        ),
-    ] = "none",
-    with_softmax: Annotated[
-        bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")] = False,
+    quantize: Quantize = "none",
+    with_softmax: WithSoftmax = False,
+    output: Output = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model for another runtime; it is kept only if it does there, on the test split, what the model does."""
     from kdistill import tables
@@ -79,15 +89,7 @@ def export(
 @with_some_options("config", "set", "seed", "output_dir", "json", "quiet", "debug")
 def benchmark(
     common: Common,
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            parser=values.a_path,
-            metavar="RUN|FILE",
-            help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
-            "the config's experiment)",
-        ),
-    ] = None,
+    models: Models = None,
     threads: Threads = 1,
 ) -> None:
     """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
@@ -171,10 +173,14 @@ def predict(
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
             if not write_out(text):
                 break  # nobody reads it any more
-        for message in reader.skipped:
-            screen.warning(f"Skipped: {message}")
-        if reader.skipped:
-            screen.warning(f"Skipped {len(reader.skipped)} in all.")
+        _tell_skipped(reader.skipped, screen)
+
+
+def _tell_skipped(messages: Sequence[str], screen: "Screen") -> None:
+    for message in messages:
+        screen.warning(f"Skipped: {message}")
+    if messages:
+        screen.warning(f"Skipped {len(messages)} in all.")
 
 
 def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:

@@ -41,7 +41,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """The options that every command on an experiment takes."""
+    """What a person types with every command on an experiment. `Options` are what goes on from here to the runs."""
 
     config: Annotated[
         str | None,
@@ -91,34 +91,44 @@ class Common:
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `Common`, which it receives as its argument `common`."""
-    return _with_options(command, [field.name for field in dataclasses.fields(Common)])
+    return with_options_of(Common, "common")(command)
 
 
 def with_some_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that gives a command only these options of `Common`; the others have their defaults."""
-    return functools.partial(_with_options, names=names)
+    return with_options_of(Common, "common", names)
 
 
-def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
+def with_options_of(
+    kind: type, argument: str, names: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the fields of a dataclass as options, after its own.
+
+    Args:
+        kind: the dataclass.
+        argument: of the command, which receives an instance.
+        names: of the fields, if not all.
+    """
+    fields = [field for field in dataclasses.fields(kind) if not names or field.name in names]
     shared = [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in dataclasses.fields(Common)
-        if field.name in names
-    ]
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "common"
+        for field in fields
     ]
 
-    @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        common = Common(**{name: options.pop(name) for name in names})
-        command(common=common, **options)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        given = inspect.signature(command).parameters.values()
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in given if each.name != argument]
 
-    wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
-    return wrapped
+        @functools.wraps(command)
+        def wrapped(**options: Any) -> None:
+            received = kind(**{field.name: options.pop(field.name) for field in fields})
+            command(**{argument: received}, **options)
+
+        wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+        return wrapped
+
+    return decorate
 
 
 @contextmanager
@@ -139,7 +149,7 @@ def open_session(
     from kdistill.recipes.session import Options, Session
     from kdistill.runs import Experiment
 
-    trackers = tuple(dict.fromkeys(track or ()))
+    trackers = tuple(dict.fromkeys(map(str, track or ())))
     for name in trackers:
         extras.check_installed(name, f"--track {name}")
     config = configs.load(common.config, common.set or (), **_top_level(common))

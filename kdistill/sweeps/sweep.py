@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypedDict
 
-from kdistill import experiments, files, stats
+from kdistill import experiments, files, stats, workers
 from kdistill.beforehand import Beforehand
 from kdistill.chains import task, teachers_of
 from kdistill.config import dump
-from kdistill.experiments import Compared, FailedRun, PartSummary, RunInfo, Scale
+from kdistill.experiments import Compared, FailedRun, PartSummary, RunInfo
 from kdistill.parts import Part
 from kdistill.recipes.session import Document
 from kdistill.runs import judge
 from kdistill.stats import Summary
 from kdistill.sweeps import winner
 from kdistill.sweeps.grid import Cell, Grid
-from kdistill.workers import WINNER, Outcomes, Task, TaskKey
+from kdistill.workers import WINNER, Outcomes, Scale, Task, TaskKey
 
 SUMMARY = "sweep.json"
 CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
@@ -86,7 +86,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     """
     started = time.perf_counter()
     _prepare(grid, pairs_of(grid, seeds), seeds)
-    outcomes, used = experiments.run(grid.home, _tasks(grid, seeds), scale, partial(_score_best, grid, seeds))
+    outcomes, used = workers.run(grid.home, _tasks(grid, seeds), scale, partial(_score_best, grid, seeds))
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise experiments.nothing_left("no cell has all its runs", outcomes, _other_values(grid))

@@ -16,8 +16,7 @@ from kdistill.listener import Caution, Listener, Note, RunStarted
 from kdistill.workers import connection, remote
 from kdistill.workers.connection import Needs
 from kdistill.workers.events import Done, Event, Lost, Stopped
-from kdistill.workers.scheduler import Scheduler
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import Failure, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,24 +24,19 @@ if TYPE_CHECKING:
 PATIENCE = 60.0  # seconds that tasks get to stop with a checkpoint
 
 
-def run_on_ray(
-    tasks: Sequence[Task],
-    outcomes: Outcomes,
-    workers: int | None,
-    address: str | None,
-    listener: Listener,
-    follow_up: FollowUp = tuple,
-) -> int:
-    """Do tasks on a Ray cluster: see `workers.run`.
+@contextlib.contextmanager
+def on_ray(tasks: Sequence[Task], workers: int | None, address: str | None, listener: Listener) -> Iterator["_Cluster"]:
+    """Yield a Ray cluster as the place of tasks.
 
     Args:
+        tasks: what it needs room for: what is done later is of the same kind.
+        workers: how many tasks at a time; None for all that there is room for.
         address: of the cluster, `auto` for the one this machine belongs to; None starts Ray on this machine alone.
+        listener: hears how it goes.
 
     Raises:
         ConfigError: Ray is not installed, does not answer, or has no room for one task.
         OutputError: a node does not see the experiment's folder.
-        KdistillError: a task failed for a reason that would fail the others too.
-        Stopped: a signal asked to stop.
     """
     tasks = list(map(_anywhere, tasks))
     options = tasks[0].options
@@ -50,9 +44,8 @@ def run_on_ray(
         room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
         with signals.held_back() as received, connection.shared_token(tasks) as token:
             connection.check_nodes(ray, token)
-            with contextlib.closing(_Cluster(ray, room, token)) as cluster:
-                Scheduler(cluster, outcomes, listener).run(tasks, lambda: list(map(_anywhere, follow_up())), received)
-    return room
+            with contextlib.closing(_Cluster(ray, room, token, received)) as cluster:
+                yield cluster
 
 
 def _anywhere(task: Task) -> Task:
@@ -71,8 +64,8 @@ class _Cluster:
 
     attempts = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
 
-    def __init__(self, ray: Any, room: int, token: "Path") -> None:
-        self._ray, self._room, self._token = ray, room, str(token)
+    def __init__(self, ray: Any, room: int, token: "Path", received: signals.Received) -> None:
+        self._ray, self.size, self._token, self.received = ray, room, str(token), received
         self._running: dict[Any, Task] = {}
         self._known: dict[str, Task] = {}
         self._begun: set[str] = set()
@@ -81,7 +74,7 @@ class _Cluster:
         self._do = {gpu: ray.remote(max_retries=0, max_calls=1 if gpu else 0)(remote.do_task) for gpu in (False, True)}
 
     def has_room(self) -> bool:
-        return len(self._running) < self._room
+        return len(self._running) < self.size
 
     def last(self) -> None:
         return None  # Ray says where a task is done when it has begun
@@ -90,7 +83,7 @@ class _Cluster:
         need = Needs.of(self._ray, task)
         self._known[task.name] = task
         submitted = self._do[need.gpus > 0].options(**need.options(task.name))
-        self._running[submitted.remote(task.to_json(), self._token, self._mailbox)] = task
+        self._running[submitted.remote(_anywhere(task).to_json(), self._token, self._mailbox)] = task
 
     def listen(self) -> Iterator[tuple[Task, Event]]:
         finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=0.5)

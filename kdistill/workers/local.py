@@ -10,15 +10,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import kdistill
 from kdistill import signals
 from kdistill.listener import Listener
 from kdistill.workers.events import Done, Event, Lost, from_json
-from kdistill.workers.scheduler import Scheduler
-from kdistill.workers.tasks import Failure, FollowUp, Outcomes, Task
+from kdistill.workers.tasks import Failure, Task
 
 PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
 
@@ -26,9 +25,10 @@ PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
 class _Here:
     """This process, which does one task after another."""
 
-    attempts = 1
+    attempts = size = 1
 
     def __init__(self, listener: Listener) -> None:
+        self.received = signals.Received()
         self._listener = listener
         self._said: list[tuple[Task, Event]] = []
 
@@ -54,20 +54,17 @@ class _Here:
         return []
 
 
-def run_here(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener, follow_up: FollowUp = tuple) -> None:
-    """Do tasks in this process, one after another; see `workers.run`. A signal stops the one that is being done."""
-    Scheduler(_Here(listener), outcomes, listener).run(tasks, follow_up, signals.Received())
+@contextlib.contextmanager
+def here(listener: Listener) -> Iterator[_Here]:
+    """Yield this process as the place of tasks. A signal stops the one that is being done."""
+    yield _Here(listener)
 
 
-def run_in_pool(
-    tasks: Sequence[Task], outcomes: Outcomes, workers: int, listener: Listener, follow_up: FollowUp = tuple
-) -> None:
-    """Do tasks in `workers` processes; a process that dies is replaced, and its task done again once.
-
-    See `workers.run`.
-    """
-    with _Pool(workers) as pool, signals.held_back() as received:
-        Scheduler(pool, outcomes, listener).run(tasks, follow_up, received)
+@contextlib.contextmanager
+def pool(size: int) -> Iterator["_Pool"]:
+    """Yield `size` processes, each of which is replaced if it dies. A signal is held back until they can be stopped."""
+    with _Pool(size) as workers, signals.held_back() as workers.received:
+        yield workers
 
 
 class _Worker:
@@ -88,13 +85,6 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
             start_new_session=True,  # Ctrl-C is for the process that started it, which tells it to stop
         )
-
-    def give(self, task: Task) -> None:
-        """Let it do a task."""
-        self.task = self.last = task
-        if self.process.stdin:
-            self.process.stdin.write(json.dumps(task.to_json()).encode() + b"\n")
-            self.process.stdin.flush()
 
     def events(self) -> list[Event] | None:
         """Return what it has to say; None if it has ended."""
@@ -130,7 +120,8 @@ class _Pool:
     attempts = 2  # a worker that dies may have been unlucky once
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
+        self.received = signals.Received()
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
 
@@ -143,7 +134,7 @@ class _Pool:
         self._selector.close()
 
     def has_room(self) -> bool:
-        return self._idle() is not None or len(self._workers) < self._size
+        return self._idle() is not None or len(self._workers) < self.size
 
     def last(self) -> Task | None:
         idle = self._idle()
@@ -154,8 +145,10 @@ class _Pool:
 
     def begin(self, task: Task) -> None:
         worker = self._idle() or self._hire()
+        worker.task = worker.last = task
         with contextlib.suppress(BrokenPipeError):  # it died in its sleep: noticed when it is listened to
-            worker.give(task)
+            worker.process.stdin.write(json.dumps(task.to_json()).encode() + b"\n")  # type: ignore[union-attr]
+            worker.process.stdin.flush()  # type: ignore[union-attr]
 
     def _hire(self) -> _Worker:
         worker = _Worker()

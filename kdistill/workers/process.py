@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
 from kdistill import signals
@@ -66,7 +66,10 @@ def main() -> None:
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     try:
         while (line := tasks.get()) is not None:
-            _do(Task.from_json(json.loads(line)), reporter)
+            with _telling_failures(reporter):
+                from kdistill.workers.perform import perform
+
+                reporter.send(Done(perform(Task.from_json(json.loads(line)), reporter)))
     except (KeyboardInterrupt, BrokenPipeError):
         # Threads of TensorFlow may be at work still: nothing is left that would have to be put in order.
         os._exit(128 + signal.SIGTERM)
@@ -80,11 +83,11 @@ def _listen(tasks: "SimpleQueue[str | None]") -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _do(task: Task, reporter: Reporter) -> None:
-    from kdistill.workers.perform import perform
-
+@contextlib.contextmanager
+def _telling_failures(reporter: Reporter) -> Iterator[None]:
+    """Send why a task was not done; go on to the next one, unless a signal has stopped it."""
     try:
-        reporter.send(Done(perform(task, reporter)))
+        yield
     except signals.Stopped as stopped:
         if stopped.failure:
             _send_failure(stopped.failure, reporter)

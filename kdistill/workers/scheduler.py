@@ -15,9 +15,13 @@ class Place(Protocol):
     """Where tasks are done: this process, a pool of processes, or a Ray cluster.
 
     Attributes:
+        size: how many tasks at most are done at the same time.
+        received: the signal that asks to stop, once there is one.
         attempts: how often a task is begun whose process is lost.
     """
 
+    size: int
+    received: signals.Received
     attempts: int
 
     def has_room(self) -> bool:
