@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 from kdistill import config as configs
 from kdistill import runs, stats
 from kdistill.errors import ModelError
-from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, survey
+from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
 from kdistill.stats import Summary
 from kdistill.verdict import Answers, Contrast, compare_pairs
 from kdistill.verdict import Pair as TestedPair
@@ -158,7 +158,7 @@ def _side(letter: str, folder: Path, arms: Sequence[str]) -> Side:
 def _scored(side: Side, run: Run) -> Scored | None:
     """Return a run with its scores; where it does not count, None, with a warning that says why."""
     name = f"{side.letter}: {run.arm} seed {run.seed}"
-    manifest, scores = run.manifest, run.own_test_scores()
+    manifest, scores = run.manifest, own_scores(run)
     if problem := not_usable(side.config, run):
         side.warnings.append(f"{name} {problem}; it is left out.")
         return None
@@ -166,7 +166,7 @@ def _scored(side: Side, run: Run) -> Scored | None:
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
         side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
         return None
-    tested = Answers(scores["accuracy"], run.test_correct())
+    tested = Answers(scores["accuracy"], correct_answers(run))
     return Scored(scores, manifest, (run.result or {})["weights_sha256"], tested)
 
 

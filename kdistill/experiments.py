@@ -15,7 +15,7 @@ from kdistill.errors import DivergedError, KdistillError
 from kdistill.parts import Part
 from kdistill.recipes.make import SUMMARY, make
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Experiment
+from kdistill.runs import ARMS, Experiment, correct_answers
 from kdistill.stats import Summary
 from kdistill.verdict import Answers, Pair, about_distillation, compare_pairs, little_to_teach, nothing_to_transfer
 from kdistill.workers import Outcomes, Scale, Task, TaskKey
@@ -272,7 +272,8 @@ def compared(
 
 def _pair(experiment: Experiment, seed: int, scores: Mapping[str, Document]) -> Pair:
     distilled, baseline = (
-        Answers(scores[arm]["accuracy"], experiment.run(arm, seed).test_correct()) for arm in ("distilled", "baseline")
+        Answers(scores[arm]["accuracy"], correct_answers(experiment.run(arm, seed)))
+        for arm in ("distilled", "baseline")
     )
     return Pair(seed, distilled, baseline)
 

@@ -169,6 +169,19 @@ class EarlyStopping:
         self.best_weights = [weight.numpy() for weight in model.weights]
         return True
 
+    def state(self) -> State:
+        """Return copies of what it remembers."""
+        names = ("best", "best_epoch", "epochs_since")
+        weights = {f"best_weights/{number}": weight for number, weight in enumerate(self.best_weights or [])}
+        return {name: np.array(getattr(self, name)) for name in names} | weights
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned."""
+        self.best, self.best_epoch = float(state["best"]), int(state["best_epoch"])
+        self.epochs_since = int(state["epochs_since"])
+        count = sum(name.startswith("best_weights/") for name in state)
+        self.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
+
     @property
     def patience_left(self) -> int | None:
         """How many more epochs without improvement are allowed; None for ever."""
@@ -182,6 +195,10 @@ class Progress:
     examples: int = 0
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
     seconds: float = 0.0
+
+    def state(self) -> State:
+        """Return copies of all of it."""
+        return {"examples": np.array(self.examples), "sums": self.sums.copy(), "seconds": np.array(self.seconds)}
 
 
 class Fit:
@@ -298,18 +315,8 @@ class Fit:
         """
         if not self.engine.is_finite():
             raise DivergedError(f"training diverged: a weight is not a finite number in epoch {self.epochs_done + 1}")
-        state = {
-            "epochs_done": np.array(self.epochs_done),
-            "examples": np.array(self._progress.examples),
-            "sums": self._progress.sums.copy(),
-            "seconds": np.array(self._progress.seconds),
-            "best": np.array(self.stopping.best),
-            "best_epoch": np.array(self.stopping.best_epoch),
-            "epochs_since": np.array(self.stopping.epochs_since),
-        }
-        for number, weight in enumerate(self.stopping.best_weights or []):
-            state[f"best_weights/{number}"] = weight
-        return state | self.engine.state()
+        done = {"epochs_done": np.array(self.epochs_done)}
+        return done | self._progress.state() | self.stopping.state() | self.engine.state()
 
     def restore(self, state: State) -> None:
         """Take over the state of a fit of the same model, data, optimizer and seed, to go on bit by bit as it would.
@@ -320,11 +327,7 @@ class Fit:
         """
         self.epochs_done = int(state["epochs_done"])
         self._progress = Progress(int(state["examples"]), state["sums"].copy(), float(state["seconds"]))
-        self.stopping.best = float(state["best"])
-        self.stopping.best_epoch = int(state["best_epoch"])
-        self.stopping.epochs_since = int(state["epochs_since"])
-        count = sum(name.startswith("best_weights/") for name in state)
-        self.stopping.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
+        self.stopping.restore(state)
         self.engine.restore(state)
 
     def _validate(self, epoch: int) -> dict[str, float]:

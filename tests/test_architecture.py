@@ -79,6 +79,7 @@ TESTED_IN = {
     "recipes/session": "test_experiments",  # a session is what experiments are made of
     "recipes/shared_data": "test_experiments",
     "recipes/threads": "test_experiments",
+    "runs/scores": "test_runs_run",
     "runs/status": "test_runs_run",
     "sweeps/grid": "test_sweeps",
     "sweeps/sweep": "test_sweeps",

@@ -16,6 +16,7 @@ from kdistill.listener import RunStarted
 from kdistill.recipes import arms, evaluate
 from kdistill.recipes.make import make
 from kdistill.recipes.threads import default_threads
+from kdistill.runs import known_scores
 from kdistill.workers import Scale
 
 
@@ -94,7 +95,7 @@ def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
     distilled = second.experiment.run("distilled", 0)
     scores = evaluate.score(second, distilled)
     assert scores["agreement"] is not None
-    assert distilled.test_scores(first.experiment.run("teacher", 0).result["weights_sha256"]) == scores
+    assert known_scores(distilled, first.experiment.run("teacher", 0).result["weights_sha256"]) == scores
 
 
 def test_scores_are_computed_again_for_a_new_model(experiment_copy):

@@ -8,6 +8,7 @@ from small_experiment import session
 from kdistill import evaluation, models
 from kdistill.errors import ModelError
 from kdistill.recipes import predictions
+from kdistill.runs import correct_answers
 from kdistill.teachers.files import find
 
 
@@ -36,7 +37,7 @@ def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
         expected = model(own.splits.test.images[own.splits.test.rows]).numpy()
         np.testing.assert_allclose(predictions.of_run(own, run), expected, rtol=1e-4, atol=1e-4)
         right = predictions.of_run(own, run).argmax(-1) == own.splits.test.all_labels
-        assert right.tolist() == run.test_correct()
+        assert right.tolist() == correct_answers(run)
     assert asked == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kdistill import files, runs
 from kdistill.errors import OutputError
-from kdistill.runs import Making, Run, Status, judge, run_of_model, tidy
+from kdistill.runs import Making, Run, Status, correct_answers, judge, known_scores, record_scores, run_of_model, tidy
 
 SPEC = {"seed": 0, "student": {"hidden": [8]}}
 
@@ -98,10 +98,10 @@ def test_what_was_put_into_the_folder_is_no_part_of_the_run(run):
     making = begin(run)
     making.run.model_file.write_bytes(b"weights")
     (run.folder / "notes.txt").write_text("mine")
-    run.record_test({"accuracy": 0.1}, None, [], "another model")
+    record_scores(run, {"accuracy": 0.1}, None, [], "another model")
     making.finish({"arm": "baseline"})
     (run.folder / "notes.txt").write_text("still mine")
-    run.record_test({"accuracy": 0.2}, None, [], run.model_sha256)
+    record_scores(run, {"accuracy": 0.2}, None, [], run.model_sha256)
     assert judge(run).counts
 
 
@@ -123,17 +123,17 @@ def test_conflict_names_the_keys_that_differ(run):
 
 def test_test_scores_belong_to_one_model_and_one_teacher(run):
     finish(run)
-    assert run.test_correct() == []
-    run.record_test({"accuracy": 0.9}, "weights", [True, False, True], run.model_sha256)
-    assert run.test_correct() == [True, False, True]
-    assert run.test_scores("weights") == {"accuracy": 0.9}
-    assert run.test_scores("other") is None
+    assert correct_answers(run) == []
+    record_scores(run, {"accuracy": 0.9}, "weights", [True, False, True], run.model_sha256)
+    assert correct_answers(run) == [True, False, True]
+    assert known_scores(run, "weights") == {"accuracy": 0.9}
+    assert known_scores(run, "other") is None
     before = run.model_sha256
     finish(run, {"seed": 2}, model=b"other")
-    assert run.test_scores("weights") is None
-    assert run.test_correct() == []
-    run.record_test({"accuracy": 0.9}, "weights", [True], before)  # scored before, written late
-    assert run.test_scores("weights") is None
+    assert known_scores(run, "weights") is None
+    assert correct_answers(run) == []
+    record_scores(run, {"accuracy": 0.9}, "weights", [True], before)  # scored before, written late
+    assert known_scores(run, "weights") is None
 
 
 def test_tidying_leaves_alone_what_another_process_is_making(run):

@@ -167,12 +167,11 @@ def predict(
     check(source)
     with closing(Screen(console(stderr=True))) as screen:
         predictor = Predictor(model, threads, device, screen)
-        reader = predictor.reader(drop or (), skip=on_error == "skip")
-        shown = min(top, len(predictor.classes))
+        reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
         for number, rows in enumerate(predictor.rows(reader, source, shown)):
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
-            if not write_out(text):
-                break  # nobody reads it any more
+            if not write_out(text):  # nobody reads it any more
+                break
         _tell_skipped(reader.skipped, screen)
 
 

@@ -9,7 +9,7 @@ from kdistill.errors import KdistillError
 from kdistill.pages.material import Arm
 from kdistill.pages.subject import Subject, Taught, reproduced, seeds_in_words
 from kdistill.recipes import evaluate, predictions
-from kdistill.runs import Run, ScoresOnTest
+from kdistill.runs import Run, ScoresOnTest, correct_answers, own_scores
 from kdistill.sweeps.sweep import CHOSEN_HERE
 from kdistill.teachers import logits_file
 from kdistill.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
@@ -38,7 +38,7 @@ class Scores:
 
     def _take(self, arm: str, seed: int, run: Run) -> None:
         try:
-            self.of[arm][seed] = run.own_test_scores() or evaluate.score(self.subject.session, run)
+            self.of[arm][seed] = own_scores(run) or evaluate.score(self.subject.session, run)
         except KdistillError as error:
             self.problems.append(f"{run.title} is not scored: {error.message}.")
 
@@ -54,7 +54,7 @@ class Scores:
 
     def _pair(self, seed: int) -> Pair:
         distilled, baseline = (
-            Answers(self.of[arm][seed]["accuracy"], self.subject.runs[arm][seed].test_correct())
+            Answers(self.of[arm][seed]["accuracy"], correct_answers(self.subject.runs[arm][seed]))
             for arm in ("distilled", "baseline")
         )
         return Pair(seed, distilled, baseline)
@@ -86,7 +86,7 @@ class Scores:
     def _scores_of(self, teacher: Taught) -> ScoresOnTest | None:
         try:
             if teacher.run:
-                return teacher.run.own_test_scores() or evaluate.score(self.subject.session, teacher.run)
+                return own_scores(teacher.run) or evaluate.score(self.subject.session, teacher.run)
             return self._scores_of_files(teacher)
         except KdistillError as error:
             self.problems.append(f"The teacher is not scored: {error.message}.")

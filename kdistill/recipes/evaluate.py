@@ -10,7 +10,7 @@ from kdistill.errors import ModelError, OutputError
 from kdistill.recipes import predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Run, ScoresOnTest
+from kdistill.runs import ARMS, Run, ScoresOnTest, known_scores, record_scores
 from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
@@ -40,7 +40,7 @@ def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
     """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
     teacher_files = _compared_with(session, run)
     weights = identity(session, teacher_files) if teacher_files else None
-    if reuse and (known := run.test_scores(weights)):
+    if reuse and (known := known_scores(run, weights)):
         return known
     session.start()
     from kdistill.recipes import arms
@@ -50,7 +50,7 @@ def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
     scores, logits = arms.evaluate(session, run.model_file, teacher)
     correct = logits.argmax(axis=-1) == session.splits.test.all_labels
     try:
-        run.record_test(scores, weights, correct.tolist(), cache.model)
+        record_scores(run, scores, weights, correct.tolist(), cache.model)
         cache.store("test", logits)
     except OutputError as error:  # it may be someone else's experiment, to be looked at only
         session.listener.note(f"The scores are not kept: {error.message}")
@@ -60,7 +60,7 @@ def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
 def known_score(session: Session, run: Run) -> ScoresOnTest | None:
     """Return the test scores of a complete run, as far as they are known without any computation."""
     teacher_files = _compared_with(session, run)
-    return run.test_scores(identity(session, teacher_files) if teacher_files else None)
+    return known_scores(run, identity(session, teacher_files) if teacher_files else None)
 
 
 def score_teachers(session: Session) -> ScoresOnTest:

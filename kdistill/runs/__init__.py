@@ -20,6 +20,7 @@ from kdistill.runs.experiment import Experiment
 from kdistill.runs.logits_cache import LogitsCache
 from kdistill.runs.making import STATE, Making
 from kdistill.runs.run import REPLACE, SAME_CONFIG, Result, Run, ScoresOnTest, SplitScores, teacher_files
+from kdistill.runs.scores import correct_answers, known_scores, own_scores, record_scores
 from kdistill.runs.specification import (
     ARMS,
     BETWEEN,
@@ -49,11 +50,15 @@ __all__ = [
     "ScoresOnTest",
     "SplitScores",
     "Status",
+    "correct_answers",
     "differences",
     "identity",
     "joint_weights",
     "judge",
+    "known_scores",
     "other_config",
+    "own_scores",
+    "record_scores",
     "refuse_other_config",
     "run_in",
     "run_of_model",

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -181,24 +181,6 @@ class Run:
                 files.put(self.next.folder, self.folder, self.last)
         files.remove(self.last)
 
-    def test_scores(self, teacher_weights: str | None) -> ScoresOnTest | None:
-        """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
-        stored = self._test_of_model()
-        return stored.get("scores") if stored.get("teacher_weights") == teacher_weights else None
-
-    def own_test_scores(self) -> ScoresOnTest | None:
-        """Return the test scores of the model that is there, whatever teacher it was compared with; None if unknown."""
-        return self._test_of_model().get("scores")
-
-    def test_correct(self) -> list[bool]:
-        """Return for each example of the test split whether the model that is there was right; empty if not known."""
-        return [answer == "1" for answer in self._test_of_model().get("correct", "")]
-
-    def _test_of_model(self) -> dict[str, Any]:
-        """Return what `record_test` wrote, if it is of the model that is there; else an empty document."""
-        stored = files.read_sealed(self.folder / "test.json") or {}
-        return stored if stored.get("model_sha256") == self.model_sha256 else {}
-
     @property
     def model_sha256(self) -> str | None:
         """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
@@ -214,25 +196,6 @@ class Run:
         """Remove files that a process which was killed had not finished to write."""
         for left in self.folder.glob(f"{files.TEMPORARY}*"):
             left.unlink(missing_ok=True)
-
-    def record_test(
-        self, scores: ScoresOnTest, teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
-    ) -> None:
-        """Keep a model's scores on the test split beside it, with whose scores they are.
-
-        Args:
-            scores: of the model.
-            teacher_weights: fingerprint of the teacher it was compared with, if any.
-            correct: for each example of the split, whether it was right.
-            model_sha256: of the model's file, when it was loaded.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        answers = "".join("1" if right else "0" for right in correct)
-        whose = {"model_sha256": model_sha256, "teacher_weights": teacher_weights}
-        with files.writing(self.folder):
-            files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
 
 
 def teacher_files(manifest: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ import yaml
 from kdistill.errors import OutputError
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.run import Run
+from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS
 from kdistill.runs.status import judge
 
@@ -222,7 +223,7 @@ def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
 def _finished(run: Run, thorough: bool) -> Document:
     manifest, result = run.manifest or {}, run.result or {}
     problem = judge(run, by_size=not thorough and _is_large(run)).damage
-    scores = run.own_test_scores()
+    scores = own_scores(run)
     return {
         "state": "damaged" if problem else "complete",
         "problem": problem,
@@ -235,7 +236,7 @@ def _finished(run: Run, thorough: bool) -> Document:
 
 
 def _unfinished(run: Run, process: str | None) -> Document:
-    manifest, failure, records = run.manifest or {}, run.failure, history(run)
+    manifest, failure, records = run.manifest or {}, run.failure, run.history()
     best = [record for record in records if record.get("best")] or records
     state = "running" if process else "failed" if failure else "interrupted"
     last = run.checkpoints.newest()
@@ -259,15 +260,6 @@ def _is_large(run: Run) -> bool:
 
 def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
     return manifest.get("spec", {}).get("training", {}).get("epochs")
-
-
-def history(run: Run) -> list[Document]:
-    """Return the records of all epochs so far. The last line may be half written at this very moment."""
-    records = []
-    with contextlib.suppress(OSError, ValueError):
-        for line in run.history_file.read_text(encoding="utf-8").splitlines():
-            records.append(json.loads(line))
-    return [record for record in records if isinstance(record, dict)]
 
 
 def _when(run: Run, manifest: Mapping[str, Any]) -> str | None:
