@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import killing
 import pytest
+import worker_stand_in
 
 from kdistill import config as configs
 from kdistill import experiments
@@ -22,8 +23,9 @@ from kdistill.sessions import Options, Session
 from kdistill.signals import Stopped
 from kdistill.workers import Failure, Outcomes, local
 
-SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2"]
+SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2", "training.batch_size=39"]
 LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
+LONG += ["training.batch_size=39"]  # of the 1131 examples, 29 batches: a short one would be compiled by itself
 
 
 class Watch(Listener):
@@ -50,9 +52,26 @@ class Watch(Listener):
         self.on_epoch(record)
 
 
+class Aimed(Watch):
+    """Does something at each epoch of a named task."""
+
+    def __init__(self, act, name=""):
+        super().__init__(lambda record: act(name))
+        self.act = act
+
+    def of(self, name):
+        return Aimed(self.act, name)
+
+
 def session(folder, overrides=SHORT, listener=None):
     config = configs.load("quickstart", overrides)
     return Session(config, Experiment(folder / config.name), Options(threads=1, listener=listener or Watch()))
+
+
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+    """Workers that train nothing, so that TensorFlow does not start in each."""
+    worker_stand_in.installed(monkeypatch, tmp_path)
 
 
 def children():
@@ -73,17 +92,37 @@ def without_place(document):
 
 
 def test_results_are_the_same_however_many_workers_there_are(tmp_path):
-    here = experiments.reproduce(session(tmp_path / "1"), [0, 1], scale=Scale(workers=1))
-    pool = experiments.reproduce(session(tmp_path / "2"), [0, 1], scale=Scale(workers=2))
+    here = experiments.reproduce(session(tmp_path / "1"), [0], scale=Scale(workers=1))
+    pool = experiments.reproduce(session(tmp_path / "2"), [0], scale=Scale(workers=2))
     assert without_place(here) == without_place(pool)
-    assert outcomes_of(tmp_path / "1", [0, 1]) == outcomes_of(tmp_path / "2", [0, 1])
+    assert outcomes_of(tmp_path / "1", [0]) == outcomes_of(tmp_path / "2", [0])
     assert (here["run_info"]["workers"], pool["run_info"]["workers"]) == (1, 2)
     assert children() == []
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, times):
-    """Killed once the run ends as if nothing had happened; killed twice it is recorded as failed."""
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_its_run_ends_as_if_nothing_had_happened(tmp_path):
+    """With real workers; where one is killed twice, see below."""
+    overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
+    run = killed_at_work(tmp_path / "cut", overrides, times=1)
+    assert run.manifest["attempts"][1]["from_epoch"] > 0
+    whole = session(tmp_path / "whole", overrides)
+    local.run_here(baseline_of(whole), Outcomes(), Watch())
+    assert killing.outcome(run) == killing.outcome(whole.experiment.run("baseline", 0))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, stand_ins, times):
+    """Killed once the run ends; killed twice it is recorded as failed."""
+    killed_at_work(tmp_path, [*LONG, "student.epochs=100", "training.checkpoint_every=1"], times)
+
+
+def baseline_of(at_work):
+    return [task for task in experiments.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
+
+
+def killed_at_work(folder, overrides, times):
+    """Make a baseline in a pool whose workers are killed in the middle; check what is said and left; return the run."""
     kills = []
 
     def kill(record):
@@ -92,17 +131,13 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
             for number in children():
                 os.kill(number, signal.SIGKILL)
 
-    watch = Watch(kill)
-    overrides = [*LONG, "student.epochs=150", "training.checkpoint_every=1"]
-    tasks = experiments.tasks_of(session(tmp_path, overrides, watch), {0: 0})
-    only = [task for task in tasks if task.name == "baseline seed 0"]
-    outcomes = Outcomes()
-    local.run_in_pool(only, outcomes, 2, watch)
+    watch, outcomes = Watch(kill), Outcomes()
+    local.run_in_pool(baseline_of(session(folder, overrides, watch)), outcomes, 2, watch)
     assert len(kills) == times
     assert "killed (SIGKILL)" in watch.warnings[0]
-    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+    run = Experiment(folder / "quickstart").run("baseline", 0)
     if times == 1:
-        assert outcomes.done["baseline seed 0"]["epochs"] == 150
+        assert outcomes.done["baseline seed 0"]["epochs"] == len(run.history())
         assert run.manifest["attempts"][1]["from_epoch"] > 0
     else:
         assert watch.failures[0][0] == "baseline seed 0"
@@ -110,6 +145,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on_once(tmp_path, 
         assert outcomes.failed["baseline seed 0"].exit_code == 6
         assert run.state() == "interrupted"
     assert children() == []
+    return run
 
 
 def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
@@ -135,10 +171,12 @@ def test_a_worker_goes_on_with_the_arm_whose_step_it_has_compiled(tmp_path):
     assert outcomes.ready(waiting, tasks["distilled seed 0"]).name == "distilled seed 0"
 
 
-def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
+WILD = ["student.optimizer=sgd", "student.learning_rate=1e30"]
+
+
+def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, stand_ins):
     """With the second seed as a follow-up, which has to wait for the first."""
-    wild = ["student.optimizer=sgd", "student.learning_rate=1e30"]
-    at_work = session(tmp_path, [*SHORT, *wild])
+    at_work = session(tmp_path, [*SHORT, *WILD])
     outcomes, watch, asked = Outcomes(), Watch(), []
 
     def follow_up():
@@ -154,8 +192,11 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path):
     assert "not done, since baseline seed 0 failed" in outcomes.failed["distilled seed 0"].message
     assert outcomes.failed["seed 0, scores"].exit_code == 5
     assert [name for name, _ in watch.failures] == sorted(name for name, _ in watch.failures)
+
+
+def test_where_every_seed_has_a_run_that_diverges_there_is_nothing_to_report(tmp_path):
     with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
-        experiments.reproduce(session(tmp_path, [*SHORT, *wild]), [0, 1], scale=Scale(workers=1))
+        experiments.reproduce(session(tmp_path, [*SHORT, *WILD]), [0, 1], scale=Scale(workers=1))
     assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
     assert "--set student.learning_rate=" in error.value.hint
     assert error.value.exit_code == 5
@@ -170,7 +211,27 @@ def test_what_the_user_has_to_mend_stops_everything(tmp_path):
     assert children() == []
 
 
-def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
+def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path, stand_ins):
+    """Which is said, as is what was stopped before it had one."""
+    started = set()
+
+    def interrupt(name):
+        started.add(name)
+        if {"baseline seed 0", "baseline seed 1"} <= started:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watch = Aimed(interrupt)
+    tasks = experiments.tasks_of(session(tmp_path, LONG, watch), {0: 0, 1: 1})
+    with pytest.raises(Stopped, match="with a checkpoint each: baseline seed 0, baseline seed 1$") as stopped:
+        local.run_in_pool([task for task in tasks if task.arm == "baseline"], Outcomes(), 2, watch)
+    assert stopped.value.signum == signal.SIGINT
+    experiment = Experiment(tmp_path / "quickstart")
+    assert [experiment.run("baseline", seed).state() for seed in (0, 1)] == ["interrupted"] * 2
+    assert children() == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_the_command_line_stops_every_worker_with_a_checkpoint(tmp_path):
     arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
     arguments += [part for override in [*LONG, "student.epochs=1500"] for part in ("--set", override)]
     process = killing.start(arguments)
@@ -185,7 +246,7 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path):
     assert workers_of(process.pid) == []
 
 
-def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypatch):
+def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypatch, stand_ins):
     """Its failure is told; it used to wait for its next task, and was waited for."""
     monkeypatch.setattr(local, "PATIENCE", 100_000)
     pulled = []
@@ -204,7 +265,7 @@ def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypa
     assert children() == []
 
 
-def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path):
+def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path, stand_ins):
     """It was taken for a second signal, for which nobody waits."""
     watch = Watch()
     watch.run_failed = lambda name, message: os.kill(os.getpid(), signal.SIGINT)
@@ -229,10 +290,8 @@ def named(stderr, what):
     return set(found[1].split(", ")) if found else set()
 
 
-SLOWER = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("manifest", "epoch")]
-
-
-@pytest.mark.parametrize("moment", ["workers", *SLOWER])
+@pytest.mark.campaign
+@pytest.mark.parametrize("moment", ["workers", "manifest", "epoch"])
 def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment):
     """While TensorFlow starts, while the step is compiled, and in the middle; what has a checkpoint goes on from it."""
     arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
@@ -260,24 +319,37 @@ def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment
         assert begun
 
 
-def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path):
-    arguments = ["reproduce", "--seeds", "2", "--workers", "2", "--output-dir", tmp_path]
-    process = killing.start([*arguments, "--set", "training.epochs=5000", "--set", "training.patience=null"])
-    assert killing.wait_for(lambda: len(workers_of(process.pid)) == 2, process)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    code, _, stderr = killing.finish(process)
-    assert code == 130
-    claimed = named(stderr, "stopped, with a checkpoint each")
-    for name in claimed:
-        arm, _, seed = name.split()
-        assert Experiment(tmp_path / "quickstart").run(arm, int(seed)).checkpoints.exist()
-    assert "Stopped." in stderr or "stopped" in stderr
-    assert workers_of(process.pid) == []
+def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path, monkeypatch, stand_ins):
+    """Not for a worker that would never stop."""
+    monkeypatch.setattr(local, "PATIENCE", 100_000)
+    monkeypatch.setattr(local._Pool, "stop", interrupted_first(local._Pool.stop))
+
+    def interrupt(record):
+        for number in children():
+            os.kill(number, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watch = Watch(interrupt)
+    with pytest.raises(Stopped) as stopped:
+        local.run_in_pool(baseline_of(session(tmp_path, LONG, watch)), Outcomes(), 2, watch)
+    assert stopped.value.where == ""
+    assert children() == []
 
 
-@pytest.mark.slow
+def interrupted_first(stop):
+    """Return `stop` with a signal that comes when it is called for the first time."""
+    calls = []
+
+    def call(pool):
+        calls.append(pool)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return stop(pool)
+
+    return call
+
+
+@pytest.mark.campaign
 def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
     """All of them, though every run has the same arm and seed."""
     arguments = ["sweep", "--grid", "distill.T=1,4", "--seeds", "1", "--workers", "2", "--output-dir", tmp_path]
@@ -297,7 +369,6 @@ def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
     assert killing.wait_for(
         lambda: all(run.manifest and len(run.manifest["attempts"]) > before[run.folder] for run in cells()), process
     )
-    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, _, stderr = killing.finish(process)
     for cell in ("temperature=1", "temperature=4"):
@@ -306,14 +377,14 @@ def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
 
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made(tmp_path):
-    arguments = ["reproduce", "--seeds", "3", "--workers", "2", "--output-dir", tmp_path]
+    arguments = ["reproduce", "--seeds", "1", "--workers", "2", "--output-dir", tmp_path]
     arguments += [part for override in LONG for part in ("--set", override)]
     process = killing.start(arguments)
     experiment = Experiment(tmp_path / "quickstart")
     assert killing.wait_for(lambda: killing.lines(experiment.run("distilled", 0)), process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + killing.WAIT
     while workers_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert workers_of(process.pid) == []
@@ -323,10 +394,8 @@ def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made
     code, _, stderr = killing.finish(killing.start(arguments))
     assert code == 0, stderr
     assert (done.folder / "manifest.json").read_bytes() == before
-    whole = tmp_path / "whole"
-    arguments[arguments.index(tmp_path)] = whole
-    assert killing.finish(killing.start(arguments))[0] == 0
-    assert outcomes_of(tmp_path, [0, 1, 2]) == outcomes_of(whole, [0, 1, 2])
+    experiments.reproduce(session(tmp_path / "whole", LONG), [0], scale=Scale(workers=1))
+    assert outcomes_of(tmp_path, [0]) == outcomes_of(tmp_path / "whole", [0])
 
 
 def workers_of(parent):
@@ -336,7 +405,7 @@ def workers_of(parent):
     return [pid for pid, ppid, _ in rows if int(ppid) in (parent, 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
     """A hundred short runs of one shape share the compiled step."""
     program = (
