@@ -1,13 +1,12 @@
 """What all tests share: no network, no home folder, TensorFlow started once and quietly."""
 
+import signal
 import socket
-from pathlib import Path
 
 import pytest
+from places import DATA
 
 from kdistill import backend
-
-FASHION_MNIST = Path(__file__).parents[2] / "shared" / "data" / "fashion-mnist"
 
 pytest_plugins = ["small_experiment"]
 
@@ -19,6 +18,23 @@ def pytest_configure():
     from kdistill import engine
 
     engine.ENGINES_KEPT = 64
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_a_terminal():
+    """Take signals as a process in a terminal does, and its children too, whatever the parent of the tests ignores.
+
+    Under nohup SIGHUP is ignored, in a background job of a shell SIGINT.
+    """
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +58,7 @@ def _sandbox(monkeypatch, tmp_path_factory):
 @pytest.fixture(scope="session")
 def fashion_mnist_dir():
     """The folder of the real Fashion-MNIST files, where the checkout has them beside it."""
-    if not FASHION_MNIST.is_dir():
+    folder = DATA / "fashion-mnist"
+    if not folder.is_dir():
         pytest.skip("Fashion-MNIST is not beside this checkout")
-    return FASHION_MNIST
+    return folder

@@ -4,13 +4,12 @@ import re
 import shlex
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer.main
+from places import ROOT
 
 from kdistill.cli import app
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)

@@ -13,6 +13,7 @@ import chromium
 import numpy as np
 import page_checks
 import pytest
+from places import HELPERS
 
 pytestmark = pytest.mark.browser
 
@@ -425,9 +426,7 @@ def test_a_browser_that_is_stopped_is_ended_all_the_same():
 def test_a_browser_ends_with_whoever_started_it():
     """Even one that was killed, and could not say goodbye."""
     program = "import chromium, time; print(chromium.Browser().folder, flush=True); time.sleep(60)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=HELPERS, stdout=subprocess.PIPE, text=True)
     folder = process.stdout.readline().strip()
     try:
         assert processes_of(folder)

@@ -15,7 +15,7 @@ from kdistill import engine, files, progress, recipes, training
 from kdistill.cli import app
 from kdistill.errors import DivergedError
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
+SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
 
 
 @pytest.fixture(autouse=True)

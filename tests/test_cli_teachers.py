@@ -17,7 +17,7 @@ from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure
 from kdistill.runs import Experiment
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
+SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
 MOVED = ["--set", "augmentation={shift: 1, flip: true, crop: 1}"]
 
 

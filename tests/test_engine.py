@@ -26,7 +26,15 @@ def test_runs_that_differ_in_numbers_share_an_engine():
     engine._engines.clear()
     for seed, (alpha, temperature) in enumerate([(0.9, 2.0), (0.1, 20.0), (1.0, 1.0)]):
         rate = keras.optimizers.Adam(10.0 ** -(seed + 2))
-        train(student(seed=seed), losses.distillation_objective(alpha, temperature), SOFT, rate, seed=seed, epochs=1, batch_size=32)
+        train(
+            student(seed=seed),
+            losses.distillation_objective(alpha, temperature),
+            SOFT,
+            rate,
+            seed=seed,
+            epochs=1,
+            batch_size=32,
+        )
     assert len(engine._engines) == 1
     shared = next(iter(engine._engines.values()))
     assert shared._segment.experimental_get_tracing_count() == 2  # a full batch, a short one

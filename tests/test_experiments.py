@@ -48,7 +48,7 @@ def test_a_finished_reproduction_needs_no_tensorflow(experiment_copy):
         "experiments.reproduce(session, [0]); experiments.train(session, 'distilled', 0)\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def test_what_is_missing_is_said_before_anything_is_loaded(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from kdistill.cli import app
 from kdistill.parts import Part
 from kdistill.runs import Experiment
 
-SHORT = ["--set", "training.epochs=3", "--set", "teacher.hidden=[16]"]
+SHORT = ["--set", "training.epochs=3", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
 SHARED = ["reproduce", "--seeds", "3", "--teacher-seeds", "1", *SHORT]
 SWEEP = ["sweep", "--seeds", "2", "--grid", "distill.T=1,4", *SHORT]
 ENVIRONMENT = {"NO_COLOR": "1", "COLUMNS": "200"}

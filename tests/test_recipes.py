@@ -33,7 +33,9 @@ class Recorder(Listener):
 
 @pytest.fixture
 def setting(tmp_path):
-    config = configs.load("quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9"])
+    config = configs.load(
+        "quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9", "training.batch_size=39"]
+    )
     splits = datasets.load(config.data, Listener())
     experiment = Experiment(tmp_path / "quickstart")
     experiment.create(configs.dump(config))
@@ -124,7 +126,7 @@ def test_baseline_and_distilled_are_paired(setting, monkeypatch):
 
     monkeypatch.setattr(training.Fit, "epochs", epochs)
     monkeypatch.setattr(training.Fit, "_block", watched)
-    config = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.dropout=0.3"])
+    config = configs.load("quickstart", ["training.epochs=2", "student.dropout=0.2", "training.batch_size=39"])
     setting = dataclasses.replace(setting, config=config)
     for seed in (0, 5):
         recipes.baseline(setting, seed)
@@ -175,7 +177,7 @@ def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(s
 def test_a_baseline_of_another_config_is_no_rival(setting):
     recipes.baseline(setting, 0)
     weak = recipes.open_teacher(setting, setting.experiment.run("baseline", 0).model_file)
-    other = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.hidden=[5]"])
+    other = configs.load("quickstart", ["training.epochs=2", "student.hidden=[5]", "training.batch_size=39"])
     assert recipes.distill(dataclasses.replace(setting, config=other), 0, weak)["warnings"] == []
 
 

@@ -16,10 +16,13 @@ from kdistill.errors import OutputError
 from kdistill.runs import Experiment, Making
 
 # Dropout, a schedule and early stopping's memory: all that a run has to remember.
+EPOCHS = 40
 LONG = [
-    "--set", "student.epochs=250", "--set", "student.patience=null", "--set", "student.dropout=0.2",
+    "--set", f"student.epochs={EPOCHS}", "--set", "student.patience=null", "--set", "student.dropout=0.2",
     "--set", "student.schedule=cosine", "--set", "teacher.epochs=3", "--set", "teacher.hidden=[16]",
+    "--set", "training.batch_size=39",
 ]  # fmt: skip
+LONGER = ["--set", "student.epochs=250"]  # to be hit in the middle from outside
 OFTEN = ["--set", "training.checkpoint_every=1"]
 
 
@@ -100,7 +103,7 @@ def test_a_checkpoint_that_fails_when_asked_to_stop_stops_all_runs(tmp_path, mon
     assert len(begun) == 1
 
 
-@pytest.mark.parametrize("epoch", [250, 249])
+@pytest.mark.parametrize("epoch", [EPOCHS, EPOCHS - 1])
 def test_a_signal_at_the_very_end_is_not_swallowed(tmp_path, monkeypatch, uninterrupted, epoch):
     with monkeypatch.context() as patch:
         signal_at(patch, epoch, signal.SIGTERM)
@@ -163,9 +166,9 @@ def test_the_plan_says_which_runs_go_on(tmp_path, monkeypatch):
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
-    """Each step multiplies the hidden weights by 1 - 2 * 0.01 * 105 = -1.1: it takes epochs to get out of hand."""
+    """Each step multiplies the hidden weights by 1 - 2 * 0.01 * 115 = -1.3: it takes epochs to get out of hand."""
     wild = ["--set", "student.optimizer=sgd", "--set", "student.learning_rate=0.01", "--set", "student.dropout=0"]
-    wild += ["--set", "student.l2=105.0"]
+    wild += ["--set", "student.l2=115.0"]
     diverged = invoke(*arguments(tmp_path), *OFTEN, *wild, code=5)
     assert "--set student.learning_rate=0.001 --overwrite" in diverged.stderr
     run = run_in(tmp_path)
@@ -182,9 +185,10 @@ def kill_and_go_on(folder, arm, kills):
     random = np.random.default_rng(0)
     run, killed = run_in(folder, arm), 0
     while killed < kills:
-        assert killing.kill_once(run, [*arguments(folder, arm), *OFTEN], random, aimed=killed % 2 == 1), killed
+        line = [*arguments(folder, arm), *LONGER, *OFTEN]
+        assert killing.kill_once(run, line, random, aimed=killed % 2 == 1), killed
         killed += 1
-    code, _, stderr = killing.finish(killing.start(arguments(folder, arm)))
+    code, _, stderr = killing.finish(killing.start([*arguments(folder, arm), *LONGER]))
     assert code == 0, stderr
     attempts = [attempt["from_epoch"] for attempt in run.manifest["attempts"]]
     assert len(attempts) == kills + 1
@@ -194,30 +198,44 @@ def kill_and_go_on(folder, arm, kills):
     return run
 
 
-def test_killed_at_random_moments_it_ends_the_same(tmp_path, uninterrupted):
-    run = kill_and_go_on(tmp_path, "baseline", kills=2)
-    assert killing.outcome(run) == uninterrupted
-
-
 @pytest.mark.slow
+def test_killed_at_random_moments_it_ends_the_same(tmp_path):
+    invoke(*arguments(tmp_path / "whole"), *LONGER)
+    run = kill_and_go_on(tmp_path / "cut", "baseline", kills=2)
+    assert killing.outcome(run) == killing.outcome(run_in(tmp_path / "whole"))
+
+
+@pytest.mark.campaign
 def test_killed_two_dozen_times_a_distilled_student_ends_the_same(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         invoke("train-teacher", "--output-dir", folder, *LONG)
-    invoke(*arguments(whole, "distilled"))
+    invoke(*arguments(whole, "distilled"), *LONGER)
     run = kill_and_go_on(cut, "distilled", kills=24)
     assert killing.outcome(run) == killing.outcome(run_in(whole, "distilled"))
 
 
-def test_two_processes_on_one_run(tmp_path, uninterrupted):
-    """The second is refused while the first is at it, and told who that is; the first is not disturbed."""
-    first = killing.start(arguments(tmp_path))
+def test_a_run_that_another_is_at_is_refused(tmp_path, uninterrupted):
+    """The second is told who is at it; the first is not disturbed."""
+    invoke(*arguments(tmp_path))
+    run = run_in(tmp_path)
+    with run.locked():
+        refused = invoke(*arguments(tmp_path), "--set", "student.hidden=[5]", "--overwrite", code=7)
+    assert f"process {os.getpid()} on" in refused.stderr
+    assert killing.outcome(run) == uninterrupted
+
+
+@pytest.mark.campaign
+def test_two_processes_on_one_run(tmp_path):
+    line = [*arguments(tmp_path), *LONGER]
+    first = killing.start(line)
     run = run_in(tmp_path)
     assert killing.wait_for(lambda: killing.lines(run) > 0, first)
-    refused = invoke(*arguments(tmp_path), code=7)
+    refused = invoke(*line, code=7)
     assert f"process {first.pid} on" in refused.stderr
     assert killing.finish(first)[0] == 0
-    assert killing.outcome(run) == uninterrupted
+    invoke(*arguments(tmp_path / "alone"), *LONGER)
+    assert killing.outcome(run) == killing.outcome(run_in(tmp_path / "alone"))
 
 
 @pytest.fixture

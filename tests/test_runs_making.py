@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import HELPERS
 
 from kdistill.errors import OutputError
 from kdistill.runs import Making, Run
@@ -238,7 +239,7 @@ def test_everything_is_on_disk_before_the_result_is(run, monkeypatch):
 
 
 def test_dying_at_any_step_leaves_a_run_that_goes_on(tmp_path):
-    program = Path(__file__).parent / "crash_steps.py"
-    done = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=280)
+    program = HELPERS / "crash_steps.py"
+    done = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 200

@@ -158,7 +158,7 @@ def test_a_replacement_takes_its_figures_along(tmp_path):
     assert list(told(tmp_path / "quickstart/seed-0/baseline")["loss"]) == [1, 2]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.campaign)])
 def test_workers_write_too_and_the_distilled_run_has_its_soft_loss(tmp_path, workers):
     at_work = session(tmp_path, "training.epochs=2", track=("tensorboard",))
     experiments.reproduce(at_work, [0], scale=Scale(workers=workers))

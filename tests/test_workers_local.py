@@ -12,60 +12,14 @@ from dataclasses import replace
 import killing
 import pytest
 import worker_stand_in
+from small_pool import LONG, SHORT, Aimed, Watch, outcomes_of, session, without_place
 
-from kdistill import config as configs
 from kdistill import experiments
 from kdistill.errors import KdistillError
 from kdistill.experiments import Scale
-from kdistill.listener import Listener
 from kdistill.runs import Experiment, Run
-from kdistill.sessions import Options, Session
 from kdistill.signals import Stopped
 from kdistill.workers import Failure, Outcomes, local
-
-SHORT = ["training.epochs=3", "teacher.hidden=[16]", "student.dropout=0.2", "training.batch_size=39"]
-LONG = ["student.epochs=400", "student.patience=null", "teacher.epochs=2", "teacher.hidden=[16]"]
-LONG += ["training.batch_size=39"]  # of the 1131 examples, 29 batches: a short one would be compiled by itself
-
-
-class Watch(Listener):
-    """Remembers what it hears, and may act on it."""
-
-    def __init__(self, on_epoch=lambda record: None):
-        self.warnings, self.failures, self.notes, self.planned_ = [], [], [], []
-        self.started = []
-        self.on_epoch = on_epoch
-
-    def warning(self, text):
-        self.warnings.append(text)
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
-        self.started.append((arm, seed))
-
-    def run_failed(self, name, message):
-        self.failures.append((name, message))
-
-    def epoch(self, record):
-        self.on_epoch(record)
-
-
-class Aimed(Watch):
-    """Does something at each epoch of a named task."""
-
-    def __init__(self, act, name=""):
-        super().__init__(lambda record: act(name))
-        self.act = act
-
-    def of(self, name):
-        return Aimed(self.act, name)
-
-
-def session(folder, overrides=SHORT, listener=None):
-    config = configs.load("quickstart", overrides)
-    return Session(config, Experiment(folder / config.name), Options(threads=1, listener=listener or Watch()))
 
 
 @pytest.fixture
@@ -78,17 +32,6 @@ def children():
     """Return the worker processes of this process."""
     found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "kdistill.workers"], capture_output=True, text=True)
     return [int(number) for number in found.stdout.split()]
-
-
-def outcomes_of(folder, seeds):
-    experiment = Experiment(folder / "quickstart")
-    return [
-        killing.outcome(experiment.run(arm, seed)) for seed in seeds for arm in ("teacher", "baseline", "distilled")
-    ]
-
-
-def without_place(document):
-    return {key: value for key, value in document.items() if key != "run_info"}
 
 
 def test_results_are_the_same_however_many_workers_there_are(tmp_path):
@@ -215,14 +158,14 @@ def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path, stand_ins):
     """Which is said, as is what was stopped before it had one."""
     started = set()
 
-    def interrupt(name):
+    def interrupt(name, record):
         started.add(name)
         if {"baseline seed 0", "baseline seed 1"} <= started:
             os.kill(os.getpid(), signal.SIGINT)
 
     watch = Aimed(interrupt)
     tasks = experiments.tasks_of(session(tmp_path, LONG, watch), {0: 0, 1: 1})
-    with pytest.raises(Stopped, match="with a checkpoint each: baseline seed 0, baseline seed 1$") as stopped:
+    with pytest.raises(Stopped, match=r"with a checkpoint each: baseline seed 0, baseline seed 1$") as stopped:
         local.run_in_pool([task for task in tasks if task.arm == "baseline"], Outcomes(), 2, watch)
     assert stopped.value.signum == signal.SIGINT
     experiment = Experiment(tmp_path / "quickstart")
@@ -424,7 +367,7 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
         "    assert len(outcomes.done) == len(tasks)\n"
         "do(range(8)); early = peak(); do(range(8, 40)); print(early, peak())\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=280)
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     early, late = map(float, done.stdout.split())
     assert late < early + 15  # 32 seeds at half a megabyte for each run, as it once was, are 48

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from places import HELPERS
+
 from kdistill import signals
 from kdistill.config import Config
 from kdistill.errors import DivergedError, ModelError
@@ -22,7 +24,7 @@ TOO_HIGH = 1e20  # a learning rate with which training diverges
 def installed(monkeypatch, folder):
     """Let every worker that this process starts be a stand-in."""
     program = folder / "worker"
-    paths = [str(Path(__file__).parent), *sys.path]
+    paths = [str(HELPERS), *sys.path]
     program.write_text(f"#!{sys.executable}\nimport sys\nsys.path[:] = {paths}\nimport worker_stand_in\n")
     with program.open("a") as file:
         file.write("worker_stand_in.main()\n")
