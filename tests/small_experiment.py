@@ -13,6 +13,7 @@ from kdistill.sessions import Options, Session
 
 # 39 divides the number of training examples: a short batch at the end of an epoch would be compiled by itself.
 SHORT = ["training.epochs=1", "teacher.hidden=[16]", "training.batch_size=39"]
+SET = [part for text in SHORT for part in ("--set", text)]
 
 
 def session(folder, *overrides, source="quickstart", **options):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from command_line import document, run
+from small_experiment import SET
 
 from kdistill import training
 from kdistill.errors import DivergedError
@@ -67,16 +68,7 @@ def test_whatever_ends_a_run_is_recorded(tmp_path, monkeypatch, error):
 
 
 def test_two_real_experiments_are_compared(experiment_copy):
-    made = [
-        "--output-dir",
-        experiment_copy,
-        "--set",
-        "training.epochs=1",
-        "--set",
-        "teacher.hidden=[16]",
-        "--set",
-        "training.batch_size=39",
-    ]
+    made = ["--output-dir", experiment_copy, *SET]
     run("reproduce", "--seeds", 1, *made, "--set", "name=warm", "--set", "distill.T=2", "-q")
     found = document("compare", "quickstart", experiment_copy / "warm", "--output-dir", experiment_copy)
     assert [row["key"] for row in found["config"]] == ["distill.temperature"]

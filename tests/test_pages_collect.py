@@ -9,7 +9,7 @@ import numpy as np
 import own_data
 import pytest
 from command_line import document, run
-from small_experiment import SHORT
+from small_experiment import SET
 
 from kdistill import errors
 from kdistill.listener import Listener
@@ -18,7 +18,6 @@ from kdistill.pages.material import PARTS
 from kdistill.runs import Experiment, outputs
 from kdistill.sessions import Options
 
-SET = [part for text in SHORT for part in ("--set", text)]
 ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
 
 

@@ -76,11 +76,10 @@ def test_parts_at_the_same_time_share_a_teacher(tmp_path):
     ends = [killing.finish(process) for process in processes]
     assert [code for code, _, _ in ends] == [0, 0], ends
     assert len(Experiment(tmp_path / "quickstart").run("teacher", 0).manifest["attempts"]) == 1
-    code, stdout, stderr = killing.finish(killing.start([*command, "--json"]))
-    assert code == 0, stderr
-    assert "validation accuracy" not in stderr
-    whole = killing.finish(killing.start([*command, "--json", "--output-dir", tmp_path / "whole"]))
-    assert without_place(json.loads(stdout)) == without_place(json.loads(whole[1]))
+    gathered = run(*command, "--json")
+    assert "validation accuracy" not in gathered.stderr
+    whole = document(*command, "--output-dir", tmp_path / "whole")
+    assert without_place(json.loads(gathered.stdout)) == without_place(whole)
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "a/b", "1/2/3", "-1/2", "1/1000000000"])
