@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 import pytest
 from command_line import document, run
+from small_experiment import SET
 from typer.testing import CliRunner
 
-from kdistill import engine, files, progress, recipes, training
+from kdistill import files, progress, recipes, training
 from kdistill.cli import app
 from kdistill.errors import DivergedError
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
+SHORT = [*SET, "--set", "training.epochs=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,6 @@ def test_more_seeds_train_only_what_is_missing(output):
 
 
 def test_two_reproductions_agree_to_the_bit(finished, tmp_path):
-    engine._engines.clear()
     again = document("reproduce", "--output-dir", tmp_path, "--seeds", "1", "--seed", "1", *SHORT)
     first = json.loads((finished[0] / "quickstart/seed-1/distilled/result.json").read_text())
     second = json.loads((tmp_path / "quickstart/seed-1/distilled/result.json").read_text())

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from command_line import document, run
 from sklearn.linear_model import LogisticRegression
+from small_experiment import SET
 
 from kdistill import evaluation, progress, training
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure
 from kdistill.runs import Experiment
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
+SHORT = [*SET, "--set", "training.epochs=2"]
 MOVED = ["--set", "augmentation={shift: 1, flip: true, crop: 1}"]
 
 

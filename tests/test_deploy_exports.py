@@ -123,7 +123,7 @@ def test_another_model_in_its_place_is_refused(exported, in_this_process):
     assert records.origin(place, records.checked(place)).resolve() == teacher.path.resolve()
 
 
-def test_a_folder_of_other_things_is_not_replaced(exported, tmp_path):
+def test_a_folder_of_other_things_is_not_replaced(exported, in_this_process, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     order = Order(SAVED, output=tmp_path / "mine" / "x", overwrite=True)

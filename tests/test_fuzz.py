@@ -8,6 +8,7 @@ import killing
 import numpy as np
 import pytest
 import tiny_mnist
+from small_experiment import SET
 from typer.testing import CliRunner
 
 from kdistill import config as configs
@@ -16,16 +17,7 @@ from kdistill.cli import app
 from kdistill.datasets import catalog
 from kdistill.runs import Experiment
 
-SHORT = [
-    "--set",
-    "training.epochs=3",
-    "--set",
-    "teacher.hidden=[16]",
-    "--set",
-    "training.batch_size=39",
-    "--set",
-    "student.dropout=0.2",
-]
+SHORT = [*SET, "--set", "training.epochs=3", "--set", "student.dropout=0.2"]
 FEW, MANY = 6, 120
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import command_line
 import killing
 import pytest
+from small_experiment import SET
 from typer.testing import CliRunner
 
 from kdistill import training
@@ -16,7 +17,7 @@ from kdistill.cli import app
 from kdistill.parts import Part
 from kdistill.runs import Experiment
 
-SHORT = ["--set", "training.epochs=3", "--set", "teacher.hidden=[16]", "--set", "training.batch_size=39"]
+SHORT = [*SET, "--set", "training.epochs=3"]
 SHARED = ["reproduce", "--seeds", "3", "--teacher-seeds", "1", *SHORT]
 SWEEP = ["sweep", "--seeds", "2", "--grid", "distill.T=1,4", *SHORT]
 ENVIRONMENT = {"NO_COLOR": "1", "COLUMNS": "200"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import pytest
 import yaml
+from small_experiment import SET
 from typer.testing import CliRunner
 
 from kdistill import backend, recipes, sweeps, training
@@ -20,16 +21,7 @@ from kdistill.runs import Experiment
 from kdistill.sessions import Options, Session
 from kdistill.sweeps.sweep import CHOSEN_HERE
 
-SHORT = [
-    "--set",
-    "training.epochs=4",
-    "--set",
-    "teacher.hidden=[16]",
-    "--set",
-    "training.batch_size=39",
-    "--workers",
-    "1",
-]
+SHORT = [*SET, "--set", "training.epochs=2", "--workers", "1"]
 GRID = ["--grid", "distill.T=1,4", "--grid", "distill.alpha=0.1,0.9,1.0"]
 
 
