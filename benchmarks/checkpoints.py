@@ -43,19 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and show; return the exit code."""
-    from kdistill import config, datasets
+    from kdistill import config
     from kdistill.core import backend
-    from kdistill.core.listener import Listener
+    from kdistill.recipes.shared_data import SharedData
 
     article = config.load("article", [f"training.epochs={options.epochs}", "training.patience=null"])
-    splits = datasets.load(article.data, Listener())
+    shared = SharedData()
     backend.start(threads=1, device="cpu")
     entries = [Entry(name, every) for name, every in CADENCES.items()]
-    _train(article, splits, NEVER)  # compiles
+    _train(article, shared, NEVER)  # compiles
     for number in range(1, options.rounds + 1):
         table.say(f"round {number} of {options.rounds}")
         for entry in entries:
-            seconds, spent = _train(article, splits, entry.every)
+            seconds, spent = _train(article, shared, entry.every)
             entry.seconds.append(seconds)
             entry.spent.append(spent)
     _show(entries, options)
@@ -65,11 +65,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _train(article, splits, every):  # type: ignore[no-untyped-def]
+def _train(article, shared, every):  # type: ignore[no-untyped-def]
     """Return the seconds of one run, and those of each of its checkpoints."""
     from kdistill import runs
-    from kdistill.core.listener import Listener
     from kdistill.recipes import arms, attempt
+    from kdistill.recipes.session import Options, Session
 
     spent: list[float] = []
 
@@ -84,9 +84,10 @@ def _train(article, splits, every):  # type: ignore[no-untyped-def]
     attempt.Cadence = Timed  # type: ignore[misc]
     config = article.model_copy(update={"training": article.training.model_copy(update={"checkpoint_every": every})})
     with tempfile.TemporaryDirectory(prefix="kdistill-bench-") as folder:
-        setting = arms.Setting(config, splits, runs.Experiment(Path(folder)), threads=1, listener=Listener())
+        session = Session(config, runs.Experiment(Path(folder)), Options(threads=1), shared=shared)
+        session.start()
         started = time.perf_counter()
-        arms.baseline(setting, 0)
+        arms.baseline(session, 0)
         return time.perf_counter() - started, spent
 
 

@@ -128,10 +128,15 @@ def _options(options: list[Any]) -> list[str]:
     for option in options:
         is_argument = option.param_type_name == "argument"
         spelt = _argument(option) if is_argument else ", ".join(option.opts)
-        value = "" if is_argument or option.is_flag else f" {option.metavar or option.name.upper()}"
+        value = "" if is_argument or option.is_flag else f" {option.metavar or _choices(option) or option.name.upper()}"
         shown = "`" + f"{spelt}{value}".replace("|", "\\|") + "`"
         rows.append(f"| {shown} | {_cell(option.help)}{_default(option)} |")
     return [f"| {kind} | |", "|---|---|", *rows]
+
+
+def _choices(option: Any) -> str:
+    """Return the words that an option takes, if these are all it takes."""
+    return "|".join(re.findall(r"'([^']+)'", option.bare_type()))  # such as typing.Literal['local', 'ray']
 
 
 def _default(option: Any) -> str:

@@ -1,5 +1,6 @@
 """What all tests share: no network, no home folder, TensorFlow started once and quietly."""
 
+import signal
 import socket
 
 import places
@@ -7,7 +8,7 @@ import pytest
 
 from kdistill.core import backend
 
-FASHION_MNIST = places.SHARED_DATA / "fashion-mnist"
+FASHION_MNIST = places.DATA / "fashion-mnist"
 
 pytest_plugins = ["small_experiment"]
 
@@ -19,6 +20,23 @@ def pytest_configure():
     from kdistill.training import compiled_loop
 
     compiled_loop.ENGINES_KEPT = 64
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_a_terminal():
+    """Take signals as a process in a terminal does, and its children too, whatever the parent of the tests ignores.
+
+    Under nohup SIGHUP is ignored, in a background job of a shell SIGINT.
+    """
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -15,18 +15,20 @@ from kdistill.cli.rendering.screen import Screen, console
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
 
+LookFirst = Annotated[
+    Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
+]
+DataOf = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="CONFIG", help="Show the data of this config, your own too, read whole."),
+]
+
+
 @app.command("info")
 def data_info(
     names: Annotated[list[str] | None, typer.Argument(metavar="DATASET")] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config", "-c", metavar="CONFIG", help="Show the data of this config, your own too, read whole."
-        ),
-    ] = None,
+    folder: LookFirst = None,
+    config: DataOf = None,
     set_: Set = None,
     json_: Json = False,
     debug: Debug = False,

@@ -4,10 +4,10 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ from kdistill.cli.output import emit, write_out
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.cli.rendering.screen import Screen
+    from kdistill.deploy.predict import Row
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
 
@@ -30,42 +32,43 @@ Model = Annotated[
         help="The folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)",
     ),
 ]
+Models = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        parser=values.a_path,
+        metavar="RUN|FILE",
+        help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
+        "the config's experiment)",
+    ),
+]
+Format = Annotated[
+    Literal["litert", "onnx", "saved-model"],
+    typer.Option(help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow."),
+]
+Quantize = Annotated[
+    Literal["none", "dynamic", "int8", "float16"],
+    typer.Option(help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits."),
+]
+WithSoftmax = Annotated[bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")]
+Output = Annotated[
+    Path | None, typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")]
 Threads = Annotated[
     int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
 ]
-Device = Annotated[
-    str, typer.Option(parser=values.one_of("auto", "cpu", "gpu"), metavar="auto|cpu|gpu", help="Of Keras models.")
-]
+Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Of Keras models.")]
 
 
 @with_some_options("config", "set", "seed", "output_dir", "threads", "device", "json", "quiet", "debug")
 def export(
     common: Common,
-    format: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("litert", "onnx", "saved-model"),
-            metavar="litert|onnx|saved-model",
-            help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow.",
-        ),
-    ],
+    format: Format,
     model: Model = None,
-    quantize: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("none", "dynamic", "int8", "float16"),
-            metavar="none|dynamic|int8|float16",
-            help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits.",
-        ),
-    ] = "none",
-    with_softmax: Annotated[
-        bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")] = False,
+    quantize: Quantize = "none",
+    with_softmax: WithSoftmax = False,
+    output: Output = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model for another runtime; it is kept only if it does there, on the test split, what the model does."""
     from kdistill.cli.rendering import exports as tables
@@ -86,15 +89,7 @@ def export(
 @with_some_options("config", "set", "seed", "output_dir", "json", "quiet", "debug")
 def benchmark(
     common: Common,
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            parser=values.a_path,
-            metavar="RUN|FILE",
-            help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
-            "the config's experiment)",
-        ),
-    ] = None,
+    models: Models = None,
     threads: Threads = 1,
 ) -> None:
     """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
@@ -109,7 +104,7 @@ def benchmark(
         try:
             keep(session.experiment, document)
         except OutputError as error:  # it may be someone else's experiment, to be looked at only
-            session.options.listener.note(f"The benchmark is not kept: {error.message}")
+            session.listener.note(f"The benchmark is not kept: {error.message}")
     emit(document, tables.benchmark, common.json)
 
 
@@ -135,9 +130,7 @@ Source = Annotated[
         "names, or - for such rows on stdin.",
     ),
 ]
-Printed = Annotated[
-    str, typer.Option(parser=values.one_of("csv", "jsonl"), metavar="csv|jsonl", help="What is printed.")
-]
+Printed = Annotated[Literal["csv", "jsonl"], typer.Option(help="What is printed.")]
 Top = Annotated[
     int,
     typer.Option(parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."),
@@ -151,10 +144,8 @@ Drop = Annotated[
     ),
 ]
 OnError = Annotated[
-    str,
-    typer.Option(
-        parser=values.one_of("fail", "skip"), metavar="fail|skip", help="What to do about an image that is damaged."
-    ),
+    Literal["fail", "skip"],
+    typer.Option(help="What to do about an image that is damaged."),
 ]
 
 
@@ -177,19 +168,22 @@ def predict(
     check(source)
     with closing(Screen(console(stderr=True))) as screen:
         predictor = Predictor(model, threads, device, screen)
-        reader = predictor.reader(drop or (), skip=on_error == "skip")
-        shown = min(top, len(predictor.classes))
+        reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
         for number, rows in enumerate(predictor.rows(reader, source, shown)):
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
-            if not write_out(text):
-                break  # nobody reads it any more
-        for message in reader.skipped:
-            screen.warning(f"Skipped: {message}")
-        if reader.skipped:
-            screen.warning(f"Skipped {len(reader.skipped)} in all.")
+            if not write_out(text):  # nobody reads it any more
+                break
+        _tell_skipped(reader.skipped, screen)
 
 
-def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
+def _tell_skipped(messages: Sequence[str], screen: "Screen") -> None:
+    for message in messages:
+        screen.warning(f"Skipped: {message}")
+    if messages:
+        screen.warning(f"Skipped {len(messages)} in all.")
+
+
+def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     if heads:
@@ -201,7 +195,7 @@ def _csv_lines(rows: list[dict[str, Any]], top: int, heads: bool) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def _json_lines(rows: list[dict[str, Any]], top: int) -> str:
+def _json_lines(rows: "list[Row]", top: int) -> str:
     lines = []
     for row in rows:
         best = row["top"][0]

@@ -1,20 +1,45 @@
 """The commands that train, score and compare."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options
 from kdistill.cli.output import emit
-from kdistill.cli.parallel import Emit, Engine, PartOption, RayAddress, Workers, check_emit, emit_slurm, scale_of
+from kdistill.cli.parallel import Parallel, emit_slurm, with_parallel_options
 
 if TYPE_CHECKING:
     from kdistill.config import Config
 
 MOST_SEEDS = 1000
+SOME_FAILED = 6  # exit code: finished, with failed runs
+
+
+Seeds = Annotated[
+    str | None,
+    typer.Option(metavar="N|LIST", help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"),
+]
+TeacherSeeds = Annotated[
+    str | None,
+    typer.Option(metavar="N|LIST", help="Of the teachers, taken in turn: 1 teaches all seeds (default: each its own)"),
+]
+SeedsOfCells = Annotated[
+    str | None,
+    typer.Option(metavar="N|LIST", help="How many of every cell, or a list: 0,3,7 (default: the config's)"),
+]
+GridOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grid",
+        metavar="KEY=V1,V2",
+        help="A config key and the values to try; repeatable: every combination is tried (default: those under "
+        "`sweep` in the config)",
+    ),
+]
 
 
 def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
@@ -22,12 +47,12 @@ def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequ
     from kdistill.experiments import dry_run
     from kdistill.experiments import reproduce as experiments
 
-    with open_session(common, track=track) as session:
+    with open_session(common, track=track, teachers=teachers) as session:
         seed = session.config.seed
         if common.dry_run:
-            emit(dry_run.training(session, [arm], [seed], teachers), results.plan, common.json)
+            emit(dry_run.training(session, [arm], [seed]), results.plan, common.json)
             return
-        document = experiments.train(session, arm, seed, teachers)
+        document = experiments.train(session, arm, seed)
     emit(document, results.training, common.json)
 
 
@@ -79,112 +104,74 @@ def evaluate(
     """Score the finished runs of one seed, or the model files named, on the test split."""
     from kdistill.cli.rendering import results
     from kdistill.experiments import dry_run
-    from kdistill.recipes import evaluate as scoring
+    from kdistill.recipes import evaluate
 
     with open_session(common) as session:
         if common.dry_run:
             emit(dry_run.scoring(session, session.config.seed, models or []), results.scoring_plan, common.json)
             return
-        document = scoring.evaluate(session, session.config.seed, models or [])
+        document = evaluate.evaluate(session, session.config.seed, models or [])
     emit(document, results.evaluation, common.json)
 
 
 @with_common_options
-def reproduce(
-    common: Common,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|LIST", help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"
-        ),
-    ] = None,
-    teacher_seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|LIST", help="Of the teachers, taken in turn: 1 teaches all seeds (default: each its own)"
-        ),
-    ] = None,
-    workers: Workers = None,
-    engine: Engine = "local",
-    ray_address: RayAddress = None,
-    part: PartOption = None,
-    emit_for: Emit = None,
-    track: Track = None,
-) -> None:
+@with_parallel_options
+def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_seeds: TeacherSeeds = None) -> None:
     """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
     from kdistill.cli.rendering import results
     from kdistill.experiments import dry_run
     from kdistill.experiments import reproduce as experiments
     from kdistill.runs import ARMS
 
-    scale = scale_of(workers, engine, ray_address)
-    check_emit(emit_for, part, engine, common)
-    with open_session(common, wait=part is not None, track=track) as session:
+    scale, part = parallel.scale(common), parallel.part
+    with parallel.session(common) as session:
         chosen = _seeds(seeds, session.config)
         teachers = _seeds(teacher_seeds, session.config, "--teacher-seeds") if teacher_seeds else None
-        if emit_for:
-            command = ["reproduce", "--seeds", _listed(chosen)]
-            command += ["--teacher-seeds", _listed(teachers)] if teachers else []
-            emit_slurm(session, common, command, workers or len(chosen))
+        if parallel.emit_for:
+            more = ["--teacher-seeds", _listed(teachers)] if teachers else []
+            command = ["reproduce", "--seeds", _listed(chosen), *more]
+            emit_slurm(session, common, command, parallel.workers or len(chosen))
             return
         if common.dry_run:
-            planned = dry_run.training(session, ARMS, chosen, teacher_seeds=teachers, part=part)
-            emit(planned, results.plan, common.json)
+            emit(dry_run.training(session, ARMS, chosen, teachers, part), results.plan, common.json)
             return
-        if part:
-            document = experiments.make_part(session, chosen, teachers, part, scale)
-        else:
-            document = experiments.reproduce(session, chosen, teachers, scale)
-    emit(document, results.part if part else results.reproduction, common.json)
-    if document["failed"]:
-        raise typer.Exit(experiments.SOME_FAILED)
+        document = (
+            experiments.make_part(session, chosen, teachers, part, scale)
+            if part
+            else experiments.reproduce(session, chosen, teachers, scale)
+        )
+    _finish(document, results.part if part else results.reproduction, common)
 
 
 @with_common_options
-def sweep(
-    common: Common,
-    grid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=V1,V2",
-            help="A config key and the values to try; repeatable: every combination is tried (default: those under "
-            "`sweep` in the config)",
-        ),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(metavar="N|LIST", help="How many of every cell, or a list: 0,3,7 (default: the config's)"),
-    ] = None,
-    workers: Workers = None,
-    engine: Engine = "local",
-    ray_address: RayAddress = None,
-    part: PartOption = None,
-    emit_for: Emit = None,
-    track: Track = None,
-) -> None:
+@with_parallel_options
+def sweep(common: Common, parallel: Parallel, grid: GridOption = None, seeds: SeedsOfCells = None) -> None:
     """Try every combination of some settings, choose on validation, and score the winner on the test split."""
     from kdistill.cli.rendering import results
     from kdistill.cli.rendering import sweep as heatmap
     from kdistill.experiments import dry_run, sweep_grid
-    from kdistill.experiments import reproduce as experiments
     from kdistill.experiments import sweep as sweeps
 
-    scale = scale_of(workers, engine, ray_address)
-    check_emit(emit_for, part, engine, common)
-    with open_session(common, wait=part is not None, track=track) as session:
+    scale, part = parallel.scale(common), parallel.part
+    with parallel.session(common) as session:
         chosen = _seeds(seeds, session.config)
         planned = sweep_grid.plan(session, sweep_grid.axes(session.config, grid or []))
-        if emit_for:
-            command = ["sweep", *(part for text in grid or () for part in ("--grid", text)), "--seeds", _listed(chosen)]
-            emit_slurm(session, common, command, workers or len(planned.cells) * len(chosen))
+        if parallel.emit_for:
+            command = ["sweep", *(each for text in grid or () for each in ("--grid", text)), "--seeds", _listed(chosen)]
+            emit_slurm(session, common, command, parallel.workers or len(planned.cells) * len(chosen))
             return
         if common.dry_run:
             emit(dry_run.sweep(planned, chosen, part), heatmap.plan, common.json)
             return
         document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
-    emit(document, results.part if part else heatmap.sweep, common.json)
+    _finish(document, results.part if part else heatmap.sweep, common)
+
+
+def _finish(document: Mapping[str, Any], render: Callable[[Any], RenderableType], common: Common) -> None:
+    """Print the result of many runs; the exit code says whether some failed."""
+    emit(document, render, common.json)
     if document["failed"]:
-        raise typer.Exit(experiments.SOME_FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _seeds(text: str | None, config: "Config", option: str = "--seeds") -> list[int]:

@@ -6,8 +6,9 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +18,7 @@ from kdistill.core.errors import OutputError
 if TYPE_CHECKING:
     from kdistill.recipes.session import Session
 
+Tracker = StrEnum("Tracker", ["tensorboard"])  # Typer takes no list of a Literal
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
     list[str] | None,
@@ -27,11 +29,10 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", metavar="CONFIG", help="A file, or the name of a built-in config."),
 ]
 Track = Annotated[
-    list[str] | None,
+    list[Tracker] | None,
     typer.Option(
         "--track",
-        parser=values.one_of("tensorboard"),
-        metavar="tensorboard",
+        metavar="|".join(Tracker),
         help="Write the figures of every epoch for TensorBoard, into the folder of each run",
     ),
 ]
@@ -40,7 +41,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """The options that every command on an experiment takes."""
+    """What a person types with every command on an experiment. `Options` are what goes on from here to the runs."""
 
     config: Annotated[
         str | None,
@@ -75,12 +76,8 @@ class Common:
         ),
     ] = None
     device: Annotated[
-        str,
-        typer.Option(
-            parser=values.one_of("auto", "cpu", "gpu"),
-            metavar="auto|cpu|gpu",
-            help="Where to compute: auto is a GPU if there is one.",
-        ),
+        Literal["auto", "cpu", "gpu"],
+        typer.Option(help="Where to compute: auto is a GPU if there is one."),
     ] = "auto"
     dry_run: Annotated[
         bool,
@@ -94,44 +91,57 @@ class Common:
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `Common`, which it receives as its argument `common`."""
-    return _with_options(command, [field.name for field in dataclasses.fields(Common)])
+    return with_options_of(Common, "common")(command)
 
 
 def with_some_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that gives a command only these options of `Common`; the others have their defaults."""
-    return functools.partial(_with_options, names=names)
+    return with_options_of(Common, "common", names)
 
 
-def _with_options(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
+def with_options_of(
+    kind: type, argument: str, names: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the fields of a dataclass as options, after its own.
+
+    Args:
+        kind: the dataclass.
+        argument: of the command, which receives an instance.
+        names: of the fields, if not all.
+    """
+    fields = [field for field in dataclasses.fields(kind) if not names or field.name in names]
     shared = [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in dataclasses.fields(Common)
-        if field.name in names
-    ]
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "common"
+        for field in fields
     ]
 
-    @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        common = Common(**{name: options.pop(name) for name in names})
-        command(common=common, **options)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        given = inspect.signature(command).parameters.values()
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in given if each.name != argument]
 
-    wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
-    return wrapped
+        @functools.wraps(command)
+        def wrapped(**options: Any) -> None:
+            received = kind(**{field.name: options.pop(field.name) for field in fields})
+            command(**{argument: received}, **options)
+
+        wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+        return wrapped
+
+    return decorate
 
 
 @contextmanager
-def open_session(common: Common, wait: bool = False, track: Sequence[str] | None = None) -> Iterator["Session"]:
+def open_session(
+    common: Common, wait: bool = False, track: Sequence[str] | None = None, teachers: Sequence[Path] = ()
+) -> Iterator["Session"]:
     """Load the config and open its experiment, with a screen that is taken down whatever happens.
 
     Args:
         common: the options of the command.
         wait: for other commands that are at work on the same runs, rather than refuse.
         track: the trackers that hear of the epochs.
+        teachers: files that were named instead of those of the config.
     """
     from kdistill import config as configs
     from kdistill.cli.rendering.screen import Screen, console
@@ -139,15 +149,15 @@ def open_session(common: Common, wait: bool = False, track: Sequence[str] | None
     from kdistill.recipes.session import Options, Session
     from kdistill.runs import Experiment
 
-    trackers = tuple(dict.fromkeys(track or ()))
+    trackers = tuple(dict.fromkeys(map(str, track or ())))
     for name in trackers:
         extras.check_installed(name, f"--track {name}")
     config = configs.load(common.config, common.set or (), **_top_level(common))
     _check_folder(common.output_dir)
     monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
     with closing(Screen(console(stderr=True), common.quiet, common.verbose, monitors)) as screen:
-        options = Options(common.threads, common.device, common.overwrite, screen, wait, trackers)
-        yield Session(config, Experiment(common.output_dir / config.name), options)
+        options = Options(common.threads, common.device, common.overwrite, wait, trackers)
+        yield Session(config, Experiment(common.output_dir / config.name), options, screen, teacher_files=teachers)
 
 
 def _top_level(common: Common) -> dict[str, int]:

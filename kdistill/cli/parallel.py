@@ -1,42 +1,24 @@
 """Options that spread the runs of a command: over processes, over a cluster, over the elements of an array job."""
 
 import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kdistill.cli import values
-from kdistill.cli.options import Common
+from kdistill.cli.options import Common, Track, open_session, with_options_of
 from kdistill.cli.output import write_out
 from kdistill.experiments.part import Part
 
 if TYPE_CHECKING:
-    from kdistill.experiments.reproduce import Scale
+    from kdistill.experiments.workers import Scale
     from kdistill.recipes.session import Session
 
 MOST_WORKERS = 1024
 MOST_PARTS = 100_000
-
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        parser=values.whole_number(1, MOST_WORKERS),
-        metavar="N",
-        help="Processes that train at the same time (default: as many as there are cores, at most one a seed; with "
-        "--engine ray all that the cluster has room for)",
-    ),
-]
-Engine = Annotated[
-    str,
-    typer.Option(parser=values.one_of("local", "ray"), metavar="local|ray", help="Who makes the runs."),
-]
-RayAddress = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|HOST:PORT", help="With --engine ray: a cluster to join (default: Ray is started on this machine)"
-    ),
-]
 
 
 def _a_part(text: str) -> Part:
@@ -48,53 +30,69 @@ def _a_part(text: str) -> Part:
     raise typer.BadParameter(f"expected I/N, such as 1/4, with I from 1 to N; received {text!r}")
 
 
-PartOption = Annotated[
-    Part | None,
-    typer.Option(
-        "--part",
-        parser=_a_part,
-        metavar="I/N",
-        help="Make only every N-th of the runs from the I-th on, and compare nothing; several parts may run at once",
-    ),
-]
-Emit = Annotated[
-    str | None,
-    typer.Option(
-        "--emit",
-        parser=values.one_of("slurm"),
-        metavar="slurm",
-        help="Print a batch script that makes the runs in --workers parts, and train nothing",
-    ),
-]
+@dataclass(frozen=True)
+class Parallel:
+    """The options of commands that make many runs: who makes them, and which."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            parser=values.whole_number(1, MOST_WORKERS),
+            metavar="N",
+            help="Processes that train at the same time (default: as many as there are cores, at most one a seed; with "
+            "--engine ray all that the cluster has room for)",
+        ),
+    ] = None
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Who makes the runs.")] = "local"
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="With --engine ray: a cluster to join (default: Ray is started on this machine)",
+        ),
+    ] = None
+    part: Annotated[
+        Part | None,
+        typer.Option(
+            "--part",
+            parser=_a_part,
+            metavar="I/N",
+            help="Make only every N-th of the runs from the I-th on, and compare nothing; several parts may run at "
+            "once",
+        ),
+    ] = None
+    emit_for: Annotated[
+        Literal["slurm"] | None,
+        typer.Option("--emit", help="Print a batch script that makes the runs in --workers parts, and train nothing"),
+    ] = None
+    track: Track = None
+
+    def scale(self, common: Common) -> "Scale":
+        """Return who makes the runs.
+
+        Raises:
+            BadParameter: an address, and nothing that goes there; or what a batch script cannot be printed with.
+            ConfigError: the extra that it takes is not installed.
+        """
+        from kdistill.core import extras
+        from kdistill.experiments.workers import Scale
+
+        if self.ray_address is not None and self.engine != "ray":
+            raise typer.BadParameter("goes with --engine ray", param_hint="--ray-address")
+        if self.engine == "ray":
+            extras.check_installed("ray", "--engine ray")
+        others = {"--part": self.part is not None, "--engine ray": self.engine == "ray", "--json": common.json}
+        for option, given in {**others, "--dry-run": common.dry_run}.items():
+            if self.emit_for and given:
+                raise typer.BadParameter(f"cannot be combined with {option}", param_hint="--emit")
+        return Scale(self.workers, self.engine, self.ray_address)
+
+    def session(self, common: Common) -> AbstractContextManager["Session"]:
+        """Return the session of a command, which waits where other parts are at work on the same runs."""
+        return open_session(common, wait=self.part is not None, track=self.track)
 
 
-def scale_of(workers: int | None, engine: str, address: str | None) -> "Scale":
-    """Return who makes the runs.
-
-    Raises:
-        BadParameter: an address, and nothing that goes there.
-        ConfigError: the extra that it takes is not installed.
-    """
-    from kdistill.core import extras
-    from kdistill.experiments.reproduce import Scale
-
-    if address is not None and engine != "ray":
-        raise typer.BadParameter("goes with --engine ray", param_hint="--ray-address")
-    if engine == "ray":
-        extras.check_installed("ray", "--engine ray")
-    return Scale(workers, engine, address)
-
-
-def check_emit(emit: str | None, part: Part | None, engine: str, common: Common) -> None:
-    """Refuse what a batch script cannot be printed with.
-
-    Raises:
-        BadParameter: naming the option.
-    """
-    others = {"--part": part is not None, "--engine ray": engine == "ray", "--json": common.json}
-    for option, given in {**others, "--dry-run": common.dry_run}.items():
-        if emit and given:
-            raise typer.BadParameter(f"cannot be combined with {option}", param_hint="--emit")
+with_parallel_options = with_options_of(Parallel, "parallel")
 
 
 def emit_slurm(session: "Session", common: Common, command: list[str], parts: int) -> None:

@@ -1,13 +1,14 @@
 """The commands that look at what is on disk: runs ls, compare. They start no TensorFlow and write nothing."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from kdistill.cli import values
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
 
+Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
 app = typer.Typer(no_args_is_help=True, help="See which experiments and runs are there.")
 
 
@@ -35,7 +36,7 @@ def runs_ls(
         found = [survey.describe(folder, verify) for folder in folders]
     else:
         found = survey.survey(common.output_dir, verify)
-    document = {"output_dir": str(common.output_dir), "experiments": found}
+    document: survey.Survey = {"output_dir": str(common.output_dir), "experiments": found}
     emit(document, runs.runs if experiments else runs.experiments, common.json)
 
 
@@ -45,12 +46,8 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="The folder of an experiment, or its name.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another, which is held against A.")],
     arm: Annotated[
-        list[str] | None,
-        typer.Option(
-            parser=values.one_of("teacher", "baseline", "distilled"),
-            metavar="teacher|baseline|distilled",
-            help="Compare this arm alone; may be given several times (default: all)",
-        ),
+        list[Arm] | None,
+        typer.Option(metavar="|".join(Arm), help="Compare this arm alone; may be given several times (default: all)"),
     ] = None,
 ) -> None:
     """Show two experiments side by side: config keys that differ, results, and paired differences of equal seeds."""

@@ -41,16 +41,3 @@ def a_path_to(suffix: str) -> Callable[[str], Path]:
         return path
 
     return read
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a reader of one of a few words."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            *others, last = choices
-            known = f"{', '.join(others)} or {last}" if others else last
-            raise typer.BadParameter(f"expected {known}; received {text!r}")
-        return text
-
-    return read

@@ -1,6 +1,5 @@
 """Finds a config, applies overrides, checks it, and writes a resolved one."""
 
-import difflib
 import os
 import stat
 from collections.abc import Sequence
@@ -133,10 +132,8 @@ def builtin_text(name: str) -> str:
     """
     names = builtin_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        meant = f"; did you mean '{close[0]}'?" if close else ""
         raise ConfigError(
-            f"{name}: no such file, and no built-in config of this name{meant}",
+            f"{name}: no such file, and no built-in config of this name{problems.did_you_mean(name, names)}",
             hint=f"Built-in configs: {', '.join(names)}.",
         )
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -187,7 +184,7 @@ def resolved(config: Config) -> dict[str, Any]:
     for role in ("teacher", "student"):
         section = getattr(config, role)
         layers = section.architecture() if role == "student" or config.teacher.has_layers else {}
-        values[role] = {**layers, **_plain(section.overrides())}
+        values[role] = {**layers, **{key: values[role][key] for key in section.overrides()}}
     values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
@@ -205,10 +202,6 @@ def resolved(config: Config) -> dict[str, Any]:
 def dump(config: Config) -> str:
     """Return a resolved config as YAML: see `resolved`."""
     return yaml.safe_dump(resolved(config), sort_keys=False, default_flow_style=None, allow_unicode=True)
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What is wrong with a config, in sentences: all problems at once, each with its place and what to write instead."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdistill.config.schema import Config
+from kdistill.config.schema import EMPTY_LAYERS, MISSING_LAYERS, Config
 from kdistill.config.section import MisplacedError
 from kdistill.config.yamltext import Marks, Path, shown
 
@@ -110,8 +110,8 @@ def unknown_key(path: Path) -> str:
     message = f"unknown key '{key}'"
     if key == "training" and "learning_rate" in here:  # of a model
         return f"{message} here: a model takes the keys of `training` themselves, such as {section[0]}.learning_rate"
-    if close := difflib.get_close_matches(key, here, n=1):
-        return f"{message}; did you mean '{close[0]}'?"
+    if meant := did_you_mean(key, here):
+        return f"{message}{meant}"
     elsewhere = [
         f"{name}.{found}"
         for name in keys_of(())
@@ -124,6 +124,12 @@ def unknown_key(path: Path) -> str:
     if elsewhere:
         return f"{message} here; did you mean {' or '.join(elsewhere)}?"
     return f"{message}; expected one of {', '.join(here)}"
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean 'x'?` for the known word that is most like another; nothing if none is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def keys_of(section: Path) -> list[str]:
@@ -162,7 +168,7 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
         case "extra_forbidden":
             return unknown_key(path)
         case "missing" if name == "hidden":
-            return "this key is missing, and there is neither conv nor model"
+            return MISSING_LAYERS
         case "missing":
             return "this key is missing, and has no default"
         case "value_error":
@@ -173,7 +179,7 @@ def _sentence(problem: Any, path: Path, values: Any) -> str:
                 f"received {shown(received)}"
             )
         case "too_short":
-            return f"expected at least one {'value to try' if path[0] == 'sweep' else 'layer'}; received []"
+            return "expected at least one value to try; received []" if path[0] == "sweep" else EMPTY_LAYERS
     if name in EXPECTED:
         return f"expected {EXPECTED[name]}; received {shown(received)}"
     return f"expected {_expected(problem)}; received {shown(received)}{_close(problem)}"
@@ -200,5 +206,4 @@ def _choices(problem: Any) -> list[str]:
 def _close(problem: Any) -> str:
     if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
         return ""
-    close = difflib.get_close_matches(problem["input"].lower(), _choices(problem), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return did_you_mean(problem["input"].lower(), _choices(problem))

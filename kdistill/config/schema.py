@@ -35,6 +35,8 @@ READERS = {
 }
 
 # The keys of a model that the first version had, which every specification of a run holds.
+MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
+EMPTY_LAYERS = "expected at least one layer; received []"
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 
 
@@ -286,9 +288,8 @@ class Config(Section):
         """Refuse a config with no teacher: a field's check, so that it is told together with other fields' problems."""
         teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and not teacher.has_layers and not distill.teachers:
-            missing = "this key is missing, and there is neither conv nor model, nor are there distill.teachers"
-            empty = "expected at least one layer; received []"
-            raise MisplacedError("teacher", "hidden", empty if "hidden" in teacher.model_fields_set else missing)
+            missing = f"{MISSING_LAYERS}, nor are there distill.teachers"
+            raise MisplacedError("teacher", "hidden", EMPTY_LAYERS if "hidden" in teacher.model_fields_set else missing)
         return distill
 
     @model_validator(mode="after")

@@ -16,6 +16,11 @@ class KdistillError(Exception):
         self.hint = hint
 
 
+def bug(error: Exception) -> str:
+    """Return what is said of an error that is not a user's to mend."""
+    return f"this is a bug in kdistill: {type(error).__name__}: {error}".splitlines()[0]
+
+
 class ConfigError(KdistillError):
     """A config file, a `--set` or an environment variable is missing or invalid."""
 

@@ -18,7 +18,9 @@ from kdistill.core.errors import OutputError
 SEAL = "sha256"
 TEMPORARY = ".new-"  # what every temporary name begins with; whatever still has one was never finished
 STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
+SETTLED = 3.0  # seconds after which a file that is written again has another time of its last change
 
+_remembered: dict[Path, tuple[object, str]] = {}  # the state of each file, and the SHA-256 that it had then
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -76,9 +78,9 @@ def regular(path: Path) -> os.stat_result:
     return status
 
 
-def temporary_for(path: Path) -> Path:
+def temporary_for(path: Path, prefix: str = TEMPORARY) -> Path:
     """Return a hidden name beside `path` that no other process uses. It ends as `path` does."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    return path.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 
 @contextlib.contextmanager
@@ -93,8 +95,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_for(path)
     try:
         yield temporary
-        to_disk(temporary)
-        move(temporary, path)
+        put(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -116,6 +117,39 @@ def move(source: Path, target: Path) -> None:
     """Rename a folder or file, and bring the new name to disk."""
     os.replace(source, target)
     to_disk(target.parent)
+
+
+def put(source: Path, target: Path, aside: Path | None = None) -> None:
+    """Bring what is finished at `source` to disk and give it its name, in the place of a file or folder there.
+
+    A process that is killed on the way leaves the old one or the new one there, whole; of folders, between two renames,
+    neither: then the new one is whole at `source`, and the old one at `aside`.
+
+    Args:
+        source: a file or folder beside `target`.
+        target: its name.
+        aside: where an old folder is for the moment between two renames; by default `source` with `-old`.
+
+    Raises:
+        OSError: the disk is full or read-only, or another process was quicker; an old folder is there again.
+    """
+    for path in (*source.rglob("*"), source):
+        to_disk(path)
+    if not target.is_dir():
+        move(source, target)
+        return
+    aside = aside or source.with_name(f"{source.name}-old")
+    remove(aside)
+    with contextlib.suppress(FileNotFoundError):  # another process has just taken it away
+        move(target, aside)
+    try:
+        move(source, target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what another process has put there stays
+            os.rename(aside, target)
+        raise
+    finally:
+        remove(aside)
 
 
 def sweep(folder: Path, prefix: str = TEMPORARY) -> None:
@@ -186,3 +220,19 @@ def sha256(path: Path) -> str:
     """
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, which is read once in a process for as long as the file stays as it is.
+
+    A file that was changed in the last seconds is read each time: a file system's clock may not tell two changes apart.
+
+    Raises:
+        OutputError: it is there and cannot be read.
+    """
+    found = os.stat(path)
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if _remembered.get(path, (None, ""))[0] != state:
+        settled = time.time() - max(found.st_mtime, found.st_ctime) > SETTLED
+        _remembered[path] = (state if settled else None, sha256(path))
+    return _remembered[path][1]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NAMED_AT_MOST = 5
@@ -29,6 +29,17 @@ def file_size(count: int | None) -> str:
 def setting(value: Any) -> str:
     """Return the value of a config key as a config has it: null, true, [16, 8], text without quotes."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Return config keys with their values: distill.alpha=0.5, distill.temperature=4."""
+    return ", ".join(f"{key}={setting(value)}" for key, value in values.items())
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return the last part of each config key, if it tells all of them apart; else the keys themselves."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    return last if len(set(last.values())) == len(last) else {key: key for key in last}
 
 
 def dimensions(shape: Sequence[int]) -> str:

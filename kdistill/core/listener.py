@@ -1,50 +1,132 @@
-"""What a recipe tells whoever watches it. The recipes print nothing: a listener may."""
+"""The events of a command, and the listener that hears them. The recipes print nothing: a listener may."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+
+class EpochRecord(TypedDict):
+    """The figures of one epoch: a line of `history.jsonl`.
+
+    `loss` to `penalty` are means over the training examples, under changing weights; the others are of the validation
+    split. Losses are in nats.
+    """
+
+    epoch: int  # from 1
+    loss: float  # what is minimised
+    soft: float  # the soft term, T^2 included
+    hard: float
+    penalty: float  # of regularisation
+    val_loss: float  # the objective
+    val_nll: float
+    val_accuracy: float
+    best: bool  # the best epoch so far
+    patience_left: int | None  # epochs without improvement that are still allowed; None for ever
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence worth telling: what is reused, what takes a while."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A sentence that the reader of the result must know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Downloading:
+    """How many bytes of a file have been received; `total` is how many there will be, if known."""
+
+    name: str
+    received: int
+    total: int | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many of all runs are done."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins, or goes on after the epochs in `history`."""
+
+    arm: str
+    seed: int
+    epochs: int  # at most
+    history: Sequence[EpochRecord] = ()
+    examples: int = 0  # that an epoch trains on; 0 where that is not known
+
+
+@dataclass(frozen=True)
+class EpochProgress:
+    """The share of the current epoch that is done, from 0 to 1."""
+
+    share: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch has ended."""
+
+    record: EpochRecord
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run that began last has ended, with this result."""
+
+    arm: str
+    seed: int
+    result: Mapping[str, Any]  # a `runs.Result`
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run could not be made, and why."""
+
+    message: str
+
+
+Event = Note | Caution | Downloading | Planned | RunStarted | EpochProgress | EpochDone | RunFinished | RunFailed
 
 
 class Listener:
-    """Hears what happens and does nothing; the screen's listener overrides what it shows."""
+    """Hears events and does nothing; the screen's listener shows them."""
 
-    def of(self, name: str) -> "Listener":
-        """Return who hears what happens to one of several runs that go on at the same time."""
-        return self
+    def hear(self, event: Event, name: str = "") -> None:
+        """Take in an event.
 
-    def planned(self, done: int, total: int) -> None:
-        """Take in how many of all runs are done."""
-
-    def run_failed(self, name: str, message: str) -> None:
-        """Take in that a run could not be made, and why."""
-
-    def note(self, text: str) -> None:
-        """Take in a sentence worth telling: what is reused, what takes a while."""
-
-    def warning(self, text: str) -> None:
-        """Take in a sentence that the reader of the result must know."""
-
-    def download(self, name: str, received: int, total: int | None) -> None:
-        """Take in the bytes received of a file, and how many there will be, if known."""
-
-    def run_started(
-        self,
-        arm: str,
-        seed: int,
-        epochs: int,
-        patience: int | None,
-        history: Sequence[Mapping[str, Any]] = (),
-        examples: int = 0,
-    ) -> None:
-        """Take in that a run begins, of `epochs` at most, or goes on after those whose records are in `history`.
-
-        `examples` is how many an epoch trains on; 0 where that is not said.
+        Args:
+            event: what has happened.
+            name: of the run that it happened to, where several go on at the same time.
         """
 
-    def progress(self, done: float) -> None:
-        """Take in the share of the current epoch that is done, from 0 to 1."""
+    def note(self, text: str) -> None:
+        """Take in a `Note`."""
+        self.hear(Note(text))
 
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """Take in the record of an epoch: see `training.Fit.epochs`."""
+    def warning(self, text: str) -> None:
+        """Take in a `Caution`."""
+        self.hear(Caution(text))
 
-    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
-        """Take in the result of the run that began last."""
+    def of(self, name: str) -> "Listener":
+        """Return a listener for the events of one of several runs."""
+        return _OfRun(self, name)
+
+
+class _OfRun(Listener):
+    def __init__(self, listener: Listener, name: str) -> None:
+        self._listener, self._name = listener, name
+
+    def hear(self, event: Event, name: str = "") -> None:
+        self._listener.hear(event, self._name)

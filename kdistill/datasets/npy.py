@@ -1,18 +1,44 @@
-"""What an array says of itself at the beginning of a `.npy` stream, read with mistrust. No object is unpickled."""
+"""Arrays in `.npz` archives, read with mistrust: an array's header is checked before its values are read.
+
+No object is unpickled.
+"""
 
 import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kdistill.core.errors import DamagedError
+from kdistill.core import files
+from kdistill.core.errors import DamagedError, DataError
 
 SUFFIX = ".npy"
 LONGEST = 10_000  # bytes of a header, as in NumPy, which allocates up to 4 GB before it looks
+
+CHUNK = 2**20  # bytes
+NUMBERS, LABELS = "buif", "buifSU"  # kinds of types
+
+# Of the other methods, zipfile unpacks a whole block at once, however much that is.
+BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
+# lacks. The others: damaged.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+)
 
 _VERSIONS = {
     np.lib.format.magic(1, 0): (2, np.lib.format.read_array_header_1_0),
@@ -64,18 +90,105 @@ def names(archive: zipfile.ZipFile) -> Collection[str]:
     return dict.fromkeys(name.removesuffix(SUFFIX) for name in members)
 
 
-# Of the other methods, zipfile unpacks a whole block at once, however much that is.
-BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged archive makes zipfile and NumPy raise into a DataError that names `path`."""
+    try:
+        yield
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: expected a whole .npz archive: {error}", hint="Write it with numpy.savez.") from error
+    except UNREADABLE as error:
+        raise DataError(f"{path}: cannot be read from the archive: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
-# lacks. The others: damaged.
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    struct.error,
-    NotImplementedError,
-    RuntimeError,
-)
+def opened(path: Path) -> zipfile.ZipFile:
+    """Return an archive.
+
+    Raises:
+        DataError: it is no regular file, no archive, or cannot be read.
+    """
+    with reading(path):
+        files.regular(path)
+        return zipfile.ZipFile(path)
+
+
+def content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    """Yield the bytes of an array in an archive, header included; at their end the checksum is compared.
+
+    Raises:
+        DataError: they cannot be read, or are not those that were written.
+    """
+    with reading(Path(str(archive.filename))), archive.open(f"{name}{SUFFIX}") as stream:
+        while piece := stream.read(CHUNK):
+            yield piece
+
+
+def header_in(archive: zipfile.ZipFile, name: str, kinds: str = NUMBERS) -> Header:
+    """Return the header of an array in an archive, which is as long as that says.
+
+    Args:
+        archive: as it was opened by `opened`.
+        name: of the array.
+        kinds: of types that it may have.
+
+    Raises:
+        DataError: the header is damaged, or the type is another.
+    """
+    member, path = archive.getinfo(f"{name}{SUFFIX}"), Path(str(archive.filename))
+    if member.compress_type not in BOUNDED_METHODS:
+        raise DataError(f"{path}: {name}: expected stored or deflated data; received another")
+    with reading(path), archive.open(member) as stream:
+        try:
+            header = read_header(stream)
+        except DamagedError as error:
+            raise DataError(f"{path}: {name}: {error}") from error
+        start = stream.tell()
+    if header.dtype.hasobject:
+        raise _objects(f"{path}: {name}", name, kinds)
+    if header.dtype.kind not in kinds:
+        raise DataError(f"{path}: {name}: expected numbers; received the type {header.dtype}")
+    if start + prod(header.shape) * header.dtype.itemsize != member.file_size:
+        raise DataError(
+            f"{path}: {name}: the header is damaged: shape {header.shape} of {header.dtype} does not take "
+            f"{member.file_size} bytes"
+        )
+    return header
+
+
+def _objects(place: str, name: str, kinds: str) -> DataError:
+    if kinds == NUMBERS:
+        wanted, hint = "numbers", f"Save it as numbers, such as np.asarray({name}.tolist(), dtype=np.float32)."
+    else:
+        wanted = "numbers or text"
+        hint = f"Save names as np.asarray({name}, dtype=str), and numbers as np.asarray({name}, dtype=int)."
+    return DataError(f"{place}: an array of Python objects, which could carry code: expected {wanted}", hint=hint)
+
+
+def stored_type(dtype: np.dtype) -> np.dtype:
+    """Return the type that examples are kept in: bytes as they are, everything else as float32."""
+    return np.dtype(np.uint8) if dtype == np.uint8 else np.dtype(np.float32)
+
+
+def finite(rows: NDArray, start: int, name: str) -> NDArray:
+    """Return rows of examples in the type that they are kept in.
+
+    Args:
+        rows: of any type of numbers.
+        start: the number of the first of them in the array.
+        name: of the array, for messages.
+
+    Raises:
+        DataError: a value is NaN, or infinite in that type.
+    """
+    with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
+        values = rows.astype(stored_type(rows.dtype), copy=False)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad) > 0:
+        position = ", ".join(map(str, (start + bad[0][0], *bad[0][1:])))
+        raise DataError(
+            f"{name}[{position}] is {rows[tuple(bad[0])]}: expected finite numbers",
+            hint="Replace such values, or leave their examples out.",
+        )
+    return values

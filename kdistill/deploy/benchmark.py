@@ -18,10 +18,11 @@ from kdistill.core import backend, extras, files
 from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, latency, parity, runtimes, targets
-from kdistill.deploy.export_records import Form
+from kdistill.deploy.export_records import Form, Record
 from kdistill.deploy.targets import Target
 from kdistill.recipes import evaluate
 from kdistill.recipes.session import Session
+from kdistill.runs.benchmark import Benchmark, Machine, Measured, Ratios
 
 Document = dict[str, Any]
 Floats = NDArray[np.floating]
@@ -47,22 +48,18 @@ class Entry:
 
     name: str
     target: Target
-    record: Document | None = None
+    record: Record | None = None
 
 
 def benchmark(
     session: Session, named: Sequence[Target], threads: int = 1, least_seconds: float = latency.LEAST_SECONDS
-) -> Document:
+) -> Benchmark:
     """Measure models on the test split of a session's data.
 
     Args:
         named: runs (each with its teacher and its exports) and files; without any, all of the session's experiment.
         threads: within one call.
         least_seconds: for which a call is timed, at each batch size.
-
-    Returns:
-        `split`, `examples`, `rows` (see `_row`), `reference` (the name of the row that the ratios are against) and
-        `run_info`: the machine, `threads`, versions, and how it was measured.
 
     Raises:
         ModelError: a model is missing or damaged, or does not fit the data.
@@ -78,8 +75,14 @@ def benchmark(
         rows = [bench.row(entry, labels, len(session.splits.classes)) for entry in entries]
     for row in rows:
         row["ratios"] = _ratios(row, rows[0])
-    document: Document = {"experiment": session.config.name, "split": "test", "examples": len(labels)}
-    return {**document, "reference": rows[0]["name"], "rows": rows, "run_info": _run_info(threads, least_seconds)}
+    return {
+        "experiment": session.config.name,
+        "split": "test",
+        "examples": len(labels),
+        "reference": rows[0]["name"],
+        "rows": rows,
+        "run_info": _run_info(threads, least_seconds),
+    }
 
 
 def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
@@ -92,9 +95,8 @@ def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
         _add(found, Entry(_name(target, record), target, record))
         for export in export_records.of_model(target.path) if target.run or target in teachers else []:
             record = export_records.checked(export)
-            if not _can_run(session, export):
-                continue
-            _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
+            if record and _can_run(session, export):
+                _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
     names = [entry.name for entry in found.values()]
     return [
         entry if names.count(entry.name) == 1 else Entry(str(entry.target.path), entry.target, entry.record)
@@ -109,9 +111,9 @@ def _add(found: dict[Path, Entry], entry: Entry) -> None:
 def _runs(session: Session, teacher: Target) -> bool:
     """Whether a teacher that nobody named can be measured; if not, that is said and it is left out."""
     if teacher.path.suffix != ".keras":
-        session.options.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
+        session.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
     elif not teacher.path.is_file():
-        session.options.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
+        session.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
     else:
         return True
     return False
@@ -121,17 +123,16 @@ def _can_run(session: Session, export: Path) -> bool:
     """Whether the runtime of an export that nobody named is there; if not, that is said and it is left out."""
     kind = export_records.kind_of(export)
     if kind in extras.MODULES and not extras.installed(kind):
-        session.options.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
+        session.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
         return False
     return True
 
 
-def _form(record: Document | None) -> Form:
-    record = record or {}
+def _form(record: Record) -> Form:
     return Form(record["format"], record["quantize"], record["outputs"] == "probabilities")
 
 
-def _name(target: Target, record: Document | None) -> str:
+def _name(target: Target, record: Record | None) -> str:
     folder = target.path.parent
     is_run = target.path.suffix == ".keras" and (target.run or (folder / "manifest.json").exists())
     if is_run or (record and (folder / "manifest.json").exists()):
@@ -147,10 +148,10 @@ class _Bench:
         self._threads, self._seconds = threads, least_seconds
         self._logits: dict[tuple[str, str], Floats] = {}  # by the file's SHA-256 and the preprocessing
 
-    def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Document:
+    def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Measured:
         """Return the row of one model, but for its ratios."""
         path = entry.target.path
-        self._session.options.listener.note(f"Measuring {entry.name}")
+        self._session.listener.note(f"Measuring {entry.name}")
         measured, outputs = self._measure(path, BATCHES, entry.target.preprocessing)
         if outputs.shape != (len(labels), classes):
             raise ModelError(
@@ -159,14 +160,13 @@ class _Bench:
             )
         if path.suffix == ".keras":
             self._logits[files.sha256(path), entry.target.preprocessing] = outputs
-        record = entry.record or {}
-        parameters = measured["parameters"]
+        record, parameters = entry.record, measured["parameters"]
         return {
             "name": entry.name,
             "path": str(path),
             "format": export_records.kind_of(path),
-            "quantize": record.get("quantize"),
-            "parameters": record.get("parameters") if parameters is None else parameters,
+            "quantize": record["quantize"] if record else None,
+            "parameters": record["parameters"] if record and parameters is None else parameters,
             "file_bytes": export_records.size(path),
             "accuracy": float((outputs.argmax(axis=-1) == labels).mean()),
             "largest_difference": self._difference(path, record, outputs),
@@ -174,14 +174,14 @@ class _Bench:
             "peak_memory_bytes": measured["peak_memory_bytes"],
         }
 
-    def _difference(self, path: Path, record: Document, outputs: Floats) -> float | None:
+    def _difference(self, path: Path, record: Record | None, outputs: Floats) -> float | None:
         """Return how far an export's outputs are from those of the model that it came from, on the test split."""
         if path.suffix == ".keras":
             return None
         source = export_records.origin(path, record) if record else None
-        if source is None:
+        if record is None or source is None:
             why = "the model that it came from is not there any more" if record else "it has no record"
-            self._session.options.listener.warning(f"{path}: {why}: its difference from that model is left out.")
+            self._session.listener.warning(f"{path}: {why}: its difference from that model is left out.")
             return None
         whose = record["model_sha256"], record.get("preprocessing", preprocessing.NONE)
         if whose not in self._logits:
@@ -221,8 +221,7 @@ class _Bench:
         return measured, np.load(found, allow_pickle=False)
 
 
-def _ratios(row: Document, reference: Document) -> Document:
-    """Return how many times smaller, faster and leaner a row is than the reference, and how much more accurate."""
+def _ratios(row: Measured, reference: Measured) -> Ratios:
 
     def times(larger: float | None, smaller: float | None) -> float | None:
         return larger / smaller if larger and smaller else None
@@ -239,7 +238,7 @@ def _ratios(row: Document, reference: Document) -> Document:
     }
 
 
-def _run_info(threads: int, least_seconds: float) -> Document:
+def _run_info(threads: int, least_seconds: float) -> Machine:
     return {
         "machine": _processor(),
         "cores": backend.cores(),

@@ -8,11 +8,10 @@ classes.json                the names of the classes; features.json those of the
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from kdistill.core import files
 from kdistill.core.errors import ModelError, OutputError
@@ -65,6 +64,45 @@ class Form:
         return "-".join(parts) + ENDINGS[self.format]
 
 
+class Identity(TypedDict):
+    """What an export is made from: two of the same identity do the same, if not always byte by byte."""
+
+    format: str
+    quantize: str
+    outputs: str  # `logits` or `probabilities`
+    model_sha256: str
+    data: dict[str, str]  # the fingerprints of the data and of their division
+    preprocessing: NotRequired[str]  # where the export scales raw values
+
+
+class Parity(TypedDict):
+    """How far an export's outputs on the test split are from its model's."""
+
+    examples: int
+    largest_difference: float | None  # None where an output is not finite
+    largest_share: float | None  # the same, of the size of the example's outputs
+    largest_output: float  # of the model
+    agreement: float  # the share of equal labels
+    accuracy: float
+    model_accuracy: float
+    tolerance: NotRequired[dict[str, float]]  # a `parity.Tolerance`
+
+
+class Record(Identity):
+    """The record beside an export."""
+
+    model: str  # the path of the model, seen from there
+    parameters: int
+    shape: list[int]  # of an example
+    largest_input: float | None
+    classes: list[str]
+    parity: Parity
+    calibration_rows: int | None
+    versions: dict[str, str]
+    sha256_of_export: str
+    file_bytes: int
+
+
 def kind_of(path: Path) -> str:
     """Return whose file it is: `keras`, `litert`, `onnx` or `saved-model`.
 
@@ -97,19 +135,19 @@ def write(export: Path, record: dict[str, Any]) -> None:
     files.write_sealed(record_file(export), {**record, **about})
 
 
-def read(export: Path) -> dict[str, Any] | None:
+def read(export: Path) -> Record | None:
     """Return the record of an export, or None where there is none, or it is not what was written."""
-    return files.read_sealed(record_file(export))
+    return cast("Record | None", files.read_sealed(record_file(export)))
 
 
-def damage(export: Path, record: dict[str, Any]) -> str | None:
+def damage(export: Path, record: Record) -> str | None:
     """Return what is wrong with an export that has a record, or None if it is what was written."""
     if content_sha256(export) != record["sha256_of_export"]:
         return "it is not the file that was written: its SHA-256 differs"
     return None
 
 
-def checked(export: Path) -> dict[str, Any] | None:
+def checked(export: Path) -> Record | None:
     """Return the record of an export, None where there is none, once the export is found to be what was written.
 
     Raises:
@@ -127,7 +165,7 @@ def checked(export: Path) -> dict[str, Any] | None:
     return record
 
 
-def origin(export: Path, record: dict[str, Any]) -> Path | None:
+def origin(export: Path, record: Record) -> Path | None:
     """Return the model file that an export came from, or None if that is gone or is another one now."""
     path = export.parent / record["model"]
     same = os.path.isfile(path) and files.sha256(path) == record["model_sha256"]
@@ -146,7 +184,7 @@ def of_model(model_file: Path) -> list[Path]:
     return [export for *_, export in sorted(found)]
 
 
-def _order(record: dict[str, Any]) -> tuple[int, int, str]:
+def _order(record: Record) -> tuple[int, int, str]:
     formats, quantizations = list(QUANTIZATIONS), QUANTIZATIONS["litert"]
     return formats.index(record["format"]), quantizations.index(record["quantize"]), record["outputs"]
 
@@ -204,7 +242,7 @@ def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -
 def making(export: Path) -> Iterator[Path]:
     """Yield a temporary path beside `export` that ends as it does; whatever is left there afterwards is removed."""
     files.sweep(export.parent, TEMPORARY)
-    temporary = export.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{export.name}")
+    temporary = files.temporary_for(export, TEMPORARY)
     try:
         yield temporary
     finally:
@@ -216,13 +254,6 @@ def put(temporary: Path, export: Path) -> None:
 
     A process that is killed in between leaves the old one, the new one, or (a folder between two renames) none.
     """
-    for path in [*temporary.rglob("*"), temporary]:
-        files.to_disk(path)
     if os.path.lexists(record_file(export)):
         record_file(export).unlink()  # an export without a record is one that nobody vouches for
-    if not export.is_dir():
-        files.move(temporary, export)
-        return
-    with making(export) as old:
-        files.move(export, old)
-        files.move(temporary, export)
+    files.put(temporary, export)

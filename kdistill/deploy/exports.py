@@ -14,15 +14,13 @@ from kdistill.core import extras, files
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, targets
-from kdistill.deploy.export_records import Form
+from kdistill.deploy.export_records import Form, Identity, Record
 from kdistill.deploy.targets import Target
 from kdistill.recipes import checks, evaluate
 from kdistill.recipes.session import Session
 
 if TYPE_CHECKING:
     import keras
-
-Document = dict[str, Any]
 
 PACKAGES = {
     "litert": ("tensorflow", "ai-edge-litert"),
@@ -46,11 +44,15 @@ class Order:
     overwrite: bool = False
 
 
-def export(session: Session, target: Target, order: Order) -> Document:
-    """Export a model, unless that very export is there already.
+class Exported(Record):
+    """An export that was made, or was there already."""
 
-    Returns:
-        The record beside the export (see `_record`), with `path`, and `run_info`: `reused`, `seconds`.
+    path: str
+    run_info: dict[str, Any]  # `reused`, `seconds`
+
+
+def export(session: Session, target: Target, order: Order) -> Exported:
+    """Export a model, unless that very export is there already.
 
     Raises:
         ModelError: the model is missing or damaged, does not fit the data, or the form has no operation for it.
@@ -74,9 +76,10 @@ def export(session: Session, target: Target, order: Order) -> Document:
         checks.writable(place.parent)
         _make(session, target, place, identity, form)
     else:
-        session.options.listener.note(f"{place}: complete, reused")
+        session.listener.note(f"{place}: complete, reused")
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
-    return {"path": str(place), **(export_records.read(place) or {}), "run_info": run_info}
+    made: Any = {"path": str(place), **(export_records.read(place) or {}), "run_info": run_info}
+    return made
 
 
 def _place(source: Path, order: Order) -> Path:
@@ -101,20 +104,20 @@ def _place(source: Path, order: Order) -> Path:
     return place
 
 
-def _identity(session: Session, target: Target, form: Form) -> Document:
-    """Return what an export is made from: two of the same identity do the same, if not always byte by byte."""
-    identity = {
+def _identity(session: Session, target: Target, form: Form) -> Identity:
+    identity: Identity = {
         "format": form.format,
         "quantize": form.quantize,
         "outputs": form.outputs,
         "model_sha256": files.sha256(target.path),
         "data": {"fingerprint": session.splits.fingerprint, "split_fingerprint": session.splits.split_fingerprint},
     }
-    scaled = target.preprocessing != preprocessing.NONE
-    return {**identity, "preprocessing": target.preprocessing} if scaled else identity
+    if target.preprocessing != preprocessing.NONE:
+        identity["preprocessing"] = target.preprocessing
+    return identity
 
 
-def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
+def _is_there(place: Path, identity: Identity, overwrite: bool) -> bool:
     """Whether this very export is there, whole.
 
     Raises:
@@ -139,7 +142,7 @@ def _is_there(place: Path, identity: Document, overwrite: bool) -> bool:
     return False
 
 
-def _check_record_file(place: Path, record: Document | None) -> None:
+def _check_record_file(place: Path, record: Record | None) -> None:
     """Refuse a name of which the record would take the place of another file, such as the result of a run."""
     file = export_records.record_file(place)
     if os.path.lexists(file) and "sha256_of_export" not in (record or {}):
@@ -148,24 +151,24 @@ def _check_record_file(place: Path, record: Document | None) -> None:
         )
 
 
-def _make(session: Session, target: Target, place: Path, identity: Document, form: Form) -> None:
+def _make(session: Session, target: Target, place: Path, identity: Identity, form: Form) -> None:
     """Convert a model, hold the result against it, and put it in its place with its record."""
-    setting = session.setting
+    session.start()
     from kdistill import models
     from kdistill.deploy import convert, parity
 
     try:
-        model, notes = models.load_classifier(target.path, setting.splits.shape, len(setting.splits.classes))
+        model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
     except ModelError as error:
         raise ModelError(error.message, error.hint or evaluate.held_against(session.config)) from error
     _tell(session, target, form, notes)
     model = _with_raw_values(session, target, model)
-    test, train = setting.splits.test, setting.splits.train
+    test, train = session.splits.test, session.splits.train
     served, reference = _served(model, target.path, form, test)
     with export_records.making(place) as temporary, files.writing(place):
         try:
             convert.convert(served, form, temporary, convert.calibration(train))
-            found = parity.outputs_of(temporary, form, test, setting.threads)
+            found = parity.outputs_of(temporary, form, test, session.threads)
         except ModelError as error:
             raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
         agreement = parity.compare(reference, found, test.all_labels)
@@ -173,23 +176,23 @@ def _make(session: Session, target: Target, place: Path, identity: Document, for
         about = {
             "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
             "parameters": models.parameters(model),
-            "shape": list(setting.splits.shape),
+            "shape": list(session.splits.shape),
             "largest_input": models.largest_input(model),
-            "classes": list(setting.splits.classes),
+            "classes": list(session.splits.classes),
             "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
             "versions": {package: version(package) for package in PACKAGES[form.format]},
         }
         export_records.put(temporary, place)
         export_records.write(place, {**identity, **about})
-        export_records.write_names(place, setting.splits.classes, setting.splits.features)
+        export_records.write_names(place, session.splits.classes, session.splits.features)
 
 
 def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> None:
     """Say what is done to a model from elsewhere."""
     from kdistill import models
 
-    note = session.options.listener.note
+    note = session.listener.note
     for text in notes:
         if not text.endswith(models.SOFTMAX_TAKEN_OFF):
             note(text)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+
+from kdistill.runs.benchmark import Latency
 
 WARM_UP = 20  # calls
 LEAST_CALLS = 200  # of which the 99th percentile leaves out the two slowest
@@ -12,15 +13,12 @@ LEAST_SECONDS = 1.0  # so that one pause of the machine is not a large part of i
 MOST_SECONDS = 60.0  # a model so slow that it takes longer is timed by fewer calls, which are counted
 
 
-def measure(call: Callable[[], object], batch: int, least_seconds: float = LEAST_SECONDS) -> dict[str, Any]:
+def measure(call: Callable[[], object], batch: int, least_seconds: float = LEAST_SECONDS) -> Latency:
     """Time a call until it has been made `LEAST_CALLS` times and for `least_seconds`.
 
     Args:
         call: what is timed.
         batch: how many examples one call takes.
-
-    Returns:
-        `calls`, `p50_ms`, `p90_ms`, `p99_ms`, and `per_second`: the examples a second, at the median.
     """
     for _ in range(WARM_UP):
         call()

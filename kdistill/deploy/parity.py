@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from kdistill.core.errors import ModelError, ParityError
 from kdistill.datasets import Split
 from kdistill.deploy import runtimes
-from kdistill.deploy.export_records import Form
+from kdistill.deploy.export_records import Form, Parity
 
 Floats = NDArray[np.floating]
 
@@ -48,14 +47,8 @@ TOLERANCES = {
 }
 
 
-def compare(reference: Floats, found: Floats, labels: NDArray[np.integer]) -> dict[str, Any]:
-    """Return how far two outputs (n, classes) for the same examples are apart.
-
-    Returns:
-        `examples`, `largest_difference`, `largest_share` (the same, of the size of the example's outputs),
-        `largest_output` (of the reference), `agreement` (the share of equal labels), `accuracy` of what was found and
-        `model_accuracy` of the reference.
-    """
+def compare(reference: Floats, found: Floats, labels: NDArray[np.integer]) -> Parity:
+    """Return how far outputs (n, classes) of an export are from those of its model, the `reference`."""
     classes, expected = found.argmax(axis=-1), reference.argmax(axis=-1)
     differences = np.abs(found.astype(np.float64) - reference).max(axis=-1)
     finite, sizes = bool(np.isfinite(found).all()), _sizes(reference)
@@ -82,7 +75,7 @@ def _sizes(reference: Floats) -> NDArray[np.float64]:
     return np.maximum(own, np.quantile(own, 0.99))
 
 
-def check(parity: dict[str, Any], form: Form, export: str) -> None:
+def check(parity: Parity, form: Form, export: str) -> None:
     """Refuse an export that is further from its model than its quantization explains.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,15 @@ from kdistill.deploy.read_inputs import Reader
 from kdistill.modelfiles.names import CLASSES, class_names, feature_names
 
 Floats = NDArray[np.floating]
-Row = dict[str, Any]
+
+Choice = TypedDict("Choice", {"class": str, "probability": float})
+
+
+class Row(TypedDict):
+    """What a model says of an example."""
+
+    name: str
+    top: list[Choice]  # best first
 
 
 class Predictor:
@@ -38,11 +46,11 @@ class Predictor:
         target = targets.find(path)
         kind = export_records.kind_of(target.path)
         record = None if kind == "keras" else export_records.checked(target.path)
-        self._outputs = "logits" if kind == "keras" else (record or {}).get("outputs")
+        self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None
         names = class_names(target.path)
         self.features = feature_names(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
-        self._largest = getattr(self._model, "largest_input", (record or {}).get("largest_input"))
+        self._largest = getattr(self._model, "largest_input", record.get("largest_input") if record else None)
         if target.run is None and not getattr(self._model, "scales_inputs", True):
             listener.warning(
                 f"{target.path} does not scale its inputs, and is given raw values. If it was trained on scaled ones, "
@@ -73,7 +81,7 @@ class Predictor:
         return Reader(self.shape, drop, skip, features, self._listener.note)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
-        """Yield the rows of a batch after another: `name`, and `top`, a list of classes and probabilities, best first.
+        """Yield the rows of a batch after another.
 
         Args:
             reader: of examples of this model's shape.

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kdistill import modelfiles
 from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records
 from kdistill.modelfiles.names import class_names
-from kdistill.recipes import checks
 from kdistill.recipes.session import Session
-from kdistill.runs import ARMS, Run, recorded_weights, taken_apart, teacher_files
+from kdistill.runs import ARMS, Run, judge, run_of_model, taken_apart, teacher_files
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -78,13 +78,14 @@ def of_run(run: Run) -> Target:
     Raises:
         ModelError: it has not finished, or is damaged.
     """
-    if not run.finished:
+    status = judge(run)
+    if status.damage:
+        raise ModelError(f"{run.folder}: {status.damage}", hint="Make the run again: the same command does it.")
+    if not status.counts:
         raise ModelError(
             f"{run.folder}: expected a finished run; this one is not there or not finished",
             hint="Give its training command again: it goes on where it was.",
         )
-    if damage := run.damage():
-        raise ModelError(f"{run.folder}: {damage}", hint="Make the run again: the same command does it.")
     return Target(run.model_file, run)
 
 
@@ -112,12 +113,11 @@ def teachers_of(run: Run) -> list[Target]:
     """
     if run.arm == "teacher":
         return []
-    own = Run(run.folder.with_name("teacher"), "teacher", run.seed)
-    manifest = run.manifest if run.arm == "distilled" else Run(run.folder.with_name("distilled"), "", run.seed).manifest
+    own, manifest = run.of_arm("teacher"), run.of_arm("distilled").manifest
     experiment = run.folder.absolute().parents[1]
     places = [Path(os.path.normpath(experiment / place)) for place in teacher_files(manifest or {})]
     if not places:
-        return [Target(own.model_file)] if own.is_complete() else []
+        return [Target(own.model_file)] if judge(own).counts else []
     # Both are in the order of the teachers' weights.
     asked = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
     return [
@@ -141,15 +141,15 @@ def with_preprocessing(target: Target, session: Session) -> Target:
     Nothing else is given scaled values: the models of runs take raw ones.
     """
     name = session.config.teacher.preprocessing
-    if target.path.suffix != ".keras" or recorded_weights(target.path) is not None:
+    if target.path.suffix != ".keras" or run_of_model(target.path):
         return target
     runs = (session.experiment.run("distilled", seed) for seed in session.experiment.seeds())
-    named = [Target(path, None, name) for path in session.given_teachers()]
+    named = [Target(path, None, name) for path in session.teacher_files]
     for teacher in [*named, *(teacher for run in runs for teacher in teachers_of(run))]:
         if teacher.path.resolve() == target.path.resolve():
             return replace(target, preprocessing=teacher.preprocessing)
     if name != preprocessing.NONE:
-        session.options.listener.note(
+        session.listener.note(
             f"{target.path} gets raw values: teacher.preprocessing is for the files that distill.teachers names."
         )
     return target
@@ -162,11 +162,12 @@ def check_data(target: Target, session: Session) -> None:
         ModelError: the model was trained on other data, or exported for other data, or may have been trained on
             examples that are held back here; or the classes are others, or in another order.
     """
-    checks.model_is_there(target.path)
+    modelfiles.check_is_there(target.path)
     splits, name = session.splits, session.config.name
     about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
     if target.path.suffix != ".keras":
-        about, made = (export_records.read(target.path) or {}).get("data", {}), "exported for"
+        record = export_records.read(target.path)
+        about, made = record.get("data", {}) if record else {}, "exported for"
     hint = "Give the -c and --set that it was made with."
     if about and about.get("fingerprint") != splits.fingerprint:
         raise ModelError(f"{target.path}: was {made} other data than that of the config `{name}`", hint=hint)

@@ -1,17 +1,14 @@
-"""Numbers about many runs, and the verdict on them: what `experiments` stores and `report` shows.
+"""Statistics of many runs: means, paired tests, intervals.
 
-Accuracies and their differences are fractions of the test split (0.0043); sentences for people give them in points
-(0.43). Differences are distilled minus baseline, one for each seed. The paired t interval alone decides the verdict;
-everything else here describes. scipy is imported where it is used: commands that compute nothing do not load it.
+Accuracies and their differences are fractions of the test split (0.0043). scipy is imported where it is used: commands
+that compute nothing do not load it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
-
-Document = dict[str, Any]
 
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
@@ -23,9 +20,27 @@ ROUNDING = 1e-9
 """Differences of accuracy that are no further apart than this are equal: a test example counts for far more."""
 
 
-Claims = tuple[tuple[str, str], tuple[str, str]]
-HELPS_OR_HURTS: Claims = (("helps", "Distillation helps"), ("hurts", "Distillation hurts"))
-"""A verdict in a word and in the words of a sentence, where the difference is above zero and where it is below."""
+class Summary(TypedDict):
+    """One measure over several runs."""
+
+    values: list[float]
+    mean: float
+    sd: float | None  # of the sample; None for a single value
+
+
+class Difference(Summary):
+    """Paired differences, with the interval of their mean; its ends are None where `paired_t` has none."""
+
+    ci_low: float | None
+    ci_high: float | None
+    confidence: float
+
+
+class Interval(TypedDict):
+    """An interval of the mean difference at `CONFIDENCE`."""
+
+    low: float
+    high: float
 
 
 class PairedT(NamedTuple):
@@ -36,8 +51,8 @@ class PairedT(NamedTuple):
     p_value: float
 
 
-def summarize(values: Sequence[float]) -> Document:
-    """Return `values` with their mean and sample standard deviation (None for a single value)."""
+def summarize(values: Sequence[float]) -> Summary:
+    """Return `values` with their mean and sample standard deviation."""
     return {
         "values": [float(value) for value in values],
         "mean": float(np.mean(values)),
@@ -45,9 +60,15 @@ def summarize(values: Sequence[float]) -> Document:
     }
 
 
-def paired_differences(first: Sequence[float], second: Sequence[float]) -> Document:
+def summaries(scores: Sequence[Mapping[str, Any]], *measures: str) -> dict[str, Any]:
+    """Return the `Summary` of each measure over some scores; None where one of its values is."""
+    values = {measure: [of[measure] for of in scores] for measure in measures}
+    return {measure: None if None in of else summarize(of) for measure, of in values.items()}
+
+
+def paired_differences(first: Sequence[float], second: Sequence[float]) -> Difference:
     """Return `first - second`, pair by pair, summarized, with the interval of `paired_t` (None where it has none)."""
-    differences = [a - b for a, b in zip(_finite(first), _finite(second), strict=True)]
+    differences = [a - b for a, b in zip(finite(first), finite(second), strict=True)]
     test = paired_t(differences)
     return {
         **summarize(differences),
@@ -73,8 +94,8 @@ def paired_t(differences: Sequence[float]) -> PairedT | None:
     return PairedT(float(low), float(high), float(test.pvalue))
 
 
-def bootstrap(differences: Sequence[float]) -> Document | None:
-    """Return the BCa bootstrap interval of the mean difference, `low` and `high`, at `CONFIDENCE`.
+def bootstrap(differences: Sequence[float]) -> Interval | None:
+    """Return the BCa bootstrap interval of the mean difference.
 
     Bias-corrected and accelerated (Efron 1987), 9999 resamples, always of the same random stream.
 
@@ -100,7 +121,7 @@ def probability_of_improvement(distilled: Sequence[float], baseline: Sequence[fl
     """
     from scipy.stats import mannwhitneyu
 
-    test = mannwhitneyu(_finite(distilled), _finite(baseline), method="asymptotic")
+    test = mannwhitneyu(finite(distilled), finite(baseline), method="asymptotic")
     return float(test.statistic) / (len(distilled) * len(baseline))
 
 
@@ -170,164 +191,8 @@ def _detectable_in_sds(seeds: int, power: float) -> float:
     return float(brentq(shortfall, 0.0, highest) / np.sqrt(seeds))
 
 
-def verdict(differences: Sequence[float], claims: Claims = HELPS_OR_HURTS) -> tuple[str, str]:
-    """Return `helps`, `hurts` or `inconclusive`, and a sentence for people that says why.
-
-    `helps` and `hurts`, or what `claims` has for them, are said where the interval of `paired_t` excludes zero: wrongly
-    in at most 5 % of experiments in which there is no difference (exactly for normal differences). Where there is no
-    interval, nothing can be told.
-    """
-    mean, seeds = float(np.mean(differences)), _count_seeds(len(differences))
-    test = paired_t(differences)
-    if test is None:
-        return "inconclusive", _no_interval(differences)
-    measured = (
-        f"{_points(mean)} points of test accuracy (95 % interval {_points(test.low)} to {_points(test.high)}, "
-        f"{_p(test.p_value)}, {seeds})"
-    )
-    if test.low > 0:
-        return claims[0][0], f"{claims[0][1]}: {measured}."
-    if test.high < 0:
-        return claims[1][0], f"{claims[1][1]}: {measured}."
-    unseen = smallest_detectable(float(np.std(differences, ddof=1)), len(differences))
-    return "inconclusive", (
-        f"Inconclusive: {measured}; with {seeds} anything under {_points(unseen).lstrip('+')} points "
-        "would go unseen more often than one time in five."
-    )
-
-
-def _no_interval(differences: Sequence[float]) -> str:
-    mean, seeds = float(np.mean(differences)), _count_seeds(len(differences))
-    if len(differences) < LEAST_SEEDS:
-        return (
-            f"Inconclusive: {_points(mean)} points of test accuracy, but {seeds} cannot tell: "
-            f"an interval takes at least {LEAST_SEEDS}, and more are better."
-        )
-    what = "no difference at all in test accuracy" if abs(mean) <= ROUNDING else "the same difference"
-    amount = "" if abs(mean) <= ROUNDING else f", {_points(mean)} points of test accuracy"
-    return f"Inconclusive: all {seeds} gave {what}{amount}: without spread between seeds there is no interval."
-
-
-NO_INTERVAL = "Without an interval nothing is said of other seeds, nor of other test images or other teachers."
-
-
-def about(shared_teachers: int = 0) -> str:
-    """Return the sentence that says what the interval speaks about, and what not.
-
-    Args:
-        shared_teachers: how many teachers taught all seeds, where they are fewer than the seeds.
-    """
-    if shared_teachers:
-        these = "this one teacher" if shared_teachers == 1 else f"these {shared_teachers} teachers"
-        return (
-            f"The interval is about training seeds, for this test set and {these}: "
-            "what other seeds would give, not other test images or other teachers."
-        )
-    return (
-        "The interval is about training seeds, the teacher's too, for this test set: "
-        "what other seeds would give, not other test images."
-    )
-
-
-def nothing_to_transfer(teacher: Sequence[float], baseline: Sequence[float]) -> str | None:
-    """Return a sentence where the teacher's mean accuracy is not above the baseline's; None where it is."""
-    taught, alone = float(np.mean(_finite(teacher))), float(np.mean(_finite(baseline)))
-    if taught - alone > ROUNDING:
-        return None
-    return (
-        f"The teacher is on average no better than the baseline ({taught:.4f} against {alone:.4f} test accuracy): "
-        "whatever the distilled student gains, it is not the teacher's accuracy."
-    )
-
-
-def little_to_teach(seed: int, teacher_accuracy: float, baseline_accuracy: float) -> list[str]:
-    """Return the warning that a seed's teacher is no better than the student trained alone, if that is so."""
-    if teacher_accuracy > baseline_accuracy:
-        return []
-    return [
-        f"Seed {seed}: the teacher is no better than the student trained alone "
-        f"({teacher_accuracy:.4f} against {baseline_accuracy:.4f} on validation): it has little to teach."
-    ]
-
-
-def paired_statistics(first: Sequence[float], second: Sequence[float]) -> Document:
-    """Return what can be said of paired values, `first - second`, without a claim.
-
-    Args:
-        first: shape (pairs,).
-        second: shape (pairs,), in the same order.
-
-    Returns:
-        `difference` (see `paired_differences`), `p_value` (of `paired_t`), `bootstrap`, `probability_of_improvement` of
-        `first`, `smallest_detectable`; None where there is none.
-
-    Raises:
-        ValueError: the lengths differ, there are no values, or one is not finite.
-    """
-    difference = paired_differences(first, second)
-    values = difference["values"]
-    test = paired_t(values)
-    return {
-        "difference": difference,
-        "p_value": test.p_value if test else None,
-        "bootstrap": bootstrap(values),
-        "probability_of_improvement": probability_of_improvement(first, second),
-        "smallest_detectable": smallest_detectable(difference["sd"], len(values)) if test else None,
-    }
-
-
-def compare(
-    distilled: Sequence[float],
-    baseline: Sequence[float],
-    *,
-    seeds: Sequence[int] | None = None,
-    disagreements: Sequence[tuple[int, int]] | None = None,
-    shared_teachers: int = 0,
-    left_out: int = 0,
-) -> Document:
-    """Compare two arms, seed by seed: the `comparison` in `summary.json`, ready for JSON.
-
-    Args:
-        distilled: shape (seeds,), test accuracies.
-        baseline: the same for the baseline, in the same order of seeds.
-        seeds: shape (seeds,), the seeds themselves, to name them under `mcnemar`.
-        disagreements: for each seed how many test examples only the distilled, and how many only the baseline model
-            classified correctly (`count_disagreements`); without it `mcnemar` is None.
-        shared_teachers: see `about`.
-        left_out: seeds that are missing here since one of their runs failed.
-
-    Raises:
-        ValueError: the lengths differ, there are no values, or one is not finite.
-    """
-    paired = paired_statistics(distilled, baseline)
-    values = paired["difference"]["values"]
-    decision, sentence = verdict(values)
-    if left_out:
-        sentence += f" {left_out} of {len(values) + left_out} seeds left out, since a run failed."
-    return {
-        "seeds": None if seeds is None else list(seeds),
-        **paired,
-        "mcnemar": None if disagreements is None else _mcnemar_by_seed(disagreements, seeds, len(values)),
-        "verdict": decision,
-        "verdict_text": sentence,
-        "about": NO_INTERVAL if paired["difference"]["ci_low"] is None else about(shared_teachers),
-    }
-
-
-def _mcnemar_by_seed(
-    disagreements: Sequence[tuple[int, int]], seeds: Sequence[int] | None, count: int
-) -> list[Document]:
-    if len(disagreements) != count or (seeds is not None and len(seeds) != count):
-        raise ValueError(f"there are {count} pairs of runs; disagreements and seeds must be as many")
-    rows: list[Document] = []
-    for number, (only_distilled, only_baseline) in enumerate(disagreements):
-        row: Document = {} if seeds is None else {"seed": int(seeds[number])}
-        row |= {"only_distilled": int(only_distilled), "only_baseline": int(only_baseline)}
-        rows.append({**row, "p_value": mcnemar(row["only_distilled"], row["only_baseline"])})
-    return rows
-
-
-def _finite(values: Sequence[float]) -> list[float]:
+def finite(values: Sequence[float]) -> list[float]:
+    """Return values as floats. Raises ValueError where there are none, or one is not finite."""
     numbers = [float(value) for value in values]
     if not numbers or not np.all(np.isfinite(numbers)):
         raise ValueError(f"expected one or more finite numbers, got {numbers}")
@@ -336,17 +201,3 @@ def _finite(values: Sequence[float]) -> list[float]:
 
 def _all_equal(values: Sequence[float]) -> bool:
     return max(values) - min(values) <= ROUNDING
-
-
-def _count_seeds(number: int) -> str:
-    return "1 seed" if number == 1 else f"{number} seeds"
-
-
-def _points(fraction: float) -> str:
-    """Return a difference in points with its sign: two decimals, or one digit where they would show 0.00."""
-    points = round(100 * fraction, 6) + 0.0  # the sum turns -0.0 into 0.0
-    return f"{points:+.1g}" if 0 < abs(points) < 0.005 else f"{points:+.2f}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3g}"

@@ -4,37 +4,40 @@ Everything is read from their folders; nothing is computed on models or data, an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from kdistill import config as configs
 from kdistill.evaluation import statistics
-from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.evaluation.statistics import Summary
+from kdistill.evaluation.verdict import Answers, Contrast, compare_pairs
+from kdistill.evaluation.verdict import Pair as TestedPair
+from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
 from kdistill.runs.survey import not_usable
 
 Document = dict[str, Any]
 
-CLAIMS: statistics.Claims = (("better", "B is better"), ("worse", "B is worse"))
+B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
 MEASURES = ("accuracy", "nll", "ece", "agreement")
 SCORED_ON_TEST = "early stopping chose the epoch on the test split (data.validation: test), so test scores flatter"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A complete run and its scores on the test split.
+    """A complete run that was scored.
 
     Attributes:
-        scores: see `recipes.evaluate`.
+        scores: on the test split.
         manifest: of the run.
         weights: the fingerprint of the model's weights.
-        correct: for each example of the test split, whether the model was right; empty where it is not known.
+        tested: its answers on the test split.
     """
 
-    scores: Document
+    scores: ScoresOnTest
     manifest: Document
     weights: str
-    correct: Sequence[bool]
+    tested: Answers
 
 
 class Pair(NamedTuple):
@@ -64,19 +67,61 @@ class Side:
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
+class Named(TypedDict):
+    """An experiment."""
+
+    experiment: str
+    folder: str
+
+
+class KeyDifference(TypedDict):
+    """A config key, and its value on both sides; None where it is not set."""
+
+    key: str
+    a: Any
+    b: Any
+
+
+class ScoredArm(TypedDict):
+    """The scored runs of one arm on one side, on the test split."""
+
+    seeds: list[int]
+    accuracy: Summary
+    nll: Summary | None
+    ece: Summary | None
+    agreement: Summary | None
+    parameters: int
+    file_bytes: int
+
+
+class ComparedArm(TypedDict):
+    """One arm on both sides."""
+
+    a: ScoredArm | None  # None without a scored run
+    b: ScoredArm | None
+    paired: Document | None  # a `Verdict`, and whether both have the `same_models`
+    why_not: str | None  # where nothing can be paired
+    only_a: list[int]  # seeds without a partner
+    only_b: list[int]
+
+
+class Comparison(TypedDict):
+    """Two experiments side by side."""
+
+    a: Named
+    b: Named
+    config: list[KeyDifference]  # keys of the resolved configs that differ, the name apart
+    arms: dict[str, ComparedArm]
+    warnings: list[str]
+
+
+def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison:
     """Compare two experiments; differences are those of the second, B, against the first, A.
 
     Args:
         first: the folder of A.
         second: the folder of B.
         arms: which arms to compare.
-
-    Returns:
-        `a`, `b` (`experiment`, `folder`); `config`: `key, a, b` for each key of the resolved configs that differs, the
-        name apart; `arms`: for each arm `a` and `b` (`seeds`, `accuracy`, `nll`, `ece`, `agreement`: see
-        `stats.summarize`; `parameters`, `file_bytes`; None without a scored run), `paired` (see `_paired`; None where
-        nothing can be paired), `why_not`, `only_a` and `only_b` (seeds without a partner); `warnings`.
 
     Raises:
         ConfigError: the config of one is not valid.
@@ -90,8 +135,10 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Document:
     warnings = [warning for side in sides for warning in side.warnings]
     warnings += _about_selection(sides) + _about_splits(sides, arms) + _about_versions(sides)
     warnings += _about_unpaired(compared)
+    a, b = (Named(experiment=side.config.name, folder=str(side.folder)) for side in sides)
     return {
-        **{side.letter.lower(): {"experiment": side.config.name, "folder": str(side.folder)} for side in sides},
+        "a": a,
+        "b": b,
         "config": _differences(*(configs.resolved(side.config) for side in sides)),
         "arms": compared,
         "warnings": warnings,
@@ -111,7 +158,7 @@ def _side(letter: str, folder: Path, arms: Sequence[str]) -> Side:
 def _scored(side: Side, run: Run) -> Scored | None:
     """Return a run with its scores; where it does not count, None, with a warning that says why."""
     name = f"{side.letter}: {run.arm} seed {run.seed}"
-    manifest, scores = run.manifest, run.own_test_scores()
+    manifest, scores = run.manifest, own_scores(run)
     if problem := not_usable(side.config, run):
         side.warnings.append(f"{name} {problem}; it is left out.")
         return None
@@ -119,19 +166,20 @@ def _scored(side: Side, run: Run) -> Scored | None:
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
         side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
         return None
-    return Scored(scores, manifest, (run.result or {})["weights_sha256"], run.test_correct())
+    tested = Answers(scores["accuracy"], correct_answers(run))
+    return Scored(scores, manifest, (run.result or {})["weights_sha256"], tested)
 
 
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Document]:
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[KeyDifference]:
     a, b = survey.flattened(first), survey.flattened(second)
     keys = [key for key in dict.fromkeys([*a, *b]) if key != "name" and a.get(key) != b.get(key)]
     return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys]
 
 
-def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Document:
+def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> ComparedArm:
     seeds = [seed for seed in a if seed in b]
-    row: Document = {"a": _summary(a), "b": _summary(b), "paired": None, "why_not": None}
-    row |= {"only_a": sorted(set(a) - set(b)), "only_b": sorted(set(b) - set(a))}
+    only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+    row = ComparedArm(a=_summary(a), b=_summary(b), paired=None, why_not=None, only_a=only_a, only_b=only_b)
     if not a or not b:
         there = "A" if a else "B" if b else "neither"
         row["why_not"] = "neither has a run that was scored" if there == "neither" else f"only {there} has scored runs"
@@ -144,15 +192,12 @@ def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Document
     return row
 
 
-def _summary(scored: Mapping[int, Scored]) -> Document | None:
+def _summary(scored: Mapping[int, Scored]) -> ScoredArm | None:
     if not scored:
         return None
-    every = list(scored.values())
-    summary: Document = {"seeds": list(scored)}
-    for measure in MEASURES:
-        values = [one.scores[measure] for one in every]
-        summary[measure] = None if None in values else statistics.summarize(values)
-    return {**summary, **{key: every[0].scores[key] for key in ("parameters", "file_bytes")}}
+    scores = [one.scores for one in scored.values()]
+    summary: Any = {"seeds": list(scored), **statistics.summaries(scores, *MEASURES)}
+    return summary | {"parameters": scores[0]["parameters"], "file_bytes": scores[0]["file_bytes"]}
 
 
 def _test_split(manifest: Mapping[str, Any]) -> Document:
@@ -188,59 +233,34 @@ def _shown(value: Any) -> str:
 
 
 def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
-    """Return the paired statistics of one arm, B minus A.
-
-    Returns:
-        `seeds`; what `stats.paired_statistics` has; `mcnemar`: for each seed how many test examples `only_b` and
-        `only_a` got right, and the p value (None where that is not known); `same_models`; `verdict`: `better`, `worse`
-        or `inconclusive`, of B; `verdict_text`; `about`.
-    """
-    a, b = [pair.a.scores["accuracy"] for pair in pairs], [pair.b.scores["accuracy"] for pair in pairs]
-    paired = statistics.paired_statistics(b, a)
+    """Return what the pairs say of one arm, B against A: a verdict, and whether they have the `same_models`."""
+    tested = [TestedPair(pair.seed, pair.b.tested, pair.a.tested) for pair in pairs]
+    verdict = compare_pairs(tested, _about(arm, pairs), B_AGAINST_A)
+    verdict = replace(verdict, about=f"{verdict.about} {_in_common(arm, pairs[0])}")
     same = all(pair.a.weights == pair.b.weights for pair in pairs)
-    verdict, sentence = statistics.verdict(paired["difference"]["values"], CLAIMS)
     if same:
-        of = (
-            "both have the same weights" if len(pairs) == 1 else f"both have the same weights in all {len(pairs)} seeds"
-        )
-        sentence = f"The same models: {of}."
-    return {
-        "seeds": [pair.seed for pair in pairs],
-        **paired,
-        "mcnemar": _mcnemar(pairs),
-        "same_models": same,
-        "verdict": verdict,
-        "verdict_text": sentence,
-        "about": _about(arm, pairs, paired["difference"]["ci_low"] is not None),
-    }
+        of = "both have the same weights" + ("" if len(pairs) == 1 else f" in all {len(pairs)} seeds")
+        verdict = replace(verdict, sentence=f"The same models: {of}.")
+    return verdict.to_json(same_models=same)
 
 
-def _mcnemar(pairs: Sequence[Pair]) -> list[Document] | None:
-    if not all(pair.a.correct and pair.b.correct for pair in pairs):
-        return None
-    rows = []
-    for seed, a, b in pairs:
-        only_b, only_a = statistics.count_disagreements(b.correct, a.correct)
-        p_value = statistics.mcnemar(only_b, only_a)
-        rows.append({"seed": seed, "only_b": only_b, "only_a": only_a, "p_value": p_value})
-    return rows
-
-
-def _about(arm: str, pairs: Sequence[Pair], has_interval: bool) -> str:
-    """Return what the interval speaks about, and what a seed of A has in common with that of B."""
+def _about(arm: str, pairs: Sequence[Pair]) -> str:
+    """Return what the interval speaks about."""
     shared = min(len(set(map(_taught_by, side))) for side in ([p.a for p in pairs], [p.b for p in pairs])) < len(pairs)
     these = " and these teachers" if arm == "distilled" and shared else ""
-    text = (
+    return (
         f"The interval is about training seeds, for this test set{these}: "
         f"what other seeds would give, not other test images{' or other teachers' if these else ''}."
     )
-    if not has_interval:
-        text = statistics.NO_INTERVAL
+
+
+def _in_common(arm: str, pair: Pair) -> str:
+    """Return what a seed of A has in common with that of B."""
     role = "teacher" if arm == "teacher" else "student"
-    apart = [name for name, differs in _apart(role, pairs[0].a, pairs[0].b).items() if differs]
+    apart = [name for name, differs in _apart(role, pair.a, pair.b).items() if differs]
     if not apart:
-        return f"{text} Runs of one seed began with the same weights and saw the same batches."
-    return f"{text} Runs of one seed have their number in common, but other {' and other '.join(apart)}."
+        return "Runs of one seed began with the same weights and saw the same batches."
+    return f"Runs of one seed have their number in common, but other {' and other '.join(apart)}."
 
 
 def _taught_by(scored: Scored) -> str | None:
@@ -291,7 +311,7 @@ def _about_versions(sides: Sequence[Side]) -> list[str]:
     return [f"Made with other versions: {'; '.join(changed)}."] if changed else []
 
 
-def _about_unpaired(compared: Mapping[str, Document]) -> list[str]:
+def _about_unpaired(compared: Mapping[str, ComparedArm]) -> list[str]:
     """Return a warning of the seeds that are in one of the two alone; arms that lack the same ones share it."""
     arms: dict[str, list[str]] = {}
     for arm, row in compared.items():

@@ -4,63 +4,143 @@ Whatever can be checked is, and raises what the command itself would raise: the 
 would have to be downloaded, model files that were named, the device.
 """
 
-import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypedDict
 
-from kdistill import datasets
+from kdistill import datasets, modelfiles
 from kdistill.core import backend
 from kdistill.core.errors import ModelError
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Beforehand
-from kdistill.experiments.sweep import CHOSEN_BY, pairs_of
+from kdistill.experiments.sweep import pairs_of
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teacher_of_each, teachers_of
 from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, held_against
-from kdistill.recipes.session import Document, Session
-from kdistill.runs import Experiment, Run, joint_weights
+from kdistill.recipes.make import find_teachers
+from kdistill.recipes.session import Session
+from kdistill.runs import Run, joint_weights, judge
+from kdistill.runs.experiment import CHOSEN_BY
+from kdistill.teachers import files as teacher_files
 
 MADE_AGAIN = "to make again"
+STATES = {
+    "missing": "to train",
+    "interrupted": "interrupted",
+    "damaged": "damaged",
+    "finished": "complete",
+    "other config": MADE_AGAIN,
+}
 HARD = "loss = hard"
 MODEL = ".keras"
+
+
+class PlannedRun(TypedDict):
+    """A run that a command would make, or would find complete."""
+
+    arm: str
+    seed: int
+    state: str  # `to train`, `interrupted`, `complete`, `damaged` or `to make again`
+    changes: list[str]  # why it is to be made again
+    folder: str
+
+
+class PlannedCellRun(PlannedRun):
+    """A run of a sweep."""
+
+    of: str  # the cell, or the teacher or baseline
+    home: str  # the folder of that
+
+
+class FoundTeacher(TypedDict):
+    """Files that teach together."""
+
+    path: str
+    weights: str
+    validation_accuracy: float | None
+    warnings: list[str]
+
+
+class FoundData(TypedDict):
+    """The data set, and the sizes of its splits; None where it is to be downloaded."""
+
+    data: dict[str, str]  # `dataset`, `state`
+    examples: dict[str, int] | None
+
+
+class Plan(FoundData):
+    """What all plans of commands that train have."""
+
+    experiment: str
+    part: str | None
+    formula: str | None  # None where it is not the same in all cells
+    warnings: list[str]
+    run_info: dict[str, Any]  # `threads`, `output_dir`
+
+
+class TrainingPlan(Plan):
+    """What a command that trains would do."""
+
+    runs: list[PlannedRun]
+    teacher: FoundTeacher | None
+
+
+class PlannedCell(TypedDict):
+    """A cell of a sweep."""
+
+    set: dict[str, Any]
+    runs: int
+    done: int
+
+
+class SweepPlan(Plan):
+    """What a sweep, or a part of it, would do; what is left for the winner is not in it."""
+
+    axes: dict[str, list[Any]]
+    seeds: list[int]
+    chosen_by: str
+    cells: list[PlannedCell]
+    runs: list[PlannedCellRun]
+    teachers: int  # that are trained
+    given_teachers: list[FoundTeacher]
+
+
+class ScoringPlan(FoundData):
+    """What would be scored."""
+
+    experiment: str
+    split: str
+    seed: int
+    arms: list[dict[str, str]]  # `arm`, `folder`
+    models: list[dict[str, str]]  # `path`
+    run_info: dict[str, Any]
 
 
 def training(
     session: Session,
     arms: Sequence[str],
     seeds: Sequence[int],
-    teacher_files: Sequence[Path] = (),
     teacher_seeds: Sequence[int] | None = None,
     part: Part | None = None,
-) -> Document:
+) -> TrainingPlan:
     """Return every run of a command with its state.
 
     Args:
         session: of the command.
         arms: that it makes, in this order.
         seeds: of the runs.
-        teacher_files: for a distilled run, its teachers, unless they are those of the config, or else the experiment's
-            own.
         teacher_seeds: of the experiment's own teachers, taken in turn; by default each seed has its own.
         part: of the seeds; None for all of them.
-
-    Returns:
-        `experiment`, `runs` (`arm, seed, state, changes, folder`), `data`, `examples` (None where the data is to be
-        downloaded), `teacher` (of files: their paths and validation accuracy together; or None), `formula`, `warnings`,
-        `run_info`.
-        `state` is `to train`, `interrupted`, `complete`, `damaged` or `to make again`, the last with what changed in
-        `changes`.
     """
     config, experiment = session.config, session.experiment
     experiment.check_usable()
     checks.writable(experiment.folder)
-    session.named_teachers = teacher_files
-    teacher_files = (teacher_files or session.given_teachers()) if "distilled" in arms else ()
-    if list(arms) == ["distilled"] and not teacher_files:
-        session.own_teacher(seeds[0])
-    arms = [arm for arm in arms if arm != "teacher" or not teacher_files]
+    given = session.teacher_files if "distilled" in arms else ()
+    if list(arms) == ["distilled"] and not given:
+        find_teachers(session, experiment.run("distilled", seeds[0]))
+    arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
     _check_models(session, arms, Beforehand(), set())
     teacher = None
@@ -68,10 +148,10 @@ def training(
     taught_by = teacher_of_each(seeds, teacher_seeds)
     if part:
         taught_by = {seed: taught_by[seed] for seed in part.of(seeds)}
-    if teacher_files:
+    if given:
         for seed in taught_by:
-            checks.teachers_are_there(experiment.run("distilled", seed), teacher_files)
-        teacher = _checked_teacher(session, teacher_files)
+            teacher_files.check(given, experiment.run("distilled", seed))
+        teacher = _checked_teacher(session, given)
     _check_device(session)
     rows = _rows(session, arms, taught_by, teacher["weights"] if teacher else None)
     own = [] if teacher or "distilled" not in arms else [experiment.run("teacher", of) for of in taught_by.values()]
@@ -81,27 +161,20 @@ def training(
         "runs": rows,
         **data,
         "teacher": teacher,
-        "formula": config.distill.formula(len(teacher_files)) if "distilled" in arms else HARD,
+        "formula": config.distill.formula(len(given)) if "distilled" in arms else HARD,
         "warnings": _told(session, _warnings(session, data, [teacher] if teacher else [], own)),
         "run_info": _run_info(session),
     }
 
 
-def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Document:
-    """Return every run of a sweep with its state, or of a part of it; what is left for the winner is not among them.
-
-    Returns:
-        `experiment`, `part`, `axes`, `seeds`, `chosen_by`, `cells` (`set, runs, done`), `runs` (as `training` does,
-        each with the cell, or the teacher or baseline, that it is `of`, and the folder of that, `home`), `data`,
-        `examples`, `teachers` (how many are trained), `given_teachers` (files: as `teacher` of `training`), `formula`
-        (None where it is not the same in all cells), `warnings`, `run_info`.
-    """
+def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> SweepPlan:
+    """Return every run of a sweep with its state, or of a part of it."""
     home, beforehand, opened = grid.home, Beforehand(), set[Path]()
     home.experiment.check_usable()
     checks.writable(home.experiment.folder)
     data, pairs = _data(home), pairs_of(grid, seeds, part)
-    given: dict[object, Document] = {}
-    rows: dict[Path, Document] = {}
+    given: dict[object, FoundTeacher] = {}
+    rows: dict[Path, PlannedCellRun] = {}
     for cell, seed in pairs:
         _check_models(cell.session, ["distilled"], beforehand, opened)
         teacher = _teacher_of(cell, seed, given)
@@ -110,7 +183,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Documen
             _check_models(cell.teacher, ["teacher"], beforehand, opened)
             of = f"teacher {cell.teacher_name}".strip()
             rows.setdefault(own.folder, _row_of(of, cell.teacher, own, own, None, False))
-        made_again = rows.get(own.folder, {}).get("state") == MADE_AGAIN
+        made_again = own.folder in rows and rows[own.folder]["state"] == MADE_AGAIN
         run = cell.session.experiment.run("distilled", seed)
         weights = teacher["weights"] if teacher else None
         rows[run.folder] = _row_of(cell.name, cell.session, run, own, weights, made_again)
@@ -138,36 +211,35 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Documen
     }
 
 
-def _teacher_of(cell: Cell, seed: int, given: dict[object, Document]) -> Document | None:
+def _teacher_of(cell: Cell, seed: int, opened: dict[object, FoundTeacher]) -> FoundTeacher | None:
     """Return the teachers that a cell's config names, opened and checked, if they were not before; None for none."""
     session = cell.session
-    if not (files := session.given_teachers()):
+    given = session.teacher_files
+    if not given:
         return None
-    checks.teachers_are_there(session.experiment.run("distilled", seed), files)
+    teacher_files.check(given, session.experiment.run("distilled", seed))
     asked = (session.config.data, session.config.distill.teachers, session.config.teacher.preprocessing)
-    if asked not in given:
-        checks.teachers_have_test(files)
-        given[asked] = _checked_teacher(session, files)
-    return given[asked]
+    if asked not in opened:
+        teacher_files.check_test_logits(given)
+        opened[asked] = _checked_teacher(session, given)
+    return opened[asked]
 
 
-def _row_of(of: str, session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool) -> Document:
+def _row_of(
+    of: str, session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool
+) -> PlannedCellRun:
     row = _row(session, run, teacher, given, teacher_changes)
     return {**row, "of": of, "home": str(session.experiment.folder)}
 
 
-def _counted(cell: Cell, runs: Sequence[Document]) -> Document:
+def _counted(cell: Cell, runs: Sequence[PlannedCellRun]) -> PlannedCell:
     """Return how many runs a cell has, and how many of them are done."""
     states = [run["state"] for run in runs if run["arm"] == "distilled" and run["of"] == cell.name]
     return {"set": dict(cell.settings), "runs": len(states), "done": states.count("complete")}
 
 
-def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
-    """Return the finished arms of one seed, or the model files given, that would be scored.
-
-    Returns:
-        `experiment`, `split`, `seed`, `arms` (`arm, folder`), `models` (`path`), `data`, `examples`, `run_info`.
-    """
+def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> ScoringPlan:
+    """Return the finished arms of one seed, or the model files given, that would be scored."""
     arms = [] if model_files else arms_to_score(session, seed)
     data = _data(session)
     for path in model_files:
@@ -184,34 +256,30 @@ def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Documen
     }
 
 
-def _rows(session: Session, arms: Sequence[str], teachers: Mapping[int, int], given: str | None) -> list[Document]:
+def _rows(session: Session, arms: Sequence[str], teachers: Mapping[int, int], given: str | None) -> list[PlannedRun]:
     """Return a row for each run; `teachers` has each seed's teacher's seed, `given` the weights of a teacher's file."""
-    rows: dict[tuple[str, int], Document] = {}
+    rows: dict[tuple[str, int], PlannedRun] = {}
     for seed, teacher_seed in teachers.items():
         own = session.experiment.run("teacher", teacher_seed)
         for arm in arms:
             run = own if arm == "teacher" else session.experiment.run(arm, seed)
             if (run.arm, run.seed) not in rows:
-                made_again = rows.get(("teacher", teacher_seed), {}).get("state") == MADE_AGAIN
+                teachers_row = rows.get(("teacher", teacher_seed))
+                made_again = teachers_row is not None and teachers_row["state"] == MADE_AGAIN
                 rows[run.arm, run.seed] = _row(session, run, own, given, made_again)
     return list(rows.values())
 
 
-def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool) -> Document:
+def _row(session: Session, run: Run, teacher: Run, given: str | None, teacher_changes: bool) -> PlannedRun:
     """Return a run with its state; refuse it where the command would."""
     teacher_weights = None
     if run.arm == "distilled":
         teacher_weights = given or _weights_of_own_teacher(session, teacher, run)
-    spec = session.specification(run.arm, run.seed, teacher_weights)
     run.check_free()
-    session.check_no_conflict(run, teacher_weights)
-    changes = run.conflict(spec)
+    status = session.judge(run, teacher_weights)
+    changes, state = list(status.differences), STATES[status.state]
     if run.arm == "distilled" and teacher_changes and run.manifest:
-        changes = [*changes, "teacher: is made again"]
-    return _as_row(run, MADE_AGAIN if changes else run.state(), changes)
-
-
-def _as_row(run: Run, state: str, changes: list[str]) -> Document:
+        changes, state = [*changes, "teacher: is made again"], MADE_AGAIN
     return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
 
 
@@ -220,12 +288,11 @@ def _weights_of_own_teacher(session: Session, teacher: Run, run: Run) -> str | N
 
     A teacher that is made again from the same config is the same teacher.
     """
-    if teacher.is_complete() and not teacher.conflict(session.specification("teacher", teacher.seed)):
-        return (teacher.result or {})["weights_sha256"]
-    return run.taught_by
+    is_there = judge(teacher, session.specification("teacher", teacher.seed)).counts
+    return teacher.weights if is_there else run.taught_by
 
 
-def _data(session: Session) -> Document:
+def _data(session: Session) -> FoundData:
     """Return the data set with the sizes of its splits, read and verified unless it would have to be downloaded."""
     name = session.config.data.dataset
     if datasets.needs_download(session.config.data):
@@ -253,7 +320,7 @@ def _check_models(session: Session, arms: Sequence[str], beforehand: Beforehand,
             opened.add(Path(model))
 
 
-def _warnings(session: Session, data: Document, given: Sequence[Document], own: Sequence[Run]) -> list[str]:
+def _warnings(session: Session, data: FoundData, given: Sequence[FoundTeacher], own: Sequence[Run]) -> list[str]:
     """Return what the runs would warn of, as far as it is known before they are trained.
 
     Args:
@@ -266,7 +333,7 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
         return []
     warnings = [*session.splits.all_warnings, *(warning for teacher in given for warning in teacher["warnings"])]
     for run in own:
-        if run.is_complete() and not run.conflict(session.specification("teacher", run.seed)):
+        if judge(run, session.specification("teacher", run.seed)).counts:
             warning = session.splits.no_better_than_chance((run.result or {})["validation"]["accuracy"])
             warnings += [warning] if warning else []
     return list(dict.fromkeys(warnings))
@@ -274,24 +341,24 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
 
 def _told(session: Session, warnings: list[str]) -> list[str]:
     for warning in warnings:
-        session.options.listener.warning(warning)
+        session.listener.warning(warning)
     return warnings
 
 
-def _checked_teacher(session: Session, paths: Sequence[Path]) -> Document:
+def _checked_teacher(session: Session, paths: Sequence[Path]) -> FoundTeacher:
     """Open a teacher, or several, with all the checks of training, their logits kept nowhere."""
     names = ", ".join(map(str, paths))
     if datasets.needs_download(session.config.data):
         models = [_check_model(session, path) for path in paths if path.suffix == MODEL]
         return {"path": names, "weights": joint_weights(models), "validation_accuracy": None, "warnings": []}
-    session.check_logits(paths)
-    setting = session.setting
-    from kdistill.recipes.arms import open_teacher
+    teacher_files.check_shapes(paths, session.splits)
+    session.start()
     from kdistill.teachers import opening
 
     with tempfile.TemporaryDirectory() as place:
-        elsewhere = dataclasses.replace(setting, experiment=Experiment(Path(place)))
-        teacher = open_teacher(elsewhere, *paths)
+        teacher = opening.open_teacher(session.config, session.splits, Path(place), teacher_files.find(paths))
+        for note in teacher.notes:
+            session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
         warnings = opening.warnings(session.config, session.splits, teacher)
     return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
@@ -299,7 +366,7 @@ def _checked_teacher(session: Session, paths: Sequence[Path]) -> Document:
 
 def _check_model(session: Session, path: Path) -> str:
     """Open a model file as far as it can be without data; return the fingerprint of its weights."""
-    checks.model_is_there(path)
+    modelfiles.check_is_there(path)
     backend.start(session.threads, session.options.device)
     from kdistill import models
 
@@ -317,5 +384,5 @@ def _check_device(session: Session) -> None:
         backend.start(session.threads, "gpu")
 
 
-def _run_info(session: Session) -> Document:
+def _run_info(session: Session) -> dict[str, Any]:
     return {"threads": session.threads, "output_dir": str(session.experiment.folder)}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdistill.recipes import checks
 from kdistill.recipes.session import Session
+from kdistill.teachers import files as teachers
 
 
 class Beforehand:
@@ -26,9 +27,7 @@ class Beforehand:
             asked = (config.data, getattr(config, role), config.training, config.augmentation)
             if asked not in self._fitting:
                 self._fitting.add(asked)
-                checks.augmentation_fits(config, session.splits.shape)
-                checks.batch_fits(config, arm, session.splits)
-                checks.models_fit(config, session.experiment.run(arm, config.seed), session.splits.shape)
+                checks.fits(config, session.experiment.run(arm, config.seed), session.splits)
 
     def given_teachers(self, session: Session, seeds: Sequence[int]) -> None:
         """Open the teachers that a config names, if it does, and refuse runs that others have taught.
@@ -37,19 +36,19 @@ class Beforehand:
             ModelError: one is not there, does not fit the data, or cannot be compared with.
             OutputError: a run was made from another config, or taught by others, and may not be overwritten.
         """
-        given = session.given_teachers()
+        given = session.teacher_files
         if not given:
             return
         runs = [session.experiment.run("distilled", seed) for seed in seeds]
         for run in runs:
-            checks.teachers_are_there(run, given)
+            teachers.check(given, run)
             # What differs besides the teachers is found without TensorFlow, which knowing them takes.
-            session.check_no_conflict(run, run.taught_by)
-        session.check_logits(given)
-        checks.teachers_have_test(given)
+            session.judge(run, run.taught_by)
+        teachers.check_shapes(given, session.splits)
+        teachers.check_test_logits(given)
         config = session.config
         asked = (config.data, config.distill.teachers, config.teacher.preprocessing, config.augmentation)
         if asked not in self._weights:
-            self._weights[asked] = session.teacher(*given).weights
+            self._weights[asked] = session.teacher(teachers.find(given)).weights
         for run in runs:
-            session.check_no_conflict(run, self._weights[asked])
+            session.judge(run, self._weights[asked])

@@ -1,54 +1,114 @@
 """Many runs: which there are, who makes them, and what they say together."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from kdistill.config import Config
-from kdistill.core import backend, files
+from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
-from kdistill.core.listener import Listener
 from kdistill.evaluation import statistics
+from kdistill.evaluation.statistics import Summary
+from kdistill.evaluation.verdict import (
+    Answers,
+    Pair,
+    about_distillation,
+    compare_pairs,
+    little_to_teach,
+    nothing_to_transfer,
+)
 from kdistill.experiments import workers
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Beforehand
-from kdistill.experiments.task_graph import own_seeds, run_name, scores_name, tasks_of, teachers_of
-from kdistill.experiments.workers import FollowUp, Outcomes, Task
-from kdistill.recipes import checks
+from kdistill.experiments.task_graph import own_seeds, tasks_of, teachers_of
+from kdistill.experiments.workers import Outcomes, Scale, Task, TaskKey
+from kdistill.recipes.make import make
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Experiment
+from kdistill.runs import ARMS, Experiment, correct_answers
 from kdistill.runs.experiment import SUMMARY_FILE
 
-SOME_FAILED = 6  # exit code: finished, with failed runs
+
+class ArmSummary(TypedDict):
+    """The test scores of one arm over its runs."""
+
+    accuracy: Summary
+    nll: Summary
+    ece: Summary
+    agreement: NotRequired[Summary]  # not of the teacher
+    kl_to_teacher: NotRequired[Summary]
+    parameters: int
+    file_bytes: int
+    expected: float | None  # published accuracy
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Who makes the runs.
+class Compared(TypedDict):
+    """What the runs of some seeds say together."""
 
-    Attributes:
-        workers: how many processes; None for as many as there are cores, and no more than there are seeds, or with
-            `ray` for all that the cluster has room for.
-        engine: `local` or `ray`.
-        address: of a Ray cluster; None starts Ray on this machine.
-    """
-
-    workers: int | None = None
-    engine: str = "local"
-    address: str | None = None
+    formula: str
+    arms: dict[str, ArmSummary]
+    comparison: Document  # a `Verdict`
+    warnings: list[str]
 
 
-def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] = ()) -> Document:
+class FailedRun(TypedDict):
+    """A task that failed, and why."""
+
+    run: str
+    message: str
+    since: str | None  # the task that it needed, and that failed
+    details: NotRequired[str]  # the traceback of a bug
+
+
+class RunInfo(TypedDict):
+    """What depends on the machine, the engine and the place."""
+
+    seconds: float
+    workers: int
+    engine: str
+    output_dir: str
+
+
+class ExperimentSummary(Compared):
+    """What `reproduce` says, and `summary.json` holds."""
+
+    experiment: str
+    seeds: list[int]
+    teacher_seeds: list[int]
+    teachers: list[str]  # files from elsewhere that the config names
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
+class PartRun(TypedDict):
+    """A run of a part."""
+
+    run: str
+    folder: str
+    status: str  # `done` or `failed`
+
+
+class PartSummary(TypedDict):
+    """Which runs a part of a command has made."""
+
+    experiment: str
+    part: str
+    runs: list[PartRun]
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
+def train(session: Session, arm: str, seed: int) -> Document:
     """Train one run unless it is complete; return its result, and where it is.
 
     Raises:
         DivergedError: which run, and what to try.
-        KdistillError: whatever `Session.train` raises.
+        KdistillError: whatever `make` raises.
     """
     try:
-        result = session.train(arm, seed, *teacher_files)
+        result = make(session, arm, seed)
     except DivergedError as error:
         raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
     run = session.experiment.run(arm, seed)
@@ -58,7 +118,7 @@ def train(session: Session, arm: str, seed: int, teacher_files: Sequence[Path] =
 
 def reproduce(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None, scale: Scale | None = None
-) -> Document:
+) -> ExperimentSummary:
     """Train and score all arms for all seeds, and compare; writes `summary.json`.
 
     Args:
@@ -69,8 +129,7 @@ def reproduce(
         scale: who makes the runs.
 
     Returns:
-        What `summary.json` holds: `experiment`, `seeds`, `teacher_seeds`, `formula`, `arms`, `comparison`, `failed`,
-        `warnings`, `run_info`. Seeds of which a run failed are left out of `arms` and `comparison`.
+        What `summary.json` holds. Seeds of which a run failed are left out of `arms` and `comparison`.
 
     Raises:
         KdistillError: of no seed all runs could be made; the exit code is that of whatever made the first one fail.
@@ -79,11 +138,11 @@ def reproduce(
     scale = scale or Scale()
     teachers = teachers_of(session, seeds, teacher_seeds)
     _check(session, seeds, own_seeds(teachers))
-    outcomes, used = run(session, tasks_of(session, teachers), scale)
+    outcomes, used = workers.run(session, tasks_of(session, teachers), scale)
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
         raise nothing_left("of no seed all runs could be made", outcomes)
-    document = {
+    document: ExperimentSummary = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
         "teacher_seeds": [teacher for teacher in teachers.values() if teacher is not None],
@@ -99,7 +158,7 @@ def reproduce(
 
 def make_part(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None, part: Part, scale: Scale
-) -> Document:
+) -> PartSummary:
     """Train and score all arms for some of the seeds; nothing is compared, and no summary is written.
 
     Args:
@@ -108,9 +167,6 @@ def make_part(
         teacher_seeds: see `reproduce`.
         part: which of the seeds.
         scale: who makes the runs.
-
-    Returns:
-        See `part_document`.
     """
     teachers = {seed: of for seed, of in teachers_of(session, seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
@@ -118,22 +174,18 @@ def make_part(
     return part_document(session, tasks_of(session, teachers), part, scale)
 
 
-def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> Document:
-    """Do the tasks of a part.
-
-    Returns:
-        `experiment`, `part`, `runs` (`run, folder, status`), `failed`, `run_info`.
-    """
+def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> PartSummary:
+    """Do the tasks of a part."""
     started = time.perf_counter()
-    outcomes, used = run(session, tasks, scale)
-    rows = [
+    outcomes, used = workers.run(session, tasks, scale)
+    rows: list[PartRun] = [
         {
             "run": task.name,
-            "folder": str(Path(task.folder) / f"seed-{task.seed}" / task.arm),
-            "status": "done" if task.name in outcomes.done else "failed",
+            "folder": str(Experiment(Path(task.folder)).run(task.key.arm, task.key.seed).folder),
+            "status": "done" if task.key in outcomes.done else "failed",
         }
         for task in tasks
-        if task.kind == "train"
+        if task.trains
     ]
     return {
         "experiment": session.experiment.name,
@@ -144,8 +196,8 @@ def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Sc
     }
 
 
-def run_info(session: Session, scale: Scale, started: float, used: int) -> Document:
-    """Return what depends on the machine, the engine and the place; `started` is a time of the performance counter."""
+def run_info(session: Session, scale: Scale, started: float, used: int) -> RunInfo:
+    """Return who made the runs; `started` is a time of the performance counter."""
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "workers": used,
@@ -154,20 +206,16 @@ def run_info(session: Session, scale: Scale, started: float, used: int) -> Docum
     }
 
 
-def failures(outcomes: Outcomes) -> list[Document]:
-    """Return which tasks failed and why: `run`, `message`, and `since`, the task that it needed and that failed.
-
-    For a bug in kdistill there is its traceback too, in `details`.
-    """
-    return [
-        {
-            "run": name,
-            "message": failure.message,
-            "since": failure.since or None,
-            **({"details": failure.details} if failure.details else {}),
-        }
-        for name, failure in outcomes.failed.items()
-    ]
+def failures(outcomes: Outcomes) -> list[FailedRun]:
+    """Return which tasks failed and why."""
+    rows = list[FailedRun]()
+    for key, failure in outcomes.failed.items():
+        rows.append(
+            {"run": key.name, "message": failure.message, "since": failure.since.name if failure.since else None}
+        )
+        if failure.details:
+            rows[-1]["details"] = failure.details
+    return rows
 
 
 def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> KdistillError:
@@ -178,64 +226,11 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
         outcomes: why each of them failed was told when it did.
         hint: what to do, if not what the failures themselves say.
     """
-    causes = {name: failure for name, failure in outcomes.failed.items() if not failure.since}
+    causes = {key.name: failure for key, failure in outcomes.failed.items() if not failure.since}
     first = next(iter(causes.values()))
     hints = dict.fromkeys(failure.hint for failure in causes.values() if failure.hint)
     message = f"nothing is left to compare: {what}; failed: {first_few(list(causes))}"
     return replace(first, message=message, hint=hint or "\n".join(hints) or None).error()
-
-
-def run(
-    session: Session,
-    tasks: Sequence[Task],
-    scale: Scale,
-    follow_up: Callable[[Outcomes], Sequence[Task]] = lambda outcomes: (),
-) -> tuple[Outcomes, int]:
-    """Do those tasks that are not done yet; return what came of all of them, and with how many workers.
-
-    Args:
-        session: tells of the listener and the threads.
-        tasks: each after those that it needs.
-        scale: who does them.
-        follow_up: from what came of the tasks, those that the same workers do next.
-
-    Raises:
-        KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
-    """
-    outcomes, listener = Outcomes(), session.options.listener
-    missing = _missing(tasks, outcomes, listener)
-
-    def next_missing() -> Sequence[Task]:
-        return _missing(follow_up(outcomes), outcomes, listener)
-
-    if reused := sum(task.kind == "train" and task.name in outcomes.done for task in tasks):
-        listener.note(f"{reused} of {sum(task.kind == 'train' for task in tasks)} runs are complete: reused")
-    then: FollowUp = next_missing
-    if not missing:
-        missing, then = list(next_missing()), tuple
-    if not missing:
-        return outcomes, 0
-    checks.writable(session.experiment.folder)
-    count = scale.workers
-    if count is None and scale.engine == "local":
-        most = len({(task.folder, task.seed) for task in missing})
-        count = max(1, min(backend.cores() // session.threads, most))
-    return outcomes, workers.run(missing, outcomes, count, listener, scale.engine, scale.address, then)
-
-
-def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
-    """Return those tasks that are not done yet; add what came of the others to `outcomes`.
-
-    What needs a task that is missing is missing too: it was made from, or computed on, what may turn out another run.
-    """
-    missing = list[Task]()
-    for task in tasks:
-        document = workers.known(task, listener)
-        if document is None or not all(need in outcomes.done for need in task.needs):
-            missing.append(task)
-        else:
-            outcomes.done[task.name] = document
-    return missing
 
 
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
@@ -243,85 +238,77 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
     session.experiment.check_usable()
     beforehand = Beforehand()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
-    for arm, seed in wanted:
-        session.check_no_conflict(session.experiment.run(arm, seed), None)
-    if session.options.overwrite or any(_is_missing(session.experiment, arm, seed) for arm, seed in wanted):
+    found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]
+    if not all(status.counts for status in found):
         beforehand.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
     beforehand.given_teachers(session, seeds)
 
 
-def _is_missing(experiment: Experiment, arm: str, seed: int) -> bool:
-    return experiment.run(arm, seed).state() != "complete"
-
-
 def compared(
-    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str = ""
-) -> Document | None:
-    """Return `formula`, `arms`, `comparison` and `warnings` over the seeds of which all runs are there; None for none.
+    session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str = "", note: str = ""
+) -> Compared | None:
+    """Compare the arms over the seeds of which all runs are there; None where there is none.
 
     Args:
         session: of the experiment.
         teachers: the seed of the teacher of each seed; None where the config names teachers.
         outcomes: what came of `tasks_of`.
-        whose: what the names of these tasks begin with.
+        cell: that was given to `tasks_of`.
+        note: a sentence to add to what the verdict is about.
     """
-    seeds = [seed for seed in teachers if scores_name(seed, whose) in outcomes.done]
+    seeds = [seed for seed in teachers if TaskKey("", seed, cell) in outcomes.done]
     if not seeds:
         return None
-    of_seed = {seed: outcomes.done[scores_name(seed, whose)] for seed in seeds}
+    of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
     scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
-    of_teacher = {teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}
-    scores = {"teacher": list(of_teacher.values()), **scores}
-    accuracy = {arm: [score["accuracy"] for score in of_arm] for arm, of_arm in scores.items()}
-    comparison = statistics.compare(
-        accuracy["distilled"],
-        accuracy["baseline"],
-        seeds=seeds,
-        disagreements=_disagreements(session.experiment, seeds),
-        shared_teachers=len(of_teacher) if len(of_teacher) < len(seeds) else 0,
+    scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
+    verdict = compare_pairs(
+        [_pair(session.experiment, seed, of_seed[seed]) for seed in seeds],
+        about_distillation([teachers[seed] for seed in seeds]),
         left_out=len(teachers) - len(seeds),
     )
-    warnings = _warnings(seeds, teachers, outcomes, whose)
-    if len(seeds) > 1 and (nothing := statistics.nothing_to_transfer(accuracy["teacher"], accuracy["baseline"])):
+    warnings = _warnings(seeds, teachers, outcomes, cell)
+    taught, alone = ([score["accuracy"] for score in scores[arm]] for arm in ("teacher", "baseline"))
+    if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone)):
         warnings.append(nothing)
     return {
         "formula": session.formula,
         "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
-        "comparison": comparison,
+        "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
         "warnings": warnings,
     }
 
 
-def _disagreements(experiment: Experiment, seeds: Sequence[int]) -> list[tuple[int, int]] | None:
-    """Return for each seed how many test examples the distilled, and how many the baseline student alone got right."""
-    answers = [[experiment.run(arm, seed).test_correct() for arm in ("distilled", "baseline")] for seed in seeds]
-    if not all(distilled and baseline for distilled, baseline in answers):
-        return None
-    return [statistics.count_disagreements(distilled, baseline) for distilled, baseline in answers]
+def _pair(experiment: Experiment, seed: int, scores: Mapping[str, Document]) -> Pair:
+    distilled, baseline = (
+        Answers(scores[arm]["accuracy"], correct_answers(experiment.run(arm, seed)))
+        for arm in ("distilled", "baseline")
+    )
+    return Pair(seed, distilled, baseline)
 
 
-def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, whose: str) -> list[str]:
+def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str) -> list[str]:
     warnings = list[str]()
     for seed in seeds:
         made = [("baseline", seed), ("distilled", seed)]
         if (teacher_seed := teachers[seed]) is not None:
             made.insert(0, ("teacher", teacher_seed))
-        results = {arm: outcomes.done[run_name(arm, of, whose)] for arm, of in made}
+        results = {arm: outcomes.done[TaskKey(arm, of, cell)] for arm, of in made}
         for result in results.values():
             warnings += result["warnings"]
         # A distilled run that is reused may have been made before there was a baseline.
         taught = results["distilled"]["teacher_validation"]["accuracy"]
-        warnings += statistics.little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
+        warnings += little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
     return list(dict.fromkeys(warnings))
 
 
-def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
+def _arm_summary(config: Config, arm: str, scores: list[Document]) -> ArmSummary:
     measures = ["accuracy", "nll", "ece"]
     if arm != "teacher":
         measures += ["agreement", "kl_to_teacher"]
-    return {
-        **{name: statistics.summarize([score[name] for score in scores]) for name in measures},
+    summary: Any = statistics.summaries(scores, *measures)
+    return summary | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],
         "expected": getattr(config.expected, arm),

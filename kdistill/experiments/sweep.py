@@ -3,22 +3,73 @@
 import itertools
 import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypedDict
 
 from kdistill.config import dump
 from kdistill.core import files
 from kdistill.evaluation import statistics
-from kdistill.experiments import reproduce, sweep_winner
+from kdistill.evaluation.statistics import Summary
+from kdistill.experiments import reproduce, workers
+from kdistill.experiments import sweep_winner as winner
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Beforehand
-from kdistill.experiments.reproduce import Scale
+from kdistill.experiments.reproduce import Compared, FailedRun, PartSummary, RunInfo
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import task, teachers_of
-from kdistill.experiments.workers import Outcomes, Task
-from kdistill.recipes.session import Document, Session
+from kdistill.experiments.workers import WINNER, Outcomes, Scale, Task, TaskKey
+from kdistill.recipes.session import Document
+from kdistill.runs import judge
 from kdistill.runs.experiment import CHOSEN_BY, CHOSEN_HERE, SWEEP_FILE
 
 
-def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
+class Validation(TypedDict):
+    """The scores of some runs on the validation split."""
+
+    accuracy: Summary
+    nll: Summary
+
+
+class ScoredArm(TypedDict):
+    """The runs of an arm on the validation split."""
+
+    validation: Validation
+
+
+class CellRow(TypedDict):
+    """What came of a cell."""
+
+    set: dict[str, Any]  # its value of each axis
+    status: str  # `done` or `failed`
+    validation: Validation | None  # of its distilled runs; None where one has failed
+    failed: list[str]  # why
+
+
+class Winner(TypedDict):
+    """The cell that was chosen."""
+
+    set: dict[str, Any]
+    config: str  # the path of a config of its own
+    command: str  # judges it by fresh seeds
+
+
+class SweepSummary(TypedDict):
+    """What `sweep` says, and `sweep.json` holds."""
+
+    experiment: str
+    seeds: list[int]  # of every cell
+    axes: dict[str, list[Any]]
+    chosen_by: str
+    baseline: ScoredArm | None  # the student alone; None where the cells do not share it
+    cells: list[CellRow]
+    winner: Winner
+    test: Compared | None  # the winner; None where no seed could be scored
+    warnings: list[str]
+    failed: list[FailedRun]
+    run_info: RunInfo
+
+
+def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     """Make the distilled runs of all cells and seeds, choose on validation, and score the winner; writes `sweep.json`.
 
     Args:
@@ -26,29 +77,17 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         seeds: of every cell.
         scale: who makes the runs.
 
-    Returns:
-        `experiment`, `seeds`, `axes`, `chosen_by`, `baseline` (`validation` scores of the student alone; None where
-        the cells do not share it), `cells` (`set, status, validation, failed`), `winner` (`set, config`, and the
-        `command` that judges it by fresh seeds), `test` (what `reproduce` says of the winner; None if no seed could be
-        scored), `warnings`, `failed`, `run_info`.
-
     Raises:
         KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
     """
     started = time.perf_counter()
-    _check(grid, pairs_of(grid, seeds), seeds)
-    _make_home(grid.home)
-    outcomes, used = reproduce.run(
-        grid.home, _tasks(grid, seeds), scale, lambda outcomes: _score_best(grid, seeds, outcomes)
-    )
+    _prepare(grid, pairs_of(grid, seeds), seeds)
+    outcomes, used = workers.run(grid.home, _tasks(grid, seeds), scale, partial(_score_best, grid, seeds))
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise reproduce.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
-    test = reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, sweep_winner.NAME)
-    if test:
-        test["comparison"]["about"] += f" {CHOSEN_HERE}"
-    path, command = sweep_winner.write_config(grid.home, best, seeds)
-    document = {
+    path, command = winner.write_config(grid.home, best, seeds)
+    document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in grid.axes.items()},
@@ -56,7 +95,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> Document:
         "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
         "winner": {"set": dict(best.settings), "config": str(path), "command": command},
-        "test": test,
+        "test": reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
         "warnings": _warnings(grid),
         "failed": reproduce.failures(outcomes),
         "run_info": reproduce.run_info(grid.home, scale, started, used),
@@ -72,18 +111,13 @@ def _other_values(grid: Grid) -> str | None:
     return f"Try smaller values of {' and '.join(rates)}." if rates else None
 
 
-def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Document:
-    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written.
-
-    Returns:
-        See `experiments.part_document`.
-    """
+def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> PartSummary:
+    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written."""
     pairs = pairs_of(grid, seeds, part)
-    _check(grid, pairs, part.of(seeds))
-    _make_home(grid.home)
-    tasks = {task.name: task for task in _tasks(grid, seeds)}
+    _prepare(grid, pairs, part.of(seeds))
+    tasks = {task.key: task for task in _tasks(grid, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
-    teachers = [tasks[name] for name in dict.fromkeys(need for task in chosen for need in task.needs)]
+    teachers = [tasks[key] for key in dict.fromkeys(need for task in chosen for need in task.needs)]
     return reproduce.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
 
 
@@ -93,38 +127,36 @@ def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list
     return part.of(pairs) if part else pairs
 
 
-def _check(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
-    """Refuse before anything is trained what would fail after the first runs have been."""
+def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
+    """Refuse before anything is trained what would fail after the first runs have been; make the experiment's folder.
+
+    Where it is there already, the config in it is that of the runs in it.
+    """
     grid.home.experiment.check_usable()
     beforehand = Beforehand()
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
-    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.given_teachers()]
+    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.teacher_files]
     wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
     runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
     for (_, arm, seed), session in runs.items():
-        if session.options.overwrite or not session.experiment.run(arm, seed).is_complete():
+        if session.options.overwrite or not judge(session.experiment.run(arm, seed)).counts:
             beforehand.fits(session, [arm])
     for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
         beforehand.given_teachers(cell.session, [seed for _, seed in own])
-
-
-def _make_home(home: Session) -> None:
-    """Make the experiment's folder, unless it is there: the config in it is that of the runs in it."""
-    if not (home.experiment.folder / "config.yaml").exists():
-        home.experiment.create(dump(home.config))
+    if not (grid.home.experiment.folder / "config.yaml").exists():
+        grid.home.experiment.create(dump(grid.home.config))
 
 
 def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
-    teachers, students = dict[str, Task](), dict[str, Task]()
+    teachers, students = dict[TaskKey, Task](), dict[TaskKey, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
-        needed, name = cell.taught_by(seed), cell.distilled(seed)
-        if cell.session.given_teachers():
-            students[name] = task(cell.session, "distilled", seed, name)
+        needed, key = cell.taught_by(seed), cell.distilled(seed)
+        if cell.session.teacher_files:
+            students[key] = task(cell.session, key)
             continue
-        teachers.setdefault(needed, task(cell.teacher, "teacher", seed, needed))
-        teacher = cell.teacher.experiment.run("teacher", seed)
-        students[name] = task(cell.session, "distilled", seed, name, needed, teacher=teacher)
+        teachers.setdefault(needed, task(cell.teacher, needed))
+        students[key] = task(cell.session, key, needed, teacher=cell.teacher.experiment.run("teacher", seed))
     return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
 
 
@@ -135,46 +167,48 @@ def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     """
     if not grid.shares_baseline:
         return []
-    return [task(grid.home, "baseline", seed, grid.own_baseline(seed)) for seed in seeds]
+    return [task(grid.home, TaskKey("baseline", seed)) for seed in seeds]
 
 
 def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
     best = _best(grid, seeds, outcomes)
-    return sweep_winner.tasks(grid, best, seeds, outcomes) if best else []
+    return winner.tasks(grid, best, seeds, outcomes) if best else []
 
 
 def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
     """Return the cell that is chosen, of those all of whose runs are there."""
     rows = [(cell, _row(cell, seeds, outcomes)) for cell in grid.cells]
-    whole = [(cell, row["validation"]) for cell, row in rows if row["status"] == "done"]
+    whole = [(cell, row["validation"]) for cell, row in rows if row["validation"]]
     return max(whole, key=lambda each: _rank(each[1]))[0] if whole else None
 
 
-def _rank(validation: Document) -> tuple[float, float]:
+def _rank(validation: Validation) -> tuple[float, float]:
     return validation["accuracy"]["mean"], -validation["nll"]["mean"]
 
 
-def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> Document:
+def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> CellRow:
     """Return what came of a cell."""
-    names = [cell.distilled(seed) for seed in seeds]
-    failed = [outcomes.failed[name].message for name in names if name in outcomes.failed]
-    row: Document = {"set": dict(cell.settings), "status": "failed" if failed else "done", "validation": None}
-    if failed:
-        return {**row, "failed": failed}
-    return {**row, "validation": _validation([outcomes.done[name] for name in names]), "failed": []}
+    keys = [cell.distilled(seed) for seed in seeds]
+    failed = [outcomes.failed[key].message for key in keys if key in outcomes.failed]
+    return {
+        "set": dict(cell.settings),
+        "status": "failed" if failed else "done",
+        "validation": None if failed else _validation([outcomes.done[key] for key in keys]),
+        "failed": failed,
+    }
 
 
-def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Document | None:
+def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> ScoredArm | None:
     """Return the validation scores of the student alone, which those of the cells are to be read against."""
-    names = [grid.own_baseline(seed) for seed in seeds]
-    if not all(name in outcomes.done for name in names):
+    keys = [TaskKey("baseline", seed) for seed in seeds]
+    if not all(key in outcomes.done for key in keys):
         return None
-    return {"validation": _validation([outcomes.done[name] for name in names])}
+    return {"validation": _validation([outcomes.done[key] for key in keys])}
 
 
-def _validation(results: Sequence[Document]) -> Document:
-    scores = [result["validation"] for result in results]
-    return {measure: statistics.summarize([score[measure] for score in scores]) for measure in ("accuracy", "nll")}
+def _validation(results: Sequence[Document]) -> Validation:
+    summaries: Any = statistics.summaries([result["validation"] for result in results], "accuracy", "nll")
+    return summaries
 
 
 def _warnings(grid: Grid) -> list[str]:

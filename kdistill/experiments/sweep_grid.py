@@ -10,8 +10,9 @@ from typing import Any
 from kdistill.config import Axis, Config, cells
 from kdistill.config.axes import ON_TEST, of_options, of_section
 from kdistill.core.errors import ConfigError
-from kdistill.experiments import task_graph
-from kdistill.recipes.session import Session, default_threads
+from kdistill.core.formatting import setting, short_names
+from kdistill.experiments.workers import TaskKey
+from kdistill.recipes.session import Session
 from kdistill.runs import Experiment
 
 
@@ -36,13 +37,13 @@ class Cell:
         """The settings, short."""
         return _named(self.settings, self.settings)
 
-    def distilled(self, seed: int) -> str:
-        """Return the name of the task of one seed."""
-        return f"{self.name} seed {seed}"
+    def distilled(self, seed: int) -> TaskKey:
+        """Return the task of one seed."""
+        return TaskKey("distilled", seed, self.name)
 
-    def taught_by(self, seed: int) -> str:
-        """Return the name of the task that makes the teacher of one seed."""
-        return f"teacher {self.teacher_name} seed {seed}" if self.teacher_name else task_graph.run_name("teacher", seed)
+    def taught_by(self, seed: int) -> TaskKey:
+        """Return the task that makes the teacher of one seed."""
+        return TaskKey("teacher", seed, self.teacher_name)
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,6 @@ class Grid:
     def shares_data(self) -> bool:
         """Whether all cells are trained and chosen on the same examples."""
         return len({cell.session.config.data for cell in self.cells}) == 1
-
-    def own_baseline(self, seed: int) -> str:
-        """Return the name of the task that makes the experiment's own baseline of one seed."""
-        return task_graph.run_name("baseline", seed)
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
@@ -119,11 +116,9 @@ def spec_of(session: Session, arm: str) -> dict[str, Any]:
 
 def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
     """Return the session with settled threads: last digits depend on them, and one worker does runs of all cells."""
-    threads = session.options.threads or session.experiment.threads()
-    if threads is None:
-        cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
-        threads = max(default_threads(cell.config, cell.example, cell.given_teachers()) for cell in cells)
-    return Session(session.config, session.experiment, replace(session.options, threads=threads), session.shelf)
+    cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
+    options = replace(session.options, threads=max(cell.threads for cell in cells))
+    return session.sibling(session.config, session.experiment, options)
 
 
 def _check_different(made: Sequence[Cell], axes: Sequence[Axis]) -> None:
@@ -166,9 +161,14 @@ def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
 
 def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
     """Return settings with the last part of each key, if that tells it from the others among which it stands."""
-    short = {key: key.rpartition(".")[2] for key in among}
-    names = short if len(set(short.values())) == len(short) else {key: key for key in among}
-    return " ".join(f"{names[key]}={_shown(value)}" for key, value in settings.items())
+    names = short_names(among)
+    return " ".join(f"{names[key]}={_short(value)}" for key, value in settings.items())
+
+
+def _short(value: Any) -> str:
+    """Return the value of a config key as it is shown, 4.0 as 4."""
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else setting(value)
 
 
 def _at(session: Session, spec: object) -> Session:
@@ -176,9 +176,3 @@ def _at(session: Session, spec: object) -> Session:
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     home = session.experiment
     return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
-
-
-def _shown(value: Any) -> str:
-    if not isinstance(value, float):
-        return json.dumps(value, ensure_ascii=False).strip('"')
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -10,13 +10,12 @@ from kdistill.config import dump
 from kdistill.core import files
 from kdistill.evaluation import statistics
 from kdistill.experiments.sweep_grid import Cell, Grid
-from kdistill.experiments.task_graph import run_name, tasks_of, teachers_of
-from kdistill.experiments.workers import Failure, Outcomes, Task
+from kdistill.experiments.task_graph import tasks_of, teachers_of
+from kdistill.experiments.workers import WINNER, Failure, Outcomes, Task, TaskKey
 from kdistill.recipes.session import Session
 from kdistill.runs import Run
 from kdistill.runs.experiment import WINNER_FILE
 
-NAME = "winner"  # of its tasks
 LARGEST_SEED = 2**31 - 1  # of a config
 
 
@@ -28,12 +27,12 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     for seed in seeds:
         _adopt(best.session, best.teacher.experiment.run("teacher", seed))
         _adopt(best.session, grid.home.experiment.run("baseline", seed))
-        own = grid.own_baseline(seed)
+        own = TaskKey("baseline", seed)
         if failure := outcomes.failed.get(own):
-            again = Failure(f"not tried again, since {own} failed", exit_code=failure.exit_code, since=own)
-            outcomes.failed[run_name("baseline", seed, NAME)] = again
-    whole = tasks_of(best.session, teachers_of(best.session, seeds), NAME)
-    return [task for task in whole if task.name not in outcomes.failed]
+            again = Failure(f"not tried again, since {own.name} failed", exit_code=failure.exit_code, since=own)
+            outcomes.failed[TaskKey("baseline", seed, WINNER)] = again
+    whole = tasks_of(best.session, teachers_of(best.session, seeds), WINNER)
+    return [task for task in whole if task.key not in outcomes.failed]
 
 
 def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
@@ -65,16 +64,14 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path,
 def _adopt(session: Session, made: Run) -> None:
     """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
     wanted = session.experiment.run(made.arm, made.seed)
-    identity = runs.identity(session.specification(made.arm, made.seed))
-    if wanted.is_complete() or not made.is_complete() or (made.manifest or {})["identity"] != identity:
+    spec = session.specification(made.arm, made.seed)
+    if runs.judge(wanted).counts or not runs.judge(made, spec).counts:
         return
     with wanted.locked(), files.writing(wanted.folder):
         if wanted.finished:
             return
         temporary = files.temporary_for(wanted.folder)
-        for left in (*wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}"), wanted.folder):
-            shutil.rmtree(left, ignore_errors=True)
+        for left in wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}*"):
+            files.remove(left)
         shutil.copytree(made.folder, temporary)
-        for path in temporary.iterdir():
-            files.to_disk(path)
-        files.move(temporary, wanted.folder)
+        files.put(temporary, wanted.folder)

@@ -1,42 +1,26 @@
 """The tasks that a reproduction consists of: which runs are made for each seed, after which others."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kdistill.config import resolved
 from kdistill.core.errors import ConfigError
-from kdistill.experiments.workers import Task
+from kdistill.experiments.workers import Task, TaskKey
 from kdistill.recipes.session import Session
 from kdistill.runs import Run
 
 
-def run_name(arm: str, seed: int, whose: str = "") -> str:
-    """Return the name of the task that makes a run; `whose` stands before it where there are others of that name."""
-    return f"{whose} {arm} seed {seed}".strip()
-
-
-def scores_name(seed: int, whose: str = "") -> str:
-    """Return the name of the task that scores all arms of a seed."""
-    return f"{whose} seed {seed}, scores".strip()
-
-
-def task(session: Session, arm: str, seed: int, name: str, *needs: str, teacher: Run | None = None) -> Task:
-    """Return the task of making one run of a session's experiment, or of scoring a seed where `arm` is empty."""
+def task(session: Session, key: TaskKey, *needs: TaskKey, teacher: Run | None = None) -> Task:
+    """Return a task in a session's experiment: see `TaskKey`."""
     return Task(
-        name=name,
-        kind="train" if arm else "score",
+        key=key,
         config=resolved(session.config),
         folder=str(session.experiment.folder),
         cache=str(session.experiment.cache),
-        seed=seed,
-        arm=arm,
-        teacher_file=str(teacher.model_file) if teacher else None,
-        given=session.config.distill.teachers if arm in ("", "distilled") else (),
+        teacher_folder=str(teacher.folder) if teacher else None,
+        teacher_seed=teacher.seed if teacher else 0,
         needs=needs,
-        threads=session.threads,
-        device=session.options.device,
-        overwrite=session.options.overwrite,
-        wait=session.options.wait,
-        track=session.options.track,
+        options=replace(session.options, threads=session.threads),
     )
 
 
@@ -55,7 +39,7 @@ def teachers_of(
     Raises:
         ConfigError: it does, and seeds of others are given.
     """
-    if not session.given_teachers():
+    if not session.teacher_files:
         return dict(teacher_of_each(seeds, teacher_seeds))
     if teacher_seeds is not None:
         raise ConfigError(
@@ -70,27 +54,23 @@ def own_seeds(teachers: Mapping[int, int | None]) -> list[int]:
     return sorted({teacher for teacher in teachers.values() if teacher is not None})
 
 
-def tasks_of(session: Session, teachers: Mapping[int, int | None], whose: str = "") -> list[Task]:
+def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "") -> list[Task]:
     """Return the tasks of `reproduce`, each after those it needs.
 
     Args:
         session: of the experiment.
         teachers: the seed of the teacher of each seed; None where the config names teachers.
-        whose: what the names of the tasks begin with.
+        cell: of a sweep, whose tasks these are: see `TaskKey`.
     """
-    tasks, made = list[Task](), set[int]()
+    tasks = dict[TaskKey, Task]()
     for seed, teacher_seed in teachers.items():
-        baseline, distilled = (run_name(arm, seed, whose) for arm in ("baseline", "distilled"))
-        needed, taught_by = list[str](), None
+        scores, baseline, distilled = (TaskKey(arm, seed, cell) for arm in ("", "baseline", "distilled"))
+        needed, taught_by = list[TaskKey](), None
         if teacher_seed is not None:
-            needed = [run_name("teacher", teacher_seed, whose)]
+            needed = [TaskKey("teacher", teacher_seed, cell)]
             taught_by = session.experiment.run("teacher", teacher_seed)
-            if teacher_seed not in made:
-                made.add(teacher_seed)
-                tasks.append(task(session, "teacher", teacher_seed, *needed))
-        tasks += [
-            task(session, "baseline", seed, baseline),
-            task(session, "distilled", seed, distilled, *needed, baseline, teacher=taught_by),
-            task(session, "", seed, scores_name(seed, whose), *needed, baseline, distilled, teacher=taught_by),
-        ]
-    return tasks
+            tasks.setdefault(needed[0], task(session, needed[0]))
+        tasks[baseline] = task(session, baseline)
+        tasks[distilled] = task(session, distilled, *needed, baseline, teacher=taught_by)
+        tasks[scores] = task(session, scores, *needed, baseline, distilled, teacher=taught_by)
+    return list(tasks.values())

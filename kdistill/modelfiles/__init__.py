@@ -13,6 +13,7 @@ No class is looked up here and nothing is built: a refused file has run no code.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,17 @@ class Checked:
     """Of the model, without the compile section: how it was trained is nothing to load."""
     values: int
     """How many numbers the weights file holds."""
+
+
+def check_is_there(path: Path) -> None:
+    """Refuse the path of a model file, or of a file of logits, at which there is nothing.
+
+    Raises:
+        ModelError: naming the path.
+    """
+    if "://" not in str(path) and not os.path.exists(path):
+        kind, suffix = ("file of logits", ".npz") if path.suffix == ".npz" else ("model file", ".keras")
+        raise ModelError(f"{path}: no such {kind}", hint=f"Give the path of a `{suffix}` file.")
 
 
 def check(path: Path) -> Checked:

@@ -51,18 +51,10 @@ def build(
     if section.model:
         keep = section.initial_weights == "file"
         return from_file.from_file(Path(section.model), shape, classes, _scaling(scale), seeds, keep, note)
-    return _from_section(section, role, shape, classes, scale, seeds)
-
-
-def _from_section(
-    section: "Model", role: str, shape: Sequence[int], classes: int, scale: Scale, seeds: Seeds
-) -> keras.Model:
-    outputs = inputs = keras.Input(tuple(shape), name="input")
-    outputs = _scaling(scale)(outputs)
-    if section.conv:
-        outputs = _convolutions(outputs, section, role, shape, seeds)
-    else:
-        outputs = keras.layers.Flatten(name="flatten")(outputs)
+    inputs = keras.Input(tuple(shape), name="input")
+    outputs = _scaling(scale)(inputs)
+    flat = keras.layers.Flatten(name="flatten")
+    outputs = _convolutions(outputs, section, role, shape, seeds) if section.conv else flat(outputs)
     for number, units in enumerate(section.hidden, start=1):
         outputs = _hidden(outputs, section, units, number, seeds)
     outputs = keras.layers.Dense(classes, kernel_initializer=_glorot(seeds), name="logits")(outputs)

@@ -26,8 +26,9 @@ def from_file(
 ) -> keras.Model:
     """Return a model of the layers in a `.keras` file, from raw values to logits.
 
-    With fresh weights all layers are trained, also those frozen in the file; mean and variance of a Normalization layer
-    stay. With the file's weights, what was frozen stays so. It computes in float32, whatever the file's model did.
+    With fresh weights all layers are trained, those too that were frozen in the file; the mean and variance of a
+    Normalization layer, which are of the data and not learnt, stay. With its own weights, what was frozen stays so.
+    It computes in float32, as all models here, whatever the file's did.
 
     Args:
         path: of the file.
@@ -41,7 +42,7 @@ def from_file(
     Raises:
         ModelError: the file is missing or not accepted, or the model does not fit the data or cannot be trained.
     """
-    source, notes = _scaled(path, shape, classes, scaling)
+    source = _with_scaling(path, shape, classes, scaling, note)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
         for before, after in zip(_learnt(source), _learnt(model), strict=True):
@@ -51,13 +52,13 @@ def from_file(
             layer.trainable = True
     if not model.trainable_variables:
         raise ModelError(f"{path}: expected a model with layers to train; all are frozen or have no weights")
-    for text in notes:
-        note(text)
     return model
 
 
-def _scaled(path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer) -> tuple[keras.Model, list[str]]:
-    """Return the model in a file, from raw values to logits, and what was done to make it fit."""
+def _with_scaling(
+    path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer, note: Callable[[str], None]
+) -> keras.Model:
+    """Return the model in a file, which scales raw values itself, or else gets `scaling` in front of it."""
     source, notes = open_classifier(path, shape, classes)
     if size := source.inputs[0].shape[0]:
         raise ModelError(
@@ -68,7 +69,9 @@ def _scaled(path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer
         inputs = keras.Input(tuple(shape), name="input")
         source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
         notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
-    return source, notes
+    for text in notes:
+        note(text)
+    return source
 
 
 def scales_inputs(model: keras.Model) -> bool:

@@ -1,1 +1,1 @@
-"""How a teacher, a baseline and a distilled student are made and scored. `arms` is the page to read first."""
+"""The page to read, `arms`, and what runs it: one attempt at a run, the session of a command, test scores."""

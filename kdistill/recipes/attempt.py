@@ -1,12 +1,13 @@
 """One attempt at a run, from its first epoch or its last checkpoint to its result: trained, recorded, saved, scored.
 
-It prints nothing: the setting's `Listener` hears how it goes. What is trained on, and against whom, is for `recipes`.
+It prints nothing: the session's `Listener` hears how it goes. What is trained on, and against whom, is for `recipes`.
 """
 
+import contextlib
 import dataclasses
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,130 +18,97 @@ import numpy as np
 
 import kdistill
 from kdistill import models
-from kdistill.config import Config, Training
 from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
-from kdistill.core.listener import Listener
-from kdistill.datasets import Splits
-from kdistill.evaluation import metrics, predict, statistics
+from kdistill.core.listener import EpochDone, EpochProgress, Listener, RunFinished, RunStarted
+from kdistill.evaluation import metrics, predict
+from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
-from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Run, specification
+from kdistill.recipes.session import Session
+from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Result, Run, SplitScores, judge
 from kdistill.teachers import opening
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
 from kdistill.training.losses import Objective
 
-Result = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Setting:
-    """What the recipes of one command share.
-
-    Attributes:
-        config: what the experiment is.
-        splits: its data.
-        experiment: its folder.
-        threads: intra-op threads, as recorded with each run.
-        listener: hears how it goes.
-        track: the trackers that hear of the epochs: see `trackers`.
-        name: what the run is called, if not by its arm and seed.
-    """
-
-    config: Config
-    splits: Splits
-    experiment: Experiment
-    threads: int
-    listener: Listener
-    track: Sequence[str] = ()
-    name: str = ""
-
-    def title(self, run: Run) -> str:
-        """Return what a run is called."""
-        return self.name or run.title
-
-
-def train(
-    setting: Setting,
-    run: Run,
-    objective: Objective,
-    data: Data,
-    teacher: AnyTeacher | None = None,
-) -> Result:
-    """Train, save and score one run; write its folder from manifest to result.
+def train(session: Session, run: Run, objective: Objective, data: Data, teacher: AnyTeacher | None = None) -> Result:
+    """Train, save and score one run of a session; write its folder from manifest to result.
 
     Args:
-        setting: what the runs of one command share.
-        run: which one.
         objective: what is minimised.
-        data: what it is trained on and watched on.
+        data: what is trained on, and what the epochs are watched on.
         teacher: of a distilled run.
-
-    Returns:
-        What stands in `result.json`: `epochs`, `best_epoch`, `stopped`, the `validation` scores of the best weights,
-        `parameters`, `file_bytes`, `weights_sha256`, `formula`, `augmentation` and `soft_targets` where there are any,
-        `warnings`, and `run_info`.
 
     Raises:
         DivergedError: naming the epoch and what to try.
         OutputError: the folder cannot be written.
     """
-    role = "teacher" if run.arm == "teacher" else "student"
-    plan = setting.config.training_for(role)
-    warnings = _warnings(setting, run, teacher)
+    warnings = _warnings(session, run, teacher)
     for warning in warnings:
-        setting.listener.warning(warning)
-    title = setting.title(run)
+        session.listener.warning(warning)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
-    with signals.held_back(title) as received:
-        fit = _fit(setting, run, role, objective, data)
-        spec = _specification(setting, run.arm, run.seed, teacher.weights if teacher else None)
-        making = Making(run, spec, _about(setting, teacher), setting.listener.warning)
-        if making.checkpoint:
-            _take_up(fit, making.checkpoint)
-            setting.listener.note(f"{title}: goes on in epoch {making.checkpoint.epochs + 1}")
-        examples = len(fit.data.train)
-        setting.listener.run_started(run.arm, run.seed, plan.epochs, plan.patience, making.history, examples)
-        try:
-            with _following(setting, making, fit, plan) as listener:
-                _run_epochs(making, fit, Cadence(plan.checkpoint_every), title, listener, received)
-        except Exception as error:
-            making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
-            if not isinstance(error, DivergedError):
-                raise
-            raise _diverged(setting, run, role, error) from None
-    result = {**_result(setting, making, fit, teacher), "warnings": warnings}
+    with signals.held_back(session.title(run)) as received:
+        fit = _fit(session, run, objective, data)
+        making = _begin(session, run, fit, teacher)
+        with _recording_failure(session, run, making, fit), _following(session, making, fit) as listener:
+            care = _Checkpointing(making, fit, _cadence(session, run), session.title(run), received, listener)
+            for record in fit.epochs(care.between):
+                making.record(record)
+                listener.hear(EpochDone(record))
+                care.after(record["epoch"])
+            care.stop_if_asked()
+    result = _result(session, making, fit, teacher)
+    result["warnings"] = warnings
     making.finish(result)
-    setting.listener.run_finished(run.arm, run.seed, result)
+    session.listener.hear(RunFinished(run.arm, run.seed, result))
     return result
 
 
-def _diverged(setting: Setting, run: Run, role: str, error: DivergedError) -> DivergedError:
-    """Return the error with what to try next."""
-    if run.finished:
-        setting.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
-    rate = setting.config.training_for(role).learning_rate / 10
-    return DivergedError(
-        error.message, hint=f"Try a smaller learning rate: --set {role}.learning_rate={rate:g} --overwrite"
-    )
+def _begin(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> Making:
+    """Open the folder of a run, and bring a fresh fit to where its last checkpoint was."""
+    spec = session.specification(run.arm, run.seed, teacher.weights if teacher else None)
+    making = Making(run, spec, _about(session, teacher), session.listener.warning)
+    if making.checkpoint:
+        _take_up(fit, making.checkpoint)
+        session.listener.note(f"{session.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
+    plan, examples = session.config.training_for(run.role), len(fit.data.train)
+    session.listener.hear(RunStarted(run.arm, run.seed, plan.epochs, tuple(making.history), examples))
+    return making
 
 
-def _specification(setting: Setting, arm: str, seed: int, teacher_weights: str | None = None) -> dict[str, Any]:
-    return specification(setting.config, arm, seed, teacher_weights, setting.splits.fingerprint)
+@contextlib.contextmanager
+def _recording_failure(session: Session, run: Run, making: Making, fit: Fit) -> Iterator[None]:
+    """Record in the run's folder why it ended by itself; say of one that diverged what to try next."""
+    try:
+        yield
+    except Exception as error:
+        making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
+        if not isinstance(error, DivergedError):
+            raise
+        if run.finished:
+            session.listener.warning(f"{run.folder}: the finished run that was to be replaced is still there")
+        rate = session.config.training_for(run.role).learning_rate / 10
+        hint = f"Try a smaller learning rate: --set {run.role}.learning_rate={rate:g} --overwrite"
+        raise DivergedError(error.message, hint=hint) from None
 
 
-def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: Data) -> Fit:
+def _cadence(session: Session, run: Run) -> Cadence:
+    return Cadence(session.config.training_for(run.role).checkpoint_every)
+
+
+def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
     """Return a fit that has not begun: a fresh model and optimizer, as the config says."""
-    plan = setting.config.training_for(role)
+    plan = session.config.training_for(run.role)
     model = models.build(
-        getattr(setting.config, role),
-        role,
-        setting.splits.shape,
-        len(setting.splits.classes),
-        setting.splits.scale,
+        getattr(session.config, run.role),
+        run.role,
+        session.splits.shape,
+        len(session.splits.classes),
+        session.splits.scale,
         run.seed,
-        setting.listener.note,
+        session.listener.note,
     )
     return Fit(
         model,
@@ -155,46 +123,58 @@ def _fit(setting: Setting, run: Run, role: str, objective: Objective, data: Data
     )
 
 
-def _following(setting: Setting, making: Making, fit: Fit, plan: Training) -> AbstractContextManager[Listener]:
-    """Return who hears of the epochs: the setting's listener, and its trackers, who are told the learning rate too."""
+def _following(session: Session, making: Making, fit: Fit) -> AbstractContextManager[Listener]:
+    """Return who hears of the epochs: the session's listener, and its trackers, who are told the learning rate too."""
+    plan = session.config.training_for(making.run.role)
     steps = -(-len(fit.data.train) // plan.batch_size)
 
-    def more(epoch: int) -> Result:
+    def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
         return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
 
-    return trackers.following(setting.track, making.run.folder, making.history, setting.listener, more)
+    return trackers.following(session.options.track, making.run.folder, making.history, session.listener, more)
 
 
-def _run_epochs(
-    making: Making, fit: Fit, cadence: Cadence, title: str, listener: Listener, received: signals.Received
-) -> None:
-    """Train to the end, recording each epoch, with a checkpoint when one is due or a signal asks to stop."""
+@dataclass(frozen=True)
+class _Checkpointing:
+    """Makes a checkpoint of a run when one is due, or when a signal asks to stop."""
 
-    def checkpoint() -> None:
-        with cadence.timed():
-            state = fit.state()
-            making.write_checkpoint(fit.epochs_done, fit.batches_done, lambda path: np.savez(path, **state))  # type: ignore[arg-type]
+    making: Making
+    fit: Fit
+    cadence: Cadence
+    title: str
+    received: signals.Received
+    listener: Listener
 
-    def stop_if_asked() -> None:
-        if received.signum is not None:
-            checkpoint()
-            epoch = f"in epoch {fit.epochs_done + 1}" if fit.batches_done else f"after epoch {fit.epochs_done}"
-            raise signals.Stopped(received.signum, f"{title}: stopped {epoch}, with a checkpoint")
+    def between(self, done: float) -> None:
+        """Take care of a run in the middle of an epoch, of which the share `done` is done."""
+        self.listener.hear(EpochProgress(done))
+        self.stop_if_asked()
+        if self.cadence.due_within():
+            self._checkpoint()
 
-    def between(done: float) -> None:
-        listener.progress(done)
-        stop_if_asked()
-        if cadence.due_within():
-            checkpoint()
+    def after(self, epoch: int) -> None:
+        """Take care of a run at the end of an epoch."""
+        self.stop_if_asked()
+        if self.cadence.due_after(epoch):
+            self._checkpoint()
 
-    for record in fit.epochs(between):
-        making.record(record)
-        listener.epoch(record)
-        stop_if_asked()
-        if cadence.due_after(record["epoch"]):
-            checkpoint()
-    stop_if_asked()
+    def stop_if_asked(self) -> None:
+        """Raise Stopped after a checkpoint, if a signal has come in."""
+        if self.received.signum is not None:
+            self._checkpoint()
+            done = self.fit.epochs_done
+            epoch = f"in epoch {done + 1}" if self.fit.batches_done else f"after epoch {done}"
+            raise signals.Stopped(self.received.signum, f"{self.title}: stopped {epoch}, with a checkpoint")
+
+    def _checkpoint(self) -> None:
+        with self.cadence.timed():
+            state = self.fit.state()
+            self.making.write_checkpoint(
+                self.fit.epochs_done,
+                self.fit.batches_done,
+                lambda path: np.savez(path, **state),  # type: ignore[arg-type]
+            )
 
 
 def _take_up(fit: Fit, checkpoint: Checkpoint) -> None:
@@ -209,33 +189,38 @@ def _take_up(fit: Fit, checkpoint: Checkpoint) -> None:
             ) from error
 
 
-def _result(setting: Setting, making: Making, fit: Fit, teacher: AnyTeacher | None) -> Result:
+def _result(session: Session, making: Making, fit: Fit, teacher: AnyTeacher | None) -> Result:
     """Save the model of a finished fit and gather what is known of it."""
     run = making.run
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
-        names.write(run.folder, setting.splits.classes, setting.splits.features)
-    validation = setting.splits.validation
+        names.write(run.folder, session.splits.classes, session.splits.features)
+    validation = session.splits.validation
     logits = predict.logits(fit.predict, validation)
-    scores = dataclasses.asdict(metrics.score(logits, validation.all_labels))
+    scores = metrics.score(logits, validation.all_labels)
     return {
         "arm": run.arm,
         "seed": run.seed,
         "epochs": len(making.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
-        "validation": scores,
+        "validation": _document(scores),
         "parameters": models.parameters(fit.model),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
-        "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
-        "formula": setting.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
+        "teacher_validation": _document(teacher.validation_scores) if teacher else None,
+        "formula": session.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
         **_about_images(fit),
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in making.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
         },
     }
+
+
+def _document(scores: metrics.Scores) -> SplitScores:
+    document: Any = dataclasses.asdict(scores)
+    return document
 
 
 def _about_images(fit: Fit) -> Result:
@@ -248,25 +233,25 @@ def _about_images(fit: Fit) -> Result:
     return about
 
 
-def _warnings(setting: Setting, run: Run, teacher: AnyTeacher | None) -> list[str]:
+def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[str]:
     """Return what speaks against the comparison that this run is for, known before it is trained."""
-    warnings = setting.splits.all_warnings
+    warnings = session.splits.all_warnings
     if teacher:
-        warnings += opening.warnings(setting.config, setting.splits, teacher)
+        warnings += opening.warnings(session.config, session.splits, teacher)
         taught = teacher.validation_scores.accuracy
-        rival = setting.experiment.run("baseline", run.seed)
-        if rival.is_complete() and not rival.conflict(_specification(setting, "baseline", run.seed)):
-            warnings += statistics.little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
+        rival = session.experiment.run("baseline", run.seed)
+        if judge(rival, session.specification("baseline", run.seed)).counts:
+            warnings += little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
     return warnings
 
 
-def _about(setting: Setting, teacher: AnyTeacher | None) -> dict[str, Any]:
+def _about(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
     """Return what a manifest records beside the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
-        "data": opening.about_data(setting.splits),
-        "teacher_files": [_place(path, setting.experiment) for path in teacher.paths] if teacher else [],
-        "threads": setting.threads,
+        "data": opening.about_data(session.splits),
+        "teacher_files": [_place(path, session.experiment) for path in teacher.paths] if teacher else [],
+        "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {
             "kdistill": kdistill.__version__,

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,18 @@ def writable(folder: Path) -> None:
             f"{folder}: nothing can be written to {existing}: {error.strerror or error}",
             hint="Choose another --output-dir.",
         ) from error
+
+
+def fits(config: Config, run: Run, splits: Splits) -> None:
+    """Refuse settings that do not go with the data: batch, augmentation, models.
+
+    Raises:
+        ConfigError: naming the key.
+        ModelError: naming the file of a model whose architecture is taken.
+    """
+    batch_fits(config, run.arm, splits)
+    augmentation_fits(config, splits.shape)
+    models_fit(config, run, splits.shape)
 
 
 def batch_fits(config: Config, arm: str, splits: Splits) -> None:
@@ -67,24 +78,13 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
         check_images(section, role, shape)
         if section.model:
             path = Path(section.model)
-            model_is_there(path)
+            modelfiles.check_is_there(path)
             modelfiles.check(path)
             if path.resolve().is_relative_to(run.folder.resolve()):
                 raise ModelError(
                     f"{path}: {role}.model is a file of the very run that would be made",
                     hint="Copy the file elsewhere first, or choose another --output-dir.",
                 )
-
-
-def model_is_there(path: Path) -> None:
-    """Refuse the path of a model file at which there is nothing; what is there is judged by `models`.
-
-    Raises:
-        ModelError: naming the path.
-    """
-    if "://" not in str(path) and not os.path.exists(path):
-        kind, suffix = ("file of logits", ".npz") if path.suffix == ".npz" else ("model file", ".keras")
-        raise ModelError(f"{path}: no such {kind}", hint=f"Give the path of a `{suffix}` file.")
 
 
 def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
@@ -108,45 +108,3 @@ def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
                 f"augmentation.{key}: expected fewer pixels than the images have, which are {shape[0]} x {shape[1]}; "
                 f"received {pixels}"
             )
-
-
-def teachers_are_there(run: Run, teacher_files: Sequence[Path]) -> None:
-    """Refuse files of teachers that are not there, are given twice, or are part of the run that they are to teach.
-
-    Raises:
-        ModelError: naming the file.
-    """
-    for number, path in enumerate(teacher_files):
-        model_is_there(path)
-        not_its_own_teacher(run, path)
-        if any(path.resolve() == other.resolve() for other in teacher_files[:number]):
-            raise ModelError(f"{path}: this teacher is given twice", hint="Each teacher counts the same: name it once.")
-
-
-def teachers_have_test(teacher_files: Sequence[Path]) -> None:
-    """Refuse a file of logits without those of the test split, on which teacher and students are to be compared.
-
-    Raises:
-        ModelError: naming the file.
-    """
-    for path in teacher_files:
-        if path.suffix == ".npz" and zipfile.is_zipfile(path):  # what is none is refused when it is read
-            with zipfile.ZipFile(path) as archive:
-                if "test.npy" not in archive.namelist():
-                    raise ModelError(
-                        f"{path}: expected logits for the test split, on which teacher and students are compared",
-                        hint="Add an array `test` to the file of logits.",
-                    )
-
-
-def not_its_own_teacher(run: Run, teacher_file: Path) -> None:
-    """Refuse a teacher inside the folder of the run that it is to teach, which is emptied when the run begins.
-
-    Raises:
-        ModelError: naming the file.
-    """
-    if teacher_file.resolve().is_relative_to(run.folder.resolve()):
-        raise ModelError(
-            f"{teacher_file}: this is the very run that would be made: a student cannot be its own teacher",
-            hint="Copy the file elsewhere first, or choose another --output-dir.",
-        )

@@ -1,14 +1,18 @@
-"""Which finished runs and model files are scored on the test split, and the document that this comes to."""
+"""Test scores of finished runs, of their teachers, and of model files: known from before, or else computed now."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdistill import runs
+from kdistill import modelfiles, runs
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.recipes import checks
+from kdistill.recipes import predictions
+from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Run
+from kdistill.runs import ARMS, Run, ScoresOnTest, known_scores, record_scores
+from kdistill.teachers import files
+from kdistill.teachers.files import TeacherFiles
 
 COMMANDS = {"teacher": "train-teacher", "baseline": "baseline", "distilled": "distill"}
 
@@ -22,22 +26,82 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     """
     document: Document = {"experiment": session.experiment.name, "split": "test", "models": [], "arms": {}}
     for path in model_files:
-        checks.model_is_there(path)
+        modelfiles.check_is_there(path)
     if model_files:
         document["models"] = [{"path": str(path), **_score_file(session, path)} for path in model_files]
     else:
         for run in arms_to_score(session, seed):
-            document["arms"][run.arm] = {"seed": seed, **session.evaluate(run, reuse=False)}
+            document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
     document["examples"] = len(session.splits.test)
     return document
 
 
-def _score_file(session: Session, path: Path) -> Document:
-    setting = session.setting
+def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
+    """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
+    teacher_files = _compared_with(session, run)
+    weights = identity(session, teacher_files) if teacher_files else None
+    if reuse and (known := known_scores(run, weights)):
+        return known
+    session.start()
+    from kdistill.recipes import arms
+
+    teacher = session.teacher(teacher_files) if teacher_files else None
+    cache = predictions.cache_of(session, run)
+    scores, logits = arms.evaluate(session, run.model_file, teacher)
+    correct = logits.argmax(axis=-1) == session.splits.test.all_labels
+    try:
+        record_scores(run, scores, weights, correct.tolist(), cache.model)
+        cache.store("test", logits)
+    except OutputError as error:  # it may be someone else's experiment, to be looked at only
+        session.listener.note(f"The scores are not kept: {error.message}")
+    return scores
+
+
+def known_score(session: Session, run: Run) -> ScoresOnTest | None:
+    """Return the test scores of a complete run, as far as they are known without any computation."""
+    teacher_files = _compared_with(session, run)
+    return known_scores(run, identity(session, teacher_files) if teacher_files else None)
+
+
+def score_teachers(session: Session) -> ScoresOnTest:
+    """Return the test scores of the teachers that are no runs: see `arms.evaluate_teacher`."""
+    teacher = session.teacher(files.find(session.teacher_files))
+    from kdistill.recipes import arms
+
+    return arms.evaluate_teacher(session, teacher)
+
+
+def _compared_with(session: Session, run: Run) -> TeacherFiles | None:
+    """Return the teachers that a student is compared with: of the distilled run of its seed, or else its own teacher.
+
+    A file that is no longer the teacher that it was is not taken for it.
+    """
+    if run.arm == "teacher":
+        return None
+    own = files.find([session.experiment.run("teacher", run.seed).model_file])
+    candidates = [own] if all(own.runs) else []
+    distilled = session.experiment.run("distilled", run.seed)
+    weights = distilled.taught_by
+    if weights is None:
+        return candidates[0] if candidates else None
+    if places := runs.teacher_files(distilled.manifest or {}):
+        candidates.append(files.find([session.experiment.folder / place for place in places]))
+    for found in candidates:
+        with contextlib.suppress(ModelError):  # one has gone, or is damaged
+            if runs.same_teachers(identity(session, found), weights):
+                return found
+    session.listener.warning(
+        f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
+    )
+    return None
+
+
+def _score_file(session: Session, path: Path) -> ScoresOnTest:
+    session.start()
     from kdistill.recipes import arms
 
     try:
-        scores, _ = arms.evaluate(setting, path)
+        scores, _ = arms.evaluate(session, path)
         return scores
     except ModelError as error:
         raise ModelError(error.message, error.hint or held_against(session.config)) from error
@@ -58,16 +122,14 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
     """
     found, others = [], []
     for run in (session.experiment.run(arm, seed) for arm in ARMS):
-        if run.state() not in {"complete", "damaged"}:
+        if not run.finished:
             continue
-        manifest = run.manifest
-        changed = run.conflict(session.specification(run.arm, seed, run.taught_by)) if manifest else []
-        if changed:
-            listed = "".join(f"\n  {line}" for line in changed)
-            others.append(f"{run.folder}: this {run.arm} run was made from another config:{listed}")
-        elif damage := run.damage():
+        status = runs.judge(run, session.specification(run.arm, seed, run.taught_by) if run.manifest else None)
+        if status.differences:
+            others.append(f"{run.folder}: {runs.other_config(run, status)}")
+        elif status.damage:
             again = f"with the same -c, --set, --output-dir and --seed {seed} to make it again."
-            raise ModelError(f"{run.folder}: {damage}", hint=f"Run `kdistill {COMMANDS[run.arm]}` {again}")
+            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {COMMANDS[run.arm]}` {again}")
         else:
             found.append(run)
     if others and not found:
@@ -78,5 +140,5 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
             hint="Run `kdistill reproduce` with the same -c, --set and --output-dir first, or name model files.",
         )
     for other in others:
-        session.options.listener.warning(f"{other}\n  It is not scored.")
+        session.listener.warning(f"{other}\n  It is not scored.")
     return found

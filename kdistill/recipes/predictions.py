@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill import runs
-from kdistill.core import files
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.recipes import checks
 from kdistill.recipes.session import Session
-from kdistill.runs import Run, logits_cache
-from kdistill.teachers import logits_file
+from kdistill.runs import LogitsCache, Run
+from kdistill.teachers import files
+from kdistill.teachers.files import TeacherFiles
+from kdistill.teachers.logits_file import SUFFIX, LogitsFile
 
 Logits = NDArray[np.float32]
 
@@ -23,15 +23,29 @@ def of_run(session: Session, run: Run) -> Logits:
     Raises:
         ModelError: the model is damaged, or does not fit the data.
     """
-    place, key = logits_cache.place_of(run), logits_cache.key(run.model_sha256, session.splits)
-    kept = logits_cache.kept(place, key, _shape(session))
+    cache = cache_of(session, run)
+    kept = cache.load("test", _shape(session))
     if kept is not None:
         return kept
-    setting = session.setting
+    session.start()
     from kdistill.recipes import arms
 
-    _, logits = arms.evaluate(setting, run.model_file)
-    return _keep(session, place, logits, key)
+    _, logits = arms.evaluate(session, run.model_file)
+    keep(session, cache, logits, "The model's outputs are")
+    return logits
+
+
+def cache_of(session: Session, run: Run) -> LogitsCache:
+    """Return where the logits of a run's model are kept, as it is now."""
+    return LogitsCache(session.experiment.cache, session.splits, str(run.model_sha256), run)
+
+
+def keep(session: Session, cache: LogitsCache, logits: Logits, what: str) -> None:
+    """Keep logits on the test split, unless the folder is someone else's, to be looked at only."""
+    try:
+        cache.store("test", logits)
+    except OutputError as error:
+        session.listener.note(f"{what} not kept: {error.message}")
 
 
 def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logits | None:
@@ -48,34 +62,37 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     Raises:
         ModelError: a file has gone, is damaged, or is no longer the teacher that it was.
     """
-    for path in paths:
-        checks.model_is_there(path)
-    of_logits = [files.sha256(path) for path in paths if path.suffix == logits_file.SUFFIX]
-    key = logits_cache.key(" ".join([identity, *of_logits]), session.splits)
-    place = logits_cache.place_in(session.experiment.cache, key)
-    kept = logits_cache.kept(place, key, _shape(session, len(paths)))
+    found = files.find(paths)
+    found.check_are_there()
+    kept = _kept(session, found, identity)
     if kept is not None:
         return kept
-    _ = session.setting  # before anything that needs TensorFlow
-    teacher = session.teacher(*paths)
+    teacher = session.teacher(found)
     if not runs.same_teachers(teacher.weights, identity):
         names = ", ".join(map(str, paths))
         raise ModelError(f"{names}: the teacher that is there is no longer the one that taught the students")
-    return None if teacher.test is None else _keep(session, place, teacher.test.astype(np.float32), key)
+    return None if teacher.test is None else teacher.test.astype(np.float32)
 
 
-def _shape(session: Session, models: int = 1) -> tuple[int, ...]:
-    examples, classes = len(session.splits.test), len(session.splits.classes)
-    return (examples, classes) if models == 1 else (examples, models, classes)
+def _kept(session: Session, found: TeacherFiles, identity: str) -> Logits | None:
+    parts = identity.split(runs.BETWEEN)  # in the order of the files
+    if len(parts) != len(found.paths):
+        return None
+    each = [_kept_of(session, *teacher) for teacher in zip(found.paths, found.runs, parts, strict=True)]
+    known = [logits for logits in each if logits is not None]
+    if len(known) < len(each):
+        return None
+    return known[0] if len(known) == 1 else np.stack(known, axis=1)
 
 
-def _keep(session: Session, place: Path, logits: Logits, key: str) -> Logits:
-    """Keep outputs, unless the folder is someone else's, to be looked at only; return them."""
-    try:
-        with files.writing(place):
-            if place.parent == session.experiment.cache:
-                place.parent.mkdir(exist_ok=True)
-        logits_cache.keep(place, logits, key)
-    except OutputError as error:
-        session.options.listener.note(f"The model's outputs are not kept: {error.message}")
-    return logits
+def _kept_of(session: Session, path: Path, run: Run | None, identity: str) -> Logits | None:
+    if path.suffix == SUFFIX:
+        file = LogitsFile(path, session.splits)
+        return file.of("test") if file.has_test and file.identity == identity else None
+    if run is None:
+        return LogitsCache(session.experiment.cache, session.splits, identity).load("test", _shape(session))
+    return cache_of(session, run).load("test", _shape(session)) if run.weights == identity else None
+
+
+def _shape(session: Session) -> tuple[int, int]:
+    return len(session.splits.test), len(session.splits.classes)

@@ -12,15 +12,17 @@ runs/<name>/                     an experiment
     test.json                    scores on the test split, once it has been evaluated
     outputs.npz                  the logits that these are of, for pictures of them
   seed-0/.next-teacher/          a run that is to replace a finished one, while it is being made
-  cache/                         teacher logits, and outputs of teachers that are no runs
+  cache/                         logits of teachers
 """
 
-from kdistill.runs import logits_cache
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.experiment import Experiment
-from kdistill.runs.run import REPLACE, SAME_CONFIG, Run, check_no_conflict, recorded_weights, teacher_files
+from kdistill.runs.logits_cache import LogitsCache
+from kdistill.runs.run import REPLACE, SAME_CONFIG, Result, Run, ScoresOnTest, SplitScores, teacher_files
+from kdistill.runs.scores import correct_answers, known_scores, own_scores, record_scores
 from kdistill.runs.specification import (
     ARMS,
+    BETWEEN,
     differences,
     identity,
     joint_weights,
@@ -29,27 +31,41 @@ from kdistill.runs.specification import (
     taken_apart,
     teacher_identity,
 )
+from kdistill.runs.status import Status, judge, other_config, refuse_other_config, run_in, run_of_model, tidy
 from kdistill.runs.writer import STATE, Making
 
 __all__ = [
     "ARMS",
+    "BETWEEN",
     "REPLACE",
     "SAME_CONFIG",
     "STATE",
     "Cadence",
     "Checkpoint",
     "Experiment",
+    "LogitsCache",
     "Making",
+    "Result",
     "Run",
-    "check_no_conflict",
+    "ScoresOnTest",
+    "SplitScores",
+    "Status",
+    "correct_answers",
     "differences",
     "identity",
     "joint_weights",
-    "logits_cache",
-    "recorded_weights",
+    "judge",
+    "known_scores",
+    "other_config",
+    "own_scores",
+    "record_scores",
+    "refuse_other_config",
+    "run_in",
+    "run_of_model",
     "same_teachers",
     "specification",
     "taken_apart",
     "teacher_files",
     "teacher_identity",
+    "tidy",
 ]

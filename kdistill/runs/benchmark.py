@@ -1,26 +1,86 @@
-"""The last benchmark of an experiment, kept in its folder for its report: `benchmark.json`."""
+"""The document of a benchmark, and the last one of an experiment, kept in its folder for its report."""
 
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from kdistill.core import files
 from kdistill.core.errors import OutputError
 from kdistill.runs import Experiment
 from kdistill.runs.lock import now
 
-Document = dict[str, Any]
-
 NAME = "benchmark.json"
 
 
-def keep(experiment: Experiment, document: Document) -> bool:
+class Latency(TypedDict):
+    """How long calls took with one number of examples each."""
+
+    calls: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    per_second: float  # examples, at the median
+
+
+class Ratios(TypedDict):
+    """How many times smaller, faster and leaner a model is than the reference; None where one of the two is unknown."""
+
+    parameters: float | None
+    file_bytes: float | None
+    peak_memory_bytes: float | None
+    throughput: dict[str, float | None]  # by examples in a call
+    accuracy_points: float  # more than the reference
+
+
+class Measured(TypedDict):
+    """A model or export that was measured."""
+
+    name: str  # such as `distilled litert int8`
+    path: str
+    format: str  # `keras`, `litert`, `onnx` or `saved-model`
+    quantize: str | None
+    parameters: int | None
+    file_bytes: int  # of the file, or of all files of a folder
+    accuracy: float  # on the test split, in its own runtime
+    largest_difference: float | None  # of outputs, from those of the model that it came from
+    latency: dict[str, Latency]  # by examples in a call
+    peak_memory_bytes: int | None  # of the whole process
+    ratios: NotRequired[Ratios]
+    place: NotRequired[str]  # of one that is kept: relative to the experiment, where it is in there
+    sha256: NotRequired[str | None]  # None for a folder
+
+
+class Machine(TypedDict):
+    """Where and how it was measured."""
+
+    machine: str
+    cores: int
+    platform: str
+    threads: int
+    how: str
+    least_seconds: float
+    versions: dict[str, str | None]
+
+
+class Benchmark(TypedDict):
+    """Models measured side by side."""
+
+    experiment: str
+    split: str
+    examples: int
+    reference: str  # the name of the row that the ratios are against
+    rows: list[Measured]
+    run_info: Machine
+    when: NotRequired[str]  # of one that is kept
+
+
+def keep(experiment: Experiment, document: Benchmark) -> bool:
     """Write down a benchmark, if one of its models at least lies in the experiment's folder.
 
     Args:
         experiment: that the models were measured for.
-        document: see `benchmark.benchmark`.
+        document: of the benchmark.
 
     Returns:
         Whether it was written.
@@ -43,14 +103,14 @@ def keep(experiment: Experiment, document: Document) -> bool:
     return True
 
 
-def kept(experiment: Experiment) -> Document | None:
+def kept(experiment: Experiment) -> Benchmark | None:
     """Return the benchmark of an experiment; None where there is none, or it is not what was written."""
     with contextlib.suppress(OutputError):
-        return files.read_sealed(experiment.folder / NAME)
+        return cast("Benchmark | None", files.read_sealed(experiment.folder / NAME))
     return None
 
 
-def changed(experiment: Experiment, document: Document) -> list[str]:
+def changed(experiment: Experiment, document: Benchmark) -> list[str]:
     """Return the names of those models that are no longer what was measured, or are not where they were.
 
     Args:

@@ -12,7 +12,6 @@ at which it comes to be. The last two are kept: one that is damaged is passed ov
 import contextlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +73,6 @@ class Checkpoints:
             temporary.mkdir()
             for name, write in contents.items():
                 write(temporary / name)
-                files.to_disk(temporary / name)
             about = {
                 "format": FORMAT,
                 "belongs_to": belongs_to,
@@ -83,10 +81,9 @@ class Checkpoints:
                 "files": {name: files.sha256(temporary / name) for name in contents},
             }
             files.write_sealed(temporary / ABOUT, about)
-            files.to_disk(temporary)
-            files.move(temporary, place)
+            files.put(temporary, place)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            files.remove(temporary)
         for old in self._places()[:-KEPT]:
             self._remove(old)
 
@@ -118,13 +115,12 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all of them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        files.remove(self.folder)
 
     def sweep(self) -> None:
         """Remove what a process that was killed had not finished to write or to remove."""
-        if self.folder.is_dir():
-            for path in self.folder.glob(f"{files.TEMPORARY}*"):
-                shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(f"{files.TEMPORARY}*"):
+            files.remove(path)
 
     def _places(self) -> list[Path]:
         """Return the folders of all checkpoints, oldest first."""
@@ -135,7 +131,7 @@ class Checkpoints:
         """Remove a checkpoint; whatever happens, no half of it is left under its name."""
         temporary = files.temporary_for(place)
         os.replace(place, temporary)
-        shutil.rmtree(temporary, ignore_errors=True)
+        files.remove(temporary)
 
     def _read(self, place: Path, belongs_to: str) -> tuple[Checkpoint | None, str]:
         about = files.read_sealed(place / ABOUT)

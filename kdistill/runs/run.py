@@ -2,17 +2,15 @@
 
 import contextlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from kdistill.core import files
-from kdistill.core.errors import OutputError
+from kdistill.core.listener import EpochRecord
 from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
-from kdistill.runs.specification import differences, identity
 
 REPLACE = (
     "Use --overwrite to start this run afresh; to keep it, give the experiment a name of its own (--set name=...) or "
@@ -20,6 +18,45 @@ REPLACE = (
 )
 FAILURE = "failure.json"
 SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
+
+
+class SplitScores(TypedDict):
+    """How well a model fits the labels of a split: `measures.Scores` as a document."""
+
+    accuracy: float
+    nll: float
+    ece: float
+    class_accuracy: list[float | None]
+
+
+class ScoresOnTest(SplitScores):
+    """The scores of a model, or of several teachers together, on the test split."""
+
+    parameters: int | None  # None where there are only logits
+    file_bytes: int | None
+    agreement: float | None  # with the teacher; None for a teacher, and where its logits are not known
+    kl_to_teacher: float | None  # in nats
+
+
+class Result(TypedDict, total=False):
+    """What a run came to: `result.json`. Of an earlier version, some of it may be missing."""
+
+    arm: str
+    seed: int
+    epochs: int
+    best_epoch: int
+    stopped: str  # why
+    validation: SplitScores  # of the best weights
+    parameters: int
+    file_bytes: int
+    weights_sha256: str
+    teacher_validation: SplitScores | None  # None without a teacher
+    formula: str
+    augmentation: dict[str, Any]  # of images, where there is any
+    soft_targets: str  # where they are from, of a run with a teacher
+    warnings: list[str]
+    run_info: dict[str, Any]  # `seconds`, `compiled`
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +79,11 @@ class Run:
         return f"{self.arm}, seed {self.seed}"
 
     @property
+    def role(self) -> str:
+        """Which of the two models of a config it trains: `teacher` or `student`."""
+        return "teacher" if self.arm == "teacher" else "student"
+
+    @property
     def model_file(self) -> Path:
         """Where the trained model is."""
         return self.folder / "model.keras"
@@ -62,9 +104,9 @@ class Run:
         return files.read_sealed(self.folder / "manifest.json")
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Result | None:
         """What the run came to, or None where it has not finished."""
-        return files.read_sealed(self.folder / "result.json")
+        return cast("Result | None", files.read_sealed(self.folder / "result.json"))
 
     @property
     def failure(self) -> dict[str, Any] | None:
@@ -77,9 +119,18 @@ class Run:
         return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
 
     @property
+    def weights(self) -> str | None:
+        """The fingerprint of the weights of a finished run."""
+        return (self.result or {}).get("weights_sha256")
+
+    @property
     def finished(self) -> bool:
-        """Whether the run has come to its end, sound or damaged since."""
+        """Whether the run has come to its end, sound or damaged since: see `status.judge`."""
         return (self.folder / "result.json").exists()
+
+    def of_arm(self, arm: str) -> "Run":
+        """Return the run of another arm, with the same seed, in the same experiment."""
+        return Run(self.folder.with_name(arm), arm, self.seed)
 
     @property
     def next(self) -> "Run":
@@ -127,145 +178,30 @@ class Run:
         """
         with files.writing(self.folder):
             if self.next.finished:
-                if self.folder.exists():
-                    shutil.rmtree(self.last, ignore_errors=True)
-                    files.move(self.folder, self.last)
-                files.move(self.next.folder, self.folder)
-        shutil.rmtree(self.last, ignore_errors=True)
-
-    def test_scores(self, teacher_weights: str | None) -> dict[str, Any] | None:
-        """Return the scores written by `record_test`, if they are of the model that is there, and of that teacher."""
-        stored = self._test_of_model()
-        return stored.get("scores") if stored.get("teacher_weights") == teacher_weights else None
-
-    def own_test_scores(self) -> dict[str, Any] | None:
-        """Return the test scores of the model that is there, whatever teacher it was compared with; None if unknown."""
-        return self._test_of_model().get("scores")
-
-    def test_correct(self) -> list[bool]:
-        """Return for each example of the test split whether the model that is there was right; empty if not known."""
-        return [answer == "1" for answer in self._test_of_model().get("correct", "")]
-
-    def _test_of_model(self) -> dict[str, Any]:
-        """Return what `record_test` wrote, if it is of the model that is there; else an empty document."""
-        stored = files.read_sealed(self.folder / "test.json") or {}
-        return stored if stored.get("model_sha256") == self.model_sha256 else {}
+                files.put(self.next.folder, self.folder, self.last)
+        files.remove(self.last)
 
     @property
     def model_sha256(self) -> str | None:
         """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
         return (self.manifest or {}).get("files", {}).get("model.keras")
 
-    def damage(self) -> str | None:
-        """Return what is wrong with a finished run, or None if it is sound or not finished.
-
-        Raises:
-            OutputError: a file is there and cannot be read, which proves nothing.
-        """
-        if not self.finished:
-            return None
-        if self.result is None:
-            return "result.json is not what was written"
-        written = (self.manifest or {}).get("files")
-        if not written:
-            return "manifest.json is missing or is not what was written"
-        for name, sha256 in written.items():
-            path = self.folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if files.sha256(path) != sha256:
-                return f"{name} is not the file that was written: its SHA-256 differs"
-        return None
-
-    def is_complete(self) -> bool:
-        """Whether the run has finished and its files are those that were written."""
-        return self.finished and self.damage() is None
-
-    def state(self) -> str:
-        """Return `complete`, `damaged`, `interrupted` (it goes on from a checkpoint) or `to train`."""
-        if self.finished:
-            return "damaged" if self.damage() else "complete"
-        return "interrupted" if self.checkpoints.exist() else "to train"
-
-    def conflict(self, spec: dict[str, Any]) -> list[str]:
-        """Return how `spec` differs from that of the run in this folder; empty where they agree or none is there."""
-        manifest = self.manifest
-        if manifest is not None:
-            same = manifest.get("identity") == identity(spec)
-            return [] if same else differences(manifest.get("spec", {}), spec)
-        known = (self.result or {}).get("identity")
-        return [] if known in (None, identity(spec)) else ["which keys cannot be told: manifest.json is damaged"]
-
-    def history(self) -> list[dict[str, Any]]:
-        """Return the records of all epochs so far."""
-        if not self.history_file.exists():
-            return []
-        return [json.loads(line) for line in self.history_file.read_text(encoding="utf-8").splitlines()]
-
-    def tidy(self) -> None:
-        """Remove what a process that was killed at its very end has left in a complete run, if none is at work."""
-        left = [self.checkpoints.folder, self.next.folder, self.last, *self.folder.glob(f"{files.TEMPORARY}*")]
-        if not any(path.exists() for path in left):
-            return  # nothing is written to look at what is there
-        with contextlib.suppress(OutputError), self.locked():
-            if self.is_complete():
-                self.sweep()
-                self.checkpoints.clear()
+    def history(self) -> list[EpochRecord]:
+        """Return the records of all epochs so far. The last line may be half written at this very moment."""
+        records = list[EpochRecord]()
+        with contextlib.suppress(OSError, ValueError):
+            for line in self.history_file.read_text(encoding="utf-8").splitlines():
+                if isinstance(record := json.loads(line), dict):
+                    records.append(record)  # type: ignore[arg-type]
+        return records
 
     def sweep(self) -> None:
         """Remove files that a process which was killed had not finished to write."""
         for left in self.folder.glob(f"{files.TEMPORARY}*"):
             left.unlink(missing_ok=True)
 
-    def record_test(
-        self, scores: dict[str, Any], teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
-    ) -> None:
-        """Keep a model's scores on the test split beside it, with whose scores they are.
-
-        Args:
-            scores: see `recipes.evaluate`.
-            teacher_weights: fingerprint of the teacher it was compared with, if any.
-            correct: for each example of the split, whether it was right.
-            model_sha256: of the model's file, when it was loaded.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        answers = "".join("1" if right else "0" for right in correct)
-        whose = {"model_sha256": model_sha256, "teacher_weights": teacher_weights}
-        with files.writing(self.folder):
-            files.write_sealed(self.folder / "test.json", {**whose, "scores": scores, "correct": answers})
-
-
-def recorded_weights(model_file: Path) -> str | None:
-    """Return the fingerprint of the weights in the model file of a complete run; None if it is from elsewhere."""
-    run = Run(model_file.parent, "teacher", 0)
-    if run.model_file != model_file or not run.is_complete():
-        return None
-    return (run.result or {})["weights_sha256"]
-
 
 def teacher_files(manifest: dict[str, Any]) -> list[str]:
     """Return the places of a distilled run's teachers, seen from its experiment; before there could be several, one."""
     before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
     return manifest.get("teacher_files", before)
-
-
-def check_no_conflict(run: Run, spec: dict[str, Any], hint: str = REPLACE) -> None:
-    """Refuse to mix two configs in one run's folder.
-
-    Args:
-        run: whose folder it is.
-        spec: what is wanted of it now.
-        hint: what to do, which depends on whether the command trains or only reads.
-
-    Raises:
-        OutputError: naming the keys that differ.
-    """
-    changed = run.conflict(spec)
-    if changed:
-        listed = "\n".join(f"  {line}" for line in changed)
-        raise OutputError(
-            f"{run.folder}: this {run.arm} run was made from another config:\n{listed}",
-            hint=hint,
-        )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -15,7 +15,9 @@ from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.run import Run
+from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
+from kdistill.runs.status import judge
 
 Document = dict[str, Any]
 
@@ -25,7 +27,64 @@ LARGE = 8 * 2**20
 STATES = ("complete", "running", "interrupted", "failed", "damaged")
 
 
-def survey(root: Path, thorough: bool = False) -> list[Document]:
+class Replacement(TypedDict):
+    """A run that is to replace a finished one: see `FoundRun`."""
+
+    state: str
+    epoch: int | None
+    epochs: int | None
+    problem: str | None
+    changed: str | None
+
+
+class FoundRun(TypedDict):
+    """What is known of one run, whatever state it is in; None stands for what is not known, or is not the case."""
+
+    arm: str
+    seed: int
+    folder: str
+    state: str  # of `STATES`
+    epoch: int | None  # how many are done
+    epochs: int | None  # how many at most
+    goes_on_from: int | None  # epoch of the last checkpoint of an interrupted or failed run
+    problem: str | None  # what is wrong with a failed or damaged one
+    process: str | None  # that is at work
+    validation_accuracy: float | None  # of the best epoch (so far)
+    test_accuracy: float | None
+    bytes: int  # of the whole folder
+    changed: str | None  # when, ISO 8601 in UTC
+    replacement: Replacement | None
+
+
+class FoundCell(TypedDict):
+    """A cell of a sweep."""
+
+    cell: str  # the name of its folder
+    set: dict[str, Any]  # the config keys in which it differs from other cells
+    runs: list[FoundRun]
+
+
+class FoundExperiment(TypedDict):
+    """What is known of one experiment."""
+
+    experiment: str
+    folder: str
+    verdict: str | None  # of the last `reproduce`
+    states: dict[str, int]  # how many runs are in each, those of cells included
+    runs: list[FoundRun]
+    cells: list[FoundCell]
+    bytes: int
+    changed: str | None  # when, ISO 8601 in UTC
+
+
+class Survey(TypedDict):
+    """What is known of the experiments in an output folder, or of some of them."""
+
+    output_dir: str
+    experiments: list[FoundExperiment]
+
+
+def survey(root: Path, thorough: bool = False) -> list[FoundExperiment]:
     """Return what is known of every experiment directly below a folder, by name; other things there are passed over.
 
     Args:
@@ -98,19 +157,15 @@ def _last_change(folder: Path) -> float:
     return max(times)
 
 
-def describe(folder: Path, thorough: bool = False) -> Document:
+def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
     """Return what is known of one experiment.
 
     Args:
         folder: of the experiment.
         thorough: see `examine`.
 
-    Returns:
-        `experiment`, `folder`, `runs` (see `examine`), `cells` (of a sweep: `cell`, `set`: in which config keys it
-        differs from other cells, `runs`), `verdict` (of the last `reproduce`, or None), `states` (how many runs are in
-        each, those of cells included), `bytes`, `changed` (when, ISO 8601 in UTC, or None).
     """
-    cells: list[Document] = [
+    cells: list[FoundCell] = [
         {"cell": place.name, "set": {}, "runs": _runs_in(place, thorough)}
         for place in sorted(_subfolders(folder / "cells"))
         if is_experiment(place)
@@ -130,19 +185,12 @@ def describe(folder: Path, thorough: bool = False) -> Document:
     }
 
 
-def examine(run: Run, thorough: bool = False) -> Document:
+def examine(run: Run, thorough: bool = False) -> FoundRun:
     """Return what is known of one run, whatever state it is in.
 
     Args:
         run: whose folder, or that of its replacement, is there.
         thorough: hash every file, however large; otherwise a model of more than `LARGE` bytes is judged by its size.
-
-    Returns:
-        `arm`, `seed`, `folder`; `state`: one of `STATES`; `epoch`: how many are done, `epochs`: at most (None where it
-        is not known); `goes_on_from`: epoch of the last checkpoint of an interrupted or failed run; `problem`: what is
-        wrong with a failed or damaged one; `process`: that is at work; `validation_accuracy`: of the best epoch (so
-        far), `test_accuracy`: None where it was not scored; `bytes`: of the whole folder; `changed`: when;
-        `replacement`: likewise, of what is to replace a finished run, or None.
     """
     is_followed = os.path.isdir(run.next.folder)
     process = None if os.path.exists(run.folder / "result.json") and not is_followed else run.at_work()
@@ -151,12 +199,18 @@ def examine(run: Run, thorough: bool = False) -> Document:
     document = _examined(run, process, thorough)
     if is_followed:
         following = _examined(run.next, process, thorough)
-        document["replacement"] = {key: following[key] for key in ("state", "epoch", "epochs", "problem", "changed")}
+        document["replacement"] = {
+            "state": following["state"],
+            "epoch": following["epoch"],
+            "epochs": following["epochs"],
+            "problem": following["problem"],
+            "changed": following["changed"],
+        }
     return document
 
 
-def _examined(run: Run, process: str | None, thorough: bool) -> Document:
-    document: Document = {"arm": run.arm, "seed": run.seed, "folder": str(run.folder), "state": "damaged"}
+def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
+    document: Any = {"arm": run.arm, "seed": run.seed, "folder": str(run.folder), "state": "damaged"}
     document |= dict.fromkeys(("epoch", "epochs", "goes_on_from", "problem", "process"))
     document |= dict.fromkeys(("validation_accuracy", "test_accuracy"))
     document |= {"bytes": _bytes_in(run.folder), "changed": None, "replacement": None}
@@ -169,21 +223,21 @@ def _examined(run: Run, process: str | None, thorough: bool) -> Document:
 
 def _finished(run: Run, thorough: bool) -> Document:
     manifest, result = run.manifest or {}, run.result or {}
-    problem = run.damage() if thorough or not _is_large(run) else _missing(run)
-    scores = run.own_test_scores() or {}
+    problem = judge(run, by_size=not thorough and _is_large(run)).damage
+    scores = own_scores(run)
     return {
         "state": "damaged" if problem else "complete",
         "problem": problem,
         "epoch": result.get("epochs"),
         "epochs": _most_epochs(manifest),
         "validation_accuracy": result.get("validation", {}).get("accuracy"),
-        "test_accuracy": scores.get("accuracy"),
+        "test_accuracy": scores and scores["accuracy"],
         "changed": manifest.get("finished"),
     }
 
 
 def _unfinished(run: Run, process: str | None) -> Document:
-    manifest, failure, records = run.manifest or {}, run.failure, history(run)
+    manifest, failure, records = run.manifest or {}, run.failure, run.history()
     best = [record for record in records if record.get("best")] or records
     state = "running" if process else "failed" if failure else "interrupted"
     last = run.checkpoints.newest()
@@ -205,29 +259,8 @@ def _is_large(run: Run) -> bool:
     return False
 
 
-def _missing(run: Run) -> str | None:
-    """Return what is wrong with a finished run as far as can be told without reading its model."""
-    manifest, result = run.manifest, run.result
-    if not manifest or not result:
-        return run.damage()
-    for name in manifest.get("files", {}):
-        if not (run.folder / name).is_file():
-            return f"{name} is missing"
-    size, expected = run.model_file.stat().st_size, result.get("file_bytes")
-    return None if size == expected else f"{run.model_file.name} has {size} bytes, and was written with {expected}"
-
-
 def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
     return manifest.get("spec", {}).get("training", {}).get("epochs")
-
-
-def history(run: Run) -> list[Document]:
-    """Return the records of all epochs so far. The last line may be half written at this very moment."""
-    records = []
-    with contextlib.suppress(OSError, ValueError):
-        for line in run.history_file.read_text(encoding="utf-8").splitlines():
-            records.append(json.loads(line))
-    return [record for record in records if isinstance(record, dict)]
 
 
 def _when(run: Run, manifest: Mapping[str, Any]) -> str | None:
@@ -239,7 +272,7 @@ def _when(run: Run, manifest: Mapping[str, Any]) -> str | None:
     return max(times, default=None)
 
 
-def _runs_in(folder: Path, thorough: bool) -> list[Document]:
+def _runs_in(folder: Path, thorough: bool) -> list[FoundRun]:
     experiment = Experiment(folder)
     runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in ARMS)
     return [examine(run, thorough) for run in runs if any(map(os.path.isdir, (run.folder, run.next.folder)))]
@@ -250,7 +283,7 @@ def _subfolders(folder: Path) -> Iterator[Path]:
         yield from (path for path in folder.iterdir() if os.path.isdir(path))
 
 
-def _tell_apart(cells: list[Document], folder: Path) -> None:
+def _tell_apart(cells: list[FoundCell], folder: Path) -> None:
     """Give each cell its values of the config keys in which the cells differ from each other; sort by those."""
     flat = [flattened(_yaml(folder / cell["cell"] / "config.yaml")) for cell in cells]
     keys = dict.fromkeys(key for values in flat for key in values)
@@ -303,15 +336,16 @@ def _bytes_in(folder: Path) -> int:
 
 def not_usable(config: Config, run: Run) -> str | None:
     """Return why a run is not one that its experiment's config and its folder vouch for; None where it is."""
-    if not run.finished:
+    status = judge(run)
+    if status.damage:
+        return f"is damaged: {status.damage}"
+    if not status.counts:
         return "is not finished"
-    if damage := run.damage():
-        return f"is damaged: {damage}"
     spec = (run.manifest or {})["spec"]
     fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
     try:
         wanted = specification(config, run.arm, run.seed, taught_by, fingerprint)
     except ModelError:  # the file that the architecture was taken from has gone: nothing speaks against the run
         return None
-    changed = run.conflict(wanted)
+    changed = judge(run, wanted).differences
     return f"was made from another config than config.yaml has ({'; '.join(changed)})" if changed else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from kdistill.core import files
 from kdistill.core.errors import OutputError
+from kdistill.core.listener import EpochRecord
 from kdistill.modelfiles import names
 from kdistill.runs.checkpoints import Checkpoint, Write
 from kdistill.runs.lock import now
@@ -31,13 +32,13 @@ class Making:
 
     Attributes:
         run: where the files are written.
-        history: the records of the epochs so far.
+        history: the epochs so far.
         checkpoint: from which the run goes on; None where it starts.
     """
 
     def __init__(self, target: Run, spec: Mapping[str, Any], about: Mapping[str, Any], warn: Warn) -> None:
         self.run = target.next if target.finished else target
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochRecord] = []
         self.checkpoint: Checkpoint | None = None
         self._target = target
         self._manifest: dict[str, Any] = {
@@ -97,7 +98,7 @@ class Making:
         self.history = [json.loads(line) for line in text.splitlines()]
         files.write_text(self.run.history_file, text)
 
-    def record(self, epoch: dict[str, Any]) -> None:
+    def record(self, epoch: EpochRecord) -> None:
         """Append one epoch's record to the history.
 
         Raises:

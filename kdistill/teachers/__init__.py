@@ -1,1 +1,1 @@
-"""What a student is distilled from: a model, several, or logits that another program has written."""
+"""Teachers: found, checked, opened, and asked for their logits, each once."""

@@ -1,54 +1,50 @@
 """Teachers opened and checked for the data and the config that they are to teach, before anything is trained."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kdistill import modelfiles
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import Splits, preprocessing
 from kdistill.datasets.splits import about_data
 from kdistill.modelfiles.names import class_names
-from kdistill.runs import Run, recorded_weights
+from kdistill.runs import Run, run_in
+from kdistill.teachers.files import TeacherFiles
 from kdistill.teachers.logits_file import SUFFIX
 from kdistill.teachers.teacher import AnyTeacher, Logits, Teacher, Teachers
 
 WORSE = 1.1  # than equal probabilities: what a teacher's NLL is suspicious from
 
 
-def open_teacher(config: Config, splits: Splits, cache: Path, paths: Sequence[Path]) -> AnyTeacher:
+def open_teacher(config: Config, splits: Splits, cache: Path, found: TeacherFiles) -> AnyTeacher:
     """Open a teacher, or several, and check them before anything is trained.
 
     Args:
         config: says how raw values are scaled for models from elsewhere, and whether images are augmented.
         splits: the data.
         cache: where their logits are kept.
-        paths: of a `.keras` file, or an `.npz` of logits; several teach the mean of their softened outputs.
+        found: the files; several teach the mean of their softened outputs.
 
     Raises:
         ModelError: one cannot teach this data, or is no longer what it was when it was trained.
     """
-    opened = [_open_one(config, splits, cache, path) for path in paths]
+    pairs = zip(found.paths, found.runs, strict=True)
+    opened = [_open_one(config, splits, cache, path, run) for path, run in pairs]
     teacher = opened[0] if len(opened) == 1 else Teachers(opened)
     check_can_be_asked(config, teacher)
     return teacher
 
 
-def _open_one(config: Config, splits: Splits, cache: Path, path: Path) -> AnyTeacher:
+def _open_one(config: Config, splits: Splits, cache: Path, path: Path, run: Run | None) -> AnyTeacher:
     """Open one teacher and check its classes, its logits, its recorded accuracy."""
     if path.suffix == SUFFIX:
         return Logits(path, splits)
     _check_classes(path, splits)
-    is_ours = recorded_weights(path) is not None  # and so takes raw values
-    if is_ours:
-        teacher = Teacher(path, splits, cache)
-    else:
-        teacher = Teacher(path, splits, cache, config.teacher.preprocessing, modelfiles.hashes(path)[0])
-    trained = Run(path.parent, "teacher", 0)
-    same_data = (trained.manifest or {}).get("data") == about_data(splits)
-    if trained.result and trained.model_file == path and same_data:
+    teacher = Teacher(path, splits, cache, run, config.teacher.preprocessing)
+    trained = run or run_in(path.parent)  # which may be damaged
+    same_data = trained and trained.model_file == path and (trained.manifest or {}).get("data") == about_data(splits)
+    if trained and trained.result and same_data:
         teacher.check_accuracy(trained.result["validation"]["accuracy"])
     return teacher
 
@@ -83,8 +79,8 @@ def check_can_be_asked(config: Config, teacher: AnyTeacher) -> None:
 
 def unscaled(config: Config, teacher: AnyTeacher) -> str:
     """Return a sentence if a model from elsewhere gets raw values, which it may not be used to; else nothing."""
-    outside = [path for path in teacher.paths if path.suffix != SUFFIX and recorded_weights(path) is None]
-    if not outside or config.teacher.preprocessing != preprocessing.NONE:
+    pairs = zip(teacher.paths, teacher.runs, strict=True)
+    if all(run or path.suffix == SUFFIX for path, run in pairs) or config.teacher.preprocessing != preprocessing.NONE:
         return ""
     return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
 
@@ -97,9 +93,8 @@ def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
 def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
     """Return a warning of each teacher that is a run on the same data, divided otherwise."""
     found = []
-    for path in teacher.paths:
-        manifest = Run(path.parent, "teacher", 0).manifest if recorded_weights(path) else None
-        about = (manifest or {}).get("data") or {}
+    for path, run in zip(teacher.paths, teacher.runs, strict=True):
+        about = ((run.manifest if run else None) or {}).get("data") or {}
         if about.get("fingerprint") == splits.fingerprint and about["split_fingerprint"] != splits.split_fingerprint:
             found.append(
                 f"{path} was trained on another division of the same data: it may have seen examples that are for "

@@ -3,23 +3,20 @@
 A student is distilled from one model, from the logits that another program has written, or from several of these.
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kdistill import models
-from kdistill.core import files
+from kdistill import modelfiles, models
 from kdistill.core.errors import ModelError
 from kdistill.datasets import Split, Splits, preprocessing
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.metrics import Floats
 from kdistill.models import adapt_inputs
-from kdistill.runs import joint_weights, teacher_identity
+from kdistill.runs import LogitsCache, Run, joint_weights, teacher_identity
 from kdistill.teachers.logits_file import LogitsFile
 
 # Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
@@ -32,6 +29,7 @@ class AnyTeacher:
 
     Attributes:
         paths: of its files.
+        runs: for each file the complete run whose model it is; None for a file from elsewhere.
         weights: a fingerprint of all that its logits depend on besides the data.
         notes: what was done to its files to use them.
         predictors: to ask about images that are not in the data; empty where logits are all there is.
@@ -40,26 +38,34 @@ class AnyTeacher:
     """
 
     paths: tuple[Path, ...]
+    runs: tuple[Run | None, ...]
     weights: str
     notes: list[str]
     predictors: Sequence[evaluation.Predict]
     parameters: int | None
     splits: Splits
 
-    @property
+    def logits(self, split: str) -> Floats | None:
+        """Return its logits on a split of the data, (n, classes); of several teachers (n, teachers, classes).
+
+        None where they are not known, which those on `train` and `validation` are.
+        """
+        raise NotImplementedError
+
+    @cached_property
     def train(self) -> Floats:
-        """Its logits on the training split, (n, classes); of several teachers (n, teachers, classes)."""
-        raise NotImplementedError
+        """Its logits on the training split: see `logits`."""
+        return np.asarray(self.logits("train"))
 
-    @property
+    @cached_property
     def validation(self) -> Floats:
-        """Its logits on the validation split, likewise."""
-        raise NotImplementedError
+        """Its logits on the validation split: see `logits`."""
+        return np.asarray(self.logits("validation"))
 
-    @property
+    @cached_property
     def test(self) -> Floats | None:
-        """Its logits on the test split, likewise; None where they are not known."""
-        raise NotImplementedError
+        """Its logits on the test split: see `logits`."""
+        return self.logits("test")
 
     @cached_property
     def validation_scores(self) -> metrics.Scores:
@@ -74,44 +80,32 @@ class Teacher(AnyTeacher):
         path: of its `.keras` file.
         splits: the data; its input shape and classes must fit.
         cache: the folder in which its logits are kept.
-        preprocess: how raw values are scaled for it: see `preprocessing.scaling`.
-        layers: of a file from elsewhere, the hash of its layers, which may be changed while its weights stay.
+        run: whose model it is; without one it is from elsewhere.
+        preprocess: how raw values are scaled for one from elsewhere: see `preprocessing.scaling`.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit the data.
     """
 
     def __init__(
-        self, path: Path, splits: Splits, cache: Path, preprocess: str = preprocessing.NONE, layers: str | None = None
+        self, path: Path, splits: Splits, cache: Path, run: Run | None = None, preprocess: str = preprocessing.NONE
     ) -> None:
-        self.path = path
         self.paths = (path,)
+        self.runs = (run,)
         self.splits = splits
-        self.cache = cache
         self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
-        self.weights = teacher_identity(models.fingerprint(self.model), layers, preprocess)
-        if preprocess != preprocessing.NONE:
-            scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
-            self.model = adapt_inputs.in_front(self.model, splits.shape, [scaled])
-            self.model.trainable = False
+        self.weights = models.fingerprint(self.model)
+        if run is None:  # of which no specification has the layers
+            self.weights = teacher_identity(self.weights, modelfiles.hashes(path)[0], preprocess)
+            if preprocess != preprocessing.NONE:
+                scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
+                self.model = adapt_inputs.in_front(self.model, splits.shape, [scaled])
+                self.model.trainable = False
+        known_by = run.model_sha256 if run and run.model_sha256 else self.weights
+        self.cache = LogitsCache(cache, splits, known_by, run)
         self.parameters = models.parameters(self.model)
         self._predict = evaluation.predictor(self.model)
         self.predictors = [self._predict]
-
-    @cached_property
-    def train(self) -> Floats:
-        """Its logits on the training split, (n, classes)."""
-        return self._logits("train", self.splits.train)
-
-    @cached_property
-    def validation(self) -> Floats:
-        """Its logits on the validation split, (n, classes)."""
-        return self._logits("validation", self.splits.validation)
-
-    @cached_property
-    def test(self) -> Floats:
-        """Its logits on the test split, (n, classes)."""
-        return self._logits("test", self.splits.test)
 
     def check_accuracy(self, recorded: float) -> None:
         """Refuse a teacher that no longer does what it did when it was trained.
@@ -125,51 +119,32 @@ class Teacher(AnyTeacher):
         found = self.validation_scores.accuracy
         if abs(found - recorded) > 1e-3:
             raise ModelError(
-                f"{self.path}: expected the validation accuracy of {recorded:.4f} recorded when it was trained; "
+                f"{self.paths[0]}: expected the validation accuracy of {recorded:.4f} recorded when it was trained; "
                 f"it scores {found:.4f} now",
                 hint="The file, the data or the software changed: train the teacher again.",
             )
 
-    def _logits(self, name: str, split: Split) -> Floats:
-        file = self.cache / f"teacher-logits-{self._key(name)[:16]}.npz"
-        logits = self._cached(file, split)
-        if logits is None:
-            logits = evaluation.logits(self._predict, split)
-            metrics.check_logits(logits, str(self.path))
-            _store(file, logits)
+    def logits(self, split: str) -> Floats:
+        """Return its logits (n, classes) on a split of the data, which are computed once and kept.
+
+        Raises:
+            ModelError: they are not finite.
+            OutputError: they cannot be kept.
+        """
+        rows = getattr(self.splits, split)
+        kept = self.cache.load(split, (len(rows), len(self.splits.classes)))
+        if kept is not None and self._agrees(kept, rows):
+            return kept
+        logits = evaluation.logits(self._predict, rows)
+        metrics.check_logits(logits, str(self.paths[0]))
+        self.cache.store(split, logits)
         return logits
 
-    def _key(self, name: str) -> str:
-        """Return a hash of all that the logits depend on: weights, layers (scaling among them), data and rows."""
-        parts: list[Any] = [
-            self.weights,
-            models.architecture(self.model),
-            self.splits.fingerprint,
-            self.splits.split_fingerprint,
-            name,
-        ]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def _cached(self, file: Path, split: Split) -> Floats | None:
-        """Return the logits in `file` if they are whole (the archive has a checksum) and still those of this model."""
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                logits = archive["logits"]
-        except Exception:  # whatever a damaged archive makes zipfile and NumPy raise: it is computed again
-            return None
+    def _agrees(self, logits: Floats, split: Split) -> bool:
+        """Whether logits that were kept are still those of this model, in a few rows."""
         rows = np.unique(np.linspace(0, len(split) - 1, SPOT_CHECK_ROWS, dtype=np.int64))
-        if logits.shape != (len(split), len(self.splits.classes)) or logits.dtype != np.float32:
-            return None
         expected = self._predict(split.take(rows)[0]).numpy()
-        close = np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
-        return logits if close else None
-
-
-def _store(file: Path, logits: Floats) -> None:
-    with files.writing(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(file) as temporary:
-            np.savez(temporary, logits=logits)
+        return np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
 
 
 class Logits(AnyTeacher):
@@ -180,30 +155,18 @@ class Logits(AnyTeacher):
     """
 
     def __init__(self, path: Path, splits: Splits) -> None:
-        self.path = path
         self.paths = (path,)
+        self.runs = (None,)
         self.splits = splits
         self.notes = []
         self.predictors = []
         self.parameters = None
         self._file = LogitsFile(path, splits)
-        # Of the training part alone: whether the file has logits for test changes no student.
-        self.weights = hashlib.sha256(np.ascontiguousarray(self._file.train_logits).data).hexdigest()
+        self.weights = self._file.identity
 
-    @property
-    def train(self) -> Floats:
-        """Its logits on the training split, (n, classes)."""
-        return self._file.of("train")
-
-    @property
-    def validation(self) -> Floats:
-        """Its logits on the validation split, (n, classes)."""
-        return self._file.of("validation")
-
-    @property
-    def test(self) -> Floats | None:
-        """Its logits on the test split, (n, classes), if the file has them."""
-        return self._file.of("test") if self._file.has_test else None
+    def logits(self, split: str) -> Floats | None:
+        """Return its logits (n, classes) on a split of the data, if the file has them."""
+        return self._file.of(split) if split != "test" or self._file.has_test else None
 
 
 class Teachers(AnyTeacher):
@@ -220,6 +183,7 @@ class Teachers(AnyTeacher):
         self.several = sorted(several, key=lambda teacher: teacher.weights)
         self.splits = several[0].splits
         self.paths = tuple(path for teacher in self.several for path in teacher.paths)
+        self.runs = tuple(run for teacher in self.several for run in teacher.runs)
         self.weights = joint_weights(teacher.weights for teacher in several)
         self.notes = [note for teacher in several for note in teacher.notes]
         asked = [teacher.predictors for teacher in self.several]
@@ -227,19 +191,7 @@ class Teachers(AnyTeacher):
         known = [teacher.parameters for teacher in several if teacher.parameters is not None]
         self.parameters = sum(known) if len(known) == len(several) else None
 
-    @cached_property
-    def train(self) -> Floats:
-        """Their logits on the training split, (n, teachers, classes)."""
-        return np.stack([teacher.train for teacher in self.several], axis=1)
-
-    @cached_property
-    def validation(self) -> Floats:
-        """Their logits on the validation split, (n, teachers, classes)."""
-        return np.stack([teacher.validation for teacher in self.several], axis=1)
-
-    @cached_property
-    def test(self) -> Floats | None:
-        """Their logits on the test split, (n, teachers, classes), if all are known."""
-        parts = [teacher.test for teacher in self.several]
-        known = [logits for logits in parts if logits is not None]
-        return np.stack(known, axis=1) if len(known) == len(parts) else None
+    def logits(self, split: str) -> Floats | None:
+        """Return their logits (n, teachers, classes) on a split of the data, if all are known."""
+        parts = [getattr(teacher, split) for teacher in self.several]
+        return None if any(part is None for part in parts) else np.stack(parts, axis=1)

@@ -114,22 +114,20 @@ class Engine:
                 layer.generator = "auto_select"
 
     def _loop(self, images, labels, teacher_logits, numbers, batches, draws):  # type: ignore[no-untyped-def]
-        def one(batch, sums):  # type: ignore[no-untyped-def]
-            seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
-            return batch + 1, sums + self._step(seen, labels[batch], teacher_logits[batch], numbers)
-
-        _, sums = tf.while_loop(lambda batch, _: batch < batches, one, (0, tf.zeros(len(TERMS))))
-        return sums
-
-    def _step(self, images, labels, teacher_logits, numbers):  # type: ignore[no-untyped-def]
         weights = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            student_logits = self.model(images, training=True)
-            terms = self._terms(labels, teacher_logits, student_logits, **numbers)
-            penalty = tf.add_n([0.0, *self.model.losses])
-            total = terms["loss"] + penalty
-        self.optimizer.apply(tape.gradient(total, weights), weights)
-        return tf.stack([total, terms["soft"], terms["hard"], penalty])
+
+        def step(batch, sums):  # type: ignore[no-untyped-def]
+            seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
+            with tf.GradientTape() as tape:
+                student_logits = self.model(seen, training=True)
+                terms = self._terms(labels[batch], teacher_logits[batch], student_logits, **numbers)
+                penalty = tf.add_n([0.0, *self.model.losses])
+                total = terms["loss"] + penalty
+            self.optimizer.apply(tape.gradient(total, weights), weights)
+            return batch + 1, sums + tf.stack([total, terms["soft"], terms["hard"], penalty])
+
+        _, sums = tf.while_loop(lambda batch, _: batch < batches, step, (0, tf.zeros(len(TERMS))))
+        return sums
 
 
 class FastDropout(keras.layers.Dropout):

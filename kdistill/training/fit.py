@@ -14,12 +14,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kdistill.core.errors import DivergedError
+from kdistill.core.listener import EpochRecord
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.modelfiles import flops
 from kdistill.training.compiled_loop import TERMS, State, engine_for
 from kdistill.training.losses import Objective
-from kdistill.training.segments import Data, Segments
+from kdistill.training.segments import Data, Segments, batches_in_segment
 
 
 @dataclass
@@ -53,22 +54,23 @@ class EarlyStopping:
         self.best_weights = [weight.numpy() for weight in model.weights]
         return True
 
+    def state(self) -> State:
+        """Return copies of what it remembers."""
+        names = ("best", "best_epoch", "epochs_since")
+        weights = {f"best_weights/{number}": weight for number, weight in enumerate(self.best_weights or [])}
+        return {name: np.array(getattr(self, name)) for name in names} | weights
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned."""
+        self.best, self.best_epoch = float(state["best"]), int(state["best_epoch"])
+        self.epochs_since = int(state["epochs_since"])
+        count = sum(name.startswith("best_weights/") for name in state)
+        self.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
+
     @property
     def patience_left(self) -> int | None:
         """How many more epochs without improvement are allowed; None for ever."""
         return None if self.patience is None else self.patience - self.epochs_since
-
-    def state(self) -> State:
-        """Return copies of what it remembers, as arrays by name."""
-        numbers = {name: np.array(getattr(self, name)) for name in ("best", "best_epoch", "epochs_since")}
-        return numbers | {f"best_weights/{number}": weight for number, weight in enumerate(self.best_weights or [])}
-
-    def restore(self, state: State) -> None:
-        """Remember what `state` has returned."""
-        self.best = float(state["best"])
-        self.best_epoch, self.epochs_since = int(state["best_epoch"]), int(state["epochs_since"])
-        count = sum(name.startswith("best_weights/") for name in state)
-        self.best_weights = [state[f"best_weights/{number}"] for number in range(count)] or None
 
 
 @dataclass
@@ -80,13 +82,8 @@ class Progress:
     seconds: float = 0.0
 
     def state(self) -> State:
-        """Return copies of the three, as arrays by name."""
+        """Return copies of all of it."""
         return {"examples": np.array(self.examples), "sums": self.sums.copy(), "seconds": np.array(self.seconds)}
-
-    @classmethod
-    def restored(cls, state: State) -> "Progress":
-        """Return the progress that `state` was of."""
-        return cls(int(state["examples"]), state["sums"].copy(), float(state["seconds"]))
 
 
 class Fit:
@@ -122,20 +119,18 @@ class Fit:
         self.data = data
         self.batch_size = batch_size
         self.last_epoch = epochs
+        self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
         self.engine = engine_for(model, optimizer, objective, data.augmentation)
         self.engine.owner = self
         self.epochs_done = 0
         self._progress = Progress()
         self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
-        self._segments = Segments(data, batch_size, seed, flops.of_config(model.get_config()))
+        length = batches_in_segment(data.train, batch_size, flops.of_config(model.get_config()))
+        self._segments = Segments(data, batch_size, length)
 
-    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[dict]:
+    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch.
-
-        A record has `epoch` (from 1), the means over the training examples of `loss`, `soft`, `hard` and `penalty`
-        (as met during the epoch, under changing weights), on the validation split `val_loss` (the objective),
-        `val_nll` and `val_accuracy`; `best`: whether this is the best epoch so far; `patience_left`; `seconds`.
 
         Args:
             between: called after each segment with the share of the epoch that is done; what it raises ends the run.
@@ -146,42 +141,46 @@ class Fit:
         """
         try:
             while self.epochs_done < self.last_epoch and self.stopping.patience_left != 0:
-                yield self._epoch(between)
+                epoch = self.epochs_done + 1
+                means = self._train_epoch(epoch, between)
+                yield self._end_epoch(epoch, means)
         finally:
             if self.stopping.best_weights is not None:
                 self.model.set_weights(self.stopping.best_weights)
                 if self.engine.owner is self:
                     self.engine.model.set_weights(self.stopping.best_weights)
 
-    def _epoch(self, between: Callable[[float], None]) -> dict[str, Any]:
-        """Train what is left of this epoch, validate, and turn to the next; return the record."""
-        epoch = self.epochs_done + 1
-        record: dict[str, Any] = {"epoch": epoch, **self._train_epoch(epoch, between)}
+    def _train_epoch(self, epoch: int, between: Callable[[float], None]) -> dict[str, float]:
+        """Train on what is left of the examples, in the order of this epoch; return the means of `TERMS` over all."""
+        order = self._segments.order(self.seed, epoch)
+        progress = self._progress
+        while progress.examples < len(order):
+            if self.engine.owner is not self:
+                raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
+            started = time.perf_counter()
+            segment = self._segments.next(order[progress.examples :])
+            means = self.engine.segment(*segment.block, self._numbers, segment.batches, *segment.draws)
+            sums = means * (segment.examples / segment.batches)
+            progress.sums += sums
+            progress.examples += segment.examples
+            progress.seconds += time.perf_counter() - started
+            if not np.isfinite(sums).all():
+                raise DivergedError(
+                    f"training diverged: the loss is not a finite number in epoch {epoch}, "
+                    f"within examples {progress.examples - segment.examples + 1} to {progress.examples} of {len(order)}"
+                )
+            between(progress.examples / len(order))
+        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
+
+    def _end_epoch(self, epoch: int, means: dict[str, float]) -> EpochRecord:
+        """Validate, and turn to the next epoch; return the record of this one."""
         started = time.perf_counter()
-        record |= self._validate(epoch)
+        record: Any = {"epoch": epoch, **means, **self._validate(epoch)}
         record["best"] = self.stopping.update(record, self.engine.model)
         record["patience_left"] = self.stopping.patience_left
         record["seconds"] = round(self._progress.seconds + time.perf_counter() - started, 4)
         self.epochs_done, self._progress = epoch, Progress()
         return record
-
-    def _train_epoch(self, epoch: int, between: Callable[[float], None] = lambda done: None) -> dict[str, float]:
-        """Train on every example once, in the order of this epoch; return the means of `TERMS` over them."""
-        order = self._segments.order(epoch)
-        progress = self._progress
-        while progress.examples < len(order):
-            started = time.perf_counter()
-            taken, sums = self._run_segment(order[progress.examples :])
-            progress.sums += sums
-            progress.examples += taken
-            progress.seconds += time.perf_counter() - started
-            if not np.isfinite(sums).all():
-                raise DivergedError(
-                    f"training diverged: the loss is not a finite number in epoch {epoch}, "
-                    f"within examples {progress.examples - taken + 1} to {progress.examples} of {len(order)}"
-                )
-            between(progress.examples / len(order))
-        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
 
     @property
     def predict(self) -> evaluation.Predict:
@@ -212,17 +211,9 @@ class Fit:
         order of the examples needs none: it is drawn anew for each epoch.
         """
         self.epochs_done = int(state["epochs_done"])
-        self._progress = Progress.restored(state)
+        self._progress = Progress(int(state["examples"]), state["sums"].copy(), float(state["seconds"]))
         self.stopping.restore(state)
         self.engine.restore(state)
-
-    def _run_segment(self, order: NDArray[np.int64]) -> tuple[int, NDArray[np.float64]]:
-        """Train on the first segment of `order`; return its examples and the sums of `TERMS` over them."""
-        if self.engine.owner is not self:
-            raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
-        segment = self._segments.first_of(order)
-        sums = self.engine.segment(*segment.arrays, self._numbers, segment.batches, *segment.draws)
-        return segment.examples, segment.batch_size * sums
 
     def _validate(self, epoch: int) -> dict[str, float]:
         validation = self.data.validation
@@ -236,4 +227,8 @@ class Fit:
         if not np.isfinite(loss):
             raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
         scores = metrics.score(logits, labels)
-        return {"val_loss": loss, "val_nll": scores.nll, "val_accuracy": scores.accuracy}
+        return {
+            "val_loss": loss,
+            "val_nll": scores.nll,
+            "val_accuracy": scores.accuracy,
+        }

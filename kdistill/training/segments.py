@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -40,21 +39,20 @@ class Data:
     augmentation: Augmentation | None = None
 
 
-class Segment(NamedTuple):
-    """Some batches, ready for the compiled loop.
+@dataclass(frozen=True)
+class Segment:
+    """What the engine trains on in one call.
 
     Attributes:
-        examples: how many examples are trained on.
-        batches: how many batches of the arrays are trained on; the rest is padding, since the loop has one shape.
-        batch_size: examples in each batch.
-        arrays: images, labels and teacher logits, each (batches with padding, batch size, ...).
-        draws: what the augmentation does to each image, (batches with padding, batch size, 5); empty without one.
+        examples: how many there are.
+        batches: how many batches they are in.
+        block: images, labels and teacher logits, as (batches, batch size, ...), padded to the engine's shape.
+        draws: what the augmentation does to them, as (batches, batch size, 5); nothing without one.
     """
 
     examples: int
     batches: int
-    batch_size: int
-    arrays: tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]
+    block: tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]
     draws: tuple[NDArray[np.int32], ...]
 
 
@@ -62,44 +60,41 @@ class Segments:
     """Cuts the order of an epoch into segments.
 
     Args:
-        data: the splits and, where the objective uses a teacher, its logits.
-        batch_size: examples in a step, at most the examples in the training split.
-        seed: the order of the examples in epoch e is drawn from [seed, e], as is their augmentation.
-        multiplications: of the model for one example, which bound the work of a segment.
+        data: what is trained on.
+        batch_size: examples in a batch.
+        length: batches in a segment; the last of an epoch has fewer.
     """
 
-    def __init__(self, data: Data, batch_size: int, seed: int, multiplications: int) -> None:
-        self.data, self.batch_size, self.seed = data, batch_size, seed
-        self.most_batches = batches_in_segment(data.train, batch_size, multiplications)
+    def __init__(self, data: Data, batch_size: int, length: int) -> None:
+        self._data, self._batch_size, self._length = data, batch_size, length
         self._draws = np.empty((0, 0), np.int32)
         self._targets = data.teacher_train
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """Begin an epoch; return the order of its examples (n,)."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data.train))
-        if self.data.augmentation:
-            self._draws = self.data.augmentation.draw(self.seed, epoch, len(order))
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Draw the order of the examples in an epoch, and how each is augmented."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._data.train))
+        if self._data.augmentation:
+            self._draws = self._data.augmentation.draw(seed, epoch, len(order))
         return order
 
-    def first_of(self, order: NDArray[np.int64]) -> Segment:
-        """Return the first segment of what is left of an epoch's order."""
-        batches = min(len(order) // self.batch_size, self.most_batches)
-        taken = order[: batches * self.batch_size or len(order)]
-        if self.data.teachers:
-            self._ask(taken)
-        if batches == 0:  # what is left is less than a batch, but is trained on too
-            return Segment(len(taken), 1, len(taken), self.block(taken, 1), self._block_of_draws(taken, 1))
-        # The compiled loop has one shape: pad the block, and tell how much of it to use.
-        padded = np.resize(taken, self.most_batches * self.batch_size)
-        block = self.block(padded, self.most_batches)
-        draws = self._block_of_draws(padded, self.most_batches)
-        return Segment(len(taken), batches, self.batch_size, block, draws)
+    def next(self, order: NDArray[np.int64]) -> Segment:
+        """Return the first segment of `order`: its examples, and what the engine takes to train on them."""
+        batches = min(len(order) // self._batch_size, self._length)
+        taken = batches * self._batch_size or len(order)
+        if self._data.teachers:
+            self._ask(order[:taken])
+        # The compiled loop has one shape: pad the block, and tell how much of it to use. What is left of an epoch may
+        # be less than a batch, but is trained on too.
+        size = self._length if batches else 1
+        padded = np.resize(order[:taken], size * self._batch_size) if batches else order
+        used = max(1, batches)
+        return Segment(taken, used, self._block(padded, size), self._block_of_draws(padded, size))
 
-    def block(
+    def _block(
         self, positions: NDArray[np.int64], batches: int
     ) -> tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]:
         """Return images, labels and teacher logits at `positions`, as (batches, batch size, ...)."""
-        images, labels = self.data.train.take(positions)
+        images, labels = self._data.train.take(positions)
         teacher_logits = np.empty((len(positions), 0), np.float32)
         if self._targets is not None:
             teacher_logits = self._targets[positions]
@@ -111,25 +106,25 @@ class Segments:
         )
 
     def _ask(self, positions: NDArray[np.int64]) -> None:
-        """Ask the teachers about the images at `positions` as they are augmented in this epoch.
+        """Let the teachers say what they make of the images at `positions` as they are augmented in this epoch.
 
         This is done for a segment at once, in large batches and outside of the loop that XLA compiles, which on a CPU
         took 1.7 times as long for a small CNN, and does not compile every layer.
         """
         for start in range(0, len(positions), BATCH_SIZE):
             chosen = positions[start : start + BATCH_SIZE]
-            images, _ = self.data.train.take(chosen)
-            if self.data.augmentation:
-                images = self.data.augmentation.apply(tf.constant(images), self._draws[chosen])
-            answers = [ask(images).numpy().astype(np.float32) for ask in self.data.teachers]
+            images, _ = self._data.train.take(chosen)
+            if self._data.augmentation:
+                images = self._data.augmentation.apply(tf.constant(images), self._draws[chosen])
+            answers = [ask(images).numpy().astype(np.float32) for ask in self._data.teachers]
             logits = answers[0] if len(answers) == 1 else np.stack(answers, axis=1)
             if self._targets is None:
-                self._targets = np.empty((len(self.data.train), *logits.shape[1:]), np.float32)
+                self._targets = np.empty((len(self._data.train), *logits.shape[1:]), np.float32)
             self._targets[chosen] = logits
 
     def _block_of_draws(self, positions: NDArray[np.int64], batches: int) -> tuple[NDArray[np.int32], ...]:
         """Return what the augmentation does at `positions`, as (batches, batch size, 5); nothing without one."""
-        if not self.data.augmentation:
+        if not self._data.augmentation:
             return ()
         return (self._draws[positions].reshape(batches, len(positions) // batches, -1),)
 

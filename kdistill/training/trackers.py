@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from kdistill.core.listener import Listener
+from kdistill.core.listener import EpochDone, EpochRecord, Event, Listener
 
-Record = Mapping[str, Any]
+Figures = Mapping[str, Any]  # an `EpochRecord`, and more
 
 FLUSH_EVERY = 1.0  # seconds: some epochs take a few milliseconds
 
@@ -17,7 +17,7 @@ FLUSH_EVERY = 1.0  # seconds: some epochs take a few milliseconds
 class Tracker(Protocol):
     """Takes in the figures of one run, epoch by epoch, and closes when the run ends."""
 
-    def epoch(self, record: Record) -> None:
+    def epoch(self, record: Figures) -> None:
         """Take in the figures of an epoch, `epoch` among them."""
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class TensorBoard:
         self._writer = tf.summary.create_file_writer(str(place))
         self._flushed = time.monotonic()
 
-    def epoch(self, record: Record) -> None:
+    def epoch(self, record: Figures) -> None:
         """Write those of `SCALARS` that the record has, at the step of its `epoch`."""
         # One record for all of them: `tf.summary.scalar`, called for each, takes six times as long.
         value = self._tf.compat.v1.Summary.Value
@@ -72,9 +72,9 @@ TRACKERS: dict[str, Callable[[Path], Tracker]] = {"tensorboard": TensorBoard}
 def following(
     names: Sequence[str],
     folder: Path,
-    history: Sequence[Record],
+    history: Sequence[EpochRecord],
     listener: Listener,
-    more: Callable[[int], Record] = lambda epoch: {},
+    more: Callable[[int], Figures] = lambda epoch: {},
 ) -> Iterator[Listener]:
     """Yield who hears how a run goes: a listener, and the trackers named.
 
@@ -99,21 +99,19 @@ def following(
 class _Everyone(Listener):
     """Passes on what a listener and some trackers hear while a run trains."""
 
-    def __init__(self, names: Sequence[str], folder: Path, listener: Listener, more: Callable[[int], Record]) -> None:
+    def __init__(self, names: Sequence[str], folder: Path, listener: Listener, more: Callable[[int], Figures]) -> None:
         self._listener, self._more = listener, more
         self._trackers: dict[str, Tracker] = {}
         for name in names:
             with self._harmless(name):
                 self._trackers[name] = TRACKERS[name](folder)
 
-    def progress(self, done: float) -> None:
-        self._listener.progress(done)
+    def hear(self, event: Event, name: str = "") -> None:
+        self._listener.hear(event, name)
+        if isinstance(event, EpochDone):
+            self.tell(event.record)
 
-    def epoch(self, record: Record) -> None:
-        self._listener.epoch(record)
-        self.tell(record)
-
-    def tell(self, record: Record) -> None:
+    def tell(self, record: EpochRecord) -> None:
         """Tell the trackers of an epoch."""
         for name, tracker in list(self._trackers.items()):
             with self._harmless(name):

@@ -32,7 +32,7 @@ def test_usage_errors(arguments):
         (["--seed", "99999999999"], "expected a whole number from 0 to 2147483647; received '99999999999'"),
         (["--seed", "-1"], "received '-1'"),
         (["--threads", "many"], "expected a whole number from 1 to 1024; received 'many'"),
-        (["--device", "tpu"], "expected auto, cpu or gpu; received 'tpu'"),
+        (["--device", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'gpu'"),
         (["--output-dir", ""], "expected a path; received ''"),
     ],
 )

@@ -58,7 +58,7 @@ def test_an_export_that_does_not_agree_ends_with_8(student, in_this_process, mon
 
 def test_wrong_usage_of_export(student, tmp_path):
     assert "--quantize" in run("export", student, "--format", "saved-model", "--quantize", "int8", code=2).stderr
-    assert "expected litert, onnx or saved-model" in run("export", student, "--format", "tflite", code=2).stderr
+    assert "'tflite' is not one of 'litert'" in run("export", student, "--format", "tflite", code=2).stderr
     assert "--format" in run("export", student, code=2).stderr
     assert "no such model" in run("export", tmp_path / "none", "--format", "onnx", code=4).stderr
 

@@ -1,7 +1,6 @@
 """Every command through the real CLI: its output, its streams, its exact exit code."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -9,16 +8,17 @@ from pathlib import Path
 import keras
 import pytest
 from command_line import document, run
+from interrupting import signal_at
+from small_experiment import SET
 from typer.testing import CliRunner
 
 from kdistill.cli import app
-from kdistill.cli.rendering import screen
 from kdistill.core import files
 from kdistill.core.errors import DivergedError
-from kdistill.recipes import arms as recipes
-from kdistill.training import compiled_loop, fit
+from kdistill.recipes import arms
+from kdistill.training import fit
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
+SHORT = [*SET, "--set", "training.epochs=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,6 @@ def test_more_seeds_train_only_what_is_missing(output):
 
 
 def test_two_reproductions_agree_to_the_bit(finished, tmp_path):
-    compiled_loop._engines.clear()
     again = document("reproduce", "--output-dir", tmp_path, "--seeds", "1", "--seed", "1", *SHORT)
     first = json.loads((finished[0] / "quickstart/seed-1/distilled/result.json").read_text())
     second = json.loads((tmp_path / "quickstart/seed-1/distilled/result.json").read_text())
@@ -225,19 +224,13 @@ def test_a_finished_run_survives_a_replacement_that_fails(output):
 
 
 def test_a_finished_run_comes_back_when_its_replacement_is_stopped_and_not_wanted(output, monkeypatch):
-    original = screen.Screen.epoch
-
-    def stop(self, record):
-        original(self, record)
-        os.kill(os.getpid(), signal.SIGINT)
-
     other = ["--set", "student.hidden=[5]", "--overwrite"]
     with monkeypatch.context() as patch:
-        patch.setattr(screen.Screen, "epoch", stop)
+        signal_at(patch, 1, signal.SIGINT)
         run("baseline", "--output-dir", output, *SHORT, *other, code=130)
     assert "goes on in epoch 2" in run("baseline", "--output-dir", output, *SHORT, *other).stderr
     with monkeypatch.context() as patch:
-        patch.setattr(screen.Screen, "epoch", stop)
+        signal_at(patch, 1, signal.SIGINT)
         run("baseline", "--output-dir", output, *SHORT, "--overwrite", code=130)
     assert "complete, reused" in run("baseline", "--output-dir", output, *SHORT, *other).stderr
 
@@ -301,14 +294,14 @@ def test_divergence_names_arm_and_epoch_and_what_to_try(tmp_path):
 def test_some_failed_runs_are_6_with_a_result_and_nothing_left_is_5_without(tmp_path, monkeypatch):
     """As the README says. Why a run failed is told once, when it does."""
     why = "training diverged: the loss is not a finite number in epoch 1"
-    baseline = recipes.baseline
+    baseline = arms.baseline
 
     def diverging(setting, seed):
         if seed in lost:
             raise DivergedError(why, hint=f"Try --set student.learning_rate={seed}")
         return baseline(setting, seed)
 
-    monkeypatch.setattr(recipes, "baseline", diverging)
+    monkeypatch.setattr(arms, "baseline", diverging)
     common = ["reproduce", "--seeds", 2, "--workers", 1, *SHORT, "--output-dir", tmp_path]
     lost = [0, 1]
     for json_ in ([], ["--json"]):

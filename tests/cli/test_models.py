@@ -1,7 +1,6 @@
 """Models of all kinds through the real command line: blocks and files from a config to the scores, and bad input."""
 
 import json
-import os
 import signal
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,14 @@ import command_line
 import keras
 import killing
 import pytest
+from interrupting import signal_at
 
 from kdistill import modelfiles
-from kdistill.cli.rendering import screen
 from kdistill.runs import Experiment
 
 layers = keras.layers
-TEACHER = "teacher: {conv: [6, 8], hidden: [16], batch_norm: true, epochs: 3}\n"
-COMMON = "data: {dataset: digits}\ntraining: {epochs: 2}\n"
+TEACHER = "teacher: {conv: [6, 8], hidden: [16], batch_norm: true, epochs: 2}\n"
+COMMON = "data: {dataset: digits}\ntraining: {epochs: 2, batch_size: 39}\n"
 
 
 run = partial(command_line.run, env={"COLUMNS": "200"})
@@ -151,15 +150,8 @@ def test_an_interrupted_convolutional_run_goes_on_to_the_same_weights(tmp_path, 
         return run("baseline", "-c", path, "--output-dir", tmp_path / place, code=code)
 
     baseline("whole")
-    original = screen.Screen.epoch
-
-    def send(self, record):
-        original(self, record)
-        if record["epoch"] == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with monkeypatch.context() as patch:
-        patch.setattr(screen.Screen, "epoch", send)
+        signal_at(patch, 2, signal.SIGTERM)
         assert "stopped after epoch 2, with a checkpoint" in baseline("cut", code=143).stderr
     assert "goes on in epoch 3" in baseline("cut").stderr
     outcomes = [killing.outcome(Experiment(tmp_path / place / "mine").run("baseline", 0)) for place in ("whole", "cut")]

@@ -10,10 +10,10 @@ import zipfile
 import keras
 import numpy as np
 import own_data
-import places
 import pytest
 import yaml
 from command_line import document, run
+from places import ROOT
 
 from kdistill.training import fit
 
@@ -210,7 +210,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_data_larger_than_the_memory_that_is_used(tmp_path):
     """1.2 GB of images are converted, trained on and scored with less than 1.5 GB resident, TensorFlow included."""
     write_large(tmp_path / "large.npz", 100_000)
@@ -225,7 +225,7 @@ def test_data_larger_than_the_memory_that_is_used(tmp_path):
         measured = subprocess.run(
             [sys.executable, "-c", MEASURE, *arguments],
             env=environment,
-            cwd=places.ROOT,
+            cwd=ROOT,
             check=True,
             stdout=subprocess.PIPE,
             text=True,

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from command_line import document, run
+from small_experiment import SET
 
 from kdistill.core.errors import DivergedError
 from kdistill.training import fit
@@ -67,7 +68,7 @@ def test_whatever_ends_a_run_is_recorded(tmp_path, monkeypatch, error):
 
 
 def test_two_real_experiments_are_compared(experiment_copy):
-    made = ["--output-dir", experiment_copy, "--set", "training.epochs=1", "--set", "teacher.hidden=[16]"]
+    made = ["--output-dir", experiment_copy, *SET]
     run("reproduce", "--seeds", 1, *made, "--set", "name=warm", "--set", "distill.T=2", "-q")
     found = document("compare", "quickstart", experiment_copy / "warm", "--output-dir", experiment_copy)
     assert [row["key"] for row in found["config"]] == ["distill.temperature"]
@@ -106,6 +107,6 @@ def test_looking_starts_no_tensorflow(experiment_copy):
         "heavy = {'tensorflow', 'keras', 'sklearn'} & set(sys.modules); assert not heavy, heavy\n"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=300
     ).stdout
     assert "The same models" in shown

@@ -12,7 +12,9 @@ ECHO = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
 
 def ran(text, element, folder):
     environment = {"PATH": "/usr/bin:/bin"} | ({} if element is None else {"SLURM_ARRAY_TASK_ID": str(element)})
-    done = subprocess.run(["bash", "-c", text], env=environment, cwd=folder, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["bash", "-c", text], env=environment, cwd=folder, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -32,4 +34,4 @@ def test_what_is_asked_of_slurm():
 
 def test_a_folder_that_is_not_there_ends_the_job(tmp_path):
     text = slurm.script("mine", str(tmp_path / "gone"), ["true"], parts=1, threads=1)
-    assert subprocess.run(["bash", "-c", text], capture_output=True, timeout=30).returncode == 1
+    assert subprocess.run(["bash", "-c", text], capture_output=True, timeout=300).returncode == 1

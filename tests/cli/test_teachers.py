@@ -1,7 +1,6 @@
 """Teachers from elsewhere, several of them, logits of other programs, and augmentation: through the real CLI."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -10,16 +9,17 @@ import keras
 import numpy as np
 import pytest
 from command_line import document, run
+from interrupting import signal_at
 from sklearn.linear_model import LogisticRegression
+from small_experiment import SET
 
-from kdistill.cli.rendering import screen
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import measure_process
 from kdistill.evaluation import predict as evaluation
 from kdistill.runs import Experiment
 from kdistill.training import fit
 
-SHORT = ["--set", "training.epochs=2", "--set", "teacher.hidden=[16]"]
+SHORT = [*SET, "--set", "training.epochs=2"]
 MOVED = ["--set", "augmentation={shift: 1, flip: true, crop: 1}"]
 
 
@@ -275,15 +275,8 @@ def test_an_augmented_experiment_says_so_and_its_teacher_sees_the_same_images(te
 def test_an_interrupted_augmented_run_ends_as_if_nothing_had_happened(teachers, tmp_path, monkeypatch):
     long = ["--set", "training.epochs=6", "--set", "student.dropout=0.2", *MOVED, "--teacher", teachers / "plain.keras"]
     run("distill", *long, "--output-dir", tmp_path / "whole")
-    original = screen.Screen.epoch
-
-    def send(self, record):
-        original(self, record)
-        if record["epoch"] == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
     with monkeypatch.context() as patch:
-        patch.setattr(screen.Screen, "epoch", send)
+        signal_at(patch, 3, signal.SIGINT)
         run("distill", *long, "--output-dir", tmp_path / "parts", code=130)
     assert "goes on in epoch 4" in run("distill", *long, "--output-dir", tmp_path / "parts").stderr
     whole, parts = (distilled(tmp_path / name) for name in ("whole", "parts"))

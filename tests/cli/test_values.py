@@ -34,9 +34,3 @@ def test_paths_of_one_kind():
     assert read("x.npz") == Path("x.npz")
     for text in ("x.npy", "npz", ".npz"):
         assert refused(read, text) == f"expected the path of a .npz file; received {text!r}"
-
-
-def test_one_of_some_words():
-    assert values.one_of("auto", "cpu", "gpu")("cpu") == "cpu"
-    assert refused(values.one_of("auto", "cpu", "gpu"), "tpu") == "expected auto, cpu or gpu; received 'tpu'"
-    assert refused(values.one_of("slurm"), "pbs") == "expected slurm; received 'pbs'"

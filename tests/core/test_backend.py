@@ -24,7 +24,7 @@ def fresh(program, **environment):
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, **environment},
     )
 
@@ -80,6 +80,7 @@ def test_standard_error_is_given_back(capfd):
     assert capfd.readouterr().err == "message"
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_a_message():
     program = "from kdistill.core import backend; backend.start(1, 'gpu')"
     done = fresh(program, CUDA_VISIBLE_DEVICES="-1")

@@ -118,3 +118,25 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
     files.remove(tmp_path / "link")
     files.remove(tmp_path / "nothing")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    source, target = tmp_path / ".new-it", tmp_path / "it"
+    for path, content in ((source, "new"), (target, "old")):
+        path.mkdir()
+        (path / "file").write_text(content)
+    real = os.replace
+
+    def fail(old, new):
+        if old == source:
+            raise OSError(errno.ENOSPC, "full")
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="full"):
+        files.put(source, target)
+    monkeypatch.undo()
+    assert (target / "file").read_text() == "old"
+    files.put(source, target)
+    assert (target / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -8,21 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill.core import extras
 from kdistill.core.errors import ModelError
-from kdistill.core.listener import Listener
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import export_records, measure_process, targets
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.warnings = []
-
-    def warning(self, text):
-        self.warnings.append(text)
+from kdistill.recipes import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +30,7 @@ def test_a_run_is_measured_beside_its_teacher(measured, finished_experiment):
     for row, parameters in zip(measured["rows"], (1210, 1210), strict=True):
         run = own.experiment.run(row["name"], 0)
         assert row["path"] == str(run.model_file)
-        assert row["accuracy"] == own.evaluate(run)["accuracy"]
+        assert row["accuracy"] == evaluate.score(own, run)["accuracy"]
         assert row["file_bytes"] == run.model_file.stat().st_size
         assert row["parameters"] == parameters
         assert row["format"] == "keras"

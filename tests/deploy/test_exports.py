@@ -7,16 +7,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill import models
 from kdistill.core import extras
 from kdistill.core.errors import ConfigError, ModelError, OutputError, ParityError
-from kdistill.core.listener import Listener
 from kdistill.datasets import Split
 from kdistill.deploy import convert, export_records, exports, runtimes, targets
 from kdistill.deploy.export_records import Form
 from kdistill.deploy.exports import Order, export
+from kdistill.recipes import evaluate
+from kdistill.runs import judge
 
 SAVED = Form("saved-model")
 
@@ -61,10 +63,10 @@ def test_an_export_says_what_it_is_and_agrees_with_its_model(with_saved_model):
     assert document["largest_input"] == 16  # by which `predict` warns of values on another scale
     assert document["parity"]["examples"] == 540
     assert document["parity"]["agreement"] == 1.0
-    scores = session(folder).evaluate(run)
+    scores = evaluate.score(session(folder), run)
     assert document["parity"]["accuracy"] == document["parity"]["model_accuracy"] == scores["accuracy"]
     assert export_records.checked(place)["sha256_of_export"] == export_records.content_sha256(place)
-    assert run.damage() is None
+    assert judge(run).damage is None
 
 
 def test_the_export_takes_raw_values_in_batches_of_any_size(with_saved_model):
@@ -124,7 +126,7 @@ def test_another_model_in_its_place_is_refused(exported, in_this_process):
     assert export_records.origin(place, export_records.checked(place)).resolve() == teacher.path.resolve()
 
 
-def test_a_folder_of_other_things_is_not_replaced(exported, tmp_path):
+def test_a_folder_of_other_things_is_not_replaced(exported, in_this_process, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     order = Order(SAVED, output=tmp_path / "mine" / "x", overwrite=True)
@@ -290,14 +292,6 @@ def save_teacher(path, shape=(8, 8, 1)):
     layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     keras.Sequential([keras.Input(shape), *layers]).save(path)
     return targets.find(path)
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def test_only_what_is_done_to_a_model_is_said(exported, in_this_process, tmp_path):

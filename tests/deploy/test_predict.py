@@ -8,6 +8,7 @@ import numpy as np
 import own_data
 import pytest
 from command_line import run
+from heard import Heard
 from small_experiment import session
 
 from kdistill.core.errors import ModelError
@@ -15,14 +16,6 @@ from kdistill.core.listener import Listener
 from kdistill.deploy.predict import Predictor
 from kdistill.deploy.read_inputs import Reader
 from kdistill.recipes import arms
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.warnings = []
-
-    def warning(self, text):
-        self.warnings.append(text)
 
 
 def student(folder):
@@ -42,11 +35,11 @@ def table(tmp_path, finished_experiment):
 
 
 def test_the_labels_are_those_of_evaluate(finished_experiment, table):
-    setting = session(finished_experiment).setting
-    _, logits = arms.evaluate(setting, student(finished_experiment) / "model.keras")
+    own = session(finished_experiment)
+    _, logits = arms.evaluate(own, student(finished_experiment) / "model.keras")
     model = predictor(student(finished_experiment))
     rows = [row for batch in model.rows(Reader(model.shape), str(table), 1) for row in batch]
-    labels = [setting.splits.classes.index(row["top"][0]["class"]) for row in rows]
+    labels = [own.splits.classes.index(row["top"][0]["class"]) for row in rows]
     np.testing.assert_array_equal(labels, logits.argmax(-1))
     assert [row["name"] for row in rows] == [str(number) for number in range(540)]
 

@@ -11,6 +11,7 @@ from small_experiment import session
 from kdistill.core.errors import ModelError
 from kdistill.deploy import benchmark as benchmarks
 from kdistill.deploy import export_records, targets
+from kdistill.recipes.make import make
 
 
 def test_a_run_is_its_model_and_knows_its_config(experiment_copy):
@@ -116,7 +117,7 @@ def test_a_test_part_that_is_held_back_otherwise_is_refused(tmp_path):
     path = own_data.write_npz(tmp_path / "a.npz", x_test=None, y_test=None)
     settings = [f"data={{dataset: npz, path: {path}, test: 0.25, validation: 0.2}}", "training.batch_size=4"]
     own = session(tmp_path / "runs", *settings)
-    own.train("baseline", 0)
+    make(own, "baseline", 0)
     target = targets.of_run(own.experiment.run("baseline", 0))
     targets.check_data(target, own)
     with pytest.raises(ModelError, match="otherwise divided: what it was trained on may be in the test split here"):

@@ -7,14 +7,14 @@ import shlex
 import keras
 import numpy as np
 import pages
-import places
 import pytest
+from places import ROOT
 from typer.testing import CliRunner
 
 from kdistill import config as configs
 from kdistill.cli import app
 
-README = (places.ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 TRAINS = {"reproduce", "sweep", "train-teacher", "baseline", "distill", "evaluate"}
 
 
@@ -62,7 +62,7 @@ def accepted(arguments):
     assert result.exit_code == expected, result.output
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", configs.builtin_names())
 def test_every_built_in_config_trains(name, tmp_path, monkeypatch, fashion_mnist_dir):
     monkeypatch.setenv("KDISTILL_DATA_DIR", str(fashion_mnist_dir))

@@ -92,13 +92,19 @@ def test_the_page_on_exports_can_be_followed(tmp_path, monkeypatch):
     assert follower.ran > 5
 
 
-@pytest.mark.slow
-def test_the_tutorial_shows_what_comes_out(tmp_path, monkeypatch):
-    """Trained in full. Numbers differ from machine to machine; all the rest has to be there."""
+@pytest.mark.parametrize(
+    "shorten",
+    [
+        pytest.param(True, marks=pytest.mark.slow, id="short"),
+        pytest.param(False, marks=pytest.mark.campaign, id="in full"),
+    ],
+)
+def test_the_tutorial_shows_what_comes_out(tmp_path, monkeypatch, shorten):
+    """Numbers differ from machine to machine, and with the epochs; all the rest has to be there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "110")
     compared, printed = 0, ""
-    for block, output in Follower(shorten=False).follow(TUTORIAL):
+    for block, output in Follower(shorten).follow(TUTORIAL):
         if output is not None:
             printed = output
             continue

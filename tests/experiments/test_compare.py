@@ -11,7 +11,7 @@ from kdistill import config as configs
 from kdistill import runs
 from kdistill.cli.rendering import runs as ledger
 from kdistill.experiments import compare
-from kdistill.runs import Experiment, Making
+from kdistill.runs import Experiment, Making, record_scores
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]"]
 CLASSES = list("0123456789")
@@ -40,7 +40,7 @@ class Mine:
             agreement = None if arm == "teacher" else 0.9
             scores = {"accuracy": right / 100, "nll": 0.5, "ece": 0.1, "agreement": agreement}
             correct = [place < right for place in range(100)]
-            run.record_test({**scores, "parameters": 610, "file_bytes": 7}, None, correct, run.model_sha256)
+            record_scores(run, {**scores, "parameters": 610, "file_bytes": 7}, None, correct, run.model_sha256)
         return run
 
 

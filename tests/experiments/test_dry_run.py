@@ -48,13 +48,13 @@ def test_a_distilled_run_is_held_against_the_teacher_that_would_be_used(experime
     teacher = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     other = experiment_copy / "quickstart/seed-0/baseline/model.keras"
     before = content(experiment_copy)
-    same = dry_run.training(session(experiment_copy), ["distilled"], [0], [teacher])
+    same = dry_run.training(session(experiment_copy, teacher_files=[teacher]), ["distilled"], [0])
     assert rows(same)["distilled"] == ("complete", [])
     assert 0 < same["teacher"]["validation_accuracy"] < 1
-    again = dry_run.training(session(experiment_copy, overwrite=True), ["distilled"], [0], [other])
+    again = dry_run.training(session(experiment_copy, overwrite=True, teacher_files=[other]), ["distilled"], [0])
     assert rows(again)["distilled"] == ("to make again", ["teacher: is another one"])
     with pytest.raises(OutputError):
-        dry_run.training(session(experiment_copy), ["distilled"], [0], [other])
+        dry_run.training(session(experiment_copy, teacher_files=[other]), ["distilled"], [0])
     assert content(experiment_copy) == before
 
 
@@ -65,11 +65,11 @@ def test_a_damaged_run_is_said_to_be(experiment_copy):
 
 def test_a_bad_teacher_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        dry_run.training(session(experiment_copy), ["distilled"], [0], [tmp_path / "nope.keras"])
+        dry_run.training(session(experiment_copy, teacher_files=[tmp_path / "nope.keras"]), ["distilled"], [0])
     bad = tmp_path / "bad.keras"
     bad.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"bad\.keras"):
-        dry_run.training(session(experiment_copy), ["distilled"], [0], [bad])
+        dry_run.training(session(experiment_copy, teacher_files=[bad]), ["distilled"], [0])
 
 
 def test_without_a_teacher_there_is_nothing_to_distil_from(tmp_path):

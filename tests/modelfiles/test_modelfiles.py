@@ -309,7 +309,7 @@ def test_mutations_that_are_whole_are_refused_or_valid(tmp_path, kind, number):
     assert len(set(outcomes)) > 1
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("build", [files.mlp, files.residual], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("kind", ["values", "text", "weights"])
 def test_many_more_mutations(tmp_path, kind, build):

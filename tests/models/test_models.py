@@ -67,6 +67,7 @@ def test_every_activation_of_the_schema_builds():
         assert models.parameters(build(activation=name)) > 0
 
 
+@pytest.mark.slow
 def test_saved_model_loads_with_plain_keras_elsewhere(tmp_path):
     """In a program that has never heard of kdistill."""
     model = build(dropout=0.5, max_norm=3.0, l2=1e-4)

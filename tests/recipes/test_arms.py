@@ -1,59 +1,46 @@
 """The recipes: what they write, what they return, and that they print nothing."""
 
-import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+from heard import Heard
 
 from kdistill import config as configs
-from kdistill import datasets, models
+from kdistill import models
 from kdistill.core.errors import ModelError
-from kdistill.core.listener import Listener
+from kdistill.core.listener import EpochDone, EpochProgress, RunFinished, RunStarted
 from kdistill.evaluation import metrics, predict
 from kdistill.recipes import arms, attempt
-from kdistill.runs import Experiment
+from kdistill.recipes.session import Options, Session
+from kdistill.runs import Experiment, judge
+from kdistill.teachers.files import find
 from kdistill.training import fit
-from kdistill.training.segments import Segments
-
-
-class Recorder(Listener):
-    def __init__(self):
-        self.heard = []
-
-    def note(self, text):
-        self.heard.append(("note", text))
-
-    def run_started(self, arm, seed, epochs, patience, history=(), examples=0):
-        self.heard.append(("started", arm, seed, epochs, patience))
-
-    def epoch(self, record):
-        self.heard.append(("epoch", record["epoch"]))
-
-    def run_finished(self, arm, seed, result):
-        self.heard.append(("finished", arm, seed))
 
 
 @pytest.fixture
-def setting(tmp_path):
-    config = configs.load("quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9"])
-    splits = datasets.load(config.data, Listener())
+def own(tmp_path):
+    config = configs.load(
+        "quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9", "training.batch_size=39"]
+    )
     experiment = Experiment(tmp_path / "quickstart")
     experiment.create(configs.dump(config))
-    return arms.Setting(config, splits, experiment, threads=1, listener=Recorder())
+    own = Session(config, experiment, Options(threads=1), Heard())
+    own.start()
+    return own
 
 
-def test_teacher_baseline_and_distilled_from_beginning_to_end(setting, capfd):
-    experiment = setting.experiment
-    teacher_result = arms.train_teacher(setting, 0)
-    baseline_result = arms.baseline(setting, 0)
-    teacher = arms.open_teacher(setting, experiment.run("teacher", 0).model_file)
-    distilled_result = arms.distill(setting, 0, teacher)
+def test_teacher_baseline_and_distilled_from_beginning_to_end(own, capfd):
+    experiment = own.experiment
+    teacher_result = arms.train_teacher(own, 0)
+    baseline_result = arms.baseline(own, 0)
+    teacher = own.teacher(find([experiment.run("teacher", 0).model_file]))
+    distilled_result = arms.distill(own, 0, teacher)
     assert capfd.readouterr() == ("", "")
     for arm, result in (("teacher", teacher_result), ("baseline", baseline_result), ("distilled", distilled_result)):
         run = experiment.run(arm, 0)
-        assert run.is_complete()
+        assert judge(run).counts
         assert run.result == {**result, "identity": run.manifest["identity"]}
         assert len(run.history()) == result["epochs"] == 3
         assert json.loads((run.folder / "classes.json").read_text()) == list("0123456789")
@@ -62,18 +49,19 @@ def test_teacher_baseline_and_distilled_from_beginning_to_end(setting, capfd):
     assert distilled_result["teacher_validation"] == teacher_result["validation"]
     assert experiment.run("distilled", 0).manifest["spec"]["teacher_weights"] == teacher_result["weights_sha256"]
     assert distilled_result["weights_sha256"] != baseline_result["weights_sha256"]
-    heard = setting.listener.heard
-    assert heard[0] == ("started", "teacher", 0, 3, 30)
-    assert heard[1:5] == [("epoch", 1), ("epoch", 2), ("epoch", 3), ("finished", "teacher", 0)]
-    assert heard[5] == ("started", "baseline", 0, 3, 9)
+    heard = [event for event, _ in own.listener.events if not isinstance(event, EpochProgress)]
+    examples = len(own.splits.train)
+    assert heard[0] == RunStarted("teacher", 0, 3, (), examples)
+    assert heard[1:4] == [EpochDone(record) for record in experiment.run("teacher", 0).history()]
+    assert heard[4:6] == [RunFinished("teacher", 0, teacher_result), RunStarted("baseline", 0, 3, (), examples)]
 
 
-def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(setting):
-    result = arms.baseline(setting, 0)
-    run = setting.experiment.run("baseline", 0)
+def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(own):
+    result = arms.baseline(own, 0)
+    run = own.experiment.run("baseline", 0)
     model, _ = models.load_classifier(run.model_file, (8, 8), 10)
     assert models.fingerprint(model) == result["weights_sha256"]
-    validation = setting.splits.validation
+    validation = own.splits.validation
     scores = metrics.score(predict.logits(predict.predictor(model), validation), validation.all_labels)
     assert scores.accuracy == result["validation"]["accuracy"]
     best = min(run.history(), key=lambda record: record["val_nll"])
@@ -81,14 +69,14 @@ def test_the_saved_model_is_the_best_epochs_and_scores_as_recorded(setting):
     assert best["val_nll"] == pytest.approx(result["validation"]["nll"], rel=1e-5)
 
 
-def test_evaluate_compares_a_student_with_its_teacher_on_test(setting):
-    arms.train_teacher(setting, 0)
-    arms.baseline(setting, 0)
-    teacher = arms.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
-    path = setting.experiment.run("baseline", 0).model_file
-    scores, logits = arms.evaluate(setting, path, teacher)
+def test_evaluate_compares_a_student_with_its_teacher_on_test(own):
+    arms.train_teacher(own, 0)
+    arms.baseline(own, 0)
+    teacher = own.teacher(find([own.experiment.run("teacher", 0).model_file]))
+    path = own.experiment.run("baseline", 0).model_file
+    scores, logits = arms.evaluate(own, path, teacher)
     model, _ = models.load_classifier(path, (8, 8), 10)
-    test = setting.splits.test
+    test = own.splits.test
     chosen = model(test.images[test.rows]).numpy().argmax(-1)
     assert scores["accuracy"] == (chosen == test.all_labels).mean()
     np.testing.assert_array_equal(logits.argmax(-1), chosen)
@@ -96,25 +84,25 @@ def test_evaluate_compares_a_student_with_its_teacher_on_test(setting):
     assert scores["agreement"] == (chosen == teacher.test.argmax(-1)).mean()
     assert scores["kl_to_teacher"] > 0
     assert scores["file_bytes"] == path.stat().st_size
-    alone, _ = arms.evaluate(setting, path)
+    alone, _ = arms.evaluate(own, path)
     assert alone["agreement"] is None
     assert alone["kl_to_teacher"] is None
 
 
-def test_warnings_name_a_teacher_that_is_no_better_and_selection_on_test(setting):
-    arms.baseline(setting, 0)
-    run = setting.experiment.run("baseline", 0)
-    weak = arms.open_teacher(setting, run.model_file)
-    (warning,) = arms.distill(setting, 0, weak)["warnings"]
+def test_warnings_name_a_teacher_that_is_no_better_and_selection_on_test(own):
+    arms.baseline(own, 0)
+    run = own.experiment.run("baseline", 0)
+    weak = own.teacher(find([run.model_file]))
+    (warning,) = arms.distill(own, 0, weak)["warnings"]
     assert "no better than the student trained alone" in warning
 
 
-def test_baseline_and_distilled_are_paired(setting, monkeypatch):
+def test_baseline_and_distilled_are_paired(own, monkeypatch):
     """The same initial weights and the same batches in the same order, dropout or not: what comparisons rest on."""
-    arms.train_teacher(setting, 0)
-    teacher = arms.open_teacher(setting, setting.experiment.run("teacher", 0).model_file)
+    arms.train_teacher(own, 0)
+    teacher = own.teacher(find([own.experiment.run("teacher", 0).model_file]))
     starts, batches, masks = [], [], []
-    begin, block = fit.Fit.epochs, Segments.block
+    begin, block = fit.Fit.epochs, fit.Segments._block
 
     def epochs(self, between):
         starts.append([weight.numpy() for weight in self.engine.model.weights])
@@ -127,12 +115,12 @@ def test_baseline_and_distilled_are_paired(setting, monkeypatch):
         return block(self, positions, count)
 
     monkeypatch.setattr(fit.Fit, "epochs", epochs)
-    monkeypatch.setattr(Segments, "block", watched)
-    config = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.dropout=0.3"])
-    setting = dataclasses.replace(setting, config=config)
+    monkeypatch.setattr(fit.Segments, "_block", watched)
+    config = configs.load("quickstart", ["training.epochs=2", "student.dropout=0.2", "training.batch_size=39"])
+    own = own.sibling(config, own.experiment)
     for seed in (0, 5):
-        arms.baseline(setting, seed)
-        arms.distill(setting, seed, teacher)
+        arms.baseline(own, seed)
+        arms.distill(own, seed, teacher)
     for recorded in (starts, batches, masks):
         for one, other in zip(recorded[0::2], recorded[1::2], strict=True):
             assert len(one) > 0
@@ -142,58 +130,58 @@ def test_baseline_and_distilled_are_paired(setting, monkeypatch):
     assert not np.array_equal(batches[0][0], batches[2][0])
 
 
-def test_a_teacher_of_other_classes_is_refused_though_their_number_is_right(setting):
-    arms.train_teacher(setting, 0)
-    path = setting.experiment.run("teacher", 0).model_file
+def test_a_teacher_of_other_classes_is_refused_though_their_number_is_right(own):
+    arms.train_teacher(own, 0)
+    path = own.experiment.run("teacher", 0).model_file
     names = path.parent / "classes.json"
     names.write_text(json.dumps(list("ABCDEFGHIJ")))
     with pytest.raises(ModelError, match="received one of A, B, C"):
-        arms.open_teacher(setting, path)
+        own.teacher(find([path]))
     names.write_text("rubbish")
-    arms.open_teacher(setting, path)
+    own.teacher(find([path]))
 
 
-def test_a_teacher_that_knows_nothing_is_warned_about(setting, tmp_path):
+def test_a_teacher_that_knows_nothing_is_warned_about(own, tmp_path):
     constant = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
     constant.set_weights([np.zeros_like(weight) for weight in constant.get_weights()])
     constant.save(tmp_path / "constant.keras")
-    teacher = arms.open_teacher(setting, tmp_path / "constant.keras")
-    (warning,) = arms.distill(setting, 0, teacher)["warnings"]
+    teacher = own.teacher(find([tmp_path / "constant.keras"]))
+    (warning,) = arms.distill(own, 0, teacher)["warnings"]
     assert "no better than always naming the commonest class" in warning
 
 
-def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(setting, tmp_path):
+def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(own, tmp_path):
     """A network of ReLUs names the right classes on values of any scale, and is far too sure of them."""
-    arms.train_teacher(setting, 0)
-    model = models.load(setting.experiment.run("teacher", 0).model_file)
+    arms.train_teacher(own, 0)
+    model = models.load(own.experiment.run("teacher", 0).model_file)
     for times, expected in ((1.0, []), (200.0, ["set teacher.preprocessing"])):
         layers = [keras.Input((8, 8)), model, keras.layers.Rescaling(times)]
         keras.Sequential(layers).save(tmp_path / f"{times}.keras")
-        teacher = arms.open_teacher(setting, tmp_path / f"{times}.keras")
-        warnings = attempt._warnings(setting, setting.experiment.run("distilled", 0), teacher)
+        teacher = own.teacher(find([tmp_path / f"{times}.keras"]))
+        warnings = attempt._warnings(own, own.experiment.run("distilled", 0), teacher)
         assert [part for part in expected if part not in str(warnings)] == []
         assert len(warnings) == len(expected)
     assert "probabilities are worse than equal ones" in warnings[0]
 
 
-def test_a_baseline_of_another_config_is_no_rival(setting):
-    arms.baseline(setting, 0)
-    weak = arms.open_teacher(setting, setting.experiment.run("baseline", 0).model_file)
-    other = configs.load("quickstart", ["training.epochs=2", "teacher.hidden=[16]", "student.hidden=[5]"])
-    assert arms.distill(dataclasses.replace(setting, config=other), 0, weak)["warnings"] == []
+def test_a_baseline_of_another_config_is_no_rival(own):
+    arms.baseline(own, 0)
+    weak = own.teacher(find([own.experiment.run("baseline", 0).model_file]))
+    other = configs.load("quickstart", ["training.epochs=2", "student.hidden=[5]", "training.batch_size=39"])
+    assert arms.distill(own.sibling(other, own.experiment), 0, weak)["warnings"] == []
 
 
 @pytest.mark.parametrize("policy", ["float64", "mixed_float16"])
-def test_a_teacher_of_another_precision_teaches(setting, tmp_path, policy):
+def test_a_teacher_of_another_precision_teaches(own, tmp_path, policy):
     layers = [keras.layers.Flatten(dtype=policy), keras.layers.Dense(10, dtype=policy)]
     keras.Sequential([keras.Input((8, 8)), *layers]).save(tmp_path / "teacher.keras")
-    teacher = arms.open_teacher(setting, tmp_path / "teacher.keras")
+    teacher = own.teacher(find([tmp_path / "teacher.keras"]))
     assert teacher.train.dtype == np.float32
-    assert arms.distill(setting, 0, teacher)["epochs"] == 3
+    assert arms.distill(own, 0, teacher)["epochs"] == 3
 
 
-def test_history_is_plain_json_numbers(setting):
-    arms.baseline(setting, 0)
-    for record in setting.experiment.run("baseline", 0).history():
+def test_history_is_plain_json_numbers(own):
+    arms.baseline(own, 0)
+    for record in own.experiment.run("baseline", 0).history():
         assert all(value is None or isinstance(value, int | float) for value in record.values())
         assert np.isfinite(record["loss"])

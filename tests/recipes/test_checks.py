@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from kdistill import config as configs
-from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.core.errors import ConfigError, OutputError
 from kdistill.recipes import checks
-from kdistill.runs import Experiment, Run
 
 SPLITS = SimpleNamespace(train=range(100))
 
@@ -42,19 +41,6 @@ def test_a_batch_of_the_other_model_is_its_own_affair():
     checks.batch_fits(configs.load("quickstart", ["training.batch_size=100"]), "teacher", SPLITS)
 
 
-def test_a_model_that_is_not_there(tmp_path):
-    with pytest.raises(ModelError, match="no such model file"):
-        checks.model_is_there(tmp_path / "m.keras")
-    checks.model_is_there(tmp_path)
-
-
-def test_a_student_is_not_its_own_teacher(tmp_path):
-    run = Run(tmp_path / "seed-0" / "distilled", "distilled", 0)
-    with pytest.raises(ModelError, match="its own teacher"):
-        checks.not_its_own_teacher(run, run.model_file)
-    checks.not_its_own_teacher(run, tmp_path / "seed-0" / "teacher" / "model.keras")
-
-
 @pytest.mark.parametrize(
     ("overrides", "shape", "message"),
     [
@@ -68,15 +54,3 @@ def test_an_augmentation_that_does_not_fit_is_refused(overrides, shape, message)
         checks.augmentation_fits(configs.load("quickstart", overrides), shape)
     checks.augmentation_fits(configs.load("quickstart"), shape)
     checks.augmentation_fits(configs.load("quickstart", overrides), (28, 28, 3))
-
-
-def test_a_teacher_given_twice_is_refused(tmp_path):
-    run = Experiment(tmp_path / "e").run("distilled", 0)
-    first, second = tmp_path / "a.keras", tmp_path / "b.keras"
-    first.touch()
-    second.touch()
-    checks.teachers_are_there(run, [first, second])
-    with pytest.raises(ModelError, match="given twice"):
-        checks.teachers_are_there(run, [first, second, tmp_path / ".." / tmp_path.name / "a.keras"])
-    with pytest.raises(ModelError, match="no such file of logits"):
-        checks.teachers_are_there(run, [first, tmp_path / "c.npz"])

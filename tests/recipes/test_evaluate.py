@@ -1,24 +1,17 @@
 """Which arms are scored: those that the config fits, with a word on the others."""
 
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.core.listener import Listener
 from kdistill.recipes import evaluate
-
-
-class Hearing(Listener):
-    def __init__(self):
-        self.warnings = []
-
-    def warning(self, text):
-        self.warnings.append(text)
+from kdistill.recipes.make import make
 
 
 def test_arms_of_another_config_are_left_out_with_a_warning(experiment_copy):
-    session(experiment_copy, "student.epochs=2", overwrite=True).train("baseline", 0)
-    heard = Hearing()
+    make(session(experiment_copy, "student.epochs=2", overwrite=True), "baseline", 0)
+    heard = Heard()
     document = evaluate.evaluate(session(experiment_copy, listener=heard), 0, [])
     assert list(document["arms"]) == ["teacher", "distilled"]
     (warning,) = heard.warnings

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from heard import Heard
 from small_experiment import session
 
 from kdistill import models
 from kdistill.core.errors import ModelError
-from kdistill.core.listener import Listener
 from kdistill.evaluation import predict as evaluation
 from kdistill.recipes import predictions
-from kdistill.runs import logits_cache
+from kdistill.runs import correct_answers
+from kdistill.teachers.files import find
 
 
 @pytest.fixture
@@ -25,12 +26,8 @@ def asked(monkeypatch):
     return asked
 
 
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
+def kept(run):
+    return run.folder / "outputs.npz"
 
 
 def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
@@ -41,7 +38,7 @@ def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
         expected = model(own.splits.test.images[own.splits.test.rows]).numpy()
         np.testing.assert_allclose(predictions.of_run(own, run), expected, rtol=1e-4, atol=1e-4)
         right = predictions.of_run(own, run).argmax(-1) == own.splits.test.all_labels
-        assert right.tolist() == run.test_correct()
+        assert right.tolist() == correct_answers(run)
     assert asked == []
 
 
@@ -49,7 +46,7 @@ def test_what_is_missing_is_asked_for_once_and_kept(experiment_copy, asked):
     own = session(experiment_copy)
     run = own.experiment.run("baseline", 0)
     before = predictions.of_run(own, run)
-    logits_cache.place_of(run).unlink()
+    kept(run).unlink()
     np.testing.assert_array_equal(predictions.of_run(own, run), before)
     np.testing.assert_array_equal(predictions.of_run(own, run), before)
     assert asked == [540]
@@ -58,7 +55,7 @@ def test_what_is_missing_is_asked_for_once_and_kept(experiment_copy, asked):
 def test_outputs_of_a_model_that_was_replaced_are_not_taken(experiment_copy, asked):
     own = session(experiment_copy)
     run, other = (own.experiment.run(arm, 0) for arm in ("baseline", "distilled"))
-    logits_cache.place_of(run).write_bytes(logits_cache.place_of(other).read_bytes())
+    kept(run).write_bytes(kept(other).read_bytes())
     assert not np.array_equal(predictions.of_run(own, run), predictions.of_run(own, other))
     assert asked == [540]
 
@@ -67,11 +64,11 @@ def test_a_folder_that_cannot_be_written_is_told_of_and_no_more(experiment_copy,
     listener = Heard()
     own = session(experiment_copy, listener=listener)
     run = own.experiment.run("baseline", 0)
-    logits_cache.place_of(run).unlink()
+    kept(run).unlink()
     monkeypatch.setattr("kdistill.core.files.replacing", _read_only)
     assert predictions.of_run(own, run).shape == (540, 10)
     assert any("outputs are not kept" in note for note in listener.notes)
-    assert not logits_cache.place_of(run).exists()
+    assert not kept(run).exists()
 
 
 def _read_only(path):
@@ -82,7 +79,7 @@ def test_teachers_from_elsewhere_are_asked_once(experiment_copy, asked):
     own = session(experiment_copy)
     path = own.experiment.run("teacher", 0).model_file
     elsewhere = path.rename(experiment_copy / "elsewhere.keras")
-    identity = own.teacher(elsewhere).weights
+    identity = own.teacher(find([elsewhere])).weights
     asked.clear()
     first = predictions.of_teachers(own, [elsewhere], identity)
     second = predictions.of_teachers(session(experiment_copy), [elsewhere], identity)

@@ -8,18 +8,22 @@ import subprocess
 import killing
 import numpy as np
 import pytest
+from interrupting import after, signal_at
 from typer.testing import CliRunner
 
 from kdistill.cli import app
-from kdistill.cli.rendering import screen
 from kdistill.core.errors import OutputError
-from kdistill.runs import Experiment, Making
+from kdistill.core.listener import EpochProgress
+from kdistill.runs import Experiment, Making, judge
 
 # Dropout, a schedule and early stopping's memory: all that a run has to remember.
+EPOCHS = 40
 LONG = [
-    "--set", "student.epochs=250", "--set", "student.patience=null", "--set", "student.dropout=0.2",
+    "--set", f"student.epochs={EPOCHS}", "--set", "student.patience=null", "--set", "student.dropout=0.2",
     "--set", "student.schedule=cosine", "--set", "teacher.epochs=3", "--set", "teacher.hidden=[16]",
+    "--set", "training.batch_size=39",
 ]  # fmt: skip
+LONGER = ["--set", "student.epochs=250"]  # to be hit in the middle from outside
 OFTEN = ["--set", "training.checkpoint_every=1"]
 
 
@@ -46,19 +50,6 @@ def uninterrupted(tmp_path_factory):
     return killing.outcome(run_in(folder))
 
 
-def signal_at(monkeypatch, epoch, *numbers):
-    """Send this process signals while it handles the record of an epoch."""
-    original = screen.Screen.epoch
-
-    def send(self, record, *of):
-        original(self, record, *of)
-        if record["epoch"] == epoch:
-            for number in numbers:
-                os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(screen.Screen, "epoch", send)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, monkeypatch, uninterrupted, number, code):
     with monkeypatch.context() as patch:
@@ -67,7 +58,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, mon
     assert "baseline, seed 0: stopped after epoch 7, with a checkpoint" in stopped.stderr
     assert "run the same command again to go on" in stopped.stderr
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     assert len(run.history()) == 7
     assert "goes on in epoch 8" in invoke(*arguments(tmp_path)).stderr
     assert killing.outcome(run) == uninterrupted
@@ -100,13 +91,13 @@ def test_a_checkpoint_that_fails_when_asked_to_stop_stops_all_runs(tmp_path, mon
     assert len(begun) == 1
 
 
-@pytest.mark.parametrize("epoch", [250, 249])
+@pytest.mark.parametrize("epoch", [EPOCHS, EPOCHS - 1])
 def test_a_signal_at_the_very_end_is_not_swallowed(tmp_path, monkeypatch, uninterrupted, epoch):
     with monkeypatch.context() as patch:
         signal_at(patch, epoch, signal.SIGTERM)
         invoke(*arguments(tmp_path), code=143)
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     invoke(*arguments(tmp_path))
     assert killing.outcome(run) == uninterrupted
 
@@ -115,16 +106,15 @@ def test_a_signal_within_an_epoch_goes_on_within_it(tmp_path, monkeypatch):
     """With batches of two an epoch has several segments."""
     small = ["--set", "student.batch_size=2", "--set", "student.epochs=3"]
     invoke(*arguments(tmp_path / "whole"), *small)
-    original, calls = screen.Screen.progress, []
+    calls = []
 
-    def send(self, done):
-        original(self, done)
-        calls.append(done)
+    def send(event):
+        calls.append(event)
         if len(calls) == 9:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(screen.Screen, "progress", send)
+        after(patch, EpochProgress, send)
         stopped = invoke(*arguments(tmp_path / "cut"), *small, code=130)
     assert "stopped in epoch 2, with a checkpoint" in stopped.stderr
     run = run_in(tmp_path / "cut")
@@ -163,13 +153,13 @@ def test_the_plan_says_which_runs_go_on(tmp_path, monkeypatch):
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
-    """Each step multiplies the hidden weights by 1 - 2 * 0.01 * 105 = -1.1: it takes epochs to get out of hand."""
+    """Each step multiplies the hidden weights by 1 - 2 * 0.01 * 115 = -1.3: it takes epochs to get out of hand."""
     wild = ["--set", "student.optimizer=sgd", "--set", "student.learning_rate=0.01", "--set", "student.dropout=0"]
-    wild += ["--set", "student.l2=105.0"]
+    wild += ["--set", "student.l2=115.0"]
     diverged = invoke(*arguments(tmp_path), *OFTEN, *wild, code=5)
     assert "--set student.learning_rate=0.001 --overwrite" in diverged.stderr
     run = run_in(tmp_path)
-    assert run.state() == "interrupted"
+    assert judge(run).state == "interrupted"
     for place in run.checkpoints.folder.iterdir():
         with np.load(place / "state.npz") as state:
             assert all(np.isfinite(state[name]).all() for name in state if name.startswith("model/"))
@@ -182,9 +172,10 @@ def kill_and_go_on(folder, arm, kills):
     random = np.random.default_rng(0)
     run, killed = run_in(folder, arm), 0
     while killed < kills:
-        assert killing.kill_once(run, [*arguments(folder, arm), *OFTEN], random, aimed=killed % 2 == 1), killed
+        line = [*arguments(folder, arm), *LONGER, *OFTEN]
+        assert killing.kill_once(run, line, random, aimed=killed % 2 == 1), killed
         killed += 1
-    code, _, stderr = killing.finish(killing.start(arguments(folder, arm)))
+    code, _, stderr = killing.finish(killing.start([*arguments(folder, arm), *LONGER]))
     assert code == 0, stderr
     attempts = [attempt["from_epoch"] for attempt in run.manifest["attempts"]]
     assert len(attempts) == kills + 1
@@ -194,30 +185,44 @@ def kill_and_go_on(folder, arm, kills):
     return run
 
 
-def test_killed_at_random_moments_it_ends_the_same(tmp_path, uninterrupted):
-    run = kill_and_go_on(tmp_path, "baseline", kills=2)
-    assert killing.outcome(run) == uninterrupted
-
-
 @pytest.mark.slow
+def test_killed_at_random_moments_it_ends_the_same(tmp_path):
+    invoke(*arguments(tmp_path / "whole"), *LONGER)
+    run = kill_and_go_on(tmp_path / "cut", "baseline", kills=2)
+    assert killing.outcome(run) == killing.outcome(run_in(tmp_path / "whole"))
+
+
+@pytest.mark.campaign
 def test_killed_two_dozen_times_a_distilled_student_ends_the_same(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         invoke("train-teacher", "--output-dir", folder, *LONG)
-    invoke(*arguments(whole, "distilled"))
+    invoke(*arguments(whole, "distilled"), *LONGER)
     run = kill_and_go_on(cut, "distilled", kills=24)
     assert killing.outcome(run) == killing.outcome(run_in(whole, "distilled"))
 
 
-def test_two_processes_on_one_run(tmp_path, uninterrupted):
-    """The second is refused while the first is at it, and told who that is; the first is not disturbed."""
-    first = killing.start(arguments(tmp_path))
+def test_a_run_that_another_is_at_is_refused(tmp_path, uninterrupted):
+    """The second is told who is at it; the first is not disturbed."""
+    invoke(*arguments(tmp_path))
+    run = run_in(tmp_path)
+    with run.locked():
+        refused = invoke(*arguments(tmp_path), "--set", "student.hidden=[5]", "--overwrite", code=7)
+    assert f"process {os.getpid()} on" in refused.stderr
+    assert killing.outcome(run) == uninterrupted
+
+
+@pytest.mark.campaign
+def test_two_processes_on_one_run(tmp_path):
+    line = [*arguments(tmp_path), *LONGER]
+    first = killing.start(line)
     run = run_in(tmp_path)
     assert killing.wait_for(lambda: killing.lines(run) > 0, first)
-    refused = invoke(*arguments(tmp_path), code=7)
+    refused = invoke(*line, code=7)
     assert f"process {first.pid} on" in refused.stderr
     assert killing.finish(first)[0] == 0
-    assert killing.outcome(run) == uninterrupted
+    invoke(*arguments(tmp_path / "alone"), *LONGER)
+    assert killing.outcome(run) == killing.outcome(run_in(tmp_path / "alone"))
 
 
 @pytest.fixture
@@ -239,7 +244,7 @@ def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, 
     full = invoke(*arguments(tiny_disk), *OFTEN, code=7)
     assert "the disk is full" in full.stderr
     run = run_in(tiny_disk)
-    assert run.state() in ("interrupted", "to train")
+    assert judge(run).state in ("interrupted", "missing")
     filler.unlink()
     invoke(*arguments(tiny_disk), *OFTEN)
     assert killing.outcome(run) == uninterrupted
@@ -250,7 +255,7 @@ def test_a_full_disk_is_one_message_and_what_was_there_is_still_good(tiny_disk, 
         in invoke(*arguments(tiny_disk), "--set", "student.hidden=[64]", "--overwrite", code=7).stderr
     )
     assert (run.folder / "result.json").read_bytes() == before
-    assert run.is_complete()
+    assert judge(run).counts
 
 
 def test_a_read_only_disk_is_one_message(tiny_disk):

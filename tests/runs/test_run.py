@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from kdistill import runs
+from kdistill.core import files
 from kdistill.core.errors import OutputError
-from kdistill.runs import Making, Run
+from kdistill.runs import Making, Run, Status, correct_answers, judge, known_scores, record_scores, run_of_model, tidy
 
 SPEC = {"seed": 0, "student": {"hidden": [8]}}
 
@@ -29,13 +30,13 @@ def finish(run, spec=SPEC, model=b"weights"):
 
 
 def test_a_run_is_complete_once_its_result_is_written(run):
-    assert not run.is_complete()
+    assert not judge(run).counts
     making = begin(run)
     making.record({"epoch": 1})
     run.model_file.write_bytes(b"weights")
-    assert not run.is_complete()
+    assert not judge(run).counts
     making.finish({"arm": "baseline"})
-    assert run.is_complete()
+    assert judge(run).counts
     assert run.history() == [{"epoch": 1}]
     assert run.manifest["attempts"][0]["from_epoch"] == 0
 
@@ -44,17 +45,17 @@ def test_a_run_is_complete_once_its_result_is_written(run):
 def test_a_changed_or_missing_file_makes_a_run_incomplete(run, name):
     finish(run)
     (run.folder / name).write_bytes(b"changed")
-    assert "SHA-256" in run.damage()
-    assert not run.is_complete()
+    assert "SHA-256" in judge(run).damage
+    assert not judge(run).counts
     (run.folder / name).unlink()
-    assert run.damage() == f"{name} is missing"
+    assert judge(run).damage == f"{name} is missing"
 
 
 def test_a_damaged_manifest_makes_a_run_incomplete(run):
     finish(run)
     (run.folder / "manifest.json").write_text("{")
-    assert run.damage() == "manifest.json is missing or is not what was written"
-    assert not run.is_complete()
+    assert judge(run).damage == "manifest.json is missing or is not what was written"
+    assert not judge(run).counts
 
 
 @pytest.mark.parametrize("name", ["result.json", "manifest.json", "model.keras", "history.jsonl"])
@@ -66,9 +67,9 @@ def test_any_changed_byte_of_a_finished_run_is_damage(run, name):
         changed = bytearray(content)
         changed[position] ^= 0b100
         path.write_bytes(changed)
-        assert run.state() == "damaged" or (run.result, run.manifest["files"]) == before(run, path, content)
+        assert judge(run).state == "damaged" or (run.result, run.manifest["files"]) == before(run, path, content)
     path.write_bytes(content)
-    assert run.state() == "complete"
+    assert judge(run).state == "finished"
 
 
 def before(run, path, content):
@@ -91,56 +92,104 @@ def test_what_cannot_be_read_is_no_proof_of_damage(run, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", stale)
     with pytest.raises(OutputError, match=r"result\.json: cannot be read: Stale"):
-        run.is_complete()
+        judge(run)
 
 
 def test_what_was_put_into_the_folder_is_no_part_of_the_run(run):
     making = begin(run)
     making.run.model_file.write_bytes(b"weights")
     (run.folder / "notes.txt").write_text("mine")
-    run.record_test({"accuracy": 0.1}, None, [], "another model")
+    record_scores(run, {"accuracy": 0.1}, None, [], "another model")
     making.finish({"arm": "baseline"})
     (run.folder / "notes.txt").write_text("still mine")
-    run.record_test({"accuracy": 0.2}, None, [], run.model_sha256)
-    assert run.is_complete()
+    record_scores(run, {"accuracy": 0.2}, None, [], run.model_sha256)
+    assert judge(run).counts
 
 
 def test_a_damaged_manifest_does_not_open_the_run_to_another_config(run):
     finish(run)
     (run.folder / "manifest.json").write_text("{")
-    assert run.conflict(SPEC) == []
-    assert run.conflict({"seed": 1}) == ["which keys cannot be told: manifest.json is damaged"]
+    assert judge(run, SPEC).differences == ()
+    assert judge(run, {"seed": 1}).differences == ("which keys cannot be told: manifest.json is damaged",)
 
 
 def test_conflict_names_the_keys_that_differ(run):
     finish(run)
-    assert run.conflict(SPEC) == []
+    assert judge(run, SPEC).differences == ()
     other = {"seed": 0, "student": {"hidden": [16]}}
-    assert run.conflict(other) == ["student.hidden: was [8], is now [16]"]
+    assert judge(run, other).differences == ("student.hidden: was [8], is now [16]",)
     with pytest.raises(OutputError, match=r"student\.hidden: was \[8\], is now \[16\]"):
-        runs.check_no_conflict(run, other)
+        runs.refuse_other_config(run, judge(run, other))
 
 
 def test_test_scores_belong_to_one_model_and_one_teacher(run):
     finish(run)
-    assert run.test_correct() == []
-    run.record_test({"accuracy": 0.9}, "weights", [True, False, True], run.model_sha256)
-    assert run.test_correct() == [True, False, True]
-    assert run.test_scores("weights") == {"accuracy": 0.9}
-    assert run.test_scores("other") is None
+    assert correct_answers(run) == []
+    record_scores(run, {"accuracy": 0.9}, "weights", [True, False, True], run.model_sha256)
+    assert correct_answers(run) == [True, False, True]
+    assert known_scores(run, "weights") == {"accuracy": 0.9}
+    assert known_scores(run, "other") is None
     before = run.model_sha256
     finish(run, {"seed": 2}, model=b"other")
-    assert run.test_scores("weights") is None
-    assert run.test_correct() == []
-    run.record_test({"accuracy": 0.9}, "weights", [True], before)  # scored before, written late
-    assert run.test_scores("weights") is None
+    assert known_scores(run, "weights") is None
+    assert correct_answers(run) == []
+    record_scores(run, {"accuracy": 0.9}, "weights", [True], before)  # scored before, written late
+    assert known_scores(run, "weights") is None
 
 
 def test_tidying_leaves_alone_what_another_process_is_making(run):
     finish(run)
     (run.folder / ".new-1-a-test.json").write_text("half")
     with run.locked():
-        run.tidy()
+        tidy(run)
     assert (run.folder / ".new-1-a-test.json").exists()
-    run.tidy()
+    tidy(run)
     assert not (run.folder / ".new-1-a-test.json").exists()
+
+
+def test_a_status_says_how_far_a_run_is_and_whether_it_counts(run):
+    assert judge(run, SPEC) == Status("missing")
+    making = begin(run)
+    assert judge(run, SPEC) == Status("missing")  # nothing to go on from
+    making.record({"epoch": 1})
+    making.write_checkpoint(1, 0, lambda path: path.write_bytes(b"state"))
+    assert judge(run, SPEC) == Status("interrupted", epoch=1)
+    assert judge(run, {"seed": 1}).state == "other config"
+    run.model_file.write_bytes(b"weights")
+    making.finish({"arm": "baseline", "file_bytes": 7})
+    assert judge(run, SPEC) == judge(run) == judge(run, by_size=True) == Status("finished")
+    assert [name for name in ("missing", "interrupted", "other config", "damaged") if Status(name).counts] == []
+    run.model_file.write_bytes(b"changed")
+    assert judge(run, by_size=True).counts
+    run.model_file.write_bytes(b"more than before")
+    assert judge(run, by_size=True).damage == "model.keras has 16 bytes, and was written with 7"
+
+
+def test_a_file_is_read_once_for_as_long_as_it_stays_as_it_is(run, monkeypatch):
+    finish(run)
+    read, original = [], files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or original(path))
+    assert judge(run).counts
+    assert judge(run).counts
+    assert read == ["model.keras", "history.jsonl"] * 2  # just written: the clock may not tell the next change
+    monkeypatch.setattr(files, "SETTLED", -1.0)
+    read.clear()
+    for _ in range(3):
+        assert judge(run).counts
+    assert read == ["model.keras", "history.jsonl"]
+    replacement = run.folder / "new"
+    replacement.write_bytes(b"changed")
+    replacement.replace(run.model_file)
+    assert judge(run).damage
+
+
+def test_a_model_is_known_by_the_run_that_it_is_of(run):
+    assert run_of_model(run.model_file) is None
+    making = begin(run)
+    run.model_file.write_bytes(b"weights")
+    assert run_of_model(run.model_file) is None  # not finished
+    making.finish({"arm": "baseline"})
+    assert run_of_model(run.model_file) == run
+    assert run_of_model(run.folder / "other.keras") is None
+    run.model_file.write_bytes(b"changed")
+    assert run_of_model(run.model_file) is None

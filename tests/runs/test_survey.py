@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdistill.core.errors import OutputError
-from kdistill.runs import Experiment, Making, survey
+from kdistill.runs import Experiment, Making, record_scores, survey
 
 SPEC = {"training": {"epochs": 9}}
 ABOUT = {"threads": 1, "device": "CPU", "data": {"fingerprint": "f"}, "versions": {"keras": "3"}}
@@ -51,7 +51,7 @@ def only(experiment, **options):
 def test_a_complete_run_with_its_scores(experiment):
     run = finish(experiment)
     assert only(experiment)["test_accuracy"] is None
-    run.record_test({"accuracy": 0.75}, "some teacher", [True], run.model_sha256)
+    record_scores(run, {"accuracy": 0.75}, "some teacher", [True], run.model_sha256)
     found = only(experiment)
     assert (found["state"], found["epoch"], found["epochs"]) == ("complete", 2, 9)
     assert (found["validation_accuracy"], found["test_accuracy"]) == (0.8, 0.75)
@@ -62,7 +62,7 @@ def test_a_complete_run_with_its_scores(experiment):
 
 def test_scores_of_another_model_are_none_of_this_one(experiment):
     run = finish(experiment)
-    run.record_test({"accuracy": 0.75}, None, [True], "another")
+    record_scores(run, {"accuracy": 0.75}, None, [True], "another")
     assert only(experiment)["test_accuracy"] is None
 
 

@@ -1,20 +1,22 @@
-"""A program that dies at every single step of writing a run, and looks at what is left. No TensorFlow.
+"""A program that dies at every single step of swapping in a folder, and of writing a run. No TensorFlow.
 
     python crash_steps.py FOLDER
 
-A child process writes a run: beginning, epochs with checkpoints, model, result; first where there is nothing, then to
-replace a finished run of another config. It is ended, as by SIGKILL, before or after its n-th call that changes what is
-on disk; then a new process goes on, as a user would by giving the same command again. It prints how many deaths there
-were.
+A child process puts a file or folder in the place of another; then one writes a run: beginning, epochs with
+checkpoints, model, result; first where there is nothing, then to replace a finished run of another config. It is ended,
+as by SIGKILL, before or after its n-th call that changes what is on disk; then a new process goes on, as a user would
+by giving the same command again. It prints how many deaths there were.
 """
 
 import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from kdistill.runs import Making, Run
+from kdistill.core import files
+from kdistill.runs import Making, Run, judge, tidy
 
 SPEC, OLD = {"seed": 0, "name": "new"}, {"seed": 0, "name": "old"}
 ABOUT, EPOCHS = {"threads": 1, "data": {"fingerprint": "f"}}, 3
@@ -24,6 +26,11 @@ STEPS = ("fsync", "replace", "mkdir", "unlink", "rmdir", "open")
 def main(folder: Path) -> None:
     os.fsync = lambda descriptor: None  # slow, and a process that dies takes nothing from the kernel
     deaths = 0
+    for kind in ("file", "folder"):
+        for when in ("before", "after"):
+            step = 0
+            while died_putting(folder / f"{kind}-{when}-{step}", kind, when, step):
+                deaths, step = deaths + 1, step + 1
     for replacing in (False, True):
         for when in ("before", "after"):
             step = 0
@@ -32,21 +39,54 @@ def main(folder: Path) -> None:
     print(deaths)
 
 
+def died_putting(folder: Path, kind: str, when: str, step: int) -> bool:
+    """Return whether a child that is to die at this step of `files.put` came to it; check what it has left."""
+    folder.mkdir()
+    source, target, aside = (folder / name for name in (".new-it", "it", ".aside-it"))
+    for path, content in ((source, "new"), (target, "old")):
+        if kind == "folder":
+            (path / "inner").mkdir(parents=True)
+        for file in (path / "a", path / "inner" / "b") if kind == "folder" else (path,):
+            file.write_text(content)
+    status = in_a_child(step, when, lambda: files.put(source, target, aside))
+    left = {path.name: content for path in (source, target, aside) if (content := whole(path))}
+    if "it" not in left:  # between two renames
+        assert (kind, left) == ("folder", {".new-it": "new", ".aside-it": "old"}), left
+    elif status == 0:
+        assert left == {"it": "new"}, left
+        assert [path.name for path in folder.iterdir()] == ["it"]
+    shutil.rmtree(folder)
+    return status != 0
+
+
+def whole(path: Path) -> str | None:
+    """Return what all files of a file or folder say, if they are all there; the old one may be on its way out."""
+    found = [path] if path.is_file() else [path / "a", path / "inner" / "b"]
+    content = {file.read_text() if file.exists() else None for file in found}
+    return content.pop() if len(content) == 1 else None
+
+
+def in_a_child(step: int, when: str, do: Callable[[], object]) -> int:
+    """Do something in a process that dies at a step; return its status, 0 if it did not come to that step."""
+    child = os.fork()
+    if child == 0:
+        end_at(step, when)
+        do()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, 9 << 8), status
+    return status
+
+
 def died(folder: Path, replacing: bool, when: str, step: int) -> bool:
     """Return whether a child that is to die at this step came to it; check that another goes on from there."""
     run = Run(folder / "seed-0" / "baseline", "baseline", 0)
     if replacing:
         work(run, OLD)
-    child = os.fork()
-    if child == 0:
-        end_at(step, when)
-        work(run, SPEC)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, 9 << 8), status
+    status = in_a_child(step, when, lambda: work(run, SPEC))
     with run.locked():
         # Whatever happened, the old run is there whole, or the new one is.
-        assert not replacing or run.is_complete()
+        assert not replacing or judge(run).counts
     work(run, SPEC)
     check(run)
     shutil.rmtree(folder)
@@ -54,7 +94,7 @@ def died(folder: Path, replacing: bool, when: str, step: int) -> bool:
 
 
 def check(run: Run) -> None:
-    assert run.is_complete()
+    assert judge(run).counts
     assert run.result["name"] == "new"
     assert [record["epoch"] for record in run.history()] == [1, 2, 3]
     left = [path for path in run.folder.parents[1].rglob(".*") if path.name != ".baseline.lock"]
@@ -65,9 +105,9 @@ def check(run: Run) -> None:
 def work(run: Run, spec: dict) -> None:
     """Train, as far as the disk is concerned: the state is a number, which grows by one in an epoch."""
     with run.locked():
-        done = run.is_complete() and not run.conflict(spec)
+        done = judge(run, spec).counts
     if done:
-        run.tidy()
+        tidy(run)
         return
     with run.locked():
         warnings = []

@@ -6,8 +6,9 @@ Most of it is asked in the page (`page_checks.js`); the contrast is measured in 
 from pathlib import Path
 
 import numpy as np
+from places import HELPERS
 
-PROGRAM = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
+PROGRAM = (HELPERS / "page_checks.js").read_text(encoding="utf-8")
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of any size
 CROSSED = 0.15  # of the pixels behind a text may be of something that crosses it, such as a line of a grid
 BRIGHT, DARK = 0.7, 0.2  # luminance from which on a page is light, up to which it is dark

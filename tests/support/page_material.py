@@ -4,40 +4,39 @@ import dataclasses
 
 import numpy as np
 
+from kdistill.config import Distill
+from kdistill.evaluation import statistics
+from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content import report as m
 
 NAMES = ("<b>bold</b> & 'x'", "$\\frac{1}{0}$ | pipe", "שלום \u202eturned", "long " * 40)
 
 
-def verdict(seeds=5, **changed):
-    values = [0.004 if number % 3 else -0.002 for number in range(seeds)]
-    made = m.Verdict(
-        decision="inconclusive",
-        sentence="Inconclusive: +0.16 points.",
-        about="About training seeds.",
+def verdict(seeds=5, values=None, low=-0.001, high=0.0042, **changed):
+    values = values or [0.004 if number % 3 else -0.002 for number in range(seeds)]
+    made = Verdict(
         seeds=range(seeds),
-        differences=values,
-        mean=float(np.mean(values)),
-        low=-0.001,
-        high=0.0042,
-        confidence=0.95,
+        difference={**statistics.summarize(values), "ci_low": low, "ci_high": high, "confidence": 0.95},
         p_value=0.2,
         bootstrap=None,
         probability_of_improvement=0.6,
         smallest_detectable=0.005,
-        mcnemar=[0.01, 0.5, 0.6, 0.7, 0.8],
+        mcnemar=[{"p_value": value} for value in (0.01, 0.5, 0.6, 0.7, 0.8)],
+        decision="inconclusive",
+        sentence="Inconclusive: +0.16 points.",
+        about="About training seeds.",
     )
     return dataclasses.replace(made, **changed)
 
 
 def summary(*values):
-    return m.Summary(values, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+    return statistics.summarize(values)
 
 
 def arm(name, accuracy):
     own = None if name == "teacher" else summary(0.9, 0.92)
     scores = summary(accuracy, accuracy + 0.01), summary(0.4, 0.5), summary(0.02, 0.03)
-    return m.Arm(name, name, (0, 1), *scores, own, own, 1210, 27_000, 0.83 if name == "baseline" else None)
+    return m.Arm(name, name, (0, 1), *scores, own, 1210, 27_000, 0.83 if name == "baseline" else None)
 
 
 def curve(seed=0, epochs=8, best=5, lift=0.0):
@@ -100,7 +99,14 @@ def sweep(axes=(("distill.temperature", (1, 4)), ("distill.alpha", (0.1, 0.9))))
 
 def benchmark():
     rows = [
-        m.Measured(name, "keras", 1210, size, 0.9, {1: time, 32: 2 * time}, {1: 1 / time}, 10**8)
+        {
+            "name": name,
+            "parameters": 1210,
+            "file_bytes": size,
+            "accuracy": 0.9,
+            "latency": {"1": {"p50_ms": time}, "32": {"p50_ms": 2 * time}},
+            "peak_memory_bytes": 10**8,
+        }
         for name, size, time in (("teacher", 370_000, 0.5), ("distilled", 27_000, 0.1), ("x<y.onnx", 9000, 0.05))
     ]
     return m.Benchmark(rows, "a machine", "by the median", "2026-01-01T00:00:00")
@@ -111,10 +117,8 @@ def class_changes():
 
 
 def provenance():
-    run = m.RunRow("baseline", 0, "failed", "it <broke>", 3, None, None, 1.5, None, "ab", None, None)
-    done = m.RunRow(
-        "teacher", 0, "complete", None, 8, 5, "no improvement", 2.0, "2026-01-01T10:00:00", "ab", "cd", "e" * 64
-    )
+    run = m.RunRow("baseline", 0, "failed", "it <broke>", 3, None, 1.5, None, None)
+    done = m.RunRow("teacher", 0, "complete", None, 8, 5, 2.0, "2026-01-01T10:00:00", "e" * 64)
     config = "name: mine  # ```\nseed: 0\n"
     return m.Provenance(
         ["kdistill reproduce -c 'a b.yaml'"], config, {"numpy": ["2.4", "2.5"]}, "1 thread", [run, done]
@@ -129,7 +133,7 @@ def material(**changed):
         state=("A run failed: <why>.",),
         seeds=range(5),
         class_names=NAMES,
-        data=m.Data("npz", "images", (8, 8), {"train": 1000, "test": 100}, "10 % of train", "f" * 64, "9" * 64),
+        data=m.Data("npz", (8, 8), {"train": 1000, "test": 100}, "10 % of train", "f" * 64, "9" * 64),
         verdict=verdict(),
         arms=[arm("teacher", 0.95), arm("baseline", 0.9), arm("distilled", 0.91)],
         curves=[curves("teacher"), curves("baseline"), curves("distilled")],
@@ -141,7 +145,7 @@ def material(**changed):
         softened=softened(),
         sweep=sweep(),
         benchmark=benchmark(),
-        objective=m.Objective("loss = 0.9 * 4^2 * KL(...)", 0.9, 4.0, None, True, "kl"),
+        objective=m.Objective("loss = 0.9 * 4^2 * KL(...)", Distill(alpha=0.9, temperature=4.0)),
         warnings=("Chosen on `test`: it <flatters>.",),
         provenance=provenance(),
         version="0.1.0",

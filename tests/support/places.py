@@ -1,6 +1,7 @@
-"""Where things of this checkout are."""
+"""Where things are: the checkout, and the data sets that may be beside it."""
 
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-SHARED_DATA = ROOT.parent / "shared" / "data"
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
+HELPERS = Path(__file__).parent
+DATA = ROOT.parent / "shared" / "data"

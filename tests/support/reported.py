@@ -9,9 +9,10 @@ import numpy as np
 import own_data
 import pytest
 from command_line import run
+from interrupting import after
 
-from kdistill.cli.rendering import screen
 from kdistill.core import files
+from kdistill.core.listener import EpochDone
 from kdistill.runs import ARMS, Experiment
 from kdistill.runs.specification import identity
 
@@ -88,17 +89,16 @@ def begun(folder):
 
 def _stopped_at(number, *arguments):
     """Run a command that is interrupted after the second epoch of the run that it makes as its `number`th."""
-    original, seconds = screen.Screen.epoch, []
+    seconds = []
 
-    def stop(self, record, *name):
-        original(self, record, *name)
-        if record["epoch"] == 2:
-            seconds.append(record)
+    def stop(event):
+        if event.record["epoch"] == 2:
+            seconds.append(event)
             if len(seconds) == number:
                 os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(screen.Screen, "epoch", stop)
+        after(patch, EpochDone, stop)
         run(*arguments, code=130)
 
 

@@ -18,21 +18,22 @@ from small_task import (
 from kdistill import config as configs
 from kdistill.core.errors import DivergedError
 from kdistill.evaluation import predict
-from kdistill.training import compiled_loop, losses, optimizers
-from kdistill.training import fit as training
+from kdistill.training import compiled_loop, losses, optimizers, segments
 from kdistill.training.segments import Data
 
 RESUMED = {
     **{name: (settings, {}) for name, settings in OPTIMIZERS.items()},
-    "dropout": ([], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
+    "dropout, cosine": (OPTIMIZERS["cosine"], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
     "augmented": ([], {"dropout": 0.4}),
     "batch norm": ([], {"batch_norm": "true", "dropout": 0.2}),
     "convolutions": ([], {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "dropout": 0.3}),
+    "convolutions, augmented": ([], {"conv": "[3]", "batch_norm": "true", "dropout": 0.3}),
 }
 ASKED = Data(TRAIN, VALIDATION, None, TEACHER_VALIDATION, (predict.predictor(big()),), AUGMENTATION)
 
-# Compiling takes seconds: by default the kinds of state there are, in the slow tier every optimizer.
-QUICK = {"adam", "cosine", "dropout", "convolutions", "augmented"}
+# Compiling takes seconds: by default all kinds of state in two runs, with XLA and without.
+TOGETHER = ("dropout, cosine", "convolutions, augmented")
+ALONE = [pytest.param(name, marks=pytest.mark.campaign) for name in RESUMED if name not in TOGETHER]
 
 
 def through_a_file(state, path):
@@ -41,18 +42,18 @@ def through_a_file(state, path):
         return dict(archive)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in RESUMED])
+@pytest.mark.parametrize("name", [*TOGETHER, *ALONE])
 def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkeypatch, tmp_path):
     """Three segments an epoch: a state is taken between all of them, and after each epoch."""
-    monkeypatch.setattr(training, "SEGMENT_BATCHES", 2)
+    monkeypatch.setattr(segments, "SEGMENT_BATCHES", 2)
     settings, changes = RESUMED[name]
-    data = ASKED if name == "augmented" else SOFT
+    data = ASKED if "augmented" in name else SOFT
     plan = configs.load("quickstart", [*settings, "training.learning_rate=0.05"]).training
 
     objective = losses.distillation_objective(0.7, 3.0)
 
     def fresh():
-        return fit(student(**changes), objective, data, optimizers.build(plan, 5), epochs=4, patience=2, seed=3)
+        return fit(student(**changes), objective, data, optimizers.build(plan, 5), epochs=3, patience=2, seed=3)
 
     whole, states = fresh(), []
     records = []

@@ -5,13 +5,16 @@ import json
 import pytest
 import tensorflow as tf
 from command_line import run
+from heard import Heard, on_epoch
 from small_experiment import session
 
 from kdistill import config as configs
 from kdistill.core import extras
-from kdistill.core.listener import Listener
+from kdistill.core.listener import EpochDone, EpochProgress
 from kdistill.experiments import reproduce
-from kdistill.experiments.reproduce import Scale
+from kdistill.experiments.workers import Scale
+from kdistill.recipes.make import make
+from kdistill.runs import judge
 from kdistill.training import optimizers, trackers
 from kdistill.training.trackers import TensorBoard, following
 
@@ -32,27 +35,21 @@ def told(folder):
     return found
 
 
-class Watch(Listener):
-    def __init__(self, stop_at=None):
-        self.epochs, self.warnings, self.shares, self.stop_at = [], [], [], stop_at
+def stopping_at(epoch):
+    """Return a listener that interrupts at an epoch."""
 
-    def epoch(self, record):
-        self.epochs.append(record["epoch"])
-        if record["epoch"] == self.stop_at:
+    def interrupt(record):
+        if record["epoch"] == epoch:
             raise KeyboardInterrupt
 
-    def progress(self, done):
-        self.shares.append(done)
-
-    def warning(self, text):
-        self.warnings.append(text)
+    return on_epoch(interrupt)
 
 
 def test_each_epoch_is_written_with_what_is_known_of_it(tmp_path):
-    watch = Watch()
+    watch = Heard()
     with following(["tensorboard"], tmp_path, [record(1)], watch, lambda epoch: {"learning_rate": 0.1 * epoch}) as all_:
-        all_.progress(0.5)
-        all_.epoch(record(2, soft=None))
+        all_.hear(EpochProgress(0.5))
+        all_.hear(EpochDone(record(2, soft=None)))
     assert told(tmp_path) == {
         "loss": {1: 0.5, 2: 0.25},
         "soft": {1: 0.25},
@@ -60,11 +57,11 @@ def test_each_epoch_is_written_with_what_is_known_of_it(tmp_path):
         "learning_rate": {1: pytest.approx(0.1), 2: pytest.approx(0.2)},
         "seconds": {1: 2.0, 2: 2.0},
     }
-    assert (watch.epochs, watch.shares, watch.warnings) == ([2], [0.5], [])
+    assert [event for event, _ in watch.events] == [EpochProgress(0.5), EpochDone(record(2, soft=None))]
 
 
 def test_without_trackers_the_listener_hears_alone(tmp_path):
-    watch = Watch()
+    watch = Heard()
     with following([], tmp_path, [record(1)], watch) as listener:
         assert listener is watch
     assert list(tmp_path.iterdir()) == []
@@ -72,15 +69,15 @@ def test_without_trackers_the_listener_hears_alone(tmp_path):
 
 def test_what_an_attempt_before_has_written_is_replaced(tmp_path):
     for epochs in ([1, 2, 3], [1, 2]):
-        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in epochs], Watch()) as all_:
-            all_.epoch(record(epochs[-1] + 1))
+        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in epochs], Heard()) as all_:
+            all_.hear(EpochDone(record(epochs[-1] + 1)))
     assert list(told(tmp_path)["loss"]) == [1, 2, 3]
 
 
 def test_epochs_are_on_disk_before_the_run_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "FLUSH_EVERY", 0.0)
-    with following(["tensorboard"], tmp_path, [], Watch()) as all_:
-        all_.epoch(record(1))
+    with following(["tensorboard"], tmp_path, [], Heard()) as all_:
+        all_.hear(EpochDone(record(1)))
         assert list(told(tmp_path)["loss"]) == [1]
 
 
@@ -104,11 +101,11 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
                 raise OSError(28, "No space left on device")
 
     monkeypatch.setitem(trackers.TRACKERS, "tensorboard", Bad)
-    watch = Watch()
+    watch = Heard()
     with following(["tensorboard"], tmp_path, [], watch) as all_:
         for epoch in (1, 2):
-            all_.epoch(record(epoch))
-    assert watch.epochs == [1, 2]
+            all_.hear(EpochDone(record(epoch)))
+    assert watch.of_kind(EpochDone) == [EpochDone(record(epoch)) for epoch in (1, 2)]
     (warning,) = watch.warnings
     assert warning == "--track tensorboard: [Errno 28] No space left on device; the run goes on without it"
     assert heard == {"__init__": ["__init__"], "epoch": ["__init__", "epoch"]}.get(
@@ -118,27 +115,27 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
 
 def test_a_place_that_cannot_be_written_is_warned_of(tmp_path):
     (tmp_path / "tensorboard").write_text("a file")
-    watch = Watch()
+    watch = Heard()
     with following(["tensorboard"], tmp_path, [], watch) as all_:
-        all_.epoch(record(1))
-    assert watch.epochs == [1]
+        all_.hear(EpochDone(record(1)))
+    assert watch.of_kind(EpochDone) == [EpochDone(record(1))]
     assert len(watch.warnings) == 1
 
 
 def test_an_error_of_the_listener_is_not_the_trackers(tmp_path):
-    with pytest.raises(KeyboardInterrupt), following(["tensorboard"], tmp_path, [], Watch(stop_at=1)) as all_:
-        all_.epoch(record(1))
+    with pytest.raises(KeyboardInterrupt), following(["tensorboard"], tmp_path, [], stopping_at(1)) as all_:
+        all_.hear(EpochDone(record(1)))
 
 
 def test_a_run_that_goes_on_has_every_epoch_once_and_is_the_same_run(tmp_path):
     config = ["training.epochs=8", "training.checkpoint_every=2", "training.schedule=cosine"]
-    watch = Watch(stop_at=5)
+    watch = stopping_at(5)
     stopped = session(tmp_path, *config, listener=watch, track=("tensorboard",))
     folder = stopped.experiment.run("baseline", 0).folder
     with pytest.raises(KeyboardInterrupt):
-        stopped.train("baseline", 0)
+        make(stopped, "baseline", 0)
     assert list(told(folder)["loss"]) == [1, 2, 3, 4]
-    result = session(tmp_path, *config, track=("tensorboard",)).train("baseline", 0)
+    result = make(session(tmp_path, *config, track=("tensorboard",)), "baseline", 0)
     run = stopped.experiment.run("baseline", 0)
     assert run.manifest["attempts"][1]["from_epoch"] == 4
     found = told(folder)
@@ -148,19 +145,19 @@ def test_a_run_that_goes_on_has_every_epoch_once_and_is_the_same_run(tmp_path):
         assert found[name] == {one["epoch"]: pytest.approx(one[name]) for one in history}
     assert list(found["loss"]) == list(range(1, 9))
     assert found["learning_rate"][8] == pytest.approx(0, abs=1e-9)
-    plain = session(tmp_path / "plain", *config).train("baseline", 0)
+    plain = make(session(tmp_path / "plain", *config), "baseline", 0)
     assert plain["weights_sha256"] == result["weights_sha256"]
     assert not (tmp_path / "plain/quickstart/seed-0/baseline/tensorboard").exists()
-    assert run.is_complete()
+    assert judge(run).counts
 
 
 def test_a_replacement_takes_its_figures_along(tmp_path):
-    session(tmp_path).train("baseline", 0)
-    session(tmp_path, "student.epochs=2", overwrite=True, track=("tensorboard",)).train("baseline", 0)
+    make(session(tmp_path), "baseline", 0)
+    make(session(tmp_path, "student.epochs=2", overwrite=True, track=("tensorboard",)), "baseline", 0)
     assert list(told(tmp_path / "quickstart/seed-0/baseline")["loss"]) == [1, 2]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.campaign)])
 def test_workers_write_too_and_the_distilled_run_has_its_soft_loss(tmp_path, workers):
     at_work = session(tmp_path, "training.epochs=2", track=("tensorboard",))
     reproduce.reproduce(at_work, [0], scale=Scale(workers=workers))
@@ -184,7 +181,7 @@ def test_the_learning_rate_is_that_of_the_optimizer():
 def test_tensorboard_itself_reads_them(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for epochs in (3, 5):  # a second attempt begins anew
-        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in range(1, epochs + 1)], Watch()):
+        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in range(1, epochs + 1)], Heard()):
             pass
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -211,4 +208,6 @@ def test_the_command_line_wants_the_extra_and_passes_it_on(tmp_path, monkeypatch
     found = json.loads(run("sweep", *made, *tracked, *grid).stdout)
     assert {cell["status"] for cell in found["cells"]} == {"done"}
     assert len(list(tmp_path.glob("quickstart/cells/*/seed-0/distilled/tensorboard"))) == 2
-    assert "expected tensorboard" in run("baseline", *made, "--track", "wandb", code=2).output
+    refused = run("baseline", *made, "--track", "wandb", code=2).output
+    assert "'wandb' is not one of" in refused
+    assert "'tensorboard'" in refused

@@ -1,22 +1,19 @@
 """Turns the documents of exports and benchmarks into what a person reads, as `report` does for the others."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
 from kdistill.cli.rendering.results import facts
 from kdistill.cli.rendering.tables import FittingTable
+from kdistill.deploy.exports import Exported
+from kdistill.runs.benchmark import Benchmark, Measured
 
-Document = Mapping[str, Any]
 
-
-def export(document: Document) -> RenderableType:
+def export(document: Exported) -> RenderableType:
     """Show what was exported, and how well it agrees with its model."""
     parity = document["parity"]
     points = 100 * (parity["accuracy"] - parity["model_accuracy"])
-    share, allowed = 100 * parity["largest_share"], 100 * parity["tolerance"]["difference"]
+    share, allowed = 100 * (parity["largest_share"] or 0.0), 100 * parity["tolerance"]["difference"]
     rows = {
         "export": f"{document['path']} ({_size(document['file_bytes'])})",
         "from": f"{document['model']}, seen from there; {document['parameters']:,} parameters",
@@ -29,7 +26,7 @@ def export(document: Document) -> RenderableType:
     return facts({f"{document['format']}, quantization: {document['quantize']}": rows})
 
 
-def benchmark(document: Document) -> RenderableType:
+def benchmark(document: Benchmark) -> RenderableType:
     """Show what each model costs and knows, the ratios to the first, and how it was measured."""
     info = document["run_info"]
     title = f"{document['experiment']}: {document['split']} split, {document['examples']:,} examples"
@@ -53,7 +50,7 @@ _HEADINGS = ("accuracy", "file", *_TIMES, "max diff", "parameters", "memory")
 _RATIOS = ("file", "speed at 1", "speed at 32", "accuracy", "parameters", "memory")
 
 
-def _figures(row: Document) -> tuple[str, ...]:
+def _figures(row: Measured) -> tuple[str, ...]:
     difference, memory = row["largest_difference"], row["peak_memory_bytes"]
     timed = [_milliseconds(at[key]) for at in row["latency"].values() for key in ("p50_ms", "p90_ms", "p99_ms")]
     return (
@@ -67,7 +64,7 @@ def _figures(row: Document) -> tuple[str, ...]:
     )
 
 
-def _ratios(row: Document) -> tuple[str, ...]:
+def _ratios(row: Measured) -> tuple[str, ...]:
     ratios = row["ratios"]
     return (
         row["name"],

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-Record = Mapping[str, Any]
+from kdistill.core.listener import EpochRecord
 
 BAR_WIDTH = 16
 GAP = "  "
@@ -32,12 +31,12 @@ class RunState:
         self.title, self.epochs, self.examples, self.monitor = title, epochs, examples, monitor
         self.share = 0.0
         self.best, self.best_epoch = 0.0, 0
-        self.record: Record | None = None
+        self.record: EpochRecord | None = None
         self.seconds: list[float] = []
         self._began = time.monotonic()
         self._first_epoch: float | None = None
 
-    def take(self, record: Record) -> None:
+    def take(self, record: EpochRecord) -> None:
         """Take in the record of an epoch."""
         self.record, self.share = record, 0.0
         self.seconds = [*self.seconds[1 - RECENT :], record["seconds"]]
@@ -193,7 +192,7 @@ def _width(parts: Mapping[str, str]) -> int:
     return cell_len(_join(parts))
 
 
-def _losses(record: Record) -> str:
+def _losses(record: EpochRecord) -> str:
     if record["soft"]:
         return f"loss {record['loss']:.4f} (soft {record['soft']:.4f}, hard {record['hard']:.4f})"
     return f"loss {record['loss']:.4f}"

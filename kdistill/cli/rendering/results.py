@@ -1,7 +1,7 @@
 """Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -9,6 +9,13 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs
 from kdistill.core.formatting import counted, dimensions, file_size, number
+from kdistill.evaluation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kdistill.experiments.dry_run import FoundData, FoundTeacher, Plan, PlannedRun, ScoringPlan, TrainingPlan
+    from kdistill.experiments.reproduce import Compared, ExperimentSummary, PartSummary
+    from kdistill.experiments.sweep import SweepSummary
+    from kdistill.report.pages.write import Page
 
 Document = Mapping[str, Any]
 
@@ -50,8 +57,16 @@ def evaluation(document: Document) -> RenderableType:
     return FittingTable(title, headings, rows)
 
 
-def reproduction(document: Document) -> RenderableType:
+def reproduction(document: "ExperimentSummary") -> RenderableType:
     """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
+    parts = [compared(document["experiment"], document)]
+    if speaks_against := caveats(document, "summary.json"):
+        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def compared(name: str, document: "Compared") -> RenderableType:
+    """Show a table of all arms, and below it the verdict with what it rests on."""
     published = any(arm["expected"] is not None for arm in document["arms"].values())
     headings = (
         "accuracy",
@@ -65,99 +80,107 @@ def reproduction(document: Document) -> RenderableType:
     )
     rows = [
         (
-            name,
-            number(arm["accuracy"]["mean"]),
-            number(arm["accuracy"]["sd"]),
-            *([number(arm["expected"])] if published else []),
-            number(arm["nll"]["mean"]),
-            number(arm["ece"]["mean"]),
-            number(arm["agreement"]["mean"]) if "agreement" in arm else "",
-            "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
-            file_size(arm["file_bytes"]),
+            arm,
+            number(of["accuracy"]["mean"]),
+            number(of["accuracy"]["sd"]),
+            *([number(of["expected"])] if published else []),
+            number(of["nll"]["mean"]),
+            number(of["ece"]["mean"]),
+            number(of["agreement"]["mean"]) if "agreement" in of else "",
+            "-" if of["parameters"] is None else f"{of['parameters']:,}",
+            file_size(of["file_bytes"]),
         )
-        for name, arm in document["arms"].items()
+        for arm, of in document["arms"].items()
     ]
-    seeds = len(document["comparison"]["difference"]["values"])
-    title = f"{document['experiment']}: test accuracy over {counted(seeds, 'seed')}"
-    parts: list[RenderableType] = [FittingTable(title, headings, rows), Padding(_comparison(document), (1, 0, 0, 0))]
-    if speaks_against := caveats(document, "summary.json"):
-        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
-    return Group(*parts)
+    verdict = Verdict.from_json(document["comparison"])
+    title = f"{name}: test accuracy over {counted(len(verdict.seeds), 'seed')}"
+    return Group(FittingTable(title, headings, rows), Padding(_verdict(verdict, document["formula"]), (1, 0, 0, 0)))
 
 
-def _comparison(document: Document) -> RenderableType:
-    """Show the verdict, what it rests on, and what speaks against it."""
-    comparison = document["comparison"]
-    difference = comparison["difference"]
-    rows = [("verdict", comparison["verdict_text"])]
-    if len(difference["values"]) > 1:
-        by_seed = "  ".join(f"{100 * value:+.2f}" for value in difference["values"])
-        rows.append(("distilled - baseline", f"{by_seed} (points, seed by seed)"))
-        rows.append(("better in", _pairs_won(comparison)))
-    if comparison["bootstrap"]:
-        low, high = (100 * comparison["bootstrap"][end] for end in ("low", "high"))
-        rows.append(("bootstrap (BCa)", f"{low:+.2f} to {high:+.2f}"))
-    rows += [("about", comparison["about"]), ("objective", document["formula"])]
-    return Pairs(None, rows)
+def _verdict(verdict: Verdict, formula: str) -> RenderableType:
+    rows = [("verdict", verdict.sentence)]
+    if len(verdict.seeds) > 1:
+        rows.append(("distilled - baseline", f"{by_seed(verdict)} (points, seed by seed)"))
+        rows.append(("better in", pairs_won(verdict, "on the same test examples ")))
+    return Pairs(None, [*rows, *bootstrapped(verdict), ("about", verdict.about), ("objective", formula)])
 
 
-def _pairs_won(comparison: Document) -> str:
-    share = f"{100 * comparison['probability_of_improvement']:.0f} % of all pairs of runs"
-    counts = comparison["mcnemar"]
-    if counts is None:
+def by_seed(verdict: Verdict) -> str:
+    """Return the differences in points, seed by seed."""
+    return "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
+
+
+def pairs_won(verdict: Verdict, where: str = "") -> str:
+    """Return how often the first model of a pair is better, and in how many seeds McNemar's test tells, `where`."""
+    share = f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"
+    if verdict.significant_seeds is None:
         return share
-    clear = sum(row["p_value"] < 0.05 for row in counts)
-    return f"{share}; on the same test examples {clear} of {len(counts)} seeds differ by McNemar's test at 5 %"
+    return f"{share}; {where}{verdict.significant_seeds} of {len(verdict.seeds)} seeds differ by McNemar's test at 5 %"
 
 
-def caveats(document: Document, file: str) -> Text | None:
+def bootstrapped(verdict: Verdict) -> list[tuple[str, str]]:
+    """Return the row of the bootstrap interval, if there is one."""
+    if not verdict.bootstrap:
+        return []
+    low, high = verdict.bootstrap["low"], verdict.bootstrap["high"]
+    return [("bootstrap (BCa)", f"{100 * low:+.2f} to {100 * high:+.2f}")]
+
+
+def caveats(document: "ExperimentSummary | SweepSummary", file: str, more: Sequence[str] = ()) -> Text | None:
     """Return what speaks against a result, if anything: warnings, and which runs failed.
 
     Why they failed was told when they did, and stands in a file.
 
     Args:
-        document: with `warnings`, `failed` and `run_info`.
+        document: of the experiment.
         file: its name in the experiment's folder.
+        more: further warnings.
     """
-    lines = [f"Warning: {warning}" for warning in document["warnings"]]
+    lines = [f"Warning: {warning}" for warning in [*document["warnings"], *more]]
     if failed := [failure["run"] for failure in document["failed"] if not failure["since"]]:
         more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         lines.append(f"Failed: {', '.join(failed[:NAMED])}{more} (why: {document['run_info']['output_dir']}/{file})")
     return Text("\n".join(lines), style="yellow") if lines else None
 
 
-def part(document: Document) -> RenderableType:
+def part(document: "PartSummary") -> RenderableType:
     """Show which runs a part of a command has made."""
     title = f"{document['experiment']}: part {document['part']}; the same command without --part compares the runs"
     rows = [(run["run"], run["status"], run["folder"]) for run in document["runs"]]
     return FittingTable(title, ("status", "folder"), rows, words=True)
 
 
-def plan(document: Document) -> RenderableType:
+def plan(document: "TrainingPlan") -> RenderableType:
     """Show what a command that trains would do."""
     rows = [(run["arm"], str(run["seed"]), run["state"], run["folder"]) for run in document["runs"]]
     part = f", part {document['part']}" if document["part"] else ""
     title = f"{document['experiment']}{part}: the plan (nothing is trained)"
     table = FittingTable(title, ("seed", "state", "folder"), rows, words=True)
-    return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document)]))
+    teachers = [document["teacher"]] if document["teacher"] else []
+    return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document, teachers)]))
 
 
-def changed(runs: Sequence[Document]) -> list[tuple[str, str]]:
+def changed(runs: "Sequence[PlannedRun]") -> list[tuple[str, str]]:
     """Return for each run that is made again what its config differs in."""
     return [(f"{run['arm']} {run['seed']}", "\n".join(run["changes"])) for run in runs if run["changes"]]
 
 
-def about_plan(document: Document) -> list[tuple[str, str]]:
-    """Return what a plan says besides its runs."""
+def about_plan(document: "Plan", teachers: "Sequence[FoundTeacher]") -> list[tuple[str, str]]:
+    """Return what a plan says besides its runs.
+
+    Args:
+        document: of the command.
+        teachers: from files.
+    """
     rows = _data(document)
     if document["formula"]:
         rows.append(("objective", _objective(document["formula"])))
-    for teacher in document.get("given_teachers") or filter(None, [document.get("teacher")]):
+    for teacher in teachers:
         rows.append(("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})"))
     return [*rows, ("threads", str(document["run_info"]["threads"]))]
 
 
-def scoring_plan(document: Document) -> RenderableType:
+def scoring_plan(document: "ScoringPlan") -> RenderableType:
     """Show what would be scored."""
     rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
     rows += [("model", model["path"]) for model in document["models"]]
@@ -165,7 +188,7 @@ def scoring_plan(document: Document) -> RenderableType:
     return Pairs(title, [*rows, *_data(document), ("threads", str(document["run_info"]["threads"]))])
 
 
-def _data(document: Document) -> list[tuple[str, str]]:
+def _data(document: "FoundData") -> list[tuple[str, str]]:
     name, examples = document["data"]["dataset"], document["examples"]
     if examples is None:
         return [("data", f"{name}: to download")]
@@ -176,7 +199,7 @@ def _objective(formula: str) -> str:
     return "cross-entropy of the labels" if formula == "loss = hard" else formula
 
 
-def page(document: Document) -> RenderableType:
+def page(document: "Page") -> RenderableType:
     """Show where a page was written, and what it says first."""
     rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
     if document["verdict_text"]:

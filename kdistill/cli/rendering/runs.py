@@ -3,23 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.cli.rendering.results import facts
+from kdistill.cli.rendering.results import bootstrapped, by_seed, facts, pairs_won
 from kdistill.cli.rendering.tables import FittingTable
-from kdistill.core.formatting import counted, file_size, number, setting
+from kdistill.core.formatting import counted, file_size, number, setting, settings
+from kdistill.evaluation.verdict import Verdict
+from kdistill.experiments.compare import ComparedArm, Comparison
 from kdistill.runs import ARMS
-
-Document = Mapping[str, Any]
+from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement, Survey
 
 SCORES = ("validation", "test")
 
 
-def experiments(document: Document) -> RenderableType:
+def experiments(document: Survey) -> RenderableType:
     """Show every experiment of an output folder, with a line for each arm."""
     if not document["experiments"]:
         return Text(f"No experiments in {document['output_dir']}")
@@ -31,13 +31,13 @@ def experiments(document: Document) -> RenderableType:
     return FittingTable(title, ("runs", *SCORES, "size", "last change", "verdict"), rows)
 
 
-def runs(document: Document) -> RenderableType:
+def runs(document: Survey) -> RenderableType:
     """Show every run of some experiments, a line each; of the cells of a sweep, a line for each cell."""
     entries = enumerate(document["experiments"])
     return Group(*(Padding(_experiment(entry), (int(place > 0), 0, 0, 0)) for place, entry in entries))
 
 
-def _experiment(entry: Document) -> RenderableType:
+def _experiment(entry: FoundExperiment) -> RenderableType:
     own = sorted(entry["runs"], key=lambda run: (run["seed"], ARMS.index(run["arm"])))
     parts: list[RenderableType] = []
     title = f"{entry['experiment']} ({entry['folder']}): {_states(entry['states'])}"
@@ -54,7 +54,7 @@ def _experiment(entry: Document) -> RenderableType:
     return Group(*parts)
 
 
-def _arms(entry: Document) -> list[tuple[str, ...]]:
+def _arms(entry: FoundExperiment) -> list[tuple[str, ...]]:
     """Return the line of an experiment, and below it one for each arm and one for the cells of a sweep."""
     everything = [*entry["runs"], *_in_cells(entry)]
     rows: list[tuple[str, ...]] = [
@@ -71,15 +71,15 @@ def _arms(entry: Document) -> list[tuple[str, ...]]:
     return rows
 
 
-def _in_cells(entry: Document) -> list[Document]:
+def _in_cells(entry: FoundExperiment) -> list[FoundRun]:
     return [run for cell in entry["cells"] for run in cell["runs"]]
 
 
-def _room(entry: Document) -> tuple[str, str]:
+def _room(entry: FoundExperiment) -> tuple[str, str]:
     return file_size(entry["bytes"]), _local(entry["changed"])
 
 
-def _cells(run: Document) -> tuple[str, ...]:
+def _cells(run: FoundRun) -> tuple[str, ...]:
     return (
         _state(run),
         number(run["validation_accuracy"]),
@@ -89,7 +89,7 @@ def _cells(run: Document) -> tuple[str, ...]:
     )
 
 
-def _mean_cells(of_cell: Sequence[Document]) -> tuple[str, ...]:
+def _mean_cells(of_cell: Sequence[FoundRun]) -> tuple[str, ...]:
     """Return the line of a cell: the scores are means over its distilled runs."""
     distilled = [run for run in of_cell if run["arm"] == "distilled"]
     changed = max((run["changed"] for run in of_cell if run["changed"]), default=None)
@@ -97,23 +97,25 @@ def _mean_cells(of_cell: Sequence[Document]) -> tuple[str, ...]:
     return states, *_means(distilled), file_size(sum(run["bytes"] for run in of_cell)), _local(changed)
 
 
-def _means(some: Sequence[Document]) -> tuple[str, str]:
+def _means(some: Sequence[FoundRun]) -> tuple[str, str]:
     """Return the mean validation and test accuracy of the complete ones of some runs."""
-    means = []
-    for key in ("validation_accuracy", "test_accuracy"):
-        values = [run[key] for run in some if run["state"] == "complete" and run[key] is not None]
-        means.append(number(sum(values) / len(values) if values else None))
-    return means[0], means[1]
+    complete = [run for run in some if run["state"] == "complete"]
+    return _mean([run["validation_accuracy"] for run in complete]), _mean([run["test_accuracy"] for run in complete])
 
 
-def _state(run: Document) -> str:
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return number(sum(known) / len(known) if known else None)
+
+
+def _state(run: FoundRun) -> str:
     """Return how far a run has come; what is wrong with it is told elsewhere."""
     words = _progress(run)
     following = run["replacement"]
     return f"{words}; being replaced: {_progress(following)}" if following else words
 
 
-def _progress(run: Document) -> str:
+def _progress(run: FoundRun | Replacement) -> str:
     of = f" of {run['epochs']}" if run["epochs"] else ""
     match run["state"]:
         case "running":
@@ -126,13 +128,13 @@ def _progress(run: Document) -> str:
             return str(state)
 
 
-def _problems(entry: Document) -> list[str]:
+def _problems(entry: FoundExperiment) -> list[str]:
     lines = []
     named = [("", run) for run in entry["runs"]]
     named += [(f"{_settings(cell)} ", run) for cell in entry["cells"] for run in cell["runs"]]
     for prefix, run in named:
-        for what in (run, run["replacement"] or {}):
-            if what.get("problem"):
+        for what in (run, run["replacement"]):
+            if what and what["problem"]:
                 lines.append(
                     f"{what['state'].capitalize()}: {prefix}{run['arm']} seed {run['seed']}: {what['problem']}"
                 )
@@ -142,11 +144,11 @@ def _problems(entry: Document) -> list[str]:
     return lines
 
 
-def _settings(cell: Document) -> str:
-    return ", ".join(f"{key}={setting(value)}" for key, value in cell["set"].items()) or cell["cell"]
+def _settings(cell: FoundCell) -> str:
+    return settings(cell["set"]) or cell["cell"]
 
 
-def _count_states(some: Sequence[Document]) -> Counter[str]:
+def _count_states(some: Sequence[FoundRun]) -> Counter[str]:
     return Counter(run["state"] for run in some)
 
 
@@ -154,7 +156,7 @@ def _states(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "no runs"
 
 
-def _seeds_and_states(some: Sequence[Document]) -> str:
+def _seeds_and_states(some: Sequence[FoundRun]) -> str:
     seeds = _ranges(sorted(run["seed"] for run in some))
     return f"{_states(_count_states(some))} (seed{'s' if len(some) > 1 else ''} {seeds})"
 
@@ -181,9 +183,9 @@ def _local(time: str | None) -> str:
     return "-" if time is None else datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def comparison(document: Document) -> RenderableType:
+def comparison(document: Comparison) -> RenderableType:
     """Show two experiments side by side: configs, results, and what the paired differences say."""
-    names = "\n".join(f"{side}  {document[side.lower()]['folder']}" for side in "AB")
+    names = f"A  {document['a']['folder']}\nB  {document['b']['folder']}"
     parts: list[RenderableType] = [Text(names, style="bold"), Padding(_config(document), (1, 0))]
     rows = [row for arm, of in document["arms"].items() for row in _results(arm, of)]
     if rows:
@@ -197,22 +199,22 @@ def comparison(document: Document) -> RenderableType:
     return Group(*parts)
 
 
-def _config(document: Document) -> RenderableType:
+def _config(document: Comparison) -> RenderableType:
     if not document["config"]:
         return Text("The configs are the same, the name apart.")
     rows = [
-        (row["key"], *(("-" if row[side] is None else setting(row[side])) for side in "ab"))
+        (row["key"], *("-" if value is None else setting(value) for value in (row["a"], row["b"])))
         for row in document["config"]
     ]
     return FittingTable("config keys that differ", ("A", "B"), rows)
 
 
-def _results(arm: str, of: Document) -> list[tuple[str, ...]]:
+def _results(arm: str, of: ComparedArm) -> list[tuple[str, ...]]:
     rows = []
-    for letter in "AB":
-        summary = of[letter.lower()]
+    for letter, summary in (("A", of["a"]), ("B", of["b"])):
         if summary:
-            means = [number(summary[measure] and summary[measure]["mean"]) for measure in ("nll", "ece", "agreement")]
+            measures = (summary["nll"], summary["ece"], summary["agreement"])
+            means = [number(measure and measure["mean"]) for measure in measures]
             accuracy, size = summary["accuracy"], summary["file_bytes"]
             figures = (number(accuracy["mean"]), number(accuracy["sd"]), *means)
             seeds = _ranges(sorted(summary["seeds"]))
@@ -220,20 +222,14 @@ def _results(arm: str, of: Document) -> list[tuple[str, ...]]:
     return rows
 
 
-def _verdict_on(of: Document) -> dict[str, str]:
+def _verdict_on(of: ComparedArm) -> dict[str, str]:
     paired = of["paired"]
     if not paired:
         return {"no verdict": f"{of['why_not']}."}
-    rows = {"verdict": paired["verdict_text"]}
+    verdict = Verdict.from_json(paired)
+    rows = {"verdict": verdict.sentence}
     if paired["same_models"]:
         return rows
-    values = paired["difference"]["values"]
-    by_seed = "  ".join(f"{100 * value:+.2f}" for value in values)
-    rows["B - A"] = f"{by_seed} (points, seeds {_ranges(paired['seeds'])})" if len(values) > 1 else f"{by_seed} points"
-    rows["better in"] = f"{100 * paired['probability_of_improvement']:.0f} % of all pairs of runs"
-    if paired["mcnemar"]:
-        clear = sum(row["p_value"] < 0.05 for row in paired["mcnemar"])
-        rows["better in"] += f"; {clear} of {len(values)} seeds differ by McNemar's test at 5 %"
-    if paired["bootstrap"]:
-        rows["bootstrap (BCa)"] = "{:+.2f} to {:+.2f}".format(*(100 * paired["bootstrap"][e] for e in ("low", "high")))
-    return {**rows, "about": paired["about"]}
+    seeds = f" (points, seeds {_ranges(verdict.seeds)})" if len(verdict.seeds) > 1 else " points"
+    rows |= {"B - A": by_seed(verdict) + seeds, "better in": pairs_won(verdict)}
+    return {**rows, **dict(bootstrapped(verdict)), "about": verdict.about}

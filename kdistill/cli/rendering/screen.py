@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import IO, Any
 
@@ -14,7 +14,20 @@ from rich.markup import escape
 from rich.text import Text
 
 from kdistill.cli.rendering.live import RunState, View, download_line, duration
-from kdistill.core.listener import Listener
+from kdistill.core.listener import (
+    Caution,
+    Downloading,
+    EpochDone,
+    EpochProgress,
+    EpochRecord,
+    Event,
+    Listener,
+    Note,
+    Planned,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+)
 
 PLAIN_LINE_EVERY = 30.0  # seconds
 
@@ -98,62 +111,59 @@ class Screen(Listener):
         self._spoke = 0.0
         self._count = _Count()
 
-    def of(self, name: str) -> Listener:
-        """Return who shows one of several runs that go on at the same time, each on a line of its own."""
-        return _OneOf(self, name)
+    def hear(self, event: Event, name: str = "") -> None:
+        """Show an event; what happens to one of several runs is shown on a line of its own."""
+        match event:
+            case Note(text):
+                self._note(text)
+            case Caution(text):
+                self._warn(text)
+            case Downloading():
+                self._show_download(event)
+            case Planned(done, total):
+                self._count.planned(done, total)
+            case RunStarted():
+                self._start(event, name)
+            case EpochProgress(share):
+                self._runs[name].progress(share)
+                self._show_runs()
+            case EpochDone(record):
+                self._take_epoch(record, name)
+            case RunFinished():
+                self._finish(event, name)
+            case RunFailed(message):
+                self._remove(name)
+                self._say(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
 
-    def planned(self, done: int, total: int) -> None:
-        """Show how many of all runs are done."""
-        self._count.planned(done, total)
-
-    def run_failed(self, name: str, message: str) -> None:
-        """Print why a run could not be made."""
-        self._remove(name)
-        self._say(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
-
-    def note(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         """Print a sentence once: every process that works for a command may have the same to say."""
         if not self.quiet and text not in self._noted:
             self._noted.add(text)
             self._say(f"[dim]{escape(text)}[/dim]")
 
-    def warning(self, text: str) -> None:
+    def _warn(self, text: str) -> None:
         """Print a warning once."""
         if text not in self._warned:
             self._warned.add(text)
             self._say(f"[yellow]Warning:[/yellow] {escape(text)}")
 
-    def download(self, name: str, received: int, total: int | None) -> None:
-        """Show how much of a file has arrived."""
-        self._show(Text(download_line(name, received, total), no_wrap=True, overflow="ellipsis"))
-        if total and received >= total:
-            self._close()
-            self.note(f"downloaded {name} ({received / 1e6:.1f} MB)")
+    def _show_download(self, file: Downloading) -> None:
+        self._show(Text(download_line(file.name, file.received, file.total), no_wrap=True, overflow="ellipsis"))
+        if file.total and file.received >= file.total:
+            self.close()
+            self._note(f"downloaded {file.name} ({file.received / 1e6:.1f} MB)")
 
-    def run_started(
-        self,
-        arm: str,
-        seed: int,
-        epochs: int,
-        patience: int | None,
-        history: Sequence[Mapping[str, Any]] = (),
-        examples: int = 0,
-        name: str = "",
-    ) -> None:
+    def _start(self, run: RunStarted, name: str) -> None:
         """Open the line of a run."""
-        role = "teacher" if arm == "teacher" else "student"
-        self._runs[name] = RunState(name or f"{arm} seed {seed}", epochs, examples, self.monitors.get(role))
-        for record in history:
+        role = "teacher" if run.arm == "teacher" else "student"
+        title = name or f"{run.arm} seed {run.seed}"
+        self._runs[name] = RunState(title, run.epochs, run.examples, self.monitors.get(role))
+        for record in run.history:
             self._runs[name].take(record)
         self._spoke = time.monotonic()
         self._show_runs()
 
-    def progress(self, done: float, name: str = "") -> None:
-        """Move the bar within an epoch."""
-        self._runs[name].progress(done)
-        self._show_runs()
-
-    def epoch(self, record: Mapping[str, Any], name: str = "") -> None:
+    def _take_epoch(self, record: EpochRecord, name: str) -> None:
         """Take the epoch's figures into the line; away from a terminal, print it now and then."""
         self._runs[name].take(record)
         self._show_runs()
@@ -161,24 +171,27 @@ class Screen(Listener):
         if self.verbose or (overdue and not self.console.is_interactive):
             self._spoke = time.monotonic()
             done = self._count.words()
-            self.note(self._runs[name].plain_line() + (f"  ({done})" if done else ""))
+            self._note(self._runs[name].plain_line() + (f"  ({done})" if done else ""))
 
-    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any], name: str = "") -> None:
+    def _finish(self, run: RunFinished, name: str) -> None:
         """Replace the live line by one that stays."""
         self._remove(name)
         number = self._count.next()
         if not self.quiet:
-            accuracy = result["validation"]["accuracy"]
-            seconds = result["run_info"]["seconds"]
-            title = f"{arm:9} seed {seed}" if name in ("", f"{arm} seed {seed}") else name
+            result, own = run.result, f"{run.arm} seed {run.seed}"
+            title = f"{run.arm:9} seed {run.seed}" if name in ("", own) else name
             self._say(
-                f"{escape(number)}[bold]{escape(title)}[/bold]  validation accuracy [bold]{accuracy:.4f}[/bold]  "
-                f"best epoch {result['best_epoch']} of {result['epochs']}  ({result['stopped']}; {seconds:.1f} s)"
+                f"{escape(number)}[bold]{escape(title)}[/bold]  "
+                f"validation accuracy [bold]{result['validation']['accuracy']:.4f}[/bold]  best epoch "
+                f"{result['best_epoch']} of {result['epochs']}  ({result['stopped']}; "
+                f"{result['run_info']['seconds']:.1f} s)"
             )
 
     def close(self) -> None:
         """Take down what is live, whatever happened."""
-        self._close()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _say(self, text: str) -> None:
         """Print a line of markup; only a terminal's own edge may break it."""
@@ -192,7 +205,7 @@ class Screen(Listener):
         if self._runs:
             self._show_runs()
         else:
-            self._close()
+            self.close()
 
     def _show(self, what: RenderableType) -> None:
         if self.quiet or not self.console.is_interactive:
@@ -201,11 +214,6 @@ class Screen(Listener):
             self._live = Live(console=self.console, transient=True, refresh_per_second=8)
             self._live.start()
         self._live.update(what)
-
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
 
 class _Count:
@@ -247,39 +255,3 @@ class _Count:
         if done > self.done:
             self._last = now
         self.done = done
-
-
-class _OneOf(Listener):
-    """Hears one of several runs, and shows it on the screen of all."""
-
-    def __init__(self, screen: Screen, name: str) -> None:
-        self._screen, self._name = screen, name
-
-    def note(self, text: str) -> None:
-        self._screen.note(text)
-
-    def warning(self, text: str) -> None:
-        self._screen.warning(text)
-
-    def download(self, name: str, received: int, total: int | None) -> None:
-        self._screen.download(name, received, total)
-
-    def run_started(
-        self,
-        arm: str,
-        seed: int,
-        epochs: int,
-        patience: int | None,
-        history: Sequence[Mapping[str, Any]] = (),
-        examples: int = 0,
-    ) -> None:
-        self._screen.run_started(arm, seed, epochs, patience, history, examples, self._name)
-
-    def progress(self, done: float) -> None:
-        self._screen.progress(done, self._name)
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        self._screen.epoch(record, self._name)
-
-    def run_finished(self, arm: str, seed: int, result: Mapping[str, Any]) -> None:
-        self._screen.run_finished(arm, seed, result, self._name)

@@ -12,16 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.cli.rendering.results import about_plan, caveats, changed, reproduction
+from kdistill.cli.rendering.results import about_plan, caveats, changed, compared
 from kdistill.cli.rendering.tables import FittingTable, Pairs
-from kdistill.core.formatting import counted, number, setting
-
-Document = Mapping[str, Any]
+from kdistill.core.formatting import counted, number, setting, settings, short_names
+from kdistill.experiments.dry_run import PlannedCellRun, SweepPlan
+from kdistill.experiments.sweep import CellRow, SweepSummary
 
 LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst and the best cell
 
 
-def sweep(document: Document) -> RenderableType:
+def sweep(document: SweepSummary) -> RenderableType:
     """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
     seeds = counted(len(document["seeds"]), "seed")
     title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
@@ -29,15 +29,14 @@ def sweep(document: Document) -> RenderableType:
     winner, alone, test = document["winner"], document["baseline"], document["test"]
     rows = [("baseline", f"{number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
     rows += [
-        ("winner", f"{_settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
+        ("winner", f"{settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
         ("on test", "the winner alone:" if test else "nothing: of no seed all three runs are there"),
     ]
     parts: list[RenderableType] = [table, Padding(Pairs(None, rows), (1, 0))]
     if test:
-        parts.append(reproduction({**test, "experiment": "winner", "warnings": [], "failed": []}))
-    warnings = [*document["warnings"], *(test["warnings"] if test else [])]
-    if speaks_against := caveats({**document, "warnings": warnings}, "sweep.json"):
+        parts.append(compared("winner", test))
+    if speaks_against := caveats(document, "sweep.json", test["warnings"] if test else ()):
         parts.append(Padding(speaks_against, (1, 0, 0, 0)))
     # In one line, however long it is: it can be copied.
     parts.append(Text(f"\nJudge it by fresh seeds:\n{winner['command']}", no_wrap=True, overflow="ignore"))
@@ -47,7 +46,7 @@ def sweep(document: Document) -> RenderableType:
 class _HeatMap:
     """The cells of a sweep over two axes as a map; as a list where the terminal is too narrow for it."""
 
-    def __init__(self, title: str, document: Document) -> None:
+    def __init__(self, title: str, document: SweepSummary) -> None:
         self.title, self.document = title, document
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -62,7 +61,7 @@ class _HeatMap:
         yield Text(f"* is the winner{'; the darker, the better' if in_colour else ''}", style="dim")
 
 
-def _map(document: Document) -> Table:
+def _map(document: SweepSummary) -> Table:
     (row_key, row_values), (column_key, column_values) = document["axes"].items()
     cells = {(setting(cell["set"][row_key]), setting(cell["set"][column_key])): cell for cell in document["cells"]}
     means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
@@ -78,7 +77,7 @@ def _map(document: Document) -> Table:
     return table
 
 
-def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:
+def _heat(cell: CellRow, means: Sequence[float], winner: Mapping[str, Any]) -> Text:
     """Show a cell in a shade between the worst and the best."""
     if not cell["validation"]:
         return Text("failed", style="red")
@@ -93,39 +92,36 @@ def _heat(cell: Document, means: Sequence[float], winner: Document) -> Text:
 class _Cells:
     """The cells of a sweep as a list, the best first."""
 
-    def __init__(self, title: str, document: Document) -> None:
+    def __init__(self, title: str, document: SweepSummary) -> None:
         self.title, self.document = title, document
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the list, with the last parts of the keys alone where they would not find room otherwise."""
         cells = sorted(self.document["cells"], key=_mean_accuracy, reverse=True)
-        names = [_settings(cell["set"]) for cell in cells]
+        names = [settings(cell["set"]) for cell in cells]
         if max(map(cell_len, names)) > options.max_width // 2:
-            names = [_settings(cell["set"], short=True) for cell in cells]
+            short = short_names(self.document["axes"])
+            names = [settings({short[key]: value for key, value in cell["set"].items()}) for cell in cells]
         rows = []
         for cell, name in zip(cells, names, strict=True):
             scores = cell["validation"]
             star = "*" if cell["set"] == self.document["winner"]["set"] else " "
-            figures = [("accuracy", "mean"), ("accuracy", "sd"), ("nll", "mean")]
-            shown = [number(scores[measure][of]) for measure, of in figures] if scores else ["failed", "", ""]
-            rows.append((name, f"{shown[0]}{star}", *shown[1:]))
+            if scores:
+                accuracy, nll = scores["accuracy"], scores["nll"]
+                rows.append((name, f"{number(accuracy['mean'])}{star}", number(accuracy["sd"]), number(nll["mean"])))
+            else:
+                rows.append((name, f"failed{star}", "", ""))
         yield FittingTable(self.title, ("accuracy ", "sd", "NLL"), rows)
         yield Text("* is the winner", style="dim")
 
 
-def _mean_accuracy(cell: Document) -> float:
+def _mean_accuracy(cell: CellRow) -> float:
     return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
 
 
-def _settings(settings: Document, short: bool = False) -> str:
-    last = {key: key.rpartition(".")[2] if short else key for key in settings}
-    names = last if len(set(last.values())) == len(last) else {key: key for key in settings}
-    return ", ".join(f"{names[key]}={setting(value)}" for key, value in settings.items())
-
-
-def plan(document: Document) -> RenderableType:
+def plan(document: SweepPlan) -> RenderableType:
     """Show what a sweep would do: the runs of each cell, their teachers and baselines, and where they are."""
-    groups: dict[tuple[str, str], list[Document]] = {}
+    groups: dict[tuple[str, str], list[PlannedCellRun]] = {}
     for run in document["runs"]:
         groups.setdefault((run["of"], run["home"]), []).append(run)
     rows = [
@@ -138,10 +134,12 @@ def plan(document: Document) -> RenderableType:
     if not document["part"]:
         about.append(("then", f"one cell is chosen by {document['chosen_by']}, and it alone is scored on test"))
     table = FittingTable(title, ("runs", "done", "state", "folder"), rows, words=True)
-    return Group(table, Pairs(None, [*changed(document["runs"]), *about, *about_plan(document)]))
+    return Group(
+        table, Pairs(None, [*changed(document["runs"]), *about, *about_plan(document, document["given_teachers"])])
+    )
 
 
-def _states(runs: Sequence[Document]) -> Counter[str]:
+def _states(runs: Sequence[PlannedCellRun]) -> Counter[str]:
     return Counter(run["state"] for run in runs)
 
 

@@ -1,17 +1,15 @@
 """Downloads of files whose content is known, such that nothing unverified ever has the final name."""
 
 import http.client
-import os
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from kdistill.core import files
 from kdistill.core.errors import DamagedError, DataError
-from kdistill.core.listener import Listener
+from kdistill.core.listener import Downloading, Listener
 
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 18  # bytes
@@ -30,8 +28,8 @@ def download(
 ) -> None:
     """Download a file from the first of `urls` that has it intact, replacing what is at `path`.
 
-    It is written under a temporary name, verified and renamed: another process sees the whole file or none, and several
-    may download it at the same time.
+    It is written under a temporary name, verified, brought to disk and renamed: another process sees the whole file
+    or none, and several may download it at the same time. The temporary file is removed whatever happens.
 
     Args:
         limit: the most bytes that are accepted.
@@ -44,22 +42,21 @@ def download(
     """
     failures = []
     for url in urls:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
-            _store(url, path.name, temporary, limit, listener)
-            verify(temporary)
-            files.move(temporary, path)
-            return
+            with files.replacing(path) as temporary:
+                _store(url, path.name, temporary, limit, listener)
+                verify(temporary)
         except DamagedError as error:
             failures.append(f"{url}: the file there is not the right one: {error}")
         except UnavailableError as error:
             failures.append(error.message)
         except OSError as error:
-            hint = "Make room, or set KDISTILL_CACHE_DIR to another folder."
-            raise DataError(f"{path} cannot be written: {error.strerror or error}", hint) from error
-        finally:
-            with suppress(OSError):  # it may not exist
-                temporary.unlink()
+            raise DataError(
+                f"{path} cannot be written: {error.strerror or error}",
+                hint="Make room, or set KDISTILL_CACHE_DIR to another folder.",
+            ) from error
+        else:
+            return
     raise UnavailableError("; ".join(failures))
 
 
@@ -71,11 +68,9 @@ def _store(url: str, name: str, path: Path, limit: int, listener: Listener | Non
             file.write(chunk)
             received += len(chunk)
             if listener is not None:
-                listener.download(name, received, announced)
-        file.flush()
-        os.fsync(file.fileno())
+                listener.hear(Downloading(name, received, announced))
     if listener is not None and announced is None:
-        listener.download(name, received, received)
+        listener.hear(Downloading(name, received, received))
 
 
 def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, None]:

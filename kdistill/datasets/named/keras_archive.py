@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from kdistill.core.errors import DamagedError
 from kdistill.datasets import npy
 from kdistill.datasets.named import idx
-from kdistill.datasets.npy import BOUNDED_METHODS, UNREADABLE
 
 
 def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[np.uint8]:
@@ -28,14 +27,14 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
-            if member.compress_type not in BOUNDED_METHODS:
+            if member.compress_type not in npy.BOUNDED_METHODS:
                 raise DamagedError(f"{name}: expected stored or deflated data; received another")
             with archive.open(member) as stream:
                 _check_header(stream, name, shape)
                 return idx.read_values(stream, shape)
     except KeyError:
         raise DamagedError(f"the archive has no array {name}") from None
-    except UNREADABLE as error:
+    except npy.UNREADABLE as error:
         raise DamagedError(f"{name} cannot be read from the archive: {error}") from error
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error

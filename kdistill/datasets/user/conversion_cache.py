@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from kdistill.datasets.splits import Split, fingerprint, whole
 
 FACTS = "facts.json"
 FORMAT = 1  # counted up when the same files are converted to other arrays
-PARTS = ("train", "test", "validation")
+NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}  # of files and folders, by part
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
@@ -68,7 +67,11 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
-        _replace(temporary, folder)
+        try:
+            files.put(temporary, folder)  # whoever has mapped the old one keeps it until he is done
+        except OSError:
+            if not (folder / FACTS).exists():  # else another process has just made it
+                raise
         return splits, facts
     except OSError as error:
         reason = error.strerror or str(error)
@@ -78,7 +81,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
     except OutputError as error:
         raise DataError(error.message, hint=CACHE_HINT) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        files.remove(temporary)
 
 
 def place(kind: str, path: Path, settings: dict[str, Any]) -> Path:
@@ -137,6 +140,27 @@ def check_room(folder: Path, size: int, what: Path) -> None:
         )
 
 
+def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return the files or folders in a folder that are called after parts of a data set.
+
+    Args:
+        suffix: what their names end in.
+        is_there: whether a path is such a file or folder.
+
+    Raises:
+        DataError: a part is there under both of its names.
+    """
+    found: dict[str, Path] = {}
+    for part, names in NAMES.items():
+        there = [folder / f"{name}{suffix}" for name in names if is_there(folder / f"{name}{suffix}")]
+        if len(there) > 1:
+            both = " and ".join(path.name for path in there)
+            raise DataError(f"{folder}: expected one of {both}; received both")
+        if there:
+            found[part] = there[0]
+    return found
+
+
 def write_labels(folder: Path, part: str, labels: NDArray[np.int32]) -> None:
     """Write the labels (n,) of a part of a conversion."""
     np.save(folder / f"{part}-y.npy", labels)
@@ -150,7 +174,7 @@ def examples_file(folder: Path, part: str) -> Path:
 def _open(folder: Path) -> dict[str, Split]:
     return {
         part: whole(memory_map.open_array(examples_file(folder, part)), np.load(folder / f"{part}-y.npy"))
-        for part in PARTS
+        for part in NAMES
         if examples_file(folder, part).exists()
     }
 
@@ -159,19 +183,3 @@ def _range(splits: dict[str, Split]) -> dict[str, float]:
     """Return the smallest and the largest value of train."""
     extremes = [(piece.min(), piece.max()) for piece in memory_map.pieces(splits["train"].images)]
     return {"lowest": float(min(low for low, _ in extremes)), "highest": float(max(high for _, high in extremes))}
-
-
-def _replace(source: Path, folder: Path) -> None:
-    """Give a conversion its name. Whoever has mapped the old one keeps it until he is done."""
-    for path in source.iterdir():
-        files.to_disk(path)
-    old = files.temporary_for(folder)
-    with suppress(FileNotFoundError):
-        os.replace(folder, old)
-    try:
-        files.move(source, folder)
-    except OSError:
-        if not (folder / FACTS).exists():  # else another process has just made it
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

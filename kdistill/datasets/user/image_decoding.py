@@ -1,5 +1,6 @@
-"""One image file, decoded: upright, in one size, grey or in colour."""
+"""Image files: found in folders, and decoded: upright, in one size, grey or in colour."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kdistill.core import files
+from kdistill.core.errors import DataError
 
 # Pillow knows many more, some of which start other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -21,6 +23,23 @@ TURNED = (5, 6, 7, 8)  # its values for which width and height change places
 
 class UnreadableError(Exception):
     """A file is no image that can be used. The text says why."""
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and in those below it, in order; hidden ones and what is in those are left out.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror or error}")
+
+    found = []
+    for place, below, names in os.walk(folder, onerror=fail):
+        below[:] = [name for name in below if name[0] != "."]
+        found += [Path(place, name) for name in names if name[0] != "."]
+    return sorted(found)
 
 
 def look(path: Path) -> tuple[tuple[int, int], bool]:

@@ -22,7 +22,6 @@ from kdistill.datasets.user.image_decoding import UnreadableError
 
 T = TypeVar("T")
 
-FOLDERS = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}
 AT_ONCE = 64  # images
 NAMED_FILES = 5
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
@@ -55,17 +54,10 @@ def parts_at(path: Path) -> dict[str, Part]:
     """
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
-    others = [name for names in FOLDERS.values() for name in names if name != "train" and os.path.isdir(path / name)]
-    if not _subfolders(path / "train") and not (others and os.path.isdir(path / "train")):
+    found = conversion_cache.parts_in(path, "", os.path.isdir) if os.path.isdir(path / "train") else {}
+    if len(found) < 2 and not _subfolders(path / "train"):
         return {"train": _part(path)}
-    found: dict[str, Part] = {}
-    for part, names in FOLDERS.items():
-        there = [path / name for name in names if os.path.isdir(path / name)]
-        if len(there) > 1:
-            raise DataError(f"{path}: expected one of the folders {' and '.join(names)}; received both")
-        if there:
-            found[part] = _part(there[0])
-    return found
+    return {part: _part(folder) for part, folder in found.items()}
 
 
 def _part(folder: Path) -> Part:
@@ -74,7 +66,7 @@ def _part(folder: Path) -> Part:
     if not classes:
         raise DataError(f"{folder}: expected a folder for each class, with its images in it; there are no folders here")
     for name in classes:
-        found = sorted(_files(folder / name))
+        found = image_decoding.files_below(folder / name)
         of_class = [path for path in found if path.suffix.lower() in image_decoding.SUFFIXES]
         others += len(found) - len(of_class)
         images += [(path, name) for path in of_class]
@@ -89,17 +81,6 @@ def _subfolders(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, hidden ones left out."""
-
-    def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror or error}")
-
-    for place, below, names in os.walk(folder, onerror=fail):
-        below[:] = [name for name in below if name[0] != "."]
-        yield from (Path(place, name) for name in names if name[0] != ".")
 
 
 def signature(parts: dict[str, Part], top: Path) -> str:

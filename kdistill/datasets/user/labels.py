@@ -39,8 +39,7 @@ def from_array(array: NDArray, name: str) -> Labels:
         return _from_one_hot(array, name)
     if array.ndim != 1:
         raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
-    if array.dtype.kind == "S":
-        array = _decoded(array, name)
+    array = decoded(array, name)
     if array.dtype.kind == "f":
         bad = np.flatnonzero(array != np.floor(array))  # a NaN is not equal to anything
         if len(bad) > 0 or not np.isfinite(array).all():
@@ -53,9 +52,14 @@ def from_array(array: NDArray, name: str) -> Labels:
     return Labels(array.astype(np.int64), name)
 
 
-def _decoded(array: NDArray, name: str) -> NDArray:
+def decoded(array: NDArray, name: str) -> NDArray:
+    """Return an array with names in bytes as text, and any other as it is.
+
+    Raises:
+        DataError: the bytes are no UTF-8.
+    """
     try:
-        return np.char.decode(array, "utf-8")
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
     except UnicodeDecodeError:
         raise DataError(f"{name}: expected names in UTF-8") from None
 

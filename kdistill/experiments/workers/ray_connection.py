@@ -152,8 +152,9 @@ class Needs:
     @classmethod
     def of(cls, ray: Any, task: Task) -> "Needs":
         """Return what a task needs: with `auto` a GPU if the cluster has any, as on one machine."""
-        wanted = task.device == "gpu" or (task.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
-        return cls(task.threads, int(wanted))
+        device = task.options.device
+        wanted = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
+        return cls(task.options.threads or 1, int(wanted))
 
     def room(self, ray: Any) -> int:
         """Return how many such tasks the cluster has room for at the same time.

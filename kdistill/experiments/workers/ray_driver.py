@@ -12,57 +12,40 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdistill.core import signals
-from kdistill.core.listener import Listener
-from kdistill.experiments.workers import ray_connection, ray_task, stopping
+from kdistill.core.listener import Caution, Listener, Note, RunStarted
+from kdistill.experiments.workers import ray_connection, ray_task
+from kdistill.experiments.workers.events import Done, Event, Lost, Stopped
 from kdistill.experiments.workers.ray_connection import Needs
-from kdistill.experiments.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, count_runs
-from kdistill.experiments.workers.worker_process import pass_on
+from kdistill.experiments.workers.tasks import Failure, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ATTEMPTS = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
 PATIENCE = 60.0  # seconds that tasks get to stop with a checkpoint
 
 
-def run_on_ray(
-    tasks: Sequence[Task],
-    outcomes: Outcomes,
-    workers: int | None,
-    address: str | None,
-    listener: Listener,
-    follow_up: FollowUp = tuple,
-) -> int:
-    """Do tasks on a Ray cluster; return how many at most were done at the same time. See `workers.run`.
+@contextlib.contextmanager
+def on_ray(tasks: Sequence[Task], workers: int | None, address: str | None, listener: Listener) -> Iterator["_Cluster"]:
+    """Yield a Ray cluster as the place of tasks.
 
     Args:
-        tasks: see `workers.run`.
-        outcomes: likewise.
+        tasks: what it needs room for: what is done later is of the same kind.
         workers: how many tasks at a time; None for all that there is room for.
         address: of the cluster, `auto` for the one this machine belongs to; None starts Ray on this machine alone.
         listener: hears how it goes.
-        follow_up: see `workers.run`.
 
     Raises:
         ConfigError: Ray is not installed, does not answer, or has no room for one task.
         OutputError: a node does not see the experiment's folder.
-        KdistillError: a task failed for a reason that would fail the others too.
-        Stopped: a signal asked to stop.
     """
-    tasks = [_anywhere(task) for task in tasks]
-    with ray_connection.to_ray(tasks[0].threads, tasks[0].device, workers, address, listener) as ray:
+    tasks = list(map(_anywhere, tasks))
+    options = tasks[0].options
+    with ray_connection.to_ray(options.threads or 1, options.device, workers, address, listener) as ray:
         room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
         with signals.held_back() as received, ray_connection.shared_token(tasks) as token:
             ray_connection.check_nodes(ray, token)
-            with _driving(ray, outcomes, room, token, listener) as driver:
-                for stage in (lambda: tasks, follow_up):
-                    driver.add([_anywhere(task) for task in stage()])
-                    while driver.busy():
-                        driver.submit()
-                        driver.listen()
-                        if received.signum is not None:
-                            raise signals.Stopped(received.signum, driver.stop())
-    return room
+            with contextlib.closing(_Cluster(ray, room, token, received)) as cluster:
+                yield cluster
 
 
 def _anywhere(task: Task) -> Task:
@@ -70,139 +53,91 @@ def _anywhere(task: Task) -> Task:
 
     It waits for a run that another is at work on: where a node was cut off and its task given to another, it may be.
     """
-    teacher_file = os.path.abspath(task.teacher_file) if task.teacher_file else None
-    given = tuple(map(os.path.abspath, task.given))
+    teacher = os.path.abspath(task.teacher_folder) if task.teacher_folder else None
     folder, cache = os.path.abspath(task.folder), os.path.abspath(task.cache)
-    return replace(task, folder=folder, cache=cache, teacher_file=teacher_file, given=given, wait=True)
+    options = replace(task.options, wait=True)
+    return replace(task, folder=folder, cache=cache, teacher_folder=teacher, options=options)
 
 
-@contextlib.contextmanager
-def _driving(ray: Any, *arguments: Any) -> Iterator["_Driver"]:
-    """Yield a driver; whatever happens, nothing is left running on the cluster."""
-    driver = _Driver(ray, *arguments)
-    try:
-        yield driver
-    finally:
-        driver.end()
+class _Cluster:
+    """The processes of a Ray cluster: each task is done where Ray finds room for it."""
 
+    attempts = 4  # as many as Ray makes of its own accord; here each is told, and counted for whatever reason it ended
 
-class _Driver:
-    def __init__(self, ray: Any, outcomes: Outcomes, room: int, token: "Path", listener: Listener) -> None:
-        self._ray, self._outcomes, self._room, self._token, self._listener = ray, outcomes, room, str(token), listener
-        self._waiting: list[Task] = []
-        self._total = 0
+    def __init__(self, ray: Any, room: int, token: "Path", received: signals.Received) -> None:
+        self._ray, self.size, self._token, self.received = ray, room, str(token), received
         self._running: dict[Any, Task] = {}
-        self._attempts: dict[str, int] = {}
+        self._known: dict[str, Task] = {}
         self._begun: set[str] = set()
-        self._stopped: set[str] = set()
-        self._told: set[str] = set()
         self._mailbox = ray_connection.mailbox(ray)
         # A process that has had a GPU keeps it: it cannot do a second task, which Ray may give another one.
         self._do = {
             gpu: ray.remote(max_retries=0, max_calls=1 if gpu else 0)(ray_task.do_task) for gpu in (False, True)
         }
 
-    def add(self, tasks: Sequence[Task]) -> None:
-        """Take on further tasks."""
-        self._waiting += tasks
-        self._total += count_runs(tasks)
-        self._tell_how_many()
+    def has_room(self) -> bool:
+        return len(self._running) < self.size
 
-    def busy(self) -> bool:
-        """Whether anything is left to do or being done."""
-        self._outcomes.give_up(self._waiting)
-        return bool(self._waiting or self._running)
+    def last(self) -> None:
+        return None  # Ray says where a task is done when it has begun
 
-    def submit(self) -> None:
-        """Submit the tasks that are ready, as far as there is room."""
-        while len(self._running) < self._room and (task := self._outcomes.ready(self._waiting)):
-            need = Needs.of(self._ray, task)
-            self._waiting.remove(task)
-            self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
-            submitted = self._do[need.gpus > 0].options(**need.options(task.name))
-            self._running[submitted.remote(task.to_json(), self._token, self._mailbox)] = task
+    def begin(self, task: Task) -> None:
+        need = Needs.of(self._ray, task)
+        self._known[task.name] = task
+        submitted = self._do[need.gpus > 0].options(**need.options(task.name))
+        self._running[submitted.remote(_anywhere(task).to_json(), self._token, self._mailbox)] = task
 
-    def listen(self, seconds: float = 0.5) -> None:
-        """Take in what the tasks have to say and what came of them, waiting for it up to `seconds`."""
-        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
-        self._hear()
+    def listen(self) -> Iterator[tuple[Task, Event]]:
+        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=0.5)
+        yield from self._hear()
         for reference in finished:
-            self._take(reference, self._running.pop(reference))
+            yield self._running.pop(reference), self._end_of(reference)
 
-    def stop(self) -> str:
-        """Let all tasks stop with a checkpoint; return in words what was stopped."""
+    def stop(self) -> Iterator[tuple[Task, Event]]:
         for reference in self._running:
             self._ray.cancel(reference, force=False, recursive=False)
         deadline = time.monotonic() + PATIENCE
         left = list(self._running)
         while left and time.monotonic() < deadline:
             _, left = self._ray.wait(left, num_returns=len(left), timeout=0.5)
-            self._hear()
+            yield from self._hear()
         # Those that did not stop in time, or had not begun to train, end with the connection.
-        ended = [ref for ref, task in self._running.items() if ref not in left and self._has_ended(ref, task)]
-        under_way = [task for reference, task in self._running.items() if reference not in ended]
-        return stopping.in_words(self._stopped, under_way)
+        for reference, task in self._running.items():
+            if reference not in left:
+                with contextlib.suppress(
+                    self._ray.exceptions.RayError
+                ):  # it was stopped, rather than coming to its end
+                    yield task, self._ray.get(reference)
 
-    def _has_ended(self, reference: Any, task: Task) -> bool:
-        """Whether a task that is over came to its end, rather than being stopped; if it failed, that is told."""
-        try:
-            document = self._ray.get(reference)
-        except self._ray.exceptions.RayError:
-            return False
-        if "failure" in document:
-            self._listener.run_failed(task.name, Failure(**document["failure"]).message)
-        return True
-
-    def end(self) -> None:
+    def close(self) -> None:
         """Let nothing go on that is still running."""
         for reference in self._running:
             self._ray.cancel(reference, force=True, recursive=False)
 
-    def _hear(self) -> None:
+    def _hear(self) -> Iterator[tuple[Task, Event]]:
         try:
             events = self._ray.get(self._mailbox.take.remote(), timeout=10)
         except self._ray.exceptions.RayError:
             return  # only what is shown on the way comes through it
         running = {task.name for task in self._running.values()}
         for name, event in events:
-            kind = event["event"]
-            if kind == "stopped":
-                self._stopped.add(name)
-            elif kind == "run_started":
+            if isinstance(event, RunStarted):
                 self._begun.add(name)
             # What a dead worker said may come late, when nothing more of it is expected.
-            if kind in ("note", "warning") or (kind != "stopped" and name in running & self._begun):
-                pass_on(event, name, self._listener, self._told)
+            if isinstance(event, Note | Caution | Stopped) or name in running & self._begun:
+                yield self._known[name], event
 
-    def _take(self, reference: Any, task: Task) -> None:
+    def _end_of(self, reference: Any) -> Event:
+        """Return how a task that is over has ended."""
         errors = self._ray.exceptions
         deaths = (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.TaskCancelledError)
         try:
-            answer = self._ray.get(reference)
+            answer: Done | Failure = self._ray.get(reference)
         except deaths as error:
-            self._do_again(task, _how(error))
+            return Lost(_how(error))
         except errors.RayError as error:
-            self._fail(task, Failure(f"Ray cannot do it: {ray_connection.first_line(error)}"))
-        else:
-            if "failure" in answer:
-                self._fail(task, Failure(**answer["failure"]))
-                return
-            self._outcomes.done[task.name] = answer["result"]
-            self._tell_how_many()
-
-    def _tell_how_many(self) -> None:
-        self._listener.planned(self._total - count_runs([*self._waiting, *self._running.values()]), self._total)
-
-    def _do_again(self, task: Task, how: str) -> None:
-        if self._attempts[task.name] < ATTEMPTS:
-            self._listener.warning(f"{task.name}: {how}; it is done again")
-            self._waiting.insert(0, task)
-        else:
-            self._fail(task, Failure(f"{how}, {ATTEMPTS} times", exit_code=LOST))
-
-    def _fail(self, task: Task, failure: Failure) -> None:
-        self._listener.run_failed(task.name, failure.message)
-        self._outcomes.fail(task, failure)
+            return Failure(f"Ray cannot do it: {ray_connection.first_line(error)}")
+        return answer
 
 
 def _how(error: Exception) -> str:

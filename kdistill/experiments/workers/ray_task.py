@@ -12,6 +12,7 @@ from typing import Any
 import kdistill
 from kdistill.core import signals
 from kdistill.core.errors import OutputError
+from kdistill.experiments.workers.events import Done, Event, Stopped
 from kdistill.experiments.workers.tasks import Document, Failure, Task
 from kdistill.experiments.workers.worker_process import Reporter
 
@@ -24,13 +25,13 @@ class Mailbox:
     """An actor: keeps what the tasks have to say until the driver asks for it."""
 
     def __init__(self) -> None:
-        self._events: list[tuple[str, Document]] = []
+        self._events: list[tuple[str, Event]] = []
 
-    def put(self, name: str, event: Document) -> None:
+    def put(self, name: str, event: Event) -> None:
         """Take in an event of the task `name`."""
         self._events.append((name, event))
 
-    def take(self) -> list[tuple[str, Document]]:
+    def take(self) -> list[tuple[str, Event]]:
         """Return what has come in since the last time."""
         events, self._events = self._events, []
         return events
@@ -39,7 +40,7 @@ class Mailbox:
         """Return once all that the caller has put is in."""
 
 
-def do_task(document: Document, token: str, mailbox: Any) -> Document:
+def do_task(document: Document, token: str, mailbox: Any) -> Done | Failure:
     """Do a task, in a process that may have done others before.
 
     Args:
@@ -48,8 +49,7 @@ def do_task(document: Document, token: str, mailbox: Any) -> Document:
         mailbox: handle of a `Mailbox`.
 
     Returns:
-        `result`, or `failure`: errors of the task itself come back as values, so that Ray takes none of them for
-        its own.
+        What came of it: errors of the task itself come back as values, so that Ray takes none of them for its own.
 
     Raises:
         KeyboardInterrupt: the driver has cancelled it. Ray simulates a SIGINT in the main thread, so that a run
@@ -61,14 +61,14 @@ def do_task(document: Document, token: str, mailbox: Any) -> Document:
     reporter = Reporter(lambda event: mailbox.put.remote(task.name, event))
     try:
         check_shared(Path(token))
-        return {"result": perform(task, reporter)}
+        return Done(perform(task, reporter))
     except Exception as error:
-        return {"failure": vars(Failure.of(error, traceback.format_exc()))}
+        return Failure.of(error, traceback.format_exc())
     except signals.Stopped as stopped:
         if stopped.failure:  # not to be taken for a death, after which it is done again
-            return {"failure": vars(Failure.of(stopped.failure, traceback.format_exc()))}
+            return Failure.of(stopped.failure, traceback.format_exc())
         if stopped.where:  # with a checkpoint
-            reporter.send(event="stopped")
+            reporter.send(Stopped())
         if stopped.signum == signal.SIGTERM:
             # This node is being taken away. To Ray it is a death like any other, so that the task goes elsewhere.
             _deliver(mailbox)

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from kdistill.core.errors import KdistillError
+from kdistill.core.errors import KdistillError, bug
+from kdistill.recipes.session import Options
+from kdistill.runs import Result, Run, ScoresOnTest
 
 Document = dict[str, Any]
+Outcome = Result | dict[str, ScoresOnTest]  # of a run that was trained, or of a seed that was scored: by arm
+
+WINNER = "winner"  # the cell of a sweep that is chosen
 
 # Exit code of a run whose process was lost: finished, with failed runs. It says nothing of what was wrong.
 LOST = 6
@@ -14,43 +20,68 @@ LOST = 6
 FATAL = {3, 4, 7}
 
 
+class TaskKey(NamedTuple):
+    """Which task this is, among all that are done together.
+
+    Attributes:
+        arm: of the run that is trained; empty where all arms of a seed are scored on the test split.
+        seed: of the run, or the one that is scored.
+        cell: of a sweep, the settings of the cell, or `WINNER`; empty for the experiment itself.
+    """
+
+    arm: str
+    seed: int
+    cell: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people see: `teacher seed 0`, `temperature=4 seed 0`, `winner seed 0, scores`."""
+        if self.cell in ("", WINNER):
+            words = [self.cell, self.arm, f"seed {self.seed}" if self.arm else f"seed {self.seed}, scores"]
+        else:  # a cell is its distilled run
+            words = ["" if self.arm == "distilled" else self.arm, self.cell, f"seed {self.seed}"]
+        return " ".join(filter(None, words))
+
+
 @dataclass(frozen=True)
 class Task:
     """One thing that one worker does.
 
     Attributes:
-        name: unique among the tasks that are done together, and shown to people: `seed-0/teacher`.
-        kind: `train` one run, or `score` all arms of a seed on the test split.
+        key: which task it is.
         config: the resolved config: see `config.resolved`.
         folder: of the experiment, or of the cell of a sweep, that the run belongs to.
         cache: where the teacher's logits are kept.
-        seed: of the run.
-        arm: of a run that is to be trained.
-        teacher_file: of a distilled run, its teacher, if that is a run too.
-        given: the files of its teachers otherwise.
-        needs: names of the tasks that have to be done before.
-        threads: intra-op threads.
-        device: `auto`, `cpu` or `gpu`.
-        overwrite: start a run afresh that another config made.
-        wait: for another process that is at work on the same run, rather than refuse.
-        track: the trackers that hear of the epochs: see `trackers`.
+        options: with which it is done.
+        teacher_folder: of a distilled run, or of a seed that is scored, the folder of its teacher's run; None where the
+            config names files.
+        teacher_seed: of that run.
+        needs: the tasks that have to be done before.
     """
 
-    name: str
-    kind: Literal["train", "score"]
+    key: TaskKey
     config: Document
     folder: str
     cache: str
-    seed: int
-    threads: int
-    device: str = "auto"
-    arm: str = ""
-    teacher_file: str | None = None
-    given: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    overwrite: bool = False
-    wait: bool = False
-    track: tuple[str, ...] = ()
+    options: Options
+    teacher_folder: str | None = None
+    teacher_seed: int = 0
+    needs: tuple[TaskKey, ...] = ()
+
+    @property
+    def teacher(self) -> Run | None:
+        """The run that teaches it; None where the config names files."""
+        return Run(Path(self.teacher_folder), "teacher", self.teacher_seed) if self.teacher_folder else None
+
+    @property
+    def name(self) -> str:
+        """What people see of its key."""
+        return self.key.name
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains a run, rather than scoring all arms of a seed."""
+        return bool(self.key.arm)
 
     def to_json(self) -> Document:
         """Return it as a document."""
@@ -59,13 +90,14 @@ class Task:
     @classmethod
     def from_json(cls, document: Document) -> "Task":
         """Return the task of which `document` is the document."""
-        tuples = {key: tuple(document[key]) for key in ("needs", "given", "track")}
-        return cls(**{**document, **tuples})
+        options = Options(**{**document["options"], "track": tuple(document["options"]["track"])})
+        needs = tuple(TaskKey(*need) for need in document["needs"])
+        return cls(**{**document, "key": TaskKey(*document["key"]), "needs": needs, "options": options})
 
 
 def count_runs(tasks: Iterable[Task]) -> int:
     """Return how many of some tasks train a run."""
-    return sum(task.kind == "train" for task in tasks)
+    return sum(task.trains for task in tasks)
 
 
 # Asked once for more tasks, when all are done that it may depend on.
@@ -81,22 +113,21 @@ class Failure:
         hint: what to do.
         exit_code: of the error; 1 is a bug.
         details: the traceback of a bug.
-        since: the name of a task that it needed, and that failed.
+        since: the task that it needed, and that failed.
     """
 
     message: str
     hint: str | None = None
     exit_code: int = 1
     details: str = ""
-    since: str = ""
+    since: TaskKey | None = None
 
     @classmethod
     def of(cls, error: Exception, details: str = "") -> "Failure":
         """Return the failure that an error is."""
         if isinstance(error, KdistillError):
             return cls(error.message, error.hint, error.exit_code)
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        return cls(f"this is a bug in kdistill: {first_line}", "Report it, with what --debug shows of it.", 1, details)
+        return cls(bug(error), "Report it, with what --debug shows of it.", 1, details)
 
     def error(self) -> KdistillError:
         """Return it as an error with the exit code of the one that it was."""
@@ -111,8 +142,8 @@ class Failure:
 class Outcomes:
     """What came of all tasks: a document for each that was done, a failure for each that was not."""
 
-    done: dict[str, Document] = field(default_factory=dict)
-    failed: dict[str, Failure] = field(default_factory=dict)
+    done: dict[TaskKey, Any] = field(default_factory=dict)
+    failed: dict[TaskKey, Failure] = field(default_factory=dict)
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Record why a task was not done.
@@ -120,7 +151,7 @@ class Outcomes:
         Raises:
             KdistillError: it is a reason that would fail the others too.
         """
-        self.failed[task.name] = failure
+        self.failed[task.key] = failure
         if failure.exit_code in FATAL:
             raise failure.error()
 
@@ -132,7 +163,7 @@ class Outcomes:
             last: what the one who asks has done last: for runs of one arm, the step is compiled already.
         """
         ready = [task for task in waiting if all(need in self.done for need in task.needs)]
-        alike = [task for task in ready if last is not None and task.arm == last.arm]
+        alike = [task for task in ready if last is not None and task.key.arm == last.key.arm]
         return next(iter([*alike, *ready]), None)
 
     def give_up(self, waiting: list[Task]) -> None:
@@ -141,6 +172,6 @@ class Outcomes:
             need = next((need for need in task.needs if need in self.failed), None)
             if need is not None:
                 waiting.remove(task)
-                self.failed[task.name] = Failure(
-                    f"not done, since {need} failed", exit_code=self.failed[need].exit_code, since=need
+                self.failed[task.key] = Failure(
+                    f"not done, since {need.name} failed", exit_code=self.failed[need].exit_code, since=need
                 )

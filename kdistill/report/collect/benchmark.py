@@ -4,8 +4,8 @@ import shlex
 
 from kdistill.core.formatting import counted
 from kdistill.report.collect.provenance import options_of
-from kdistill.report.collect.subject import Document, Subject
-from kdistill.report.content.report import Benchmark, Measured
+from kdistill.report.collect.subject import Subject
+from kdistill.report.content.report import Benchmark
 from kdistill.runs import benchmark as keeping
 
 
@@ -21,20 +21,7 @@ def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
         return None, f"{', '.join(names)}: no longer the model that was measured. Run {again} to measure it again."
     info = kept["run_info"]
     machine = f"{info['machine']}, {counted(info['cores'], 'core')}, {counted(info['threads'], 'thread')}"
-    return Benchmark([_measured(row) for row in kept["rows"]], machine, info["how"], kept["when"]), ""
-
-
-def _measured(row: Document) -> Measured:
-    return Measured(
-        name=row["name"],
-        format=row["format"],
-        parameters=row["parameters"],
-        file_bytes=row["file_bytes"],
-        accuracy=row["accuracy"],
-        milliseconds={int(batch): timed["p50_ms"] for batch, timed in row["latency"].items()},
-        per_second={int(batch): timed["per_second"] for batch, timed in row["latency"].items()},
-        peak_memory_bytes=row["peak_memory_bytes"],
-    )
+    return Benchmark(kept["rows"], machine, info["how"], kept["when"]), ""
 
 
 def _named(subject: Subject) -> str:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import kdistill
-from kdistill.core.formatting import setting
+from kdistill.core.formatting import settings
+from kdistill.core.listener import Listener
 from kdistill.evaluation import statistics
+from kdistill.evaluation.verdict import nothing_to_transfer
 from kdistill.recipes.session import Options
 from kdistill.report.collect import benchmark as costs
 from kdistill.report.collect import curves as histories
@@ -20,21 +22,22 @@ from kdistill.runs import ARMS
 FEW_SEEDS = 5
 
 
-def collect(folder: Path, options: Options, images: int) -> Material:
+def collect(folder: Path, options: Options, images: int, listener: Listener | None = None) -> Material:
     """Return what there is to tell of an experiment.
 
     What is missing is computed as far as it can be; whatever else is missing is told.
 
     Args:
         folder: of the experiment.
-        options: who hears what is computed, and with how many threads.
+        options: with how many threads, and on which device, is computed what is missing.
         images: how many examples to show of those that distillation fixed, and of those that it broke.
+        listener: hears what is computed.
 
     Raises:
         ConfigError: the experiment's config is not valid.
         OutputError: the folder cannot be read.
     """
-    subject = find(folder, options)
+    subject = find(folder, options, listener)
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
     found = predictions.answers(subject, scores, images)
@@ -85,8 +88,8 @@ def _about(subject: Subject, about: Data, arms: list[Arm], sweep: Sweep | None) 
         winner = next((cell for cell in (sweep.cells if sweep else ()) if cell.is_winner), None)
         which = ""
         if sweep and winner:
-            pairs = zip(sweep.axes, winner.settings, strict=True)
-            which = f": {', '.join(f'{key}={setting(value)}' for (key, _), value in pairs)}"
+            keys = [key for key, _ in sweep.axes]
+            which = f": {settings(dict(zip(keys, winner.settings, strict=True)))}"
         text += f" This is a sweep: what follows is about the cell that it has chosen{which}."
     return text
 
@@ -131,9 +134,9 @@ def _warnings(subject: Subject, scores: Scores, arms: list[Arm]) -> list[str]:
     for of_arm in (subject.runs[arm] for arm in ARMS):
         for run in of_arm.values():
             warnings += (run.result or {}).get("warnings", [])
-    known = {arm.name: arm.accuracy.values for arm in arms}
+    known = {arm.name: arm.accuracy["values"] for arm in arms}
     if "teacher" in known and "baseline" in known and seeds > 1:
-        nothing = statistics.nothing_to_transfer(known["teacher"], known["baseline"])
+        nothing = nothing_to_transfer(known["teacher"], known["baseline"])
         warnings += [nothing] if nothing else []
     return list(dict.fromkeys(warnings))
 

@@ -1,10 +1,13 @@
 """Learning curves, from the histories of runs in whatever state."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from kdistill.report.collect.subject import Document, Subject
+from kdistill.report.collect.subject import Subject
 from kdistill.report.content.report import Curve, Curves
-from kdistill.runs import ARMS, Run, survey
+from kdistill.runs import ARMS, Run
 
 SERIES = ("loss", "soft", "hard", "penalty", "val_loss", "val_nll", "val_accuracy")
 
@@ -23,7 +26,7 @@ def curves(subject: Subject) -> list[Curves]:
 
 def _curve(run: Run) -> Curve | None:
     """Return the curve of a run; None where no epoch has been recorded that can be read."""
-    records = [record for record in survey.history(run) if _is_whole(record)]
+    records = [record for record in run.history() if _is_whole(record)]
     if not records:
         return None
     best = [record["epoch"] for record in records if record.get("best")]
@@ -36,7 +39,7 @@ def _curve(run: Run) -> Curve | None:
     )
 
 
-def _is_whole(record: Document) -> bool:
+def _is_whole(record: Mapping[str, Any]) -> bool:
     return isinstance(record.get("epoch"), int) and all(
         isinstance(record.get(name), int | float) for name in SERIES if name not in ("soft", "penalty")
     )

@@ -8,10 +8,10 @@ from kdistill import datasets
 from kdistill.core.errors import KdistillError, OutputError
 from kdistill.core.formatting import counted, setting
 from kdistill.recipes.session import Session
-from kdistill.report.collect.examples import is_image
 from kdistill.report.collect.subject import Document, Subject
 from kdistill.report.content.report import Data, Objective, Provenance, RunRow
-from kdistill.runs import Run
+from kdistill.runs import Result, Run
+from kdistill.runs.survey import FoundRun
 
 
 def data(subject: Subject) -> Data:
@@ -22,10 +22,8 @@ def data(subject: Subject) -> Data:
     shape: Sequence[int] = splits.shape if splits else ()
     if not shape and not keys.is_own:
         shape = datasets.static_shape(keys.dataset)[0]
-    is_rows = keys.dataset == "csv" or (bool(shape) and not is_image(shape))
     return Data(
         dataset=keys.dataset,
-        kind="rows" if is_rows else "images",
         shape=tuple(shape),
         examples=about.get("examples", {}),
         validation=_validation(keys.validation),
@@ -67,15 +65,7 @@ def objective(subject: Subject) -> Objective:
     """Return what the distilled student minimises."""
     keys = subject.config.distill
     counts = [len(teacher.paths) for teacher in subject.taught.values() if not teacher.run]
-    return Objective(
-        formula=keys.formula(max([*counts, len(keys.teachers), 1])),
-        alpha=keys.alpha,
-        temperature=keys.temperature,
-        teacher_temperature=keys.teacher_temperature,
-        scale_by_t_squared=keys.scale_by_t_squared,
-        soft_loss=keys.soft_loss,
-        l2=subject.config.student.l2,
-    )
+    return Objective(keys.formula(max([*counts, len(keys.teachers), 1])), keys, subject.config.student.l2)
 
 
 def provenance(subject: Subject) -> Provenance:
@@ -163,14 +153,14 @@ def _axis(key: str, values: Sequence[Any]) -> str:
     return f"{key}={','.join(map(setting, values))}"
 
 
-def _described(subject: Subject) -> list[Document]:
+def _described(subject: Subject) -> list[FoundRun]:
     if not subject.is_winner:
-        return list(subject.described["runs"])
+        return subject.described["runs"]
     name = subject.session.experiment.folder.name
     return next((cell["runs"] for cell in subject.described["cells"] if cell["cell"] == name), [])
 
 
-def _row(subject: Subject, described: Document) -> RunRow:
+def _row(subject: Subject, described: FoundRun) -> RunRow:
     run = subject.session.experiment.run(described["arm"], described["seed"])
     manifest, result = _read(run)
     return RunRow(
@@ -180,16 +170,13 @@ def _row(subject: Subject, described: Document) -> RunRow:
         problem=described["problem"],
         epochs=described["epoch"],
         best_epoch=result.get("best_epoch"),
-        stopped=result.get("stopped"),
         seconds=result.get("run_info", {}).get("seconds"),
         finished=manifest.get("finished"),
-        identity=manifest.get("identity"),
-        weights_sha256=result.get("weights_sha256"),
         model_sha256=manifest.get("files", {}).get("model.keras"),
     )
 
 
-def _read(run: Run) -> tuple[Document, Document]:
+def _read(run: Run) -> tuple[Document, Result]:
     try:
         return run.manifest or {}, run.result or {}
     except KdistillError:

@@ -6,21 +6,22 @@ from typing import Any
 
 from kdistill.core.errors import KdistillError
 from kdistill.evaluation import metrics, statistics
-from kdistill.recipes import predictions
-from kdistill.report.collect.subject import Document, Subject, Taught, reproduced, seeds_in_words
-from kdistill.report.content.report import Arm, Summary, Verdict
-from kdistill.runs import Run
+from kdistill.evaluation.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
+from kdistill.recipes import evaluate, predictions
+from kdistill.report.collect.subject import Subject, Taught, reproduced, seeds_in_words
+from kdistill.report.content.report import Arm
+from kdistill.runs import Run, ScoresOnTest, correct_answers, own_scores
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.teachers import logits_file
 
-MEASURES = ("accuracy", "nll", "ece", "agreement", "kl_to_teacher")
+MEASURES = ("accuracy", "nll", "ece", "agreement")
 
 
 class Scores:
     """The test scores of a subject's runs. Those that are not known are computed, which takes TensorFlow.
 
     Attributes:
-        of: of each arm, by seed, the scores: see `recipes.evaluate`.
+        of: of each arm, by seed, the scores.
         seeds: those of which baseline and distilled student are scored.
         problems: why some are not, a sentence each.
     """
@@ -28,7 +29,7 @@ class Scores:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.problems: list[str] = []
-        self.of: dict[str, dict[int, Document]] = {arm: {} for arm in subject.runs}
+        self.of: dict[str, dict[int, ScoresOnTest]] = {arm: {} for arm in subject.runs}
         if not subject.is_unfinished_sweep:
             for arm, of_arm in subject.runs.items():
                 for seed, run in of_arm.items():
@@ -37,7 +38,7 @@ class Scores:
 
     def _take(self, arm: str, seed: int, run: Run) -> None:
         try:
-            self.of[arm][seed] = run.own_test_scores() or self.subject.session.evaluate(run)
+            self.of[arm][seed] = own_scores(run) or evaluate.score(self.subject.session, run)
         except KdistillError as error:
             self.problems.append(f"{run.title} is not scored: {error.message}.")
 
@@ -45,25 +46,18 @@ class Scores:
         """Return the verdict over all seeds that are whole; None where there is none."""
         if not self.seeds:
             return None
-        distilled, baseline = ([self.of[arm][seed]["accuracy"] for seed in self.seeds] for arm in _PAIR)
-        taught = {self.subject.taught[seed].identity for seed in self.seeds}
-        compared = statistics.compare(
-            distilled,
-            baseline,
-            seeds=self.seeds,
-            disagreements=self._disagreements(),
-            shared_teachers=len(taught) if len(taught) < len(self.seeds) else 0,
-        )
-        verdict = verdict_of(compared, self.seeds)
+        taught = [self.subject.taught[seed].identity for seed in self.seeds]
+        verdict = compare_pairs([self._pair(seed) for seed in self.seeds], about_distillation(taught))
         if not self.subject.is_winner:
             return verdict
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}")
 
-    def _disagreements(self) -> list[tuple[int, int]] | None:
-        answers = [[self.subject.runs[arm][seed].test_correct() for arm in _PAIR] for seed in self.seeds]
-        if not all(distilled and len(distilled) == len(baseline) for distilled, baseline in answers):
-            return None
-        return [statistics.count_disagreements(distilled, baseline) for distilled, baseline in answers]
+    def _pair(self, seed: int) -> Pair:
+        distilled, baseline = (
+            Answers(self.of[arm][seed]["accuracy"], correct_answers(self.subject.runs[arm][seed]))
+            for arm in ("distilled", "baseline")
+        )
+        return Pair(seed, distilled, baseline)
 
     def arms(self) -> list[Arm]:
         """Return the arms, over the seeds that are whole; over all that are scored where none is."""
@@ -79,7 +73,7 @@ class Scores:
         if not self.seeds:
             return self._arm("teacher")
         taught = {self.subject.taught[seed].identity: self.subject.taught[seed] for seed in self.seeds}
-        scores, seeds = list[Document](), list[int]()
+        scores, seeds = list[ScoresOnTest](), list[int]()
         for teacher in taught.values():
             found = self._scores_of(teacher)
             if found is None:
@@ -89,16 +83,16 @@ class Scores:
         count = len(next(iter(taught.values())).paths)
         return self._summary("teacher", f"{count} teachers" if count > 1 else "teacher", seeds, scores)
 
-    def _scores_of(self, teacher: Taught) -> Document | None:
+    def _scores_of(self, teacher: Taught) -> ScoresOnTest | None:
         try:
             if teacher.run:
-                return teacher.run.own_test_scores() or self.subject.session.evaluate(teacher.run)
+                return own_scores(teacher.run) or evaluate.score(self.subject.session, teacher.run)
             return self._scores_of_files(teacher)
         except KdistillError as error:
             self.problems.append(f"The teacher is not scored: {error.message}.")
             return None
 
-    def _scores_of_files(self, teacher: Taught) -> Document | None:
+    def _scores_of_files(self, teacher: Taught) -> ScoresOnTest | None:
         splits, problem = self.subject.data
         logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
@@ -106,21 +100,22 @@ class Scores:
                 f"The teacher is not scored: {problem or 'its logits on the test split are not known.'}"
             )
             return None
-        scores = asdict(metrics.score(metrics.together(logits), splits.test.all_labels))
+        scores: Any = asdict(metrics.score(metrics.together(logits), splits.test.all_labels))
         parameters = self._reproduced_parameters()
         size = logits_file.model_bytes(teacher.paths)
-        return {**scores, "parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
+        more = {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
+        return scores | more
 
     def _reproduced_parameters(self) -> int | None:
         summary: Any = reproduced(self.subject.session.experiment.folder) or {}
         return summary.get("arms", {}).get("teacher", {}).get("parameters")
 
-    def _summary(self, name: str, title: str, seeds: Sequence[int], scores: Sequence[Document]) -> Arm:
+    def _summary(self, name: str, title: str, seeds: Sequence[int], scores: Sequence[ScoresOnTest]) -> Arm:
         return Arm(
             name=name,
             title=title,
             seeds=list(seeds),
-            **{measure: _summarized([of[measure] for of in scores]) for measure in MEASURES},  # type: ignore[arg-type]
+            **statistics.summaries(scores, *MEASURES),
             parameters=scores[0]["parameters"],
             file_bytes=scores[0]["file_bytes"],
             expected=getattr(self.subject.config.expected, name),
@@ -132,35 +127,6 @@ class Scores:
             return {}
         why = "; ".join(dict.fromkeys(self.problems)) or _what_is_missing(self.subject)
         return {"verdict": why} if any(self.of.values()) else {"verdict": why, "arms": why}
-
-
-_PAIR = ("distilled", "baseline")
-
-
-def verdict_of(compared: Document, seeds: Sequence[int]) -> Verdict:
-    """Return what `stats.compare` found as a verdict."""
-    difference, bootstrap = compared["difference"], compared["bootstrap"]
-    return Verdict(
-        decision=compared["verdict"],
-        sentence=compared["verdict_text"],
-        about=compared["about"],
-        seeds=list(seeds),
-        differences=difference["values"],
-        mean=difference["mean"],
-        low=difference["ci_low"],
-        high=difference["ci_high"],
-        confidence=difference["confidence"],
-        p_value=compared["p_value"],
-        bootstrap=(bootstrap["low"], bootstrap["high"]) if bootstrap else None,
-        probability_of_improvement=compared["probability_of_improvement"],
-        smallest_detectable=compared["smallest_detectable"],
-        mcnemar=[row["p_value"] for row in compared["mcnemar"]] if compared["mcnemar"] else None,
-    )
-
-
-def _summarized(values: Sequence[float | None]) -> Summary | None:
-    known = [value for value in values if value is not None]
-    return Summary(**statistics.summarize(known)) if known and len(known) == len(values) else None
 
 
 def _what_is_missing(subject: Subject) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.core.errors import KdistillError
+from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, survey
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
-from kdistill.runs.survey import not_usable
+from kdistill.runs.survey import FoundExperiment, not_usable
 
 Document = dict[str, Any]
 FINGERPRINTS = ("fingerprint", "split_fingerprint")  # of the data, and of what they are used for
@@ -52,7 +53,7 @@ class Subject:
 
     home: Session
     session: Session
-    described: Document
+    described: FoundExperiment
     runs: dict[str, dict[int, Run]] = field(default_factory=dict)
     taught: dict[int, Taught] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -97,14 +98,14 @@ class Subject:
         return splits, ""
 
 
-def find(folder: Path, options: Options) -> Subject:
+def find(folder: Path, options: Options, listener: Listener | None = None) -> Subject:
     """Return what a page on the experiment in a folder is about.
 
     Raises:
         ConfigError: its config is not valid.
         OutputError: it cannot be read.
     """
-    home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options)
+    home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options, listener)
     described = survey.describe(folder)
     sweep = document(folder / SWEEP_FILE)
     session = home
@@ -162,11 +163,12 @@ def _taught(experiment: Experiment, distilled: Run) -> Taught:
     data = (distilled.manifest or {}).get("data") or {}
     paths = tuple(experiment.folder / place for place in runs.teacher_files(distilled.manifest or {}))
     for path in dict.fromkeys((own.model_file, *(paths if len(paths) == 1 else ()))):
-        if runs.recorded_weights(path) == identity:
-            found = Run(path.parent, "teacher", 0).manifest or {}
+        run = runs.run_of_model(path)
+        if run and run.weights == identity:
+            about = (run.manifest or {}).get("data") or {}
             # One that was trained on other data, or on another division of them, has its test scores on those.
-            if all((found.get("data") or {}).get(key) == data.get(key) for key in FINGERPRINTS):
-                return Taught(identity, Run(path.parent, "teacher", found.get("seed", distilled.seed)))
+            if all(about.get(key) == data.get(key) for key in FINGERPRINTS):
+                return Taught(identity, run)
     return Taught(identity, None, paths)
 
 

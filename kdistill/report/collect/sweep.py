@@ -1,16 +1,18 @@
 """The cells of a sweep: as `sweep` has written them down, or as far as an unfinished one has come."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kdistill.evaluation import statistics
-from kdistill.report.collect.scores import verdict_of
+from kdistill.evaluation.statistics import Summary
+from kdistill.evaluation.verdict import Verdict
 from kdistill.report.collect.subject import Document, Subject
-from kdistill.report.content.report import Cell, Summary, Sweep
+from kdistill.report.content.report import Cell, Sweep
 from kdistill.runs import Run
 from kdistill.runs.experiment import CHOSEN_BY
+from kdistill.runs.survey import FoundCell
 
 
 def sweep(subject: Subject) -> tuple[Sweep | None, str]:
@@ -33,8 +35,8 @@ def _finished(document: Document) -> Sweep:
         cells.append(
             Cell(
                 settings=[cell["set"][key] for key in axes],
-                accuracy=Summary(**scores["accuracy"]) if scores else None,
-                nll=Summary(**scores["nll"]) if scores else None,
+                accuracy=scores["accuracy"] if scores else None,
+                nll=scores["nll"] if scores else None,
                 done=len(document["seeds"]) - len(cell["failed"]),
                 failed=cell["failed"],
                 is_winner=cell["set"] == winner["set"],
@@ -48,14 +50,14 @@ def _finished(document: Document) -> Sweep:
         finished=True,
         chosen_by=document["chosen_by"],
         baseline=alone["validation"]["accuracy"]["mean"] if alone else None,
-        test=verdict_of(test["comparison"], test["comparison"]["seeds"]) if test else None,
+        test=Verdict.from_json(test["comparison"]) if test else None,
         command=winner["command"],
     )
 
 
 def _unfinished(subject: Subject) -> tuple[Sweep | None, str]:
     """Return what is known of the cells that were begun."""
-    described: Sequence[Document] = subject.described["cells"]
+    described = subject.described["cells"]
     axes = _axes(described)
     if not axes:
         return None, "The sweep has not come far enough to tell its cells apart."
@@ -68,7 +70,7 @@ def _unfinished(subject: Subject) -> tuple[Sweep | None, str]:
     return Sweep(axes, cells, begun, False, CHOSEN_BY, mean, None, None), ""
 
 
-def _axes(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, Sequence[Any]]]:
+def _axes(cells: Sequence[FoundCell]) -> list[tuple[str, Sequence[Any]]]:
     """Return the keys in which the cells differ, and their values, in order; none where one cell alone was begun."""
     axes: list[tuple[str, Sequence[Any]]] = []
     for key in cells[0]["set"]:
@@ -77,14 +79,14 @@ def _axes(cells: Sequence[Mapping[str, Any]]) -> list[tuple[str, Sequence[Any]]]
     return axes
 
 
-def _cell(folder: Path, described: Mapping[str, Any], keys: Sequence[str]) -> Cell:
+def _cell(folder: Path, described: FoundCell, keys: Sequence[str]) -> Cell:
     rows = [row for row in described["runs"] if row["arm"] == "distilled"]
     results = [Run(folder / f"seed-{row['seed']}" / "distilled", "distilled", row["seed"]).result for row in rows]
     scores = [result["validation"] for result in results if result]
-    accuracy, nll = (_summary(scores, measure) for measure in ("accuracy", "nll"))
+    accuracy, nll = _summary([of["accuracy"] for of in scores]), _summary([of["nll"] for of in scores])
     failed = [str(row["problem"]) for row in rows if row["state"] == "failed"]
     return Cell([described["set"].get(key) for key in keys], accuracy, nll, len(scores), failed, False)
 
 
-def _summary(scores: Sequence[Mapping[str, float]], measure: str) -> Summary | None:
-    return Summary(**statistics.summarize([score[measure] for score in scores])) if scores else None
+def _summary(values: Sequence[float]) -> Summary | None:
+    return statistics.summarize(values) if values else None

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from kdistill.config import Distill
 
 
 @dataclass(frozen=True)
@@ -11,20 +12,12 @@ class Objective:
 
     Attributes:
         formula: in one line, with its numbers.
-        alpha: weight of the soft term.
-        temperature: T of the student.
-        teacher_temperature: of the teacher, where it is another one; else None.
-        scale_by_t_squared: whether the soft term is multiplied by T^2.
-        soft_loss: `kl` or `mse`.
+        distill: the section of the config.
         l2: the penalty on the student's weights, which both arms minimise with the rest; 0 for none.
     """
 
     formula: str
-    alpha: float
-    temperature: float
-    teacher_temperature: float | None
-    scale_by_t_squared: bool
-    soft_loss: str
+    distill: Distill
     l2: float = 0.0
 
 
@@ -39,11 +32,8 @@ class RunRow:
         problem: what is wrong with it, in a sentence; None where nothing is.
         epochs: how many are done; None where unknown.
         best_epoch: whose weights were kept; None before it is finished.
-        stopped: why it ended, such as `no improvement`; None before.
         seconds: of training; None where unknown.
         finished: when, ISO 8601 in UTC; None before.
-        identity: SHA-256 of all that it depends on; None where unknown.
-        weights_sha256: of its model's weights; None before it is finished.
         model_sha256: of its model's file; None before it is finished.
     """
 
@@ -53,11 +43,8 @@ class RunRow:
     problem: str | None
     epochs: int | None
     best_epoch: int | None
-    stopped: str | None
     seconds: float | None
     finished: str | None
-    identity: str | None
-    weights_sha256: str | None
     model_sha256: str | None
 
 
@@ -67,7 +54,6 @@ class Data:
 
     Attributes:
         dataset: `digits`, `fashion_mnist`, `mnist`, `npz`, `image_folder` or `csv`.
-        kind: `images` or `rows` of a table.
         shape: of one example; empty where unknown.
         examples: how many `train`, `validation` and `test` have; empty where no run tells.
         validation: how validation examples came to be, in words.
@@ -76,7 +62,6 @@ class Data:
     """
 
     dataset: str
-    kind: Literal["images", "rows"]
     shape: Sequence[int]
     examples: Mapping[str, int]
     validation: str

@@ -9,11 +9,13 @@ Class names, column names, config values and messages are the user's own: they m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.evaluation.statistics import Summary
+from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content.predictions import (
     Change,
     ClassChange,
@@ -24,6 +26,7 @@ from kdistill.report.content.predictions import (
     SoftExample,
 )
 from kdistill.report.content.provenance import Data, Objective, Provenance, RunRow
+from kdistill.runs.benchmark import Measured
 
 __all__ = [
     "PARTS",
@@ -38,16 +41,13 @@ __all__ = [
     "Data",
     "Example",
     "Material",
-    "Measured",
     "Objective",
     "Provenance",
     "Reliability",
     "RunRow",
     "SoftExample",
     "Softened",
-    "Summary",
     "Sweep",
-    "Verdict",
 ]
 
 Floats = NDArray[np.floating]
@@ -70,58 +70,6 @@ PARTS = (
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One measure over the runs of an arm.
-
-    Attributes:
-        values: (runs,) in the order of `Arm.seeds`; of a teacher from elsewhere, one.
-        mean: of them.
-        sd: their sample standard deviation; None for a single run.
-    """
-
-    values: Sequence[float]
-    mean: float
-    sd: float | None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether distillation helped, as `stats.compare` has it, over the seeds of which all runs are there and scored.
-
-    Attributes:
-        decision: `helps`, `hurts` or `inconclusive`.
-        sentence: it, with its interval, for people.
-        about: a sentence that says what the interval speaks about, and what not.
-        seeds: (s,) of the pairs.
-        differences: (s,) distilled minus baseline test accuracy of each seed.
-        mean: of the differences.
-        low: the lower end of the interval of the mean; None below three seeds, and where all differences are equal.
-        high: the upper end, likewise.
-        confidence: of the interval, 0.95.
-        p_value: of the paired t test; None where there is no interval.
-        bootstrap: the ends of the BCa bootstrap interval; None below 20 seeds.
-        probability_of_improvement: how often a distilled run beats a baseline run, over all pairs of runs.
-        smallest_detectable: the difference that would have been seen four times in five; None without an interval.
-        mcnemar: (s,) p values of McNemar's test, a seed each; None where single answers are not known.
-    """
-
-    decision: Literal["helps", "hurts", "inconclusive"]
-    sentence: str
-    about: str
-    seeds: Sequence[int]
-    differences: Sequence[float]
-    mean: float
-    low: float | None
-    high: float | None
-    confidence: float
-    p_value: float | None
-    bootstrap: tuple[float, float] | None
-    probability_of_improvement: float
-    smallest_detectable: float | None
-    mcnemar: Sequence[float] | None
-
-
-@dataclass(frozen=True)
 class Arm:
     """The scored runs of one arm on the test split.
 
@@ -133,7 +81,6 @@ class Arm:
         nll: mean negative log-likelihood in nats.
         ece: expected calibration error, 0 to 1.
         agreement: share of test examples on which it agrees with its teacher; None for the teacher and where unknown.
-        kl_to_teacher: mean KL(teacher || student) in nats; likewise.
         parameters: of one model (of several teachers together); None where there are only logits.
         file_bytes: of its model file or files; None where unknown.
         expected: published accuracy; None where the config has none.
@@ -146,7 +93,6 @@ class Arm:
     nll: Summary
     ece: Summary
     agreement: Summary | None
-    kl_to_teacher: Summary | None
     parameters: int | None
     file_bytes: int | None
     expected: float | None
@@ -244,31 +190,6 @@ class Sweep:
     baseline: float | None
     test: Verdict | None
     command: str | None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A model or export that was measured.
-
-    Attributes:
-        name: such as `distilled litert int8`.
-        format: `keras`, `litert`, `onnx` or `saved-model`.
-        parameters: None where unknown.
-        file_bytes: of the file, or of all files of a folder.
-        accuracy: on the test split, in its own runtime.
-        milliseconds: median time of a call, by the number of examples in it.
-        per_second: examples a second, likewise.
-        peak_memory_bytes: of the whole process; None where unknown.
-    """
-
-    name: str
-    format: str
-    parameters: int | None
-    file_bytes: int
-    accuracy: float
-    milliseconds: Mapping[int, float]
-    per_second: Mapping[int, float]
-    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kdistill.core.formatting import counted, file_size, number, percent, points
-from kdistill.report.content.report import Example, Material, Summary
+from kdistill.evaluation.statistics import Summary
+from kdistill.report.content.report import Example, Material
 from kdistill.report.content.text import short, writable
 from kdistill.report.pages import example_cards
 from kdistill.report.plots import all_plots
@@ -116,5 +117,5 @@ def mean_sd(values: Summary | None) -> str:
     """Return mean and standard deviation; a dash for None."""
     if values is None:
         return number(None)
-    spread = "" if values.sd is None else f" ± {number(values.sd)}"
-    return f"{number(values.mean)}{spread}"
+    spread = "" if values["sd"] is None else f" ± {number(values['sd'])}"
+    return f"{number(values['mean'])}{spread}"

@@ -1,7 +1,7 @@
 """Writes a page: `report.html` alone, and `report.md` with its pictures in a folder beside it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from kdistill.core import files
 from kdistill.report.content.report import Material
@@ -9,17 +9,27 @@ from kdistill.report.pages import markdown
 from kdistill.report.pages.html import render
 from kdistill.report.plots import all_plots as drawn
 
-Document = dict[str, Any]
-
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "report-files"
 
 
-def write(folder: Path, material: Material) -> Document:
-    """Write the page in both forms into the folder of its experiment, each file whole or not at all.
+class Page(TypedDict):
+    """A page that was written, and what it says first."""
 
-    Returns:
-        `experiment`, `folder`, `html`, `markdown`, `pictures` (paths), `bytes` (of the HTML), `verdict` and
-        `verdict_text` (None where there is none), `state`, `warnings`, `missing`.
+    experiment: str
+    folder: str
+    html: str  # a path
+    markdown: str
+    pictures: list[str]
+    bytes: int  # of the HTML
+    verdict: str | None  # None where there is none
+    verdict_text: str | None
+    state: list[str]
+    warnings: list[str]
+    missing: dict[str, str]
+
+
+def write(folder: Path, material: Material) -> Page:
+    """Write the page in both forms into the folder of its experiment, each file whole or not at all.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -46,8 +56,8 @@ def write(folder: Path, material: Material) -> Document:
         "markdown": str(folder / MARKDOWN),
         "pictures": [str(home / name) for name in pictures],
         "bytes": len(html.encode()),
-        "verdict": material.verdict and material.verdict.decision,
-        "verdict_text": material.verdict and material.verdict.sentence,
+        "verdict": material.verdict.decision if material.verdict else None,
+        "verdict_text": material.verdict.sentence if material.verdict else None,
         "state": list(material.state),
         "warnings": list(material.warnings),
         "missing": dict(material.missing),

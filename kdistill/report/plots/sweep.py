@@ -33,9 +33,9 @@ def sweep(found: Sweep) -> Plot | None:
 
 
 def _in_words(found: Sweep, scored: Sequence[Cell]) -> str:
-    ranked = sorted(scored, key=lambda cell: cell.accuracy.mean if cell.accuracy else 0.0)
+    ranked = sorted(scored, key=lambda cell: cell.accuracy["mean"] if cell.accuracy else 0.0)
     told = [
-        f"{word} {settings(found, cell)} with {number(cell.accuracy.mean)}"
+        f"{word} {settings(found, cell)} with {number(cell.accuracy['mean'])}"
         for word, cell in (("best", ranked[-1]), ("worst", ranked[0]))
         if cell.accuracy
     ]
@@ -51,9 +51,9 @@ def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
             x, marker = places[setting(cell.settings[0])], "*" if cell.is_winner else "o"
             if cell.accuracy is None:
                 continue
-            axes.plot([x] * len(cell.accuracy.values), cell.accuracy.values, ".", color=COLOURS["muted"])
+            axes.plot([x] * len(cell.accuracy["values"]), cell.accuracy["values"], ".", color=COLOURS["muted"])
             axes.plot(
-                [x], [cell.accuracy.mean], marker, color=COLOURS["distilled"], markersize=13 if marker == "*" else 8
+                [x], [cell.accuracy["mean"]], marker, color=COLOURS["distilled"], markersize=13 if marker == "*" else 8
             )
         if found.baseline is not None:
             axes.axhline(found.baseline, color=COLOURS["baseline"], linestyle=(0, (4, 2)), label="baseline alone")
@@ -70,7 +70,7 @@ def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
 def _map(found: Sweep) -> Plot:
     (row_key, rows), (column_key, columns) = found.axes
     scored = [cell for cell in found.cells if cell.accuracy]
-    means = [cell.accuracy.mean for cell in scored if cell.accuracy]
+    means = [cell.accuracy["mean"] for cell in scored if cell.accuracy]
     low, reach = min(means), (max(means) - min(means)) or 1
     places = {(setting(row), setting(column)): (y, x) for y, row in enumerate(rows) for x, column in enumerate(columns)}
     with drawing(160 + 58 * len(columns), 100 + 34 * len(rows)) as (figure, axes):
@@ -78,9 +78,9 @@ def _map(found: Sweep) -> Plot:
             y, x = places[setting(cell.settings[0]), setting(cell.settings[1])]
             text = "failed" if cell.failed else "-"
             if cell.accuracy:
-                alpha = round(float(STRONGEST * (cell.accuracy.mean - low) / reach), 2)
+                alpha = round(float(STRONGEST * (cell.accuracy["mean"] - low) / reach), 2)
                 axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS["more"], alpha=alpha, linewidth=0))
-                text = number(cell.accuracy.mean).removeprefix("0")
+                text = number(cell.accuracy["mean"]).removeprefix("0")
             weight = "bold" if cell.is_winner else "normal"
             axes.text(
                 x, y, f"{text} ★" if cell.is_winner else text, ha="center", va="center", fontsize=10, weight=weight

@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from kdistill.core.formatting import counted, number, points
-from kdistill.report.content.report import Benchmark, Floats, Verdict
+from kdistill.evaluation.statistics import Difference
+from kdistill.evaluation.verdict import Verdict
+from kdistill.report.content.report import Benchmark, Floats
 from kdistill.report.content.text import short
 from kdistill.report.plots.figure import COLOURS, MARKERS, Plot, drawing
 
@@ -25,18 +27,19 @@ PLACES = [
 
 def differences(verdict: Verdict, name: str = "differences") -> Plot:
     """Draw a dot for the difference of each seed, their mean with its interval, and the line of no difference."""
-    values = 100 * np.asarray(verdict.differences)
+    values = 100 * np.asarray(verdict.difference["values"])
     each = len(values) <= EVERY_SEED
     tall = 110 + 20 * len(values) if each else 260
     with drawing(360, tall) as (figure, axes):
         heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
         axes.plot(values, heights, "o", color=COLOURS["distilled"], markersize=6.5)
-        _mean(axes, verdict)
+        _mean(axes, verdict.difference)
         axes.axvline(0, color=COLOURS["ink"], linewidth=1.2)
         axes.set_xlabel("distilled minus baseline (points of accuracy)")
         axes.margins(x=0.12)
         axes.grid(axis="y", visible=False)
-    return Plot(name, "Difference in test accuracy, seed by seed", _in_words(verdict), figure, _note(verdict))
+    alt, note = _in_words(verdict.difference), _note(verdict.difference)
+    return Plot(name, "Difference in test accuracy, seed by seed", alt, figure, note)
 
 
 def _by_seed(axes: Axes, verdict: Verdict, values: Floats) -> Floats:
@@ -60,38 +63,37 @@ def _stacked(axes: Axes, values: Floats) -> Floats:
     return heights
 
 
-def _mean(axes: Axes, verdict: Verdict) -> None:
-    mean = 100 * verdict.mean
-    if verdict.low is not None and verdict.high is not None:
-        ends = [100 * verdict.low, 100 * verdict.high]
+def _mean(axes: Axes, difference: Difference) -> None:
+    mean, low, high = difference["mean"], difference["ci_low"], difference["ci_high"]
+    if low is not None and high is not None:
+        ends = [100 * low, 100 * high]
         axes.plot(ends, [0, 0], color=COLOURS["ink"], linewidth=3, solid_capstyle="butt")
         axes.plot(ends, [0, 0], color=COLOURS["ink"], marker="|", markersize=11, linestyle="none", markeredgewidth=2)
-    axes.plot([mean], [0], marker="D", color=COLOURS["ink"], markersize=7)
+    axes.plot([100 * mean], [0], marker="D", color=COLOURS["ink"], markersize=7)
 
 
-def _in_words(verdict: Verdict) -> str:
-    seeds = len(verdict.differences)
-    won = sum(value > 0 for value in verdict.differences)
-    lowest, highest = min(verdict.differences), max(verdict.differences)
-    text = f"Distilled is better in {won} of {counted(seeds, 'seed')}; "
-    text += f"differences from {points(lowest)} to {points(highest)} points, mean {points(verdict.mean)}"
-    if verdict.low is None or verdict.high is None:
+def _in_words(difference: Difference) -> str:
+    values, low, high = difference["values"], difference["ci_low"], difference["ci_high"]
+    won = sum(value > 0 for value in values)
+    text = f"Distilled is better in {won} of {counted(len(values), 'seed')}; "
+    text += f"differences from {points(min(values))} to {points(max(values))} points, mean {points(difference['mean'])}"
+    if low is None or high is None:
         return f"{text}. There is no interval."
-    return f"{text}, 95 % interval {points(verdict.low)} to {points(verdict.high)}."
+    return f"{text}, 95 % interval {points(low)} to {points(high)}."
 
 
-def _note(verdict: Verdict) -> str:
-    if verdict.low is None:
+def _note(difference: Difference) -> str:
+    if difference["ci_low"] is None:
         return "A dot is a seed, the diamond their mean; right of the line distilled is better. There is no interval."
     return "A dot is a seed; the diamond is their mean with its 95 % interval. Right of the line distilled is better."
 
 
 def costs(benchmark: Benchmark) -> list[Plot]:
     """Draw accuracy against size and against latency, a mark for each model, numbered as in the table."""
-    size = [row.file_bytes / 1e3 for row in benchmark.rows]
+    size = [row["file_bytes"] / 1e3 for row in benchmark.rows]
     plots = [_costs(benchmark, size, "size", "size of the file (kB, logarithmic)", "kB")]
-    if all(1 in row.milliseconds for row in benchmark.rows):
-        time = [row.milliseconds[1] for row in benchmark.rows]
+    if all("1" in row["latency"] for row in benchmark.rows):
+        time = [row["latency"]["1"]["p50_ms"] for row in benchmark.rows]
         label = "time for one example (ms, logarithmic)"
         plots.append(_costs(benchmark, time, "latency", label, "ms"))
     return plots
@@ -100,20 +102,20 @@ def costs(benchmark: Benchmark) -> list[Plot]:
 def _costs(benchmark: Benchmark, cost: list[float], name: str, label: str, unit: str) -> Plot:
     with drawing(360, 300) as (figure, axes):
         for row, x in zip(benchmark.rows, cost, strict=True):
-            arm = next((arm for arm in MARKERS if row.name.startswith(arm)), None)
+            arm = next((arm for arm in MARKERS if row["name"].startswith(arm)), None)
             marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
-            axes.plot([x], [row.accuracy], marker=marker, color=colour, markersize=8, linestyle="none")
+            axes.plot([x], [row["accuracy"]], marker=marker, color=colour, markersize=8, linestyle="none")
         axes.set_xscale("log")
         steps = (1, 2, 5) if max(cost) < 50 * min(cost) else (1,)
         axes.xaxis.set_major_locator(LogLocator(subs=steps))  # evenly spaced where there are fewer than two of them
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
-        _numbers(axes, [(x, row.accuracy) for row, x in zip(benchmark.rows, cost, strict=True)])
+        _numbers(axes, [(x, row["accuracy"]) for row, x in zip(benchmark.rows, cost, strict=True)])
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy")
     told = [
-        f"{short(row.name, 40)} {number(row.accuracy)} at {x:.3g} {unit}"
+        f"{short(row['name'], 40)} {number(row['accuracy'])} at {x:.3g} {unit}"
         for row, x in zip(benchmark.rows, cost, strict=True)
     ]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from kdistill.cli.rendering import results
-from kdistill.evaluation import statistics
+from kdistill.evaluation.verdict import Answers, Pair, about_distillation, compare_pairs
 
 ARM = {
     "accuracy": {"values": [0.9, 0.92], "mean": 0.91, "sd": 0.01414},
@@ -26,9 +26,13 @@ def text(renderable, width=160):
     return stream.getvalue()
 
 
-def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=None, **more):
-    baseline = [0.9] * len(values)
-    distilled = [0.9 + value for value in values]
+def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=(), **more):
+    answers = [([1] * ours + [0] * theirs, [0] * ours + [1] * theirs) for ours, theirs in disagreements]
+    answers = answers or [((), ())] * len(values)
+    pairs = [
+        Pair(seed, Answers(0.9 + value, ours), Answers(0.9, theirs))
+        for seed, (value, (ours, theirs)) in enumerate(zip(values, answers, strict=True))
+    ]
     return {
         "experiment": "article",
         "seeds": list(range(len(values))),
@@ -38,7 +42,7 @@ def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=None, **m
             "distilled": {**STUDENT, "expected": None},
         },
         "formula": "loss = 0.9 * soft + 0.1 * hard",
-        "comparison": statistics.compare(distilled, baseline, disagreements=disagreements),
+        "comparison": compare_pairs(pairs, about_distillation(range(len(pairs)))).to_json(),
         "warnings": [],
         "failed": [],
         "run_info": {"output_dir": "runs/article"},

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import termios
 
-import places
 import pytest
+from places import ROOT
 from rich.console import Console
 
 from kdistill.cli.rendering import screen as progress
 from kdistill.cli.rendering.screen import Screen
+from kdistill.core.listener import Downloading, EpochDone, EpochProgress, Planned, RunFailed, RunFinished, RunStarted
 
 RESULT = {
     "validation": {"accuracy": 0.91234},
@@ -41,11 +42,11 @@ def screen(terminal=False, width=120, **options):
 def play(watcher):
     watcher.note("Starting")
     watcher.warning("the teacher is weak")
-    watcher.run_started("distilled", 3, 5, 4)
+    watcher.hear(RunStarted("distilled", 3, 5))
     for epoch in (1, 2):
-        watcher.progress(0.5)
-        watcher.epoch(record(epoch))
-    watcher.run_finished("distilled", 3, RESULT)
+        watcher.hear(EpochProgress(0.5))
+        watcher.hear(EpochDone(record(epoch)))
+    watcher.hear(RunFinished("distilled", 3, RESULT))
     watcher.close()
 
 
@@ -74,8 +75,8 @@ def test_in_a_terminal_there_is_a_live_line():
 
 def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
     watcher, stream = screen(terminal=True, width=30)
-    watcher.run_started("distilled", 3, 5, 4)
-    watcher.epoch(record(1))
+    watcher.hear(RunStarted("distilled", 3, 5))
+    watcher.hear(EpochDone(record(1)))
     watcher.close()
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", stream.getvalue()).splitlines()
     assert any("seed 3" in line for line in lines)
@@ -84,9 +85,9 @@ def test_the_live_line_stays_on_one_line_of_a_narrow_terminal():
 
 def test_verbose_leaves_a_line_an_epoch():
     watcher, stream = screen(verbose=True, monitors={"student": "val_nll"})
-    watcher.run_started("distilled", 3, 2, 4)
-    watcher.epoch(record(1))
-    watcher.epoch(record(2, best=False, val_accuracy=0.8))
+    watcher.hear(RunStarted("distilled", 3, 2))
+    watcher.hear(EpochDone(record(1)))
+    watcher.hear(EpochDone(record(2, best=False, val_accuracy=0.8)))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("distilled seed 3  epoch 2/2  loss 0.5000")
@@ -109,9 +110,9 @@ def test_a_long_run_says_something_now_and_then(monkeypatch):
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     watcher, stream = screen()
-    watcher.run_started("teacher", 0, 50, None)
+    watcher.hear(RunStarted("teacher", 0, 50))
     for epoch in range(1, 9):
-        watcher.epoch(record(epoch, patience_left=None))
+        watcher.hear(EpochDone(record(epoch, patience_left=None)))
     lines = stream.getvalue().splitlines()
     assert 2 <= len(lines) <= 5
     assert "patience" not in lines[0]
@@ -140,8 +141,8 @@ def test_square_brackets_are_text():
 @pytest.mark.parametrize("total", [1000, None])
 def test_downloads_are_shown_as_they_come(total):
     watcher, stream = screen(terminal=True)
-    watcher.download("train.gz", 500, total)
-    watcher.download("train.gz", 1000, total)
+    watcher.hear(Downloading("train.gz", 500, total))
+    watcher.hear(Downloading("train.gz", 1000, total))
     watcher.close()
     assert "downloading train.gz" in stream.getvalue()
     assert ("downloaded train.gz" in stream.getvalue()) == (total is not None)
@@ -156,15 +157,15 @@ def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
 
 def test_several_runs_are_a_table_until_they_have_ended():
     watcher, stream = screen(terminal=True)
-    watcher.planned(0, 4)
+    watcher.hear(Planned(0, 4))
     for seed in (1, 2):
-        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4, (), 50_000)
-        watcher.of(f"baseline seed {seed}").epoch(record(5))
-        watcher.of(f"baseline seed {seed}").progress(0.25)
-    watcher.of("baseline seed 1").run_finished("baseline", 1, RESULT)
+        watcher.hear(RunStarted("baseline", seed, 10, (), 50_000), f"baseline seed {seed}")
+        watcher.hear(EpochDone(record(5)), f"baseline seed {seed}")
+        watcher.hear(EpochProgress(0.25), f"baseline seed {seed}")
+    watcher.hear(RunFinished("baseline", 1, RESULT), "baseline seed 1")
     assert list(watcher._runs) == ["baseline seed 2"]
-    watcher.planned(1, 4)
-    watcher.run_failed("baseline seed 2", "training diverged")
+    watcher.hear(Planned(1, 4))
+    watcher.hear(RunFailed("training diverged"), "baseline seed 2")
     watcher.close()
     shown = stream.getvalue()
     assert "[1/4] baseline  seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -178,21 +179,21 @@ def numbers(stream):
 
 def test_each_run_that_ends_has_its_number():
     watcher, stream = screen()
-    watcher.planned(3, 12)
+    watcher.hear(Planned(3, 12))
     for seed in (1, 2):  # two that end before it is told that either has
-        watcher.of(f"baseline seed {seed}").run_started("baseline", seed, 10, 4)
+        watcher.hear(RunStarted("baseline", seed, 10), f"baseline seed {seed}")
     for seed in (1, 2):
-        watcher.of(f"baseline seed {seed}").run_finished("baseline", seed, RESULT)
-    watcher.planned(4, 12)
-    watcher.planned(7, 12)  # two could not be made
-    watcher.of("x").run_started("teacher", 0, 10, 4)
-    watcher.of("x").run_finished("teacher", 0, RESULT)
+        watcher.hear(RunFinished("baseline", seed, RESULT), f"baseline seed {seed}")
+    watcher.hear(Planned(4, 12))
+    watcher.hear(Planned(7, 12))  # two could not be made
+    watcher.hear(RunStarted("teacher", 0, 10), "x")
+    watcher.hear(RunFinished("teacher", 0, RESULT), "x")
     assert numbers(stream) == [" 4/12", " 5/12", " 8/12"]
 
 
 def test_one_run_alone_has_no_number():
     watcher, stream = screen(terminal=True)
-    watcher.planned(0, 1)
+    watcher.hear(Planned(0, 1))
     play(watcher)
     assert numbers(stream) == []
     assert "runs done" not in stream.getvalue()
@@ -218,23 +219,24 @@ def test_the_time_left_is_that_of_the_runs_before(monkeypatch):
 
 def test_plain_lines_say_how_many_are_done():
     watcher, stream = screen(verbose=True)
-    watcher.planned(1, 4)
-    watcher.of("baseline seed 1").run_started("baseline", 1, 10, 4)
-    watcher.of("baseline seed 1").epoch(record(5))
+    watcher.hear(Planned(1, 4))
+    watcher.hear(RunStarted("baseline", 1, 10), "baseline seed 1")
+    watcher.hear(EpochDone(record(5)), "baseline seed 1")
     assert stream.getvalue().endswith("left  (1 of 4 runs done)\n")
 
 
 PLAYED = """
 import sys
+from kdistill.core.listener import EpochDone, Planned, RunFinished, RunStarted
 from kdistill.cli.rendering.screen import Screen, console
 screen = Screen(console(stderr=True), quiet={quiet})
-screen.planned(0, 2)
-screen.run_started("distilled", 3, 5, 4, (), 60_000)
+screen.hear(Planned(0, 2))
+screen.hear(RunStarted("distilled", 3, 5, (), 60_000))
 for epoch in (1, 2):
-    screen.epoch({{"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True,
-                  "patience_left": 4, "seconds": 2.0}})
+    screen.hear(EpochDone({{"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True,
+                           "patience_left": 4, "seconds": 2.0}}))
 screen.warning("the teacher is weak")
-screen.run_finished("distilled", 3, {result})
+screen.hear(RunFinished("distilled", 3, {result}))
 screen.close()
 """
 
@@ -242,7 +244,7 @@ screen.close()
 def played(columns, quiet=False, **environment):
     """Return what a process shows on its standard error, which is a terminal of so many columns, or a file if none."""
     variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS")}
-    variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(places.ROOT), **environment}
+    variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns or 80, 0, 0))
     program = [sys.executable, "-c", PLAYED.format(quiet=quiet, result=RESULT)]

@@ -8,9 +8,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from heard import Heard
 
 from kdistill.core.errors import DamagedError, DataError
-from kdistill.core.listener import Listener
+from kdistill.core.listener import Downloading
 from kdistill.datasets.named import download as module
 from kdistill.datasets.named.download import UnavailableError, download
 
@@ -59,19 +60,6 @@ def server(monkeypatch):
     server.server_close()
 
 
-class Ear(Listener):
-    """Keeps what it hears."""
-
-    def __init__(self, fail=None):
-        self.heard = []
-        self.fail = fail
-
-    def download(self, name, received, total):
-        self.heard.append((name, received, total))
-        if self.fail and len(self.heard) == 2:
-            raise self.fail
-
-
 def verify(path):
     if path.read_bytes() != CONTENT:
         raise DamagedError("wrong hash")
@@ -83,12 +71,12 @@ def page(body=CONTENT, length=True, **headers):
 
 def test_a_file_arrives(server, tmp_path):
     server.pages["/file"] = page()
-    ear = Ear()
+    ear = Heard()
     download([server.url + "file"], tmp_path / "file", LIMIT, verify, ear)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     size = len(CONTENT)
-    assert ear.heard == [("file", size // 3 * part, size) for part in (1, 2, 3)]
+    assert ear.of_kind(Downloading) == [Downloading("file", size // 3 * part, size) for part in (1, 2, 3)]
 
 
 def test_it_is_readable_by_whom_the_umask_says(server, tmp_path):
@@ -103,10 +91,11 @@ def test_it_is_readable_by_whom_the_umask_says(server, tmp_path):
 
 def test_the_listener_learns_of_the_end_where_no_size_was_announced(server, tmp_path):
     server.pages["/file"] = page(length=False)
-    ear = Ear()
+    ear = Heard()
     download([server.url + "file"], tmp_path / "file", LIMIT, verify, ear)
-    assert {total for _, _, total in ear.heard[:-1]} == {None}
-    assert ear.heard[-1] == ("file", len(CONTENT), len(CONTENT))
+    *before, last = ear.of_kind(Downloading)
+    assert {event.total for event in before} == {None}
+    assert last == Downloading("file", len(CONTENT), len(CONTENT))
 
 
 @pytest.mark.parametrize("length", ["-5", "9" * 5000], ids=["negative", "endless"])
@@ -190,8 +179,13 @@ def test_the_next_address_is_tried(server, tmp_path):
 
 def test_ctrl_c_in_the_middle_leaves_nothing(server, tmp_path):
     server.pages["/file"] = page()
+
+    def interrupt(event, _):
+        if event.received > len(CONTENT) // 2:
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        download([server.url + "file"], tmp_path / "file", LIMIT, verify, Ear(KeyboardInterrupt()))
+        download([server.url + "file"], tmp_path / "file", LIMIT, verify, Heard(interrupt))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -221,7 +215,7 @@ def test_the_content_is_on_disk_before_it_has_its_name(server, tmp_path, monkeyp
     monkeypatch.setattr(os, "fsync", lambda file: (events.append("fsync"), fsync(file)))
     monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
     download([server.url + "file"], tmp_path / "file", LIMIT, lambda _: events.append("verify"))
-    assert events == ["fsync", "verify", "replace", "fsync"]
+    assert events == ["verify", "fsync", "replace", "fsync"]
 
 
 def test_several_downloads_at_once_do_not_disturb_each_other(server, tmp_path):

@@ -8,27 +8,14 @@ import os
 import numpy as np
 import pytest
 import tiny_mnist
+from heard import Heard
 
 from kdistill.core.errors import DataError
-from kdistill.core.listener import Listener
+from kdistill.core.listener import Downloading
 from kdistill.datasets import search_paths
 from kdistill.datasets.named import idx_datasets, published
 
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
-
-
-class Ear(Listener):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.notes = []
-        self.downloads = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def download(self, name, received, total):
-        self.downloads.append(name)
 
 
 @pytest.fixture
@@ -104,13 +91,13 @@ def test_the_caches_are_read(tiny, cache, tmp_path):
 def test_an_incomplete_folder_is_passed_over(tiny, cache, tmp_path):
     (tiny.write(tmp_path / "data") / f"{NAMES[3]}.gz").unlink()
     tiny.write(cache)
-    ear = Ear()
+    ear = Heard()
     assert idx_datasets.read(tiny.facts, str(tmp_path / "data"), ear).label_files[0].startswith(str(cache))
     assert ear.notes == [f"data.dir: {tmp_path / 'data'} does not have Tiny MNIST; it is read from {cache}"]
 
 
 def test_a_data_dir_that_has_the_files_needs_no_note(tiny, tmp_path):
-    ear = Ear()
+    ear = Heard()
     idx_datasets.read(tiny.facts, str(tiny.write(tmp_path / "data")), ear)
     assert ear.notes == []
 
@@ -205,9 +192,9 @@ def test_a_changed_archive_is_found_by_the_hash(tiny, tmp_path):
 
 def test_what_is_nowhere_is_downloaded_once(tiny, cache, site, monkeypatch):
     tiny.write(site)
-    ear = Ear()
+    ear = Heard()
     assert_is(idx_datasets.read(tiny.facts, None, ear), tiny)
-    assert list(dict.fromkeys(ear.downloads)) == [f"{name}.gz" for name in NAMES]
+    assert list(dict.fromkeys(event.name for event in ear.of_kind(Downloading))) == [f"{name}.gz" for name in NAMES]
     assert sorted(os.listdir(cache)) == sorted(f"{name}.gz" for name in NAMES)
     monkeypatch.setattr(idx_datasets, "fetch", lambda *_: pytest.fail("downloaded again"))
     assert_is(idx_datasets.read(tiny.facts, None), tiny)
@@ -246,13 +233,12 @@ def test_what_is_downloaded_is_verified(tiny, other, cache, site):
 def test_an_interrupted_fetch_goes_on_with_the_files_that_are_missing(tiny, cache, site):
     tiny.write(site)
 
-    class Interrupter(Ear):
-        def download(self, name, received, total):
-            if name.startswith(NAMES[2]):
-                raise KeyboardInterrupt
+    def interrupt(event, _):
+        if event.name.startswith(NAMES[2]):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        idx_datasets.fetch(tiny.facts, Interrupter())
+        idx_datasets.fetch(tiny.facts, Heard(interrupt))
     assert sorted(os.listdir(cache)) == [f"{NAMES[0]}.gz", f"{NAMES[1]}.gz"]
     assert idx_datasets.fetch(tiny.facts)["downloaded"] == [f"{NAMES[2]}.gz", f"{NAMES[3]}.gz"]
 

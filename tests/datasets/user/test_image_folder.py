@@ -3,10 +3,10 @@
 import numpy as np
 import own_data
 import pytest
+from heard import Heard
 from PIL import Image
 
 from kdistill.core.errors import ConfigError, DataError
-from kdistill.core.listener import Listener
 from kdistill.datasets.user import load
 
 
@@ -17,14 +17,6 @@ def folder(tmp_path):
 
 def read(folder, listener=None, **keys):
     return load.read(own_data.data("image_folder", folder, **keys), listener)
-
-
-class Notes(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def by_class(x, y):
@@ -53,21 +45,21 @@ def test_val_is_another_name_but_not_beside_validation(folder):
     (folder / "validation").rename(folder / "val")
     assert len(read(folder).validation) == 10
     (folder / "validation").mkdir()
-    with pytest.raises(DataError, match="one of the folders validation and val"):
+    with pytest.raises(DataError, match="expected one of validation and val; received both"):
         read(folder)
 
 
 def test_size_and_channels_are_those_of_the_images_unless_given(folder):
     assert read(folder, image_size=(3, 4)).train.images.shape == (40, 3, 4)
     assert read(folder, channels=3).train.images.shape == (40, 6, 5, 3)
-    notes = Notes()
+    notes = Heard()
     Image.new("RGB", (9, 8)).save(folder / "train" / "light" / "zz.png")
     assert read(folder, notes).train.images.shape == (41, 6, 5, 3)
     assert any("2 sizes: all are resized to 6 x 5" in note for note in notes.notes)
 
 
 def test_subfolders_are_read_and_hidden_things_and_other_files_are_not(folder):
-    notes, dark = Notes(), folder / "train" / "dark"
+    notes, dark = Heard(), folder / "train" / "dark"
     (dark / "more").mkdir()
     (dark / "000.png").rename(dark / "more" / "000.png") if (dark / "000.png").exists() else None
     (dark / ".hidden.png").write_bytes(b"")

@@ -5,11 +5,11 @@ import os
 import numpy as np
 import own_data
 import pytest
+from heard import Heard
 
 from kdistill import datasets
 from kdistill.core import files
 from kdistill.core.errors import ConfigError, DataError
-from kdistill.core.listener import Listener
 from kdistill.core.scaling import Standardization
 from kdistill.datasets.user import conversion_cache, npz
 from kdistill.datasets.user.load import FORMS
@@ -22,14 +22,6 @@ def path(tmp_path):
 
 def load(path, dataset="npz", listener=None, **keys):
     return datasets.load(own_data.data(dataset, path, **keys), listener)
-
-
-class Notes(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def test_a_share_of_train_becomes_validation(path):
@@ -89,7 +81,7 @@ def test_scaling_follows_from_the_values(tmp_path, change, dtype, shape, expecte
         for name, array in own_data.arrays(shape=shape).items()
     }
     np.savez(tmp_path / "a.npz", **found)
-    notes = Notes()
+    notes = Heard()
     scale = load(tmp_path / "a.npz", listener=notes).scale
     if expected is Standardization:
         assert isinstance(scale, Standardization)

@@ -20,14 +20,17 @@ import killing
 import numpy as np
 import own_data
 import pytest
-from test_workers_local import LONG, SHORT, Watch, outcomes_of, session, without_place
+from heard import Heard
+from small_pool import LONG, SHORT, do, outcomes_of, session, without_place
 
 from kdistill.core.errors import ConfigError, OutputError
+from kdistill.core.listener import EpochDone
 from kdistill.core.signals import Stopped
-from kdistill.experiments import reproduce, workers
-from kdistill.experiments.reproduce import Scale
-from kdistill.experiments.workers import Outcomes, ray_connection, ray_task
-from kdistill.runs import Experiment
+from kdistill.experiments import reproduce
+from kdistill.experiments.workers import Outcomes, Scale, ray_connection, ray_task
+from kdistill.experiments.workers.ray_driver import on_ray
+from kdistill.recipes.session import Options
+from kdistill.runs import Experiment, judge
 
 pytestmark = [
     pytest.mark.ray,
@@ -100,17 +103,6 @@ def at_work():
     return [pid for pid, args in processes().items() if re.match(r"ray::(teacher|baseline|distilled) seed", args)]
 
 
-class Aimed(Watch):
-    """Knows which of the tasks each epoch is of."""
-
-    def __init__(self, on_epoch_of, name=""):
-        super().__init__(lambda record: on_epoch_of(name, record))
-        self.on_epoch_of = on_epoch_of
-
-    def of(self, name):
-        return Aimed(self.on_epoch_of, name)
-
-
 def node_of(pid, cluster):
     """Return the node of a worker: its parent is the raylet there."""
     parent = int(subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True).stdout)
@@ -137,12 +129,12 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
             os.kill(pids[0], signal.SIGKILL)
             lost[name] = "its process died"
 
-    watch = Aimed(lose)
+    watch = Heard(lambda event, name: lose(name, event.record) if isinstance(event, EpochDone) else None)
     tasks = reproduce.tasks_of(session(tmp_path, SLOW, watch), {0: 0, 1: 1})
     wild = [*SHORT, "student.optimizer=sgd", "student.learning_rate=1e30"]
-    diverging = dataclasses.replace(reproduce.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1], name="wild")
-    outcomes = Outcomes()
-    assert workers.run([diverging, *tasks], outcomes, None, watch, "ray", cluster.address) == 2
+    diverging = reproduce.tasks_of(session(tmp_path / "wild", wild), {2: 2})[1]
+    outcomes, both = Outcomes(), [diverging, *tasks]
+    assert do(on_ray(both, None, cluster.address, watch), both, outcomes, watch) == 2
     assert list(lost.values()) == ["its process died", "its node died"]
     for name, how in lost.items():
         assert any(text.startswith(f"{name}: {how}") and text.endswith("it is done again") for text in watch.warnings)
@@ -150,12 +142,13 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
         first, *later = Experiment(tmp_path / "quickstart").run(arm, int(seed)).manifest["attempts"]
         assert first["from_epoch"] == 0
         assert later[0]["from_epoch"] >= 5
-    assert list(outcomes.failed) == ["wild"]
-    assert outcomes.failed["wild"].exit_code == 5
+    assert list(outcomes.failed) == [diverging.key]
+    assert outcomes.failed[diverging.key].exit_code == 5
     assert len(Experiment(tmp_path / "wild" / "quickstart").run("baseline", 2).manifest["attempts"]) == 1
-    assert sorted(outcomes.done) == sorted(task.name for task in tasks)
+    assert sorted(outcomes.done) == sorted(task.key for task in tasks)
 
 
+@pytest.mark.campaign
 def test_a_sweep_with_a_run_that_diverges_goes_on_without_it(tmp_path):
     grid = ["sweep", "--grid", "student.learning_rate=1e-2,1e30", "--set", "student.optimizer=sgd"]
     common = arguments(tmp_path, SHORT, "--seeds", "1", "--json", *ON_RAY)[1:]
@@ -166,6 +159,7 @@ def test_a_sweep_with_a_run_that_diverges_goes_on_without_it(tmp_path):
     assert "diverged" in document["failed"][0]["message"]
 
 
+@pytest.mark.campaign
 def test_a_driver_that_is_killed_and_started_again_ends_as_if_nothing_had_happened(tmp_path):
     """Its workers end with it, only what is missing is made, and the results are those of one worker here."""
     line = arguments(tmp_path, MIDDLE, "--seeds", "2", *ON_RAY)
@@ -195,7 +189,13 @@ def test_a_driver_that_is_killed_and_started_again_ends_as_if_nothing_had_happen
     assert again["run_info"]["workers"] == 0  # nothing was left to do, and Ray was not started
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.campaign),
+    ],
+)
 def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
     """As a terminal does it, to all processes of the group."""
     process = start(
@@ -209,16 +209,18 @@ def test_a_signal_stops_every_task_with_a_checkpoint(tmp_path, signum, code):
     assert "stopped, with a checkpoint each: baseline seed 0, baseline seed 1" in stderr
     assert "Traceback" not in stderr
     assert stdout == ""
-    assert [run.state() for run in runs] == ["interrupted", "interrupted"]
+    assert [judge(run).state for run in runs] == ["interrupted", "interrupted"]
     for run in runs:
         assert next(run.checkpoints.folder.iterdir()).is_dir()
 
 
 def test_a_cluster_that_will_not_do_is_refused(tmp_path, cluster, monkeypatch):
     """Too small for a run, which would wait for ever; or without the folder, so that runs would be lost."""
-    large = [dataclasses.replace(task, threads=2) for task in reproduce.tasks_of(session(tmp_path), {0: 0})]
+    large = [
+        dataclasses.replace(task, options=Options(threads=2)) for task in reproduce.tasks_of(session(tmp_path), {0: 0})
+    ]
     with pytest.raises(ConfigError, match="takes 2 cores of one node; the largest has 1 cores"):
-        workers.run(large, Outcomes(), None, Watch(), "ray", cluster.address)
+        do(on_ray(large, None, cluster.address, Heard()), large, Outcomes(), Heard())
     shared_token = ray_connection.shared_token
 
     @contextlib.contextmanager
@@ -237,13 +239,11 @@ def test_a_cluster_that_will_not_do_is_refused(tmp_path, cluster, monkeypatch):
     assert not (tmp_path / "quickstart" / "seed-0").exists()
 
 
-def test_an_address_at_which_nothing_answers_is_said_at_once(tmp_path):
-    before = time.monotonic()
+def test_an_address_at_which_nothing_answers_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"--ray-address 127\.0\.0\.1:9: nothing answers there"):
         reproduce.reproduce(session(tmp_path), [0], scale=Scale(engine="ray", address="127.0.0.1:9"))
     with pytest.raises(ConfigError, match="expected auto, or HOST:PORT"):
         reproduce.reproduce(session(tmp_path), [0], scale=Scale(engine="ray", address="ray://127.0.0.1:9"))
-    assert time.monotonic() - before < 10
 
 
 def test_ray_that_is_started_here_listens_on_loopback_alone(tmp_path):
@@ -256,7 +256,7 @@ def test_ray_that_is_started_here_listens_on_loopback_alone(tmp_path):
         "    found = subprocess.run(['ss', '-ltnpH'], capture_output=True, text=True).stdout\n"
         "print(found)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = [row.split() for row in done.stdout.splitlines() if "ray" in row or "gcs_server" in row]
     assert len(rows) >= 4
@@ -302,4 +302,4 @@ def test_a_failure_while_it_is_stopped_is_no_death(monkeypatch, tmp_path, signum
     monkeypatch.setattr(ray_task, "check_shared", lambda token: None)
     task = reproduce.tasks_of(session(tmp_path, MIDDLE), {0: 0})[0]
     answer = ray_task.do_task(task.to_json(), "token", None)
-    assert answer["failure"]["message"] == "no space left"
+    assert answer.message == "no space left"

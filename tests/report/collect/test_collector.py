@@ -9,25 +9,15 @@ import numpy as np
 import own_data
 import pytest
 from command_line import document, run
-from small_experiment import SHORT
+from small_experiment import SET
 
 from kdistill.core import errors
-from kdistill.core.listener import Listener
 from kdistill.recipes.session import Options
 from kdistill.report.collect.collector import collect
 from kdistill.report.content.report import PARTS
-from kdistill.runs import Experiment, logits_cache
+from kdistill.runs import Experiment
 
-SET = [part for text in SHORT for part in ("--set", text)]
 ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
-
-
-class Heard(Listener):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def told(folder, images=3, **options):
@@ -60,15 +50,11 @@ def copied(three_seeds, tmp_path):
 
 def test_it_says_what_reproduce_said(three_seeds):
     found, summary = told(three_seeds), json.loads((three_seeds / "summary.json").read_text())
-    comparison = summary["comparison"]
-    assert found.verdict.sentence == comparison["verdict_text"]
-    assert found.verdict.about == comparison["about"]
-    assert list(found.verdict.differences) == comparison["difference"]["values"]
-    assert found.verdict.mcnemar == [row["p_value"] for row in comparison["mcnemar"]]
+    assert found.verdict.to_json() == summary["comparison"]
     for arm in found.arms:
         said = summary["arms"][arm.name]
         for measure in ("accuracy", "nll", "ece"):
-            assert getattr(arm, measure).values == said[measure]["values"]
+            assert getattr(arm, measure) == said[measure]
         assert (arm.parameters, arm.file_bytes) == (said["parameters"], said["file_bytes"])
     assert [arm.name for arm in found.arms] == ["teacher", "baseline", "distilled"]
     assert found.state == []
@@ -81,14 +67,14 @@ def test_its_pictures_agree_with_its_numbers(three_seeds):
     for reliability in found.reliability:
         assert reliability.count.sum() == 3 * 540
         right = np.nansum(reliability.accuracy * reliability.count) / reliability.count.sum()
-        assert right == pytest.approx(by_name[reliability.arm].accuracy.mean)
-        assert reliability.ece == pytest.approx(by_name[reliability.arm].ece.mean)
+        assert right == pytest.approx(by_name[reliability.arm].accuracy["mean"])
+        assert reliability.ece == pytest.approx(by_name[reliability.arm].ece["mean"])
     counts = np.array([change.examples for change in found.classes])
     for arm in ("baseline", "distilled"):
         shares = np.array([getattr(change, arm) for change in found.classes])
-        assert (shares * counts).sum() / counts.sum() == pytest.approx(by_name[arm].accuracy.mean)
+        assert (shares * counts).sum() / counts.sum() == pytest.approx(by_name[arm].accuracy["mean"])
     net = sum(change.fixed - change.broken for change in found.classes) / 540
-    assert net == pytest.approx(found.verdict.mean)
+    assert net == pytest.approx(found.verdict.difference["mean"])
     for change in (*found.fixed, *found.broken):
         answers = {arm: values.argmax() for arm, values in change.probabilities.items()}
         assert set(answers) == {"teacher", "baseline", "distilled"}
@@ -105,19 +91,19 @@ def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
         f"found = collect(Path({str(three_seeds)!r}), Options(), 3); assert found.confusion and found.softened\n"
         "heavy = {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules); assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
     before = told(three_seeds)
-    for path in copied.rglob(logits_cache.NAME):
+    for path in copied.rglob("outputs.npz"):
         path.unlink()
     (copied / "seed-1/distilled/test.json").unlink()
     after = told(copied)
     assert after.verdict == before.verdict
     np.testing.assert_array_equal(after.confusion.distilled, before.confusion.distilled)
     assert [change.example.number for change in after.fixed] == [change.example.number for change in before.fixed]
-    assert len(list(copied.rglob(logits_cache.NAME))) == 9
+    assert len(list(copied.rglob("outputs.npz"))) == 9
 
 
 def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
@@ -126,7 +112,7 @@ def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
     found = told(copied)
     assert found.verdict.seeds == [0]
     assert [len(arm.seeds) for arm in found.arms] == [1, 1, 1]
-    assert found.verdict.low is None
+    assert found.verdict.difference["ci_low"] is None
     assert any("baseline, seed 2, is interrupted after epoch 1" in sentence for sentence in found.state)
     assert any("without seeds 1, 2" in sentence for sentence in found.state)
     assert any("1 seed is few" in warning for warning in found.warnings)
@@ -217,7 +203,7 @@ def test_rows_of_a_table_are_told_by_their_columns(tmp_path, monkeypatch):
     path = own_data.write_csv(tmp_path / "t.csv", x["x_train"], x["y_train"], ("<b>", "a|b"))
     folder = own(tmp_path, "csv", path, ", label: kind, test: 0.4")
     found = told(folder)
-    assert (found.data.kind, found.data.shape) == ("rows", (3,))
+    assert found.data.shape == (3,)
     assert sorted(found.class_names) == ["<b>", "a|b"]
     assert [name for name, _ in found.softened.examples[0].example.values] == ["a", "b", "c"]
     x["y_train"][:] = x["y_train"][::-1]
@@ -249,12 +235,12 @@ def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
     found = told(tmp_path / "quickstart")
     teacher = found.arms[0]
     assert (teacher.title, teacher.seeds) == ("2 teachers", [])
-    assert teacher.accuracy.values == summary["arms"]["teacher"]["accuracy"]["values"]
+    assert teacher.accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
     assert teacher.parameters == summary["arms"]["teacher"]["parameters"]
     assert found.softened.of == "the mean of 2 teachers"
     assert "mean of 2 softmax" in found.objective.formula
     elsewhere[0].unlink()
-    for path in (tmp_path / "quickstart/cache").glob("outputs-*"):
+    for path in (tmp_path / "quickstart/cache").glob("logits-*"):
         path.unlink()
     gone = told(tmp_path / "quickstart")
     assert [arm.name for arm in gone.arms] == ["baseline", "distilled"]
@@ -276,7 +262,7 @@ def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path
     assert [line.rpartition(" ")[2] for line in named] == list(map(str, teachers))
     assert not any("train-teacher" in line or "reproduce" in line for line in found.provenance.commands)
     known = json.loads((three_seeds / "summary.json").read_text())["arms"]["teacher"]["accuracy"]["values"]
-    assert found.arms[0].accuracy.values == pytest.approx([known[2], known[1]])  # digits have one test split
+    assert found.arms[0].accuracy["values"] == pytest.approx([known[2], known[1]])  # digits have one test split
     assert [(path.parent / "outputs.npz").read_bytes() for path in teachers] == before
     assert found.arms[0].seeds == ([2, 1] if validation == 0.2 else [])
 
@@ -292,7 +278,7 @@ def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
         more = ["--teacher-logits", path] if command == "distill" else []
         document(command, *more, *SET, "--output-dir", tmp_path)
     found = told(tmp_path / "quickstart")
-    assert found.arms[0].accuracy.mean == 1.0
+    assert found.arms[0].accuracy["mean"] == 1.0
     assert (found.arms[0].parameters, found.softened.of) == (None, "the teacher")
     assert found.provenance.commands[1].endswith(f"--seed 0 --teacher-logits {path}")
     assert (found.arms[0].parameters, found.arms[0].file_bytes) == (None, None)
@@ -307,7 +293,7 @@ def test_shared_teachers_count_once(tmp_path):
     summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
     found = told(tmp_path / "quickstart")
     assert found.verdict.about == summary["comparison"]["about"]
-    assert found.arms[0].accuracy.values == summary["arms"]["teacher"]["accuracy"]["values"]
+    assert found.arms[0].accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
     assert found.provenance.commands[0].endswith("--seeds 0,1,2 --teacher-seeds 0,")
     assert found.reliability[0].runs == 1
 
@@ -322,7 +308,7 @@ def test_of_a_sweep_the_winner_is_told_of(tmp_path):
     assert found.verdict.about == summary["test"]["comparison"]["about"]
     assert found.sweep.test.sentence == found.verdict.sentence
     assert f"distill.alpha={summary['winner']['set']['distill.alpha']}" in found.about
-    assert found.objective.alpha == summary["winner"]["set"]["distill.alpha"]
+    assert found.objective.distill.alpha == summary["winner"]["set"]["distill.alpha"]
     before = sorted(path for path in home.rglob("test.json"))
     (home / "sweep.json").write_text('{"seeds": [0]}')
     assert "cannot be read" in told(home).missing["sweep"]
@@ -345,8 +331,7 @@ def test_what_benchmark_kept_is_told(copied):
     info = {"machine": "a machine", "cores": 2, "threads": 1, "how": "so"}
     benchmark.keep(Experiment(copied), {"rows": [row], "run_info": info})
     found = told(copied).benchmark
-    assert found.rows[0].milliseconds == {1: 2.0}
-    assert found.rows[0].per_second == {1: 500.0}
+    assert found.rows[0]["latency"] == {"1": timed}
     assert found.machine == "a machine, 2 cores, 1 thread"
     model.write_bytes(model.read_bytes() + b"more")
     assert "no longer the model that was measured" in told(copied).missing["benchmark"]

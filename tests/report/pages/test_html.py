@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import page_material as made
 import pytest
 
+from kdistill.config import Distill
 from kdistill.report.pages.html import SECTIONS, prose, render
 from kdistill.report.plots import all_plots
 
@@ -159,11 +160,13 @@ def test_a_temperature_of_one_softens_nothing_and_that_is_said(read):
 
 
 def test_matched_logits_have_another_objective():
-    objective = dataclasses.replace(made.material().objective, soft_loss="mse")
+    distill = Distill(alpha=0.9, temperature=4.0, soft_loss="mse")
+    objective = dataclasses.replace(made.material().objective, distill=distill)
     text = Reader(render(made.material(objective=objective))).text
     assert "the student's divided by T = 4, the teacher's by 4, times T² = 16: T cancels" in text
     assert "penalty" not in text
-    objective = dataclasses.replace(objective, teacher_temperature=2.0, l2=0.01)
+    distill = distill.model_copy(update={"teacher_temperature": 2.0})
+    objective = dataclasses.replace(objective, distill=distill, l2=0.01)
     text = Reader(render(made.material(objective=objective))).text
     assert "the teacher's by 2, times T² = 16." in text
     assert "both add an L2 penalty on the student's weights, 0.01 times" in text

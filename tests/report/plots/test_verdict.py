@@ -21,16 +21,16 @@ def test_every_seed_has_a_line_of_its_own_from_no_difference_to_its_own():
     found = made.verdict(seeds=3)
     plot = verdict.differences(found)
     assert labels(plot.figure) == ["seed 0", "seed 1", "seed 2", "mean"]
-    for line, value in zip(lines(plot.figure)[:3], found.differences, strict=True):
+    for line, value in zip(lines(plot.figure)[:3], found.difference["values"], strict=True):
         np.testing.assert_allclose(line[:, 0], [0, 100 * value])
-    np.testing.assert_allclose(lines(plot.figure)[3][:, 0], 100 * np.array(found.differences))
+    np.testing.assert_allclose(lines(plot.figure)[3][:, 0], 100 * np.array(found.difference["values"]))
 
 
 def test_the_interval_and_the_mean_are_drawn_below_the_seeds():
     found = made.verdict()
     drawn = lines(verdict.differences(found).figure)
     assert any(line.shape == (2, 2) and np.allclose(line, [[-0.1, 0], [0.42, 0]]) for line in drawn)
-    assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.mean, 0]]) for line in drawn)
+    assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.difference["mean"], 0]]) for line in drawn)
 
 
 def test_without_an_interval_none_is_drawn_and_that_is_said():
@@ -55,7 +55,7 @@ def test_a_hundred_seeds_are_stacked_each_a_dot_and_none_on_another():
 
 
 def test_equal_differences_are_stacked_too():
-    plot = verdict.differences(made.verdict(seeds=40, differences=[0.0] * 40, mean=0.0, low=None, high=None))
+    plot = verdict.differences(made.verdict(seeds=40, values=[0.0] * 40, low=None, high=None))
     dots = next(line for line in lines(plot.figure) if len(line) == 40)
     assert sorted(dots[:, 1]) == list(range(1, 41))
 
@@ -72,7 +72,7 @@ def test_costs_put_every_model_where_its_size_and_its_time_are():
 @pytest.mark.parametrize(("smallest", "largest"), [(26_800, 34_000), (9_000, 370_000), (40, 90_000_000_000)])
 def test_costs_are_told_in_plain_figures(smallest, largest):
     found = made.benchmark()
-    rows = [replace(found.rows[0], file_bytes=bytes_) for bytes_ in (smallest, largest)]
+    rows = [{**found.rows[0], "file_bytes": bytes_} for bytes_ in (smallest, largest)]
     size, _ = verdict.costs(replace(found, rows=rows))
     axis = size.figure.axes[0].xaxis
     low, high = sorted(axis.get_view_interval())
@@ -86,7 +86,7 @@ def test_costs_are_told_in_plain_figures(smallest, largest):
 def test_numbers_of_models_that_lie_close_together_are_legible():
     found = made.benchmark()
     places = [(100, 0.900), (101, 0.900), (101, 0.901), (103, 0.897), (100, 0.9), (9000, 0.93)]
-    rows = [replace(found.rows[0], file_bytes=bytes_, accuracy=accuracy) for bytes_, accuracy in places]
+    rows = [{**found.rows[0], "file_bytes": bytes_, "accuracy": accuracy} for bytes_, accuracy in places]
     size, _ = verdict.costs(replace(found, rows=rows))
     axes = size.figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]

@@ -1,0 +1,48 @@
+"""What the sessions of one process have read and can use again: data sets, and one teacher with its logits."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdistill import datasets
+from kdistill.config import Config, Data
+from kdistill.core.listener import Listener
+from kdistill.datasets import Splits
+from kdistill.teachers.files import TeacherFiles
+
+if TYPE_CHECKING:
+    from kdistill.teachers.teacher import AnyTeacher
+
+
+class SharedData:
+    """Data sets and a teacher that were opened by one session, for the others of the same process."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, Splits] = {}
+        self._teacher: tuple[object, AnyTeacher] | None = None
+
+    def splits(self, data: Data, listener: Listener) -> Splits:
+        """Return a data set, divided; the first use finds and verifies it, and downloads it if need be."""
+        key = data.model_dump_json()
+        if key not in self._splits:
+            self._splits[key] = datasets.load(data, listener)
+        return self._splits[key]
+
+    def teacher(
+        self, config: Config, splits: Splits, cache: Path, found: TeacherFiles, listener: Listener
+    ) -> "AnyTeacher":
+        """Return an opened and checked teacher: see `opening.open_teacher`. One is kept: its logits take room.
+
+        The listener hears what was done to its files to use them.
+        """
+        from kdistill.teachers.opening import open_teacher
+
+        found.check_are_there()
+        asked = (config.teacher.preprocessing, config.augmentation.changes_images)
+        files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in found.paths]
+        key = (files, splits.fingerprint, splits.split_fingerprint, asked)
+        if self._teacher is None or self._teacher[0] != key:
+            self._teacher = None  # before another one takes room
+            self._teacher = (key, open_teacher(config, splits, cache, found))
+            for note in self._teacher[1].notes:
+                listener.note(note)
+        return self._teacher[1]

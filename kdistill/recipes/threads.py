@@ -1,0 +1,39 @@
+"""How many threads suit the models of a config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdistill import modelfiles
+from kdistill.config import Config
+from kdistill.config.architecture import of_section
+from kdistill.core import backend
+from kdistill.modelfiles.flops import of_config
+
+
+def default_threads(config: Config, example: tuple[tuple[int, ...], int], teacher_files: Sequence[Path] = ()) -> int:
+    """Return the intra-op threads that suit the larger of the two models.
+
+    Teachers from files are asked, and not trained. That counts with every step where images are augmented, and else
+    where asking them once is more than the student's training may come to.
+
+    Args:
+        config: of the models.
+        example: the shape of an example and the number of classes.
+        teacher_files: of teachers that are not trained here.
+    """
+    shape, classes = example
+    flops, multiplications = {}, {}
+    for role in ("teacher", "student"):
+        section = getattr(config, role)
+        computed = _of_file(Path(section.model)) if section.model else of_section(section, shape, classes)
+        multiplications[role] = computed
+        flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
+    plan = config.training_for("student")
+    asked = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")
+    if config.augmentation.changes_images or asked > 3 * multiplications["student"] * plan.epochs:
+        flops["files"] = backend.step_flops(asked, plan.batch_size) // 3
+    return backend.threads_for(max(flops.values()))
+
+
+def _of_file(path: Path) -> int:
+    return of_config(modelfiles.config(path))

@@ -1,0 +1,218 @@
+"""The verdict against published worked examples and simulated experiments, and its sentences."""
+
+import json
+import math
+import statistics
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from simulated_seeds import BASELINE, simulated
+
+from kdistill.evaluation.statistics import paired_t, smallest_detectable
+from kdistill.evaluation.verdict import (
+    Answers,
+    Pair,
+    Verdict,
+    about_distillation,
+    compare_pairs,
+    decide,
+    nothing_to_transfer,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+# Student (1908), hours of sleep gained with two drugs: R's data set `sleep`, whose paired t-test R documents as
+# t = -4.0621, df = 9, p-value = 0.002833, 95 percent confidence interval -2.4598858 to -0.7001142, mean -1.58.
+FIRST_DRUG = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SECOND_DRUG = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+
+def share(differences, wanted):
+    """Return how often the verdict on a row is one of those wanted."""
+    return sum(decide(row.tolist())[0] in wanted for row in differences) / len(differences)
+
+
+def compare(distilled, baseline, about="", **more):
+    """Compare accuracies alone, of seeds from 0."""
+    pairs = zip(distilled, baseline, strict=True)
+    return compare_pairs(
+        [Pair(seed, Answers(first), Answers(second)) for seed, (first, second) in enumerate(pairs)], about, **more
+    ).to_json()
+
+
+@pytest.mark.parametrize("bad", [[], [0.1, math.nan], [math.inf]])
+def test_what_is_not_a_finite_number_is_refused(bad):
+    with pytest.raises(ValueError, match="finite"):
+        compare(bad, bad)
+
+
+def test_students_sleep_data():
+    comparison = compare(FIRST_DRUG, SECOND_DRUG)
+    assert comparison["difference"]["mean"] == pytest.approx(-1.58)
+    assert comparison["difference"]["ci_low"] == pytest.approx(-2.4598858, abs=5e-8)
+    assert comparison["difference"]["ci_high"] == pytest.approx(-0.7001142, abs=5e-8)
+    assert comparison["p_value"] == pytest.approx(0.002833, abs=5e-7)
+    assert comparison["verdict"] == "hurts"
+    assert compare(SECOND_DRUG, FIRST_DRUG)["verdict"] == "helps"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_below_three_seeds_there_is_no_interval(count):
+    comparison = compare([0.9, 0.8][:count], [0.8, 0.75][:count])
+    difference = comparison["difference"]
+    assert difference["ci_low"] is difference["ci_high"] is comparison["p_value"] is None
+    assert comparison["smallest_detectable"] is comparison["bootstrap"] is None
+    assert comparison["verdict"] == "inconclusive"
+    assert f"{count} seed" in comparison["verdict_text"]
+    assert "cannot tell" in comparison["verdict_text"]
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 30])
+def test_the_same_difference_at_each_seed_gives_no_interval(seeds):
+    baseline = (BASELINE * 8)[:seeds]
+    comparison = compare([value + 7 / 360 for value in baseline], baseline)
+    assert comparison["difference"]["mean"] == pytest.approx(7 / 360)
+    assert comparison["difference"]["ci_low"] is comparison["p_value"] is comparison["bootstrap"] is None
+    assert comparison["smallest_detectable"] is None
+    assert comparison["verdict"] == "inconclusive"
+    assert f"all {seeds} seeds gave the same difference, +1.94 points" in comparison["verdict_text"]
+
+
+def test_no_difference_at_any_seed_is_said():
+    comparison = compare(BASELINE, BASELINE)
+    assert comparison["difference"]["mean"] == comparison["difference"]["sd"] == 0
+    assert comparison["p_value"] is None
+    assert comparison["probability_of_improvement"] == 0.5
+    assert comparison["verdict"] == "inconclusive"
+    assert "all 4 seeds gave no difference at all" in comparison["verdict_text"]
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_without_a_difference_the_verdict_errs_in_five_percent(seeds):
+    wrong = share(simulated(seeds), {"helps", "hurts"})
+    # The test is exact for normal differences, so the rate is 5 %, not less: outside these bounds in 1 of 500 samples.
+    low, high = binom.ppf([0.001, 0.999], 2000, 0.05) / 2000
+    assert low <= wrong <= high
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_without_a_difference_the_verdict_errs_no_oftener_in_whole_examples(seeds):
+    """Small test splits: an accuracy moves in steps of 1/360, and seeds differ by a few steps."""
+    rng = np.random.default_rng(seeds)
+    steps = rng.binomial(6, 0.5, size=(1000, seeds)) - rng.binomial(6, 0.5, size=(1000, seeds))
+    assert share(steps / 360, {"helps", "hurts"}) <= binom.ppf(0.999, 1000, 0.05) / 1000
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_large_difference_is_seen_with_its_sign(seeds):
+    large = simulated(seeds, shift=0.08, experiments=200)
+    assert share(large, {"helps"}) >= 0.99
+    assert share(-large, {"hurts"}) >= 0.99
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_smallest_detectable_difference_is_seen_four_times_in_five(seeds):
+    shift = smallest_detectable(0.004, seeds)
+    low, high = binom.ppf([0.001, 0.999], 1000, 0.8) / 1000
+    assert low <= share(simulated(seeds, shift=shift, experiments=1000), {"helps"}) <= high
+
+
+def test_the_sentence_of_help():
+    # Standard error 0.0004 / sqrt(3), t = 18.6194, half width 4.302653 * 0.00023094 = 0.00099366; with two degrees of
+    # freedom the two-sided p is 1 - t / sqrt(2 + t * t) = 0.002872.
+    text = decide([0.0039, 0.0043, 0.0047])[1]
+    expected = "Distillation helps: +0.43 points of test accuracy (95 % interval +0.33 to +0.53, p = 0.00287, 3 seeds)."
+    assert text == expected
+
+
+def test_the_sentence_of_harm():
+    verdict, text = decide([-0.02, -0.021, -0.0205, -0.0201])
+    assert verdict == "hurts"
+    assert text.startswith("Distillation hurts: -2.04 points of test accuracy (95 % interval -2.11 to -1.97, p < 0.001")
+
+
+def test_an_inconclusive_sentence_names_what_would_go_unseen():
+    differences = [0.01, -0.01, 0.0, 0.005, -0.002]
+    verdict, text = decide(differences)
+    assert verdict == "inconclusive"
+    unseen = 100 * 1.6819970833 * statistics.stdev(differences)
+    assert f"with 5 seeds anything under {unseen:.2f} points would go unseen" in text
+    assert "+0.06 points of test accuracy" in text
+
+
+def test_tiny_amounts_are_not_shown_as_zero():
+    text = decide([0.00002, 0.00003, 0.00004])[1]
+    assert "+0.003 points" in text
+    assert "0.00 " not in text
+    assert "+0.00 points" in decide([-1e-12])[1]
+
+
+def test_a_teacher_must_be_better_than_the_baseline():
+    assert nothing_to_transfer([0.9, 0.88], [0.88, 0.88]) is None
+    for teacher in ([0.87, 0.88], [0.88, 0.88]):
+        sentence = nothing_to_transfer(teacher, [0.88, 0.88])
+        assert "no better than the baseline" in sentence
+        assert f"{sum(teacher) / 2:.4f} against 0.8800" in sentence
+
+
+def test_the_comparison_is_plain_json():
+    distilled, baseline = np.array([0.90, 0.91, 0.93]), np.array([0.89, 0.91, 0.90])
+    answers = [([1] * 5 + [0] * 4, [0] * 5 + [1] * 4), ([1, 1, 0, 0], [0, 0, 1, 1]), ([1] * 7 + [0], [0] * 7 + [1])]
+    pairs = [
+        Pair(seed, Answers(first, right), Answers(second, others))
+        for seed, first, second, (right, others) in zip([0, 3, 7], distilled, baseline, answers, strict=True)
+    ]
+    verdict = compare_pairs(pairs, "About.")
+    comparison = verdict.to_json()
+    assert json.loads(json.dumps(comparison, allow_nan=False)) == comparison
+    assert Verdict.from_json(comparison) == verdict
+    assert verdict.significant_seeds == 0
+    tests = {"p_value", "bootstrap", "probability_of_improvement", "smallest_detectable", "mcnemar"}
+    assert set(comparison) == {"seeds", "difference", "verdict", "verdict_text", "about"} | tests
+    assert set(comparison["difference"]) == {"values", "mean", "sd", "ci_low", "ci_high", "confidence"}
+    row = {"seed": 7, "only_distilled": 7, "only_baseline": 1, "p_value": pytest.approx(0.0703125)}
+    assert comparison["mcnemar"][2] == row
+    assert comparison["probability_of_improvement"] == pytest.approx((1 / 2 + 0 + 1 + 1 + 1 / 2 + 1 + 3) / 9)
+    test = paired_t(comparison["difference"]["values"])
+    assert comparison["p_value"] == test.p_value
+    assert comparison["difference"]["ci_low"] == test.low
+    assert (comparison["verdict"], comparison["verdict_text"]) == decide(comparison["difference"]["values"])
+
+
+def test_twenty_seeds_bring_the_bootstrap_which_does_not_decide():
+    """Where the two intervals disagree about zero, the paired t interval has the say."""
+    for row in simulated(20, shift=0.0018, experiments=200):
+        comparison = compare((0.8 + row).tolist(), [0.8] * 20)
+        if comparison["bootstrap"]["low"] > 0 > comparison["difference"]["ci_low"]:
+            break
+    else:
+        pytest.fail("no simulated experiment on which they disagree")
+    assert comparison["verdict"] == "inconclusive"
+    assert json.loads(json.dumps(comparison, allow_nan=False)) == comparison
+
+
+def test_mcnemar_needs_the_answers_of_every_model():
+    known, unknown = Answers(0.9, [True, False]), Answers(0.8)
+    for pairs in ([Pair(0, known, unknown)], [Pair(0, known, known), Pair(1, unknown, known)]):
+        verdict = compare_pairs(pairs, "")
+        assert verdict.mcnemar is verdict.significant_seeds is None
+
+
+def test_it_is_said_what_the_interval_is_about():
+    own, shared, few = map(about_distillation, ([0, 1, 2], [0, 0, 0], [0, 1, 0]))
+    assert "training seeds" in own
+    assert "this test set" in own
+    assert "this one teacher" not in own
+    assert "this one teacher" in shared
+    assert "these 2 teachers" in few
+    assert "the teacher's too" not in few
+    assert compare([0.9, 0.92, 0.95], [0.8, 0.81, 0.85], own)["about"] == own
+    assert compare([0.9], [0.8], shared)["about"].startswith("Without an interval nothing is said")
+
+
+def test_seeds_that_failed_are_missed():
+    compared = compare([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], left_out=2)
+    assert compared["seeds"] == [0, 1, 2]
+    assert compared["verdict_text"].endswith(" 2 of 5 seeds left out, since a run failed.")
