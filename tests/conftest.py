@@ -22,6 +22,21 @@ def pytest_configure():
     compiled_loop.ENGINES_KEPT = 64
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_xla(request):
+    """By default, train without XLA outside the tests of training: to compile takes most of a short run's time.
+
+    The other tiers compile as users do: there, runs in this process are compared with those of others to the bit.
+    """
+    from kdistill.training import compiled_loop
+
+    is_default = "not slow" in request.config.option.markexpr
+    with pytest.MonkeyPatch.context() as patch:
+        if is_default and "training" not in request.path.parts:
+            patch.setattr(compiled_loop, "_suits_xla", lambda model: False)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _signals_of_a_terminal():
     """Take signals as a process in a terminal does, and its children too, whatever the parent of the tests ignores.

@@ -17,7 +17,7 @@ from kdistill.cli import app
 from kdistill.datasets import catalog
 from kdistill.runs import Experiment
 
-SHORT = [*SET, "--set", "training.epochs=3", "--set", "student.dropout=0.2"]
+SHORT = [*SET, "--set", "training.epochs=3"]
 FEW, MANY = 6, 120
 
 

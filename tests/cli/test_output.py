@@ -59,6 +59,7 @@ def test_closed_streams_are_no_bug():
     assert subprocess.run(["sh", "-c", shell], timeout=300).returncode == 0
 
 
+@pytest.mark.slow
 def test_narration_that_nobody_reads_does_not_stop_training(gone, tmp_path):
     """As in `kdistill baseline -v 2>&1 | head -1`."""
     assert run(["baseline", "-v", "--output-dir", tmp_path, *TWO_EPOCHS], gone, gone) == (0, "")

@@ -64,7 +64,6 @@ def test_every_form_is_shown_planned_trained_and_used(written, tmp_path, monkeyp
     folder = tmp_path / "runs" / dataset / "seed-0" / "distilled"
     names = json.loads((folder / "classes.json").read_text())
     assert names == info["classes"]
-    assert json.loads((folder / "result.json").read_text())["run_info"]["compiled"]
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     assert model.input_shape == (None, *info["shape"])
     monkeypatch.setattr(fit, "Fit", None)  # everything is there

@@ -263,7 +263,6 @@ def test_an_augmented_experiment_says_so_and_its_teacher_sees_the_same_images(te
     result = distilled(tmp_path).result
     assert result["augmentation"] == {"shift": 1, "flip": True, "crop": 1}
     assert result["soft_targets"] == "computed for every augmented image"
-    assert result["run_info"]["compiled"]
     assert 1131 not in asked  # the logits of the training split are of other images
     refused = run("distill", "--teacher", teachers / "plain.keras", "--output-dir", tmp_path, *SHORT, code=7)
     assert 'augmentation: was {"shift": 1' in refused.stderr

@@ -89,6 +89,7 @@ def test_the_four_commands_chain_and_the_student_is_used(tmp_path, monkeypatch, 
     np.testing.assert_allclose(keras.ops.sum(names["probabilities"], axis=-1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_program_that_writes_logits_makes_a_teacher(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = pages.DOCS / "how-to" / "other-frameworks.md"

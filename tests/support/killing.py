@@ -37,13 +37,22 @@ def finish(process):
 
 def wait_for(condition, process):
     """Wait until a condition holds or the process has ended; return whether it holds."""
+    held = []
+
+    def is_over():
+        held[:] = [condition()]
+        return held[0] or process.poll() is not None
+
+    wait_until(is_over)
+    return held[0]
+
+
+def wait_until(condition):
+    """Wait until a condition holds."""
     deadline = time.monotonic() + WAIT
     while not condition():
-        if process.poll() is not None:
-            return False
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.002)
-    return True
 
 
 def lines(run):

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import killing
@@ -39,6 +38,7 @@ def children():
     return [int(number) for number in found.stdout.split()]
 
 
+@pytest.mark.slow
 def test_results_are_the_same_however_many_workers_there_are(tmp_path):
     here = reproduce.reproduce(session(tmp_path / "1"), [0], scale=Scale(workers=1))
     pool = reproduce.reproduce(session(tmp_path / "2"), [0], scale=Scale(workers=2))
@@ -215,7 +215,14 @@ def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypa
 
 def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_their_checkpoints(tmp_path, stand_ins):
     """It was taken for a second signal, for which nobody waits."""
-    watch = Heard(lambda event, _: os.kill(os.getpid(), signal.SIGINT) if isinstance(event, RunFailed) else None)
+    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
+
+    def interrupt(event, _):
+        if isinstance(event, RunFailed):
+            killing.wait_until(lambda: killing.lines(run))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watch = Heard(interrupt)
     overrides = [*LONG, "student.epochs=100000", "training.checkpoint_every=100000"]
     tasks = reproduce.tasks_of(session(tmp_path, overrides, watch), {0: 0})
     teacher, baseline, distilled = (
@@ -226,7 +233,6 @@ def test_a_signal_beside_a_failure_that_ends_everything_lets_the_others_make_the
     with pytest.raises(Stopped) as stopped:
         do(local_pool.pool(2), [teacher, baseline, hopeless], Outcomes(), watch)
     assert "no such model file" in stopped.value.failure.message
-    run = Experiment(tmp_path / "quickstart").run("baseline", 0)
     assert judge(run).state == "interrupted"
     assert next(run.checkpoints.folder.iterdir()).is_dir()
     assert children() == []
@@ -332,10 +338,7 @@ def test_workers_do_not_outlive_a_killed_parent_and_only_what_is_missing_is_made
     assert killing.wait_for(lambda: killing.lines(experiment.run("distilled", 0)), process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    deadline = time.monotonic() + killing.WAIT
-    while workers_of(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert workers_of(process.pid) == []
+    killing.wait_until(lambda: workers_of(process.pid) == [])
     done = experiment.run("baseline", 0)
     assert judge(done).counts
     before = (done.folder / "manifest.json").read_bytes()
