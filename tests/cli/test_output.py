@@ -9,7 +9,7 @@ import pytest
 from kdistill.runs import Experiment, judge
 
 LIGHT = [["--version"], ["--help"], ["config", "ls"], ["config", "show", "--json"], ["config", "init", "-"]]
-TWO_EPOCHS = ["--set", "training.epochs=2", "--set", "training.batch_size=39"]
+TWO_EPOCHS = ["--set", "training.epochs=2", "--set", "training.batch_size=67"]
 
 
 def run(arguments, stdout, stderr=subprocess.PIPE):

@@ -320,7 +320,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, mon
 
 def test_a_sweep_beside_an_experiment_of_another_config_is_told_how_to_keep_both(tmp_path):
     common = [*SHORT, "--seeds", 1, "--output-dir", tmp_path]
-    made = CliRunner().invoke(app, ["reproduce", *map(str, common), "--set", "training.epochs=2"])
+    made = CliRunner().invoke(app, ["reproduce", *map(str, common), "--set", "training.epochs=3"])
     assert made.exit_code == 0
     for dry in (["--dry-run"], []):
         assert "--set name=..." in invoke("--grid", "distill.T=1,2", *common, *dry, code=7).stderr

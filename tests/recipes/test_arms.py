@@ -22,7 +22,7 @@ from kdistill.training import fit
 @pytest.fixture
 def own(tmp_path):
     config = configs.load(
-        "quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9", "training.batch_size=39"]
+        "quickstart", ["training.epochs=3", "teacher.hidden=[16]", "student.patience=9", "training.batch_size=67"]
     )
     experiment = Experiment(tmp_path / "quickstart")
     experiment.create(configs.dump(config))
@@ -116,7 +116,7 @@ def test_baseline_and_distilled_are_paired(own, monkeypatch):
 
     monkeypatch.setattr(fit.Fit, "epochs", epochs)
     monkeypatch.setattr(fit.Segments, "_block", watched)
-    config = configs.load("quickstart", ["training.epochs=2", "student.dropout=0.2", "training.batch_size=39"])
+    config = configs.load("quickstart", ["training.epochs=2", "student.dropout=0.2", "training.batch_size=67"])
     own = own.sibling(config, own.experiment)
     for seed in (0, 5):
         arms.baseline(own, seed)
@@ -167,7 +167,7 @@ def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(o
 def test_a_baseline_of_another_config_is_no_rival(own):
     arms.baseline(own, 0)
     weak = own.teacher(find([own.experiment.run("baseline", 0).model_file]))
-    other = configs.load("quickstart", ["training.epochs=2", "student.hidden=[5]", "training.batch_size=39"])
+    other = configs.load("quickstart", ["training.epochs=2", "student.hidden=[5]", "training.batch_size=67"])
     assert arms.distill(own.sibling(other, own.experiment), 0, weak)["warnings"] == []
 
 
