@@ -30,6 +30,13 @@ def commands():
     return [shlex.split(arguments) for arguments in found]
 
 
+@pytest.mark.parametrize(
+    "rest", ["install . && .venv/bin/kdistill reproduce", "install -e '.[dev]' && .venv/bin/pytest -n 2"]
+)
+def test_from_nothing_it_takes_one_line(rest):
+    assert README.splitlines().count(f"python3 -m venv .venv && .venv/bin/pip {rest}") == 1
+
+
 def test_there_are_commands_to_test():
     assert len(commands()) >= 6
     assert {arguments[0] for arguments in commands()} >= TRAINS
