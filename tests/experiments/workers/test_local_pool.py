@@ -161,15 +161,16 @@ def test_what_the_user_has_to_mend_stops_everything(tmp_path):
 
 def test_ctrl_c_stops_every_worker_with_a_checkpoint(tmp_path, stand_ins):
     """Which is said, as is what was stopped before it had one."""
-    started = set()
+    started, sent = set(), []
 
     def interrupt(name, record):
         started.add(name)
-        if {"baseline seed 0", "baseline seed 1"} <= started:
+        if {"baseline seed 0", "baseline seed 1"} <= started and not sent:
+            sent.append(name)
             os.kill(os.getpid(), signal.SIGINT)
 
     watch = on_epoch_of(interrupt)
-    tasks = reproduce.tasks_of(session(tmp_path, LONG, watch), {0: 0, 1: 1})
+    tasks = reproduce.tasks_of(session(tmp_path, [*LONG, "student.epochs=100000"], watch), {0: 0, 1: 1})
     with pytest.raises(Stopped, match=r"with a checkpoint each: baseline seed 0, baseline seed 1$") as stopped:
         do(local_pool.pool(2), [task for task in tasks if task.key.arm == "baseline"], Outcomes(), watch)
     assert stopped.value.signum == signal.SIGINT
@@ -278,14 +279,23 @@ def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path, monkeypatch,
     monkeypatch.setattr(local_pool, "PATIENCE", 100_000)
     monkeypatch.setattr(local_pool._Pool, "stop", interrupted_first(local_pool._Pool.stop))
 
+    sent = []
+
     def interrupt(record):
-        for number in children():
-            os.kill(number, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not sent:
+            sent.append(record)
+            for number in children():
+                os.kill(number, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGINT)
 
     watch = on_epoch(interrupt)
     with pytest.raises(Stopped) as stopped:
-        do(local_pool.pool(2), baseline_of(session(tmp_path, LONG, watch)), Outcomes(), watch)
+        do(
+            local_pool.pool(2),
+            baseline_of(session(tmp_path, [*LONG, "student.epochs=100000"], watch)),
+            Outcomes(),
+            watch,
+        )
     assert stopped.value.where == ""
     assert children() == []
 
