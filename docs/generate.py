@@ -1,6 +1,6 @@
 """Writes `docs/reference/cli.md` and `config.md` from the command line and the schema: `python docs/generate.py`.
 
-`tests/docs/test_docs_reference.py` fails when a file is not what this would write.
+`tests/docs/test_docs_reference.py` fails while one of the two files is stale.
 """
 
 import json
@@ -19,7 +19,7 @@ from kdistill.cli import app  # noqa: E402
 from kdistill.cli.options import Common  # noqa: E402
 from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
 
-NOTE = "<!-- Written by `python docs/generate.py` from the program itself: change that, not this page. -->"
+NOTE = "<!-- Generated from the program by `python docs/generate.py`: do not edit this page. -->"
 COMMON = ["--" + name.replace("_", "-") for name in Common.__dataclass_fields__]
 
 
@@ -36,15 +36,15 @@ def cli_page() -> str:
         "",
         "# Commands",
         "",
-        "`kdistill COMMAND --help` says the same. Exit codes and environment variables are in [files.md](files.md).",
+        "`kdistill COMMAND --help` prints the same. [files.md](files.md) has exit codes and environment variables.",
         "",
-        "| command | does |",
+        "| command | |",
         "|---|---|",
         *(f"| [`{name}`](#{_anchor(name)}) | {_cell(command.help)} |" for name, command in commands.items()),
         "",
         "## Common options",
         "",
-        "Every command on an experiment takes them; where one takes only some, they are named.",
+        "Every command on an experiment has these options; a command that has only some of them lists these.",
         "",
         *_options([option for option in commands["kdistill baseline"].params if _is_common(option)]),
     ]
@@ -59,9 +59,9 @@ def cli_page() -> str:
         if own:
             lines += ["", *_options(own)]
         if len(shared) == len(COMMON):
-            lines += ["", "And all [common options](#common-options)."]
+            lines += ["", "Also all [common options](#common-options)."]
         elif shared:
-            lines += ["", f"And of the [common options](#common-options) {', '.join(f'`{name}`' for name in shared)}."]
+            lines += ["", f"Also these [common options](#common-options): {', '.join(f'`{name}`' for name in shared)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -74,8 +74,8 @@ def config_page() -> str:
         "",
         "# Config keys",
         "",
-        "One YAML file describes an experiment; unknown keys are errors. `kdistill config init mine.yaml` writes one "
-        "with every key, `kdistill config check` names every mistake with its line, `kdistill config schema` prints "
+        "One YAML file describes an experiment; unknown keys are errors. `kdistill config init mine.yaml` writes a config "
+        "with every key, `kdistill config check` lists every mistake with its line, `kdistill config schema` prints "
         "the JSON schema.",
         "",
         "## Top level",
@@ -89,9 +89,9 @@ def config_page() -> str:
             own = {name: each for name, each in keys.items() if name not in TrainingKeys.model_fields}
             if key == "student":
                 own = {name: each for name, each in own.items() if name not in ARCHITECTURE}
-                lines += ["The same keys as [teacher](#teacher), but `preprocessing`."]
+                lines += ["The same keys as [teacher](#teacher), without `preprocessing`."]
             else:
-                lines += ["And any key of [training](#training) but `checkpoint_every`, for this model alone.", ""]
+                lines += ["Also every key of [training](#training) except `checkpoint_every`, for this model alone.", ""]
             keys = own
         lines += _keys(keys, schema) if keys else []
     return "\n".join(lines) + "\n"
@@ -135,12 +135,12 @@ def _options(options: list[Any]) -> list[str]:
 
 
 def _choices(option: Any) -> str:
-    """Return the words that an option takes, if these are all it takes."""
+    """Return the values of an option that takes only certain words, joined by `|`; else an empty string."""
     return "|".join(re.findall(r"'([^']+)'", option.bare_type()))  # such as typing.Literal['local', 'ray']
 
 
 def _default(option: Any) -> str:
-    """Return what else is to be said of an option: that it has to be given, its default, its variable."""
+    """Return in brackets whether an option is required, its default, whether it repeats, and its variable."""
     more = []
     if option.required:
         more.append("required")
@@ -170,7 +170,7 @@ KINDS = {"integer": "whole number", "number": "number", "boolean": "true or fals
 
 
 def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Return in words what values a key takes."""
+    """Return a description of the values of a key."""
     if "anyOf" in field:
         return " or ".join(_kind(choice, schema) for choice in field["anyOf"])
     if "enum" in field or "const" in field:
