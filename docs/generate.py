@@ -74,9 +74,9 @@ def config_page() -> str:
         "",
         "# Config keys",
         "",
-        "One YAML file describes an experiment; unknown keys are errors. `kdistill config init mine.yaml` writes a config "
-        "with every key, `kdistill config check` lists every mistake with its line, `kdistill config schema` prints "
-        "the JSON schema.",
+        "One YAML file describes an experiment; unknown keys are errors. `kdistill config init mine.yaml` writes a "
+        "config with every key, `kdistill config check` lists every mistake with its line, `kdistill config schema` "
+        "prints the JSON schema.",
         "",
         "## Top level",
         "",
@@ -91,7 +91,7 @@ def config_page() -> str:
                 own = {name: each for name, each in own.items() if name not in ARCHITECTURE}
                 lines += ["The same keys as [teacher](#teacher), without `preprocessing`."]
             else:
-                lines += ["Also every key of [training](#training) except `checkpoint_every`, for this model alone.", ""]
+                lines += ["Also every key of [training](#training) except `checkpoint_every`, for this model.", ""]
             keys = own
         lines += _keys(keys, schema) if keys else []
     return "\n".join(lines) + "\n"
