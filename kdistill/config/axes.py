@@ -1,4 +1,4 @@
-"""The axes of a sweep: config keys, the values to try of each, and the config of every combination of them."""
+"""The axes of a sweep: config keys with the values to try, and the config of every combination (cell)."""
 
 import copy
 import itertools
@@ -20,10 +20,10 @@ MOST_CELLS = 10_000
 LONGEST_SHOWN = 60  # characters of an option, in messages
 VALIDATION = ("data", "validation")
 ON_TEST = (
-    "a sweep chooses on validation, and here that is `test`: what it would choose would be chosen on what it is scored "
-    "on"
+    "a sweep selects the winner on the validation split, which is `test` here: it would be selected on the data that "
+    "it is scored on"
 )
-# What no run depends on.
+# Keys that no result depends on.
 WITHOUT_EFFECT = {"name", "seed", "seeds", "sweep", "expected", "data.dir", "training.checkpoint_every"}
 
 
@@ -32,10 +32,10 @@ class Axis:
     """The values to try of one config key.
 
     Attributes:
-        key: such as `distill.temperature`.
-        values: at least one.
-        place: where it was written, for messages: `--grid distill.T=1,2`, or a line of a file.
-        places: likewise of each value.
+        key: the full key, such as `distill.temperature`.
+        values: the values to try, at least one.
+        place: where the axis was written, for messages: `--grid distill.T=1,2`, or a line of a file.
+        places: where each of the values was written, for messages.
     """
 
     key: str
@@ -50,16 +50,16 @@ class Axis:
 
 
 def of_options(grid: Sequence[str]) -> list[Axis]:
-    """Return the axes that options `--grid key=v1,v2` give, the values read as YAML.
+    """Return the axes of options `--grid key=v1,v2`, with the values read as YAML.
 
     Raises:
-        ConfigError: one cannot be read, or a key is given twice.
+        ConfigError: an option cannot be read, or a key is given twice.
     """
     axes: dict[str, Axis] = {}
     for text in grid:
         place = f"--grid {text if len(text) <= LONGEST_SHOWN else f'{text[: LONGEST_SHOWN - 3]}...'}"
         key, _, listed = (part.strip() for part in text.partition("="))
-        key = _long(key)
+        key = "distill.temperature" if key == "distill.T" else key
         if not key or not listed:
             raise ConfigError(f"{place}: expected section.key=value,value, such as distill.temperature=1,2,4")
         if key in axes:
@@ -70,7 +70,7 @@ def of_options(grid: Sequence[str]) -> list[Axis]:
 
 
 def of_section(section: Mapping[str, Sequence[Any]], marks: Marks) -> list[Axis]:
-    """Return the axes under `sweep` in a config, with the places where they stand in its file, if they are known."""
+    """Return the axes in the section `sweep` of a config; without `marks`, their lines in the file are unknown."""
     axes = []
     for key, values in section.items():
         place = problems.place(marks, (SECTION, key)) if marks else f"{SECTION}: {key}"
@@ -79,38 +79,17 @@ def of_section(section: Mapping[str, Sequence[Any]], marks: Marks) -> list[Axis]
     return axes
 
 
-def rename(section: Any, marks: Marks) -> None:
-    """Read `distill.T` among the axes of a config as `distill.temperature`.
-
-    Raises:
-        ConfigError: both are there.
-    """
-    if not isinstance(section, dict) or "distill.T" not in section:
-        return
-    if "distill.temperature" in section:
-        raise ConfigError(f"{marks[SECTION, 'distill.T']}: distill.T: temperature and T are the same key; write one")
-    renamed = {_long(key): values for key, values in section.items()}
-    section.clear()
-    section.update(renamed)  # in the same order
-    for path in [path for path in marks if path[:2] == (SECTION, "distill.T")]:
-        marks[(SECTION, "distill.temperature", *path[2:])] = marks.pop(path)
-
-
-def _long(key: str) -> str:
-    return "distill.temperature" if key == "distill.T" else key
-
-
 def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
-    """Return the settings of every combination, the last axis varying fastest, each with its config.
+    """Return the settings of every cell, the last axis varying fastest, each with its config.
 
     Args:
-        config: in which they are set.
-        values: the same, resolved.
-        axes: of different keys.
+        config: the config that the settings change.
+        values: `config`, resolved.
+        axes: axes of different keys.
 
     Raises:
-        ConfigError: a key is unknown or no run depends on it, values are the same or not valid, a cell would select on
-            test, or there are too many of them; names every problem with its place.
+        ConfigError: a key is unknown or without effect, values are equal or invalid, a cell would select on the test
+            split, or there are too many cells; names every problem with its place.
     """
     wrong = {axis.key: list(_problems(config, axis)) for axis in axes}
     lines = dict.fromkeys(f"{axis.place}: {axis.key}: {problem}" for axis in axes for problem in wrong[axis.key])
@@ -122,7 +101,7 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
         changed = copy.deepcopy(base)
         for key, value in settings.items():
             paths.put(changed, tuple(key.split(".")), value)
-        paths.anchor(changed, FilePath.cwd())
+        paths.make_absolute(changed, FilePath.cwd())
         try:
             cell = Config.model_validate(changed)
         except ValidationError as error:
@@ -137,7 +116,7 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
 
 
 def _combinations(axes: Sequence[Axis]) -> Iterator[tuple[dict[str, Any], Marks]]:
-    """Yield the settings of each cell, and where they were written; whatever else is wrong in it is due to them all."""
+    """Yield the settings of each cell with their marks; any other problem of the cell is due to all axes together."""
     everywhere = _together(axes)
     for numbers in itertools.product(*(range(len(axis.values)) for axis in axes)):
         chosen = list(zip(axes, numbers, strict=True))
@@ -150,7 +129,7 @@ def _together(axes: Sequence[Axis]) -> str:
 
 
 def _problems(config: Config, axis: Axis) -> Iterator[str]:
-    """Yield what is wrong with an axis, whatever the other ones are."""
+    """Yield the problems of an axis that do not depend on other axes."""
     if unknown := _unknown(axis.path):
         yield unknown
         return
@@ -167,21 +146,21 @@ def _unknown(path: tuple[str, ...]) -> str | None:
     for depth in range(len(path)):
         known = problems.keys_of(path[:depth])
         if not known:
-            return f"{'.'.join(path[:depth])} is one value, and has no keys"
+            return f"{'.'.join(path[:depth])} is a single value, and has no keys"
         if path[depth] not in known:
             return problems.unknown_key(path[: depth + 1])
     return None
 
 
 def _without_effect(config: Config, path: tuple[str, ...]) -> str | None:
-    """Return why nothing depends on a key, to be added to a sentence; None if something does."""
+    """Return why no run depends on a key, as the end of a sentence; None if one does."""
     key = ".".join(path)
     if key in ("seed", "seeds"):
-        return "; how many seeds every cell has is for --seeds"
+        return "; set the number of seeds of every cell with --seeds"
     if key in WITHOUT_EFFECT or path[0] in WITHOUT_EFFECT:
         return ""
     if path[0] == "teacher" and config.distill.teachers and key != "teacher.preprocessing":
-        return ", since distill.teachers names files, and no teacher is trained here"
+        return ", since distill.teachers names files, and no teacher is trained"
     if path[0] == "training" and all(path[-1] in getattr(config, role).overrides() for role in ("teacher", "student")):
-        return f", since teacher and student both have a {path[-1]} of their own"
+        return f", since teacher and student both override {path[-1]}"
     return None

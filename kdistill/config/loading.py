@@ -1,4 +1,4 @@
-"""Finds a config, applies overrides, checks it, and writes a resolved one."""
+"""Reads a config: finds the file, applies overrides, validates; and writes a resolved config."""
 
 import os
 import stat
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
-from kdistill.config.problems import HELP
 from kdistill.config.schema import READERS, Config
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
@@ -22,56 +21,54 @@ DEFAULT = "quickstart"
 
 
 def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top: Any) -> Config:
-    """Return the config of a file or a built-in name, overrides applied, checked.
+    """Return the validated config of a file or a built-in name, with overrides applied.
+
+    Relative paths become absolute: in a file they start from the file's folder, in an override from the working folder.
 
     Args:
         source: a path, or the bare name of a built-in config; None for `quickstart`.
-        overrides: `section.key=value`, the value read as YAML; a later one wins.
-        top: values for top-level keys, which win over everything else.
-
-    A relative path (`data.dir`, `data.path`, `distill.teachers`, `model` of teacher and student, all these as axes of a
-    sweep too) is resolved here: in a file from the folder of that file, in an override from the working one.
+        overrides: texts `section.key=value`, the value read as YAML; later ones win.
+        top: values of top-level keys, which win over everything else.
 
     Raises:
-        ConfigError: naming every problem with its place.
+        ConfigError: the config cannot be read or is invalid; names every problem with its place.
     """
     text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
-    _rename_short_keys(values, marks)
-    _anchor(values, folder)
+    _expand_t(values, marks)
+    _make_absolute(values, folder)
     for override in overrides:
         _apply(values, marks, override)
-    _anchor(values, Path.cwd())
+    _make_absolute(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     values.setdefault("name", stem)
     return _check(values, marks)
 
 
-def _anchor(values: dict[str, Any], folder: Path) -> None:
-    paths.anchor(values, folder)
-    paths.anchor_axes(values.get(axes.SECTION), folder)
+def _make_absolute(values: dict[str, Any], folder: Path) -> None:
+    paths.make_absolute(values, folder)
+    paths.make_axes_absolute(values.get(axes.SECTION), folder)
 
 
 def _check(values: dict[str, Any], marks: Marks) -> Config:
-    axes.rename(values.get(axes.SECTION), marks)
+    _expand_t(values, marks)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        lines = problems.explain(error, values, marks)
-        raise ConfigError("\n".join(lines), HELP) from None
+        raise ConfigError("\n".join(problems.explain(error, values, marks)), problems.HELP) from None
     if config.sweep:
         cells(config, axes.of_section(config.sweep, marks))
     return config
 
 
 def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
-    """Return the settings of every combination of the values of some axes, each with its config: see `axes.cells`."""
+    """Return the settings of every combination of the axes' values, each with its config (see `axes.cells`)."""
     return axes.cells(config, resolved(config), tried)
 
 
 def _find(source: str) -> tuple[str, str, str, Path]:
-    """Return a config's text, what to call it in messages, its name, and the folder that it is in."""
+    """Return a config's text, its name in messages, its own name, and its folder."""
     if not source.strip():
         raise ConfigError(
             f"expected a config file or the name of a built-in config; received {source!r}",
@@ -86,13 +83,13 @@ def _find(source: str) -> tuple[str, str, str, Path]:
             hint=f"Give the path of a YAML file, or a built-in name: {', '.join(builtin_names())}.",
         ) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{source}: expected YAML text in UTF-8; this is something else") from None
+        raise ConfigError(f"{source}: expected YAML text in UTF-8; received other bytes") from None
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
 
 
 def _find_at(path: Path, source: str) -> tuple[str, str, str, Path]:
-    # A built-in name wins over a folder of that name, which the folder of its experiment has.
+    # A built-in name wins over a folder of the same name, such as that of its experiment.
     if path.is_dir() and source not in builtin_names():
         raise ConfigError(f"{source}: expected a config file; this is a folder")
     is_name = path.name == source and path.suffix not in {".yaml", ".yml"}
@@ -102,7 +99,7 @@ def _find_at(path: Path, source: str) -> tuple[str, str, str, Path]:
 
 
 def _read(path: Path, source: str) -> str:
-    """Return the text of a file that could be a config: a pipe would wait for ever, a device never end."""
+    """Return the text of a regular, small file: reading a pipe would block for ever, and a device never ends."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ConfigError(f"{source}: expected a config file; this is a pipe or a device")
@@ -113,7 +110,7 @@ def _read(path: Path, source: str) -> str:
 
 
 def _folder() -> Traversable:
-    """Return the built-in configs: inside an installed package, or beside it in a checkout."""
+    """Return the folder of the built-in configs: in an installed package, or next to it in a checkout."""
     installed = resources.files("kdistill") / "_configs"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
@@ -128,7 +125,7 @@ def builtin_text(name: str) -> str:
     """Return the text of a built-in config.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no built-in config of this name.
     """
     names = builtin_names()
     if name not in names:
@@ -140,20 +137,22 @@ def builtin_text(name: str) -> str:
 
 
 def summaries() -> list[dict[str, str]]:
-    """Return name and first header line of each built-in config."""
+    """Return the name and the first header line of each built-in config."""
     return [{"name": name, "summary": builtin_text(name).splitlines()[0].lstrip("# ")} for name in builtin_names()]
 
 
-def _rename_short_keys(values: dict[str, Any], marks: Marks) -> None:
-    """Read `distill.T` as `distill.temperature`."""
-    distill = values.get("distill")
-    if not isinstance(distill, dict) or "T" not in distill:
-        return
-    if "temperature" in distill:
-        place = marks[("distill", "T")]
-        raise ConfigError(f"{place}: distill.T: temperature and T are the same key; write one")
-    distill["temperature"] = distill.pop("T")
-    marks[("distill", "temperature")] = marks.pop(("distill", "T"))
+def _expand_t(values: dict[str, Any], marks: Marks) -> None:
+    """Rename `distill.T` to `distill.temperature`, in the section `distill` and among the axes of a sweep."""
+    for name, short, full in (("distill", "T", "temperature"), (axes.SECTION, "distill.T", "distill.temperature")):
+        section = values.get(name)
+        if not isinstance(section, dict) or short not in section:
+            continue
+        if full in section:
+            place = problems.place(marks, (name, short))
+            raise ConfigError(f"{place}: distill.T: temperature and T are the same key; write one")
+        values[name] = {full if key == short else key: value for key, value in section.items()}
+        for path in [path for path in marks if path[:2] == (name, short)]:
+            marks[(name, full, *path[2:])] = marks.pop(path)
 
 
 def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
@@ -175,10 +174,10 @@ def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """Return a config as a JSON-able document, and so as YAML, that loads to an equal one.
+    """Return a config as a JSON-able document that loads to an equal config.
 
-    Keys that nothing reads, such as the momentum of adam, the label column of images or the activation of a teacher
-    without layers, and what a model does not override are left out.
+    Keys without effect are left out, such as the momentum of adam, and so are training keys that a model does not
+    override.
     """
     values = config.model_dump(mode="json")
     for role in ("teacher", "student"):
@@ -200,12 +199,12 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def dump(config: Config) -> str:
-    """Return a resolved config as YAML: see `resolved`."""
+    """Return a config as YAML, resolved (see `resolved`)."""
     return yaml.safe_dump(resolved(config), sort_keys=False, default_flow_style=None, allow_unicode=True)
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of config files, in which `name` may be left out."""
+    """Return the JSON schema of config files, in which `name` is optional."""
     schema = Config.model_json_schema()
     schema["required"] = [key for key in schema["required"] if key != "name"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

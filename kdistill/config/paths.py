@@ -1,5 +1,7 @@
-"""Paths in configs: relative ones are meant from the folder of whatever they are written in."""
+"""Paths in configs: a relative path starts from the folder of the file or command line that it is written in."""
 
+import functools
+import operator
 import os
 from pathlib import Path
 from typing import Any
@@ -8,32 +10,32 @@ SINGLE = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "
 SEVERAL = (("distill", "teachers"),)
 
 
-def anchor(values: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths in a config absolute: they are meant from `folder`."""
+def make_absolute(values: dict[str, Any], folder: Path) -> None:
+    """Make the relative paths in a config absolute, starting from `folder`."""
     for name, key in (*SINGLE, *SEVERAL):
         section = values.get(name)
         if isinstance(section, dict) and key in section:
             found = section[key]
             if (name, key) in SINGLE:
-                section[key] = _from(folder, found)
+                section[key] = _absolute(folder, found)
             elif isinstance(found, list):
-                section[key] = [_from(folder, path) for path in found]
+                section[key] = [_absolute(folder, path) for path in found]
 
 
-def anchor_axes(sweep: Any, folder: Path) -> None:
-    """Make the relative paths among the values to try absolute, likewise."""
+def make_axes_absolute(sweep: Any, folder: Path) -> None:
+    """Make the relative paths among the values of a sweep's axes absolute, starting from `folder`."""
     for key, tried in sweep.items() if isinstance(sweep, dict) else ():
         if isinstance(tried, list):
             path = tuple(key.split("."))
             for number, value in enumerate(tried):
                 nested: dict[str, Any] = {}
                 put(nested, path, value)
-                anchor(nested, folder)
-                tried[number] = _got(nested, path)
+                make_absolute(nested, folder)
+                tried[number] = functools.reduce(operator.getitem, path, nested)
 
 
 def put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set a key of nested sections, which are made where there are none."""
+    """Set a key of nested sections; missing sections are made."""
     for part in path[:-1]:
         if not isinstance(values.get(part), dict):
             values[part] = {}
@@ -41,11 +43,5 @@ def put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _got(values: Any, path: tuple[str, ...]) -> Any:
-    for part in path:
-        values = values[part]
-    return values
-
-
-def _from(folder: Path, path: Any) -> Any:
+def _absolute(folder: Path, path: Any) -> Any:
     return str(folder.absolute() / os.path.expanduser(path)) if isinstance(path, str) and path else path

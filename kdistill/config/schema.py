@@ -1,17 +1,9 @@
-"""The config's schema: closed, frozen, and the one place where each key is described."""
+"""The schema of configs: the keys with their types, bounds, defaults and descriptions."""
 
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdistill.config.data_schema import Data
@@ -24,7 +16,7 @@ SoftLoss = Literal["kl", "mse"]
 Preprocessing = Literal["none", "unit", "signed", "standardize"]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 
-# Keys that only some optimizers or schedules read. Set with another one they would be silently without effect.
+# Each key that only some optimizers or schedules read: with any other choice it would silently have no effect.
 READERS = {
     "amsgrad": ("optimizer", ("adam", "adamw")),
     "momentum": ("optimizer", ("sgd", "rmsprop")),
@@ -34,37 +26,37 @@ READERS = {
     "decay_rate": ("schedule", ("exponential",)),
 }
 
-# The keys of a model that the first version had, which every specification of a run holds.
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 EMPTY_LAYERS = "expected at least one layer; received []"
+# The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 
 
 class TrainingKeys(Section):
-    """The training keys, each of which a model may override."""
+    """The training keys, any of which a model may override."""
 
-    optimizer: OptimizerName = Field("adam", description="The Keras optimizer.")
-    learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-3, description="At the start.")
-    amsgrad: StrictBool = Field(False, description="adam, adamw: the AMSGrad variant.")
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop.")
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: per step.")
-    schedule: ScheduleName = Field("constant", description="How the learning rate changes.")
+    optimizer: OptimizerName = Field("adam", description="Optimizer, as in Keras.")
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-3, description="Initial learning rate.")
+    amsgrad: StrictBool = Field(False, description="adam, adamw: use the AMSGrad variant.")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop: momentum.")
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: decoupled weight decay.")
+    schedule: ScheduleName = Field("constant", description="Learning rate schedule.")
     decay_steps: Count | None = Field(
         None,
-        description="cosine: steps to the end of the decay; exponential: steps for each decay_rate. "
-        "null: the whole run.",
+        description="cosine: steps to the end of the decay; exponential: steps per factor decay_rate. "
+        "null: all steps of the run.",
     )
-    decay_to: Share = Field(0.0, description="cosine: the final learning rate as a share of the first.")
-    decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.1, description="exponential: factor for each decay_steps."
+    decay_to: Share = Field(0.0, description="cosine: final learning rate as a share of the initial one.")
+    decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="exponential: factor per decay_steps.")
+    batch_size: Count = Field(32, description="Batch size.")
+    epochs: Count = Field(100, description="Maximum number of epochs.")
+    patience: Count | None = Field(
+        10, description="Early stopping: epochs without improvement before training stops; null: off."
     )
-    batch_size: Count = Field(32, description="Examples in a step.")
-    epochs: Count = Field(100, description="At most.")
-    patience: Count | None = Field(10, description="Stop after this many epochs without improvement; null: never.")
     monitor: Monitor = Field(
         "val_nll",
-        description="What counts as improvement on the validation split: cross-entropy at T = 1, accuracy, or "
-        "the arm's own objective.",
+        description="What early stopping watches on the validation split: cross-entropy at T = 1 (val_nll), accuracy, "
+        "or the arm's objective (val_loss).",
     )
 
 
@@ -72,86 +64,84 @@ class Training(TrainingKeys):
     """How a model is trained."""
 
     checkpoint_every: Literal["auto"] | Count = Field(
-        "auto", description="Epochs between checkpoints; no part of a run's identity."
+        "auto", description="Epochs between checkpoints; does not affect results."
     )
 
 
 class Model(TrainingKeys):
-    """A model, and the training keys in which it differs from `training`. Teacher and student take the same keys."""
+    """The architecture of a model, and the training keys in which it differs from the section `training`."""
 
     model: Annotated[StrictStr, Field(min_length=1)] | None = Field(
         None,
-        description="A `.keras` file whose layers are taken, from this file's folder, in place of the keys below.",
+        description="A `.keras` file, relative to the config file, whose architecture replaces the keys below.",
     )
-    initial_weights: Literal["fresh", "file"] = Field("fresh", description="model: where training starts.")
-    conv: tuple[Count, ...] = Field((), description="Filters of each convolution block, first to last; images only.")
-    kernel: Count = Field(3, description="conv: height and width of the filters.")
-    pool: Count = Field(2, description="conv: max pooling after each block; 1 or null: none.")
-    separable: StrictBool = Field(False, description="conv: depthwise-separable blocks, all but the first.")
+    initial_weights: Literal["fresh", "file"] = Field(
+        "fresh", description="model: start training from fresh weights or from those in the file."
+    )
+    conv: tuple[Count, ...] = Field((), description="Filters of each convolution block, first to last; for images.")
+    kernel: Count = Field(3, description="conv: kernel size (height and width).")
+    pool: Count = Field(2, description="conv: max pooling factor after each block; 1 or null: no pooling.")
+    separable: StrictBool = Field(
+        False, description="conv: depthwise-separable convolutions in all blocks but the first."
+    )
     global_pool: StrictBool = Field(
-        False, description="conv: average over the positions after the last block, rather than keep them all."
+        False, description="conv: global average pooling after the last block, instead of flattening."
     )
     hidden: tuple[Count, ...] = Field(
-        (), validate_default=True, description="Units of each hidden layer, first to last; [] is possible with conv."
+        (), validate_default=True, description="Units of each hidden layer, first to last; may be [] with conv."
     )
-    batch_norm: StrictBool = Field(
-        False, description="Batch normalisation in each block and hidden layer, before the activation."
-    )
-    activation: Activation = Field("relu", description="Of the blocks and hidden layers.")
+    batch_norm: StrictBool = Field(False, description="Batch normalization before each activation.")
+    activation: Activation = Field("relu", description="Activation of the blocks and hidden layers.")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of units dropped after each hidden layer (or the last block) while training."
+        0.0, description="Dropout rate after each hidden layer, or after the last block if there is none."
     )
     l2: Annotated[Number, Field(ge=0)] = Field(
-        0.0, description="L2 penalty on the kernels of blocks and hidden layers, added to the loss."
+        0.0, description="L2 regularization of the kernels of blocks and hidden layers, added to the loss."
     )
     max_norm: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="Largest norm of a hidden unit's or a filter's incoming weights."
+        None, description="Max-norm constraint on the incoming weights of each hidden unit and filter."
     )
 
     @field_validator("pool", mode="before")
     @classmethod
-    def _pool_of_nothing(cls, pool: Any) -> Any:
+    def _null_is_no_pooling(cls, pool: Any) -> Any:
         return 1 if pool is None else pool
 
     @field_validator("hidden", mode="before")
     @classmethod
     def _some_layers(cls, hidden: Any, others: ValidationInfo) -> Any:
-        """Refuse a model without any layers; whether `conv` and `model` are valid themselves is told elsewhere."""
+        """Refuse a model without any layers; an invalid `conv` or `model` is reported for itself."""
         if hidden in ([], ()) and not any(others.data.get(key, True) for key in ("conv", "model")):
-            # What was read from a file is a list: the tuple is the default.
+            # A value from a file is a list; the tuple is the default.
             raise PydanticCustomError("missing" if hidden == () else "too_short", "no layers")
         return hidden
 
     def architecture(self) -> dict[str, Any]:
-        """Return the keys that describe the model, without those of its training.
-
-        Keys of later versions are left out where they have no effect: runs of earlier ones keep their identity.
-        """
+        """Return the keys of the architecture; those later than 0.1.0 only if changed, so that runs keep identity."""
         keys = {"model"} if self.model else set(FIRST_KEYS)
         return self.model_dump(mode="json", include=keys | set(self._changed()))
 
     def _changed(self) -> list[str]:
-        """Return the keys that describe the model and do not have their defaults."""
+        """Return the keys of the architecture that differ from their defaults."""
         return [key for key in ARCHITECTURE if getattr(self, key) != Model.model_fields[key].default]
 
     def without_effect(self) -> dict[str, str]:
-        """Return the keys that are set to something that this kind of model does not read, with the reason."""
+        """Return each key that is set though this kind of model does not read it, with the reason."""
         unread: dict[str, str] = {}
         if self.model:
             own = set(ARCHITECTURE) - {"model", "initial_weights"}
-            unread = dict.fromkeys(own, "model is given, and the layers are those of its file")
+            unread = dict.fromkeys(own, "model is given, and its file defines the layers")
         else:
             unread["initial_weights"] = "only a model from a file has any, and none is given"
             if not self.conv:
-                unread |= dict.fromkeys(
-                    ("kernel", "pool", "separable", "global_pool"), "only conv reads it, and none is given"
-                )
+                of_conv = ("kernel", "pool", "separable", "global_pool")
+                unread |= dict.fromkeys(of_conv, "only conv reads it, and none is given")
             elif len(self.conv) == 1:
                 unread["separable"] = "the first block is never separable, and conv has no other"
         return {key: unread[key] for key in self._changed() if key in unread}
 
     def overrides(self) -> dict[str, Any]:
-        """Return the training keys that this model has of its own."""
+        """Return the training keys that this model overrides."""
         own = self.model_fields_set & set(TrainingKeys.model_fields)
         return {key: getattr(self, key) for key in TrainingKeys.model_fields if key in own}
 
@@ -160,31 +150,29 @@ ARCHITECTURE = [key for key in Model.model_fields if key not in TrainingKeys.mod
 
 
 class TeacherModel(Model):
-    """The teacher that is trained here, and what is done for teachers that are not; without layers, none is."""
+    """The teacher that is trained here, and the preprocessing for teacher files from elsewhere."""
 
     preprocessing: Preprocessing = Field(
         "none",
-        description="How raw values are scaled for a teacher file from elsewhere, unless its own layers do it: unit is "
-        "[0, 1], signed [-1, 1], standardize mean 0 and variance 1 (per channel or column, on train).",
+        description="Scaling of raw values for a teacher file whose own layers do not scale: unit is [0, 1], signed "
+        "[-1, 1], standardize mean 0 and variance 1 (per channel or column of train).",
     )
 
     @field_validator("hidden", mode="before")
     @classmethod
     def _some_layers(cls, hidden: Any, _: ValidationInfo) -> Any:
-        """Leave it to `Config`, which knows whether a teacher is trained here."""
+        """Accept a teacher without layers: `Config` checks whether distill.teachers replaces it."""
         return hidden
 
     @property
     def has_layers(self) -> bool:
-        """Whether there is a model to train."""
+        """Whether a teacher is trained here."""
         return bool(self.model or self.conv or self.hidden)
 
     def without_effect(self) -> dict[str, str]:
-        """Return likewise, without layers, the keys of those."""
-        if self.has_layers:
-            return super().without_effect()
+        """Return each key that is set though nothing reads it, with the reason: without layers, that is every key."""
         why = "only layers read it, and there are none: no teacher is trained here"
-        return dict.fromkeys(self._changed(), why)
+        return super().without_effect() if self.has_layers else dict.fromkeys(self._changed(), why)
 
 
 class Distill(Section):
@@ -192,35 +180,35 @@ class Distill(Section):
 
     soft_loss: SoftLoss = Field(
         "kl",
-        description="The soft term: kl between softened outputs, or mse, the mean squared difference of the logits, in "
-        "which T cancels.",
+        description="Soft term: kl, the KL divergence of the softened outputs, or mse, the mean squared difference of "
+        "the logits, in which T cancels.",
     )
     temperature: Annotated[Number, Field(gt=0)] = Field(
-        4.0, description="T: logits are divided by it, before the softmax if any. `T` is accepted for it."
+        4.0, description="Temperature T, by which logits are divided. `T` is accepted as the key too."
     )
     teacher_temperature: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="Where the teacher is softened differently."
+        None, description="Temperature of the teacher's logits; null: the same as `temperature`."
     )
-    alpha: Share = Field(0.9, description="Weight of the soft term. Some tools weight the hard one.")
+    alpha: Share = Field(
+        0.9,
+        description="Weight of the soft term; the hard term has 1 - alpha. Some tools define it the other way round.",
+    )
     scale_by_t_squared: StrictBool = Field(
-        True, description="Multiply the soft term by T^2, so that its gradients keep their size."
+        True, description="Multiply the soft term by T^2, so that the size of its gradients does not depend on T."
     )
     teachers: tuple[StrictStr, ...] = Field(
         (),
-        description="Files instead of a teacher trained here: `.keras`, or `.npz` of logits. Several teach the mean of "
-        "their softened outputs.",
+        description="Teacher files in place of a teacher trained here: `.keras` models, or `.npz` files of logits. Of "
+        "several teachers, the softened outputs are averaged.",
     )
 
     def specification(self) -> dict[str, Any]:
-        """Return the keys that a distilled run depends on.
-
-        A key of a later version is left out where it has its default: runs of earlier ones keep their identity.
-        """
+        """Return the keys that a distilled run depends on; later keys only if changed, so that runs keep identity."""
         later = {"soft_loss"} if self.soft_loss == "kl" else set()
         return self.model_dump(mode="json", exclude={"teachers", *later})
 
     def formula(self, teachers: int = 1) -> str:
-        """Return the loss with its numbers, on one line of text, for one teacher or for several."""
+        """Return the loss with its numbers as one line of text, for a number of teachers."""
         t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
         scale = f"{t}^2 * " if self.scale_by_t_squared else ""
         mean = f"mean of {teachers} " if teachers > 1 else ""
@@ -232,50 +220,53 @@ class Distill(Section):
 
 
 class Augmentation(Section):
-    """How training images are changed at random, anew in each epoch, for all arms alike."""
+    """Random changes of training images, drawn anew in each epoch and equal for all arms."""
 
-    shift: StrictInt = Field(0, ge=0, description="Pixels at most, up, down, left or right.")
-    flip: StrictBool = Field(False, description="Mirror half of the images, left to right.")
+    shift: StrictInt = Field(0, ge=0, description="Shift images by up to this many pixels in each direction.")
+    flip: StrictBool = Field(False, description="Mirror half of the images horizontally.")
     crop: Count | None = Field(
-        None, description="Pixels by which a random window is smaller than the image to whose size it is enlarged."
+        None, description="Crop images at random by this many pixels, and resize them to their original size."
     )
 
     @property
     def changes_images(self) -> bool:
-        """Whether there is any augmentation."""
+        """Whether any augmentation is on."""
         return bool(self.shift or self.flip or self.crop)
 
 
 class Expected(Section):
-    """Published test accuracies, shown beside ours."""
+    """Published test accuracies, to be shown beside those measured."""
 
-    teacher: Share | None = Field(None, description="Of the teacher.")
-    baseline: Share | None = Field(None, description="Of the student trained alone.")
-    distilled: Share | None = Field(None, description="Of the distilled student.")
+    teacher: Share | None = Field(None, description="Test accuracy of the teacher.")
+    baseline: Share | None = Field(None, description="Test accuracy of the student trained alone.")
+    distilled: Share | None = Field(None, description="Test accuracy of the distilled student.")
 
 
 class Config(Section):
     """A whole experiment."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=100)] = Field(
-        description="Of the experiment and its folder; the file's name unless given."
+        description="Name of the experiment and of its folder; default: the name of the config file."
     )
-    seed: StrictInt = Field(0, ge=0, le=2**31 - 1, description="Of initial weights, batch order and dropout.")
-    seeds: Count = Field(1, le=1000, description="How many seeds `reproduce` runs, counted up from `seed`.")
-    data: Data = Field(Data(), description="Which data, and how it is split.")
+    seed: StrictInt = Field(
+        0, ge=0, le=2**31 - 1, description="First seed; it decides initial weights, batch order and dropout."
+    )
+    seeds: Count = Field(1, le=1000, description="Number of seeds that `reproduce` runs, counted up from `seed`.")
+    data: Data = Field(Data(), description="The data set, and how it is split.")
     teacher: TeacherModel = Field(
-        TeacherModel(), description="The large model; its layers may be left out where distill.teachers names files."
+        TeacherModel(), description="The large model; it needs no layers if distill.teachers names files."
     )
-    student: Model = Field(description="The small model, trained as baseline and as distilled arm.")
+    student: Model = Field(description="The small model, trained alone (baseline) and by distillation (distilled).")
     distill: Distill = Field(Distill(), validate_default=True, description="The distillation loss.")
-    training: Training = Field(Training(), description="How both models are trained.")
+    training: Training = Field(Training(), description="Training of both models.")
     augmentation: Augmentation = Field(
-        Augmentation(), description="How training images are changed at random; the teacher sees what the student sees."
+        Augmentation(),
+        description="Random changes of training images; the teacher sees the same images as the student.",
     )
     sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
-        {}, description="For `sweep`: the values to try of each config key, such as distill.temperature: [1, 2, 4]."
+        {}, description="For `sweep`: values to try, by config key, such as distill.temperature: [1, 2, 4]."
     )
-    expected: Expected = Field(Expected(), description="Published test accuracies.")
+    expected: Expected = Field(Expected(), description="Published test accuracies, to be shown beside those measured.")
 
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
@@ -285,7 +276,7 @@ class Config(Section):
     @field_validator("distill")
     @classmethod
     def _some_teacher(cls, distill: Distill, others: ValidationInfo) -> Distill:
-        """Refuse a config with no teacher: a field's check, so that it is told together with other fields' problems."""
+        """Refuse a config without a teacher; a check of a field, so that other fields' problems are reported too."""
         teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and not teacher.has_layers and not distill.teachers:
             missing = f"{MISSING_LAYERS}, nor are there distill.teachers"
@@ -294,7 +285,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
-        """Refuse a key that the chosen optimizer or schedule, or the kind of model, does not read."""
+        """Refuse a key that the chosen optimizer, schedule or kind of model does not read."""
         for section in ("teacher", "student"):
             model: Model = getattr(self, section)
             for key, why in model.without_effect().items():

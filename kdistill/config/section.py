@@ -1,4 +1,4 @@
-"""What every section of the schema is made of."""
+"""The base class and the types of the schema's sections, and the errors of their validators."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from pydantic_core import PydanticKnownError
 
 
-def no_lookalike(value: Any) -> Any:
-    """Refuse true and 1.0, which Python takes for 1."""
+def exact_int(value: Any) -> Any:
+    """Refuse true and 1.0, which pydantic's Literal takes for 1."""
     if type(value) is not int:
         raise PydanticKnownError("literal_error", {"expected": "a whole number"})
     return value
@@ -19,13 +19,13 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of a config: no unknown keys, no changes after it has been read."""
+    """A section of a config: unknown keys are refused, and nothing changes after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class MisplacedError(ValueError):
-    """Keys do not go together; it carries where the one stands that has to change."""
+    """Keys that do not go together; `location` is the path of the key to change."""
 
     def __init__(self, section: str, key: str, text: str) -> None:
         self.location = (section, key)
@@ -33,7 +33,7 @@ class MisplacedError(ValueError):
 
 
 class KeyWithoutEffectError(MisplacedError):
-    """A key is set that nothing reads; it says who would read it."""
+    """A key that has no effect: the value chosen for another key does not read it."""
 
     def __init__(self, section: str, key: str, choice: str, readers: tuple[str, ...], chosen: list[str]) -> None:
         text = f"only {choice} {' or '.join(readers)} reads it; {choice} is {' and '.join(chosen)}"

@@ -1,4 +1,4 @@
-"""The config that `config init` writes: every key with a comment, from the schema's own descriptions."""
+"""The config that `config init` writes: every key, with its description from the schema as a comment."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from kdistill.config.loading import builtin_text
 from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
 from kdistill.config.section import Section
 
-# Where the starter differs from the defaults: a small experiment that says something.
+# The values that differ from the defaults: a small experiment with a clear result.
 VALUES: dict[str, Any] = {
     "seeds": 3,
     "data": {"dataset": "fashion_mnist"},
@@ -22,24 +22,23 @@ VALUES: dict[str, Any] = {
     "training": {"batch_size": 128, "epochs": 60, "patience": 8},
 }
 HEADER = """\
-# An experiment of kdistill: one teacher, one student, trained alone and trained against the teacher.
+# A kdistill experiment: a teacher, and a student that is trained alone (baseline) and by distillation.
 #
 #   kdistill config check {file}
 #   kdistill reproduce -c {file}
 #
-# Every key is here. Only the layers of teacher and student have to be (hidden, conv or model); what is commented out
-# would be without effect under the data set, the optimizer and the schedule chosen here, and is an error as long as
-# it is.
+# Every key is listed. Only the layers of teacher and student are required (hidden, conv or model). Keys that are
+# commented out have no effect with the data set, optimizer and schedule chosen here; setting one is an error.
 """
 WIDTH, COMMENT_AT = 116, 36
 
 
 def starter_text(file: str | None, source: str | None = None) -> str:
-    """Return a valid config to start from, which is named after the file that it is for.
+    """Return the text of a valid config to start from, with `name` set to that of the file.
 
     Args:
-        file: where it is to be written; None if that is not known, and then it has no name of its own.
-        source: the name of a built-in config to start from; None for one with every key, and a comment on each.
+        file: the file that it will be written to; None if unknown: then `name` is commented out.
+        source: the name of a built-in config to copy; None for a config of every key, with a comment on each.
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file or "mine.yaml").stem).lstrip(".")[:100]
     name = _as_yaml(stem or "mine")
@@ -58,12 +57,12 @@ def starter_text(file: str | None, source: str | None = None) -> str:
 
 
 def _as_yaml(name: str) -> str:
-    """Return a name such that YAML reads it as text."""
+    """Return a name, quoted if YAML would not read it as text."""
     return name if name[0].isalpha() and name.lower() not in {"true", "false", "null"} else json.dumps(name)
 
 
 def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
-    """Return the lines of a section. Of a model's training keys, which are those of `training`, there is one line."""
+    """Return the lines of a section; the training keys that a model may override are one line."""
     lines = []
     for key, field in kind.model_fields.items():
         if issubclass(kind, Model) and key in TrainingKeys.model_fields:
@@ -71,7 +70,7 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
         mark = "# " if _is_without_effect(kind, key, values) else ""
         lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
     if issubclass(kind, Model):
-        lines += _line("  # learning_rate", 1e-3, None, "And any other key of `training`, for this model alone.")
+        lines += _line("  # learning_rate", 1e-3, None, "Any key of `training` may be set for this model alone.")
     return lines
 
 
@@ -85,7 +84,7 @@ def _is_without_effect(kind: type[Section], key: str, values: dict[str, Any]) ->
 
 
 def _line(key: str, value: Any, field: FieldInfo | None, text: str = "") -> list[str]:
-    """Return `key: value  # description`, the description and what else the value may be wrapped."""
+    """Return the lines of `key: value  # description`, with the choices of the value, wrapped."""
     if field is not None:
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         text = f"{field.description or ''} {'One of ' + ', '.join(choices) + '.' if choices else ''}".strip()

@@ -1,7 +1,7 @@
-"""YAML text to plain values, each with the place it was written at.
+"""Reads YAML text into plain values, each with its place (file, line, column).
 
-Stricter than PyYAML's safe loader: a key may stand only once, there are no types but null, true, false, numbers and
-text, `1e-3` is a number, and documents that would blow up are refused.
+It is stricter than PyYAML's safe loader: duplicate keys are refused, the only types are null, true, false, numbers and
+text, `1e-3` is a number, and documents whose aliases expand to too many values are refused.
 """
 
 import re
@@ -14,7 +14,7 @@ from kdistill.core.errors import ConfigError
 MAX_BYTES = 200_000
 MAX_VALUES = 20_000
 
-# Where each value stands: the path of keys and list positions -> "file:line:column".
+# The place of each value: path of keys and list positions -> "file:line:column".
 Path = tuple[str | int, ...]
 Marks = dict[Path, str]
 
@@ -23,9 +23,9 @@ _PLAIN_TAGS = {_TAG + name for name in ("null", "bool", "int", "float", "str")}
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain words as YAML 1.2 does: `no` is text, `012` is not ten, `1e-3` is a number."""
+    """Reads scalars as YAML 1.2 does: `no` is text, `012` is not ten, `1e-3` is a number."""
 
-    yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (PyYAML's own way)
+    yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (as PyYAML declares it)
 
 
 for _name, _pattern, _first in (
@@ -42,14 +42,14 @@ for _name, _pattern, _first in (
 
 
 def read(text: str, source: str) -> tuple[dict[str, Any], Marks]:
-    """Return the mapping that a YAML document holds, and where each of its values stands.
+    """Return the mapping in a YAML document, and the place of each of its values.
 
     Args:
         text: one YAML document.
-        source: what to call it in messages, such as the file's name.
+        source: its name in messages, such as that of the file.
 
     Raises:
-        ConfigError: it is empty, not a mapping, too large, has a syntax error, a duplicate key or a type of its own.
+        ConfigError: it is empty, no mapping or too large, or has a syntax error, a duplicate key or another type.
     """
     value, marks = read_value(text, source)
     if value is None:
@@ -60,10 +60,10 @@ def read(text: str, source: str) -> tuple[dict[str, Any], Marks]:
 
 
 def read_value(text: str, source: str) -> tuple[Any, Marks]:
-    """Return any one YAML value, as `read` does a mapping.
+    """Return one YAML value of any type, and the places in it; see `read`.
 
     Raises:
-        ConfigError: it is no YAML, or too much of it.
+        ConfigError: it is not valid YAML, or too large.
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise ConfigError(f"{source}: expected a config of at most {MAX_BYTES:,} bytes")
@@ -89,7 +89,7 @@ class _Reader:
         self.seen = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        """Return the value of a node; what an alias repeats counts each time."""
+        """Return the value of a node; values that an alias repeats are counted each time."""
         self.seen += 1
         if self.seen > MAX_VALUES:
             raise ConfigError(f"{self.source}: expected a config of at most {MAX_VALUES:,} values")
@@ -130,13 +130,10 @@ class _Reader:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: in YAML's words, and short."""
-    words = {None: "nothing", True: "true", False: "false"}
+    """Return a value as messages show it: in YAML's words, at most 60 characters."""
     if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, dict):
-        return "a section"
-    text = repr(value)
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = "a section" if isinstance(value, dict) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

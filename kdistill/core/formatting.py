@@ -1,5 +1,6 @@
 """How numbers, sizes, shapes and lists of names are written, wherever a person reads them."""
 
+import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,11 @@ def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
     """Return the first few names, and how many there are besides."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def closest(word: str, known: Sequence[str]) -> str | None:
+    """Return the known word that is most similar to `word`; None if none is similar."""
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 
 def number(value: float | None) -> str:

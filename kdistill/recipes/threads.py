@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdistill import modelfiles
-from kdistill.config import Config
-from kdistill.config.architecture import of_section
+from kdistill.config import Config, architecture
 from kdistill.core import backend
 from kdistill.modelfiles.flops import of_config
 
@@ -25,7 +24,8 @@ def default_threads(config: Config, example: tuple[tuple[int, ...], int], teache
     flops, multiplications = {}, {}
     for role in ("teacher", "student"):
         section = getattr(config, role)
-        computed = _of_file(Path(section.model)) if section.model else of_section(section, shape, classes)
+        of_layers = architecture.multiplications
+        computed = _of_file(Path(section.model)) if section.model else of_layers(section, shape, classes)
         multiplications[role] = computed
         flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
     plan = config.training_for("student")

@@ -134,10 +134,10 @@ def test_a_sweep_over_how_data_is_read(written, tmp_path):
     ("dataset", "change", "code", "problem"),
     [
         ("npz", "data.path=none.npz", 4, "none.npz: there is no such file or folder"),
-        ("npz", "data.test=0.2", 3, "brings a test part"),
-        ("npz", "data.validation=given", 3, "brings no validation part"),
+        ("npz", "data.test=0.2", 3, "has a test part"),
+        ("npz", "data.validation=given", 3, "has no validation part"),
         ("npz", "data.label=kind", 3, "data.label: only dataset csv reads it; dataset is npz"),
-        ("csv", "data.test=null", 3, "brings no test part"),
+        ("csv", "data.test=null", 3, "has no test part"),
         ("csv", "data.label=knid", 4, "Did you mean 'kind'?"),
         ("csv", "data.label=null", 3, "data.label: dataset csv needs it"),
         ("csv", "data.path=null", 3, "data.path: dataset csv needs it"),

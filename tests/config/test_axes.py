@@ -53,7 +53,7 @@ def test_values_may_be_valid_only_together():
         ("sweep: [0.5]", 1, "sweep: expected a section of `key: value` lines; received [0.5]"),
         ("sweep: {distill.alhpa: [0.5]}", 9, "distill.alhpa: unknown key 'alhpa'; did you mean 'alpha'?"),
         ("sweep: {distil.alpha: [0.5]}", 9, "distil.alpha: unknown key 'distil'; did you mean 'distill'?"),
-        ("sweep: {seed.x: [1]}", 9, "seed.x: seed is one value, and has no keys"),
+        ("sweep: {seed.x: [1]}", 9, "seed.x: seed is a single value, and has no keys"),
         ("sweep: {distill.alpha: [0.5, 7]}", 30, "distill.alpha: expected a number of at most 1; received 7"),
         ("sweep: {distill.T: [1, -2]}", 24, "distill.temperature: expected a number above 0; received -2"),
         ("sweep: {distill.alpha: [1, 1.0]}", 9, "distill.alpha: expected different values to try; received 1.0 twice"),
@@ -61,11 +61,15 @@ def test_values_may_be_valid_only_together():
         (
             "sweep: {seeds: [1, 2]}",
             9,
-            "seeds: no run depends on this key; how many seeds every cell has is for --seeds",
+            "seeds: no run depends on this key; set the number of seeds of every cell with --seeds",
         ),
         ("sweep: {training.checkpoint_every: [1]}", 9, "training.checkpoint_every: no run depends on this key"),
         ("sweep: {expected.teacher: [0.1]}", 9, "expected.teacher: no run depends on this key"),
-        ("sweep: {data.validation: [0.1, test]}", 32, "data.validation: a sweep chooses on validation"),
+        (
+            "sweep: {data.validation: [0.1, test]}",
+            32,
+            "data.validation: a sweep selects the winner on the validation split",
+        ),
     ],
 )
 def test_a_bad_axis_in_a_file_is_an_error_of_that_file(tmp_path, text, column, problem):
@@ -90,7 +94,7 @@ def test_all_bad_values_are_told_at_once_each_once(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "key", "why"),
     [
-        (["training.epochs=3", "teacher.epochs=2", "student.epochs=2"], "training.epochs", "epochs of their own"),
+        (["training.epochs=3", "teacher.epochs=2", "student.epochs=2"], "training.epochs", "both override epochs"),
         (["distill.teachers=[/a.keras]"], "teacher.epochs", "distill.teachers names files"),
     ],
 )

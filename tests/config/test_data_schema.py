@@ -20,7 +20,7 @@ def load(*overrides):
         (["data.dataset=npz"], "data.path: dataset npz needs it"),
         (["data.dataset=npz", "data.path=''"], "data.path: dataset npz needs it"),
         (["data.dataset=csv", "data.path=x"], "data.label: dataset csv needs it"),
-        (["data.validation=given"], "data.validation: digits brings no validation part"),
+        (["data.validation=given"], "data.validation: digits has no validation part"),
         (["data.dataset=image_folder", "data.path=x", "data.image_size=[1,2,3]"], "expected [height, width]"),
         (["data.dataset=image_folder", "data.path=x", "data.image_size=9"], "expected [height, width]; received 9"),
         (["data.dataset=image_folder", "data.path=x", "data.image_size=[0,9]"], "data.image_size.0: expected a number"),

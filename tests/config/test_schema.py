@@ -79,12 +79,12 @@ def test_keys_of_later_versions_are_part_of_an_architecture_where_they_have_an_e
         ),
         (
             "{model: a.keras, hidden: [4]}",
-            "student.hidden: model is given, and the layers are those of its file; remove this key, or undo it with "
+            "student.hidden: model is given, and its file defines the layers; remove this key, or undo it with "
             "--set student.hidden=[]",
         ),
         (
             "{model: a.keras, dropout: 0.1}",
-            "student.dropout: model is given, and the layers are those of its file; remove this key, or undo it with "
+            "student.dropout: model is given, and its file defines the layers; remove this key, or undo it with "
             "--set student.dropout=0.0",
         ),
         ("{model: ''}", "student.model: expected text of at least one character; received ''"),

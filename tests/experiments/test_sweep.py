@@ -142,10 +142,12 @@ def test_a_cell_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path):
 
 def test_a_sweep_that_would_choose_on_test_is_refused(tmp_path):
     result = invoke(*GRID, "--set", "data.validation=test", "--output-dir", tmp_path, code=3)
-    assert "chosen on what it is scored on" in result.stderr
+    assert "selected on the data that it is scored on" in result.stderr
     invoke("--grid", "data.validation=0.1,test", "--output-dir", tmp_path, code=3)
     whole = "data={dataset: digits, validation: test},{dataset: digits, validation: 0.2}"
-    assert "chosen on what it is scored on" in invoke("--grid", whole, "--output-dir", tmp_path, code=3).stderr
+    assert (
+        "selected on the data that it is scored on" in invoke("--grid", whole, "--output-dir", tmp_path, code=3).stderr
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -144,9 +144,9 @@ def test_places_that_hold_no_images(tmp_path):
 
 
 def test_a_test_part_is_needed_once(folder):
-    with pytest.raises(ConfigError, match=r"brings a test part; received 0\.2"):
+    with pytest.raises(ConfigError, match=r"has a test part; received 0\.2"):
         read(folder, test=0.2)
-    with pytest.raises(ConfigError, match="brings no test part") as raised:
+    with pytest.raises(ConfigError, match="has no test part") as raised:
         read(folder / "train")
     assert "data.test: 0.2" in raised.value.hint
 

@@ -46,7 +46,7 @@ def test_one_that_is_not_used_is_warned_of(path, validation, shown):
 
 
 def test_one_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="brings no validation part"):
+    with pytest.raises(ConfigError, match="has no validation part"):
         load(own_data.write_npz(tmp_path / "a.npz"), validation="given")
 
 
