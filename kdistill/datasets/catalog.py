@@ -1,4 +1,4 @@
-"""The data sets by name: what a config can ask for, and how each is found, read, fetched. Users' own are in `own`."""
+"""The data sets by name: how each is found, read and downloaded. Users' own data is in `datasets.user`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdistill.core.errors import ConfigError
 from kdistill.core.listener import Listener
 from kdistill.datasets.named import digits, idx_datasets, published
 from kdistill.datasets.splits import Source, Splits, divide
-from kdistill.datasets.user import load as own
+from kdistill.datasets.user import load as user
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What there is to know and do about a data set.
+    """The facts and functions of a named data set.
 
     Attributes:
-        shape: of one example.
-        classes: how many.
-        read: (the config's `data` section, listener) -> the examples, before any are held back.
-        info: (`data.dir`) -> where it is looked for, and whether it is there and intact.
-        is_found: (`data.dir`) -> whether a folder has its files; they are not opened.
-        fetch: (listener, download again) -> where it is, and what was downloaded.
+        shape: shape of one example.
+        classes: number of classes.
+        read: (section `data` of a config, listener) -> the data set, before validation is held out.
+        info: (`data.dir`) -> the document of `info`.
+        is_found: (`data.dir`) -> whether a folder has the files, which are not opened.
+        fetch: (listener, force) -> the document of `fetch`.
     """
 
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Dataset:
 
 
 def published_dataset(facts: published.Published) -> Dataset:
-    """Return the entry of a data set that is published as four IDX files."""
+    """Return the catalog's entry for a data set that is published as four IDX files."""
     return Dataset(
         shape=facts.shape,
         classes=len(facts.classes),
@@ -65,12 +65,12 @@ CATALOG = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the data sets that are known by name."""
+    """Return the names of the named data sets."""
     return tuple(CATALOG)
 
 
 def static_shape(dataset: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape of an example and the number of classes, known without reading anything.
+    """Return the shape of an example and the number of classes; no file is read.
 
     Raises:
         ConfigError: there is no data set of that name.
@@ -80,45 +80,42 @@ def static_shape(dataset: str) -> tuple[tuple[int, ...], int]:
 
 
 def load(data: Data, listener: Listener | None = None) -> Splits:
-    """Read a data set, downloading it or converting the user's own if need be, and divide it as a config says.
+    """Read a data set and split it as a config says; download it or convert the user's own data if necessary.
 
     Args:
-        data: the config's `data` section.
-        listener: told of a download or a conversion.
+        data: section `data` of a config.
+        listener: notified of a download or a conversion.
 
     Raises:
-        DataError: the files are missing, damaged or another data set's, and cannot be downloaded.
-        ConfigError: there is no data set of that name, or it cannot be divided like that.
+        DataError: the files are missing, damaged or another data set's, or cannot be downloaded.
+        ConfigError: there is no data set of that name, or it cannot be split as the config says.
     """
-    if data.dataset in own.FORMS:
-        return own.load(data, listener)
+    if data.is_own:
+        return user.load(data, listener)
     source = _find(data.dataset).read(data, listener)
     return divide(source, data.validation, data.split_seed)
 
 
 def needs_download(data: Data) -> bool:
-    """Whether `load` would download the data set: no folder has its files, and none was given that should.
+    """Whether `load` would download the data set: no folder has its files, and `data.dir` is not set.
 
     Raises:
         ConfigError: there is no data set of that name.
     """
-    if data.dataset in own.FORMS:
-        return False
-    return not data.dir and not _find(data.dataset).is_found(None)
+    return not data.is_own and not data.dir and not _find(data.dataset).is_found(None)
 
 
 def info(dataset: str, dir: str | None = None) -> dict[str, Any]:
-    """Say where a data set is looked for, and whether it is there and intact.
-
-    Nothing is downloaded, and damage is reported, not raised.
+    """Describe a data set: the folders searched, and whether they have it, intact. Nothing is downloaded.
 
     Args:
-        dir: `data.dir`.
+        dataset: name of the data set.
+        dir: `data.dir` of a config.
 
     Returns:
         A JSON-able document with the keys `title, found, intact, problem, folder, bytes, examples, shape, classes,
-        searched, urls`. `searched` has for each folder, in order: `folder, named_by, found, intact, problem, files,
-        bytes`.
+        searched, urls`, where `folder` to `bytes` are of the folder that would be used. `searched` has for each folder,
+        in order: `folder, named_by, found, intact, problem, files, bytes`. Damage is a `problem`, not an error.
 
     Raises:
         ConfigError: there is no data set of that name.
@@ -130,10 +127,12 @@ def fetch(dataset: str, listener: Listener | None = None, force: bool = False) -
     """Download a data set into the cache, unless it is there and intact.
 
     Args:
-        force: download it anyway.
+        dataset: name of the data set.
+        listener: notified of the bytes received.
+        force: download it even if it is there.
 
     Returns:
-        A JSON-able document with the keys `title, folder, downloaded` (the names of the files that were downloaded).
+        A JSON-able document with the keys `title, folder, downloaded` (names of the downloaded files).
 
     Raises:
         DataError: it cannot be downloaded or written.
@@ -144,6 +143,5 @@ def fetch(dataset: str, listener: Listener | None = None, force: bool = False) -
 
 def _find(dataset: str) -> Dataset:
     if dataset not in CATALOG:
-        known = ", ".join(CATALOG)
-        raise ConfigError(f"data.dataset: expected one of {known}; received {dataset!r}")
+        raise ConfigError(f"data.dataset: expected one of {', '.join(CATALOG)}; received {dataset!r}")
     return CATALOG[dataset]

@@ -1,4 +1,4 @@
-"""Where data sets are looked for and kept: `data.dir`, KDISTILL_DATA_DIR and the caches."""
+"""The folders that are searched for data sets: `data.dir`, KDISTILL_DATA_DIR and the caches."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ OWN_CACHE = "cache"
 
 @dataclass(frozen=True)
 class Place:
-    """A folder to look in, and who says so."""
+    """A folder to search, and the setting that names it (`origin`, for messages)."""
 
     origin: str
     folder: Path
@@ -21,11 +21,10 @@ def cache_dir() -> Path:
 
     KDISTILL_CACHE_DIR, else `kdistill` in XDG_CACHE_HOME, else `~/.cache/kdistill`.
     """
-    own = _from_environment("KDISTILL_CACHE_DIR")
-    if own is not None:
+    if own := _from_environment("KDISTILL_CACHE_DIR"):
         return own
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
+    # The XDG specification says to ignore relative paths.
     return _expand(shared if os.path.isabs(os.path.expanduser(shared)) else "~/.cache") / "kdistill"
 
 
@@ -35,27 +34,24 @@ def cached(subfolder: str) -> Path:
 
 
 def search(directory: str | None, subfolder: str) -> list[Place]:
-    """Return the folders that may hold a data set, in the order in which they are searched.
+    """Return the folders that may have a data set, in the order in which they are searched.
 
-    A subfolder comes before the folder it is in: the data sets have the same file names, so that what lies in the
-    folder itself may be another one.
+    A subfolder comes before its folder: the data sets have files of the same names, so files in the folder itself may
+    be another data set's.
 
     Args:
-        directory: `data.dir`, if given.
-        subfolder: the data set's own, such as `fashion-mnist`.
+        directory: `data.dir`, if set.
+        subfolder: name of the data set's subfolder, such as `fashion-mnist`.
     """
-    named = [
-        (CONFIGURED, _expand(directory) if directory else None),
-        ("KDISTILL_DATA_DIR", _from_environment("KDISTILL_DATA_DIR")),
-    ]
-    places = []
-    for origin, folder in named:
-        if folder is not None:
-            places += [Place(origin, folder / subfolder), Place(origin, folder)]
+
+    def both(origin: str, folder: Path | None) -> list[Place]:
+        return [Place(origin, folder / subfolder), Place(origin, folder)] if folder else []
+
+    places = both(CONFIGURED, _expand(directory) if directory else None)
+    places += both("KDISTILL_DATA_DIR", _from_environment("KDISTILL_DATA_DIR"))
     places.append(Place(OWN_CACHE, cached(subfolder)))
-    keras = (_from_environment("KERAS_HOME") or _expand("~/.keras")) / "datasets"
-    # Keras keeps Fashion-MNIST in a subfolder and MNIST, as `mnist.npz`, beside it.
-    places += [Place("Keras cache", keras / subfolder), Place("Keras cache", keras)]
+    # Keras keeps Fashion-MNIST in a subfolder, and MNIST as `mnist.npz` in the folder itself.
+    places += both("Keras cache", (_from_environment("KERAS_HOME") or _expand("~/.keras")) / "datasets")
     unique: dict[Path, Place] = {}
     for place in places:
         unique.setdefault(place.folder, place)
@@ -68,5 +64,5 @@ def _from_environment(name: str) -> Path | None:
 
 
 def _expand(path: str) -> Path:
-    # Absolute, since messages name it. Unlike Path.expanduser, this does not raise where there is no home folder.
+    # Absolute, since messages name it. Unlike Path.expanduser, this does not raise without a home folder.
     return Path(os.path.expanduser(path)).absolute()

@@ -176,7 +176,7 @@ def test_a_dry_run_warns_of_what_the_run_would_warn_of(tmp_path):
     constant.save(tmp_path / "constant.keras")
     common = ["--output-dir", tmp_path, *SHORT]
     given = ["distill", "--teacher", tmp_path / "constant.keras", *common]
-    plan, told = run(*given, "--dry-run", "--json"), "no better than always naming the commonest class"
+    plan, told = run(*given, "--dry-run", "--json"), "no better than predicting the most frequent class"
     assert told in plan.stderr
     assert any(told in warning for warning in json.loads(plan.stdout)["warnings"])
     assert json.loads(plan.stdout)["warnings"] == document(*given)["warnings"]

@@ -1,11 +1,9 @@
 """The data sets by name."""
 
-import dataclasses
-
 import pytest
 import tiny_mnist
 
-from kdistill.config.data_schema import NAMED
+from kdistill.config.data_schema import NAMED, Data
 from kdistill.core.errors import ConfigError
 from kdistill.datasets import catalog
 from kdistill.datasets.named import published
@@ -39,16 +37,6 @@ def test_a_data_set_is_added_in_one_line(monkeypatch, tmp_path):
     folder = tiny.write(tmp_path / "tiny")
     assert catalog.static_shape("tiny") == (tiny_mnist.SHAPE, len(tiny_mnist.CLASSES))
     assert catalog.info("tiny")["folder"] == str(folder)
-    splits = catalog.load(Data("tiny"))
+    splits = catalog.load(Data.model_construct(dataset="tiny", validation=0.25))
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (60, 20, 20)
     assert splits.shape == tiny_mnist.SHAPE
-
-
-@dataclasses.dataclass
-class Data:
-    """What the loaders read of a config."""
-
-    dataset: str
-    dir: str | None = None
-    validation: float | str = 0.25
-    split_seed: int = 0

@@ -32,7 +32,7 @@ def test_standardize_is_per_channel_of_images_and_per_column_of_features(splits)
         values = rng.normal([0, 100, -5], [1, 20, 1e-3], (50, *shape)).astype(np.float32)
         values[..., 0] = 7  # it never changes
         part = Split(values, np.zeros(50, np.int32), np.arange(50))
-        scale, offset = scaling(dataclasses.replace(splits, train=part, shape=shape), "standardize")
+        scale, offset = scaling(dataclasses.replace(splits, train=part), "standardize")
         scaled = (values * scale + offset).reshape(-1, 3)
         np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-2)
         np.testing.assert_allclose(scaled.std(0), [0, 1, 1], rtol=1e-3)

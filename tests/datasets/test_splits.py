@@ -69,15 +69,15 @@ def test_a_split_is_stratified_disjoint_complete_and_repeatable(counts, fraction
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     rows = np.arange(100, 100 + len(labels))
     padded = np.concatenate([np.full(100, -1), labels]).astype(np.int32)
-    train, held_back = stratified(rows, padded, fraction, seed)
-    assert sorted([*train, *held_back]) == rows.tolist()
-    assert len(held_back) == int(np.ceil(fraction * len(rows)))
-    expected = len(held_back) * np.array(counts) / len(rows)
-    assert (abs(np.bincount(padded[held_back], minlength=len(counts)) - expected) <= 1).all()
+    train, held_out = stratified(rows, padded, fraction, seed)
+    assert sorted([*train, *held_out]) == rows.tolist()
+    assert len(held_out) == int(np.ceil(fraction * len(rows)))
+    expected = len(held_out) * np.array(counts) / len(rows)
+    assert (abs(np.bincount(padded[held_out], minlength=len(counts)) - expected) <= 1).all()
     assert (np.diff(train) > 0).all()
-    assert (np.diff(held_back) > 0).all()
+    assert (np.diff(held_out) > 0).all()
     again = stratified(rows, padded, fraction, seed)
-    assert all(np.array_equal(a, b) for a, b in zip((train, held_back), again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip((train, held_out), again, strict=True))
 
 
 def test_the_split_depends_on_the_split_seed():

@@ -147,7 +147,7 @@ def test_a_teacher_that_knows_nothing_is_warned_about(own, tmp_path):
     constant.save(tmp_path / "constant.keras")
     teacher = own.teacher(find([tmp_path / "constant.keras"]))
     (warning,) = arms.distill(own, 0, teacher)["warnings"]
-    assert "no better than always naming the commonest class" in warning
+    assert "no better than predicting the most frequent class" in warning
 
 
 def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(own, tmp_path):

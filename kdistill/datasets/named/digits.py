@@ -1,7 +1,7 @@
 """The handwritten digits that ship inside scikit-learn: 1797 images of 8 x 8 pixels with values from 0 to 16.
 
-They come without a division. The test part is a stratified 30 % of them (540 images), drawn once and for all: no config
-and no seed has a say in it, so that scores of different experiments are of the same images.
+scikit-learn does not split them. The test split is a fixed, stratified 30 % (540 images), which no config and no seed
+changes: scores of all experiments are on the same images.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ ORIGIN = "scikit-learn's digits"
 
 def read() -> Source:
     """Return the digits."""
-    # Takes half a second to import, which commands that load no data should not wait for.
+    # Imported here because the import takes half a second.
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -39,7 +39,7 @@ def read() -> Source:
 
 
 def info() -> dict[str, Any]:
-    """Describe the digits, with the keys that a data set in files has too."""
+    """Describe the digits: see `catalog.info`."""
     source = read()
     return {
         "title": "Digits",
@@ -57,5 +57,5 @@ def info() -> dict[str, Any]:
 
 
 def fetch(listener: Listener | None = None, force: bool = False) -> dict[str, Any]:
-    """Say that there is nothing to download."""
+    """Return the document of `catalog.fetch`; there is nothing to download."""
     return {"title": "Digits", "folder": "inside scikit-learn", "downloaded": []}

@@ -1,4 +1,4 @@
-"""Downloads of files whose content is known, such that nothing unverified ever has the final name."""
+"""Downloads files and verifies them before they get their final names."""
 
 import http.client
 import urllib.error
@@ -16,7 +16,7 @@ CHUNK = 1 << 18  # bytes
 
 
 class UnavailableError(DataError):
-    """An address did not give what was expected of it; another one may."""
+    """An address does not serve the expected file; another address may."""
 
 
 def download(
@@ -26,18 +26,20 @@ def download(
     verify: Callable[[Path], object],
     listener: Listener | None = None,
 ) -> None:
-    """Download a file from the first of `urls` that has it intact, replacing what is at `path`.
+    """Download a file to `path` from the first of `urls` that serves it intact; replace a file that is there.
 
-    It is written under a temporary name, verified, brought to disk and renamed: another process sees the whole file
-    or none, and several may download it at the same time. The temporary file is removed whatever happens.
+    The file is written under a temporary name, verified, synced and renamed: other processes see the whole file or
+    none, and several processes may download it at the same time.
 
     Args:
-        limit: the most bytes that are accepted.
-        verify: raises DamagedError where the file is not the right one.
-        listener: told of the bytes received; the last time, the total is never None.
+        urls: addresses of the file, tried in this order.
+        path: the file to write.
+        limit: the most bytes to accept.
+        verify: raises DamagedError for a file that is not the expected one.
+        listener: notified of the bytes received; the total is known in the last event.
 
     Raises:
-        UnavailableError: no address has it; the message gives each with its reason.
+        UnavailableError: no address serves the file; the message gives the reason for each.
         DataError: the folder cannot be written to.
     """
     failures = []
@@ -61,7 +63,7 @@ def download(
 
 
 def _store(url: str, name: str, path: Path, limit: int, listener: Listener | None) -> None:
-    """Write what is at `url` to `path`. Raises UnavailableError for the network's faults, OSError for the disk's."""
+    """Write the file at `url` to `path`; raise UnavailableError if the network fails, OSError if the disk does."""
     received, announced = 0, None
     with open(path, "xb") as file, closing(_chunks(url, limit)) as chunks:
         for chunk, announced in chunks:
@@ -74,20 +76,18 @@ def _store(url: str, name: str, path: Path, limit: int, listener: Listener | Non
 
 
 def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, None]:
-    """Yield the pieces of what is at `url`, each with the announced size of the whole, if there is one."""
+    """Yield the file at `url` in pieces, each with the announced size of the whole file, if there is one."""
     received = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
             announced = _announced(response)
             while chunk := response.read(CHUNK):
                 received += len(chunk)
-                if max(received, announced or 0) > limit:
-                    raise UnavailableError(
-                        f"{url}: expected at most {limit} bytes; received {max(received, announced or 0)} or more"
-                    )
+                if (least := max(received, announced or 0)) > limit:
+                    raise UnavailableError(f"{url}: expected at most {limit} bytes; received {least} or more")
                 yield chunk, announced
     except (OSError, http.client.HTTPException) as error:
-        # An HTTP status is an error too; its text has the number in it.
+        # An HTTPError's text has the status code.
         reason = error.reason if type(error) is urllib.error.URLError else error
         raise UnavailableError(f"{url}: {reason}") from error
     if announced is not None and received < announced:

@@ -1,7 +1,7 @@
-"""IDX files of unsigned bytes, plain or compressed, read as data that nobody vouches for.
+"""IDX files of unsigned bytes, plain or gzipped, from sources that are not trusted.
 
-The header is checked against the shape that is expected before anything is allocated, and no more is ever read than
-that shape needs, whatever the file says about itself or unpacks to.
+The header is checked against the expected shape before any value is read, and at most as many bytes are read as that
+shape has, whatever the file claims or unpacks to.
 
 An IDX file is a magic number (two zero bytes, the type of the values, the number of dimensions), the dimensions as
 big-endian 32-bit integers, and the values.
@@ -22,8 +22,7 @@ from kdistill.core.errors import DamagedError
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
-CHUNK = 1 << 20  # bytes
-# What a container may add to the data that it holds. Compression makes nothing longer, apart from a few bytes a block.
+# How much larger a container may be than the data in it: compression adds at most a few bytes per block.
 CONTAINER_OVERHEAD = 1 << 16  # bytes
 
 
@@ -33,14 +32,14 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 
 def size(shape: tuple[int, ...]) -> int:
-    """Return the bytes of an uncompressed IDX file that holds `shape` unsigned bytes."""
+    """Return the bytes of an uncompressed IDX file of `shape` unsigned bytes."""
     return len(header(shape)) + prod(shape)
 
 
 def read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the uncompressed bytes of an IDX file, header included.
+    """Return the array in an IDX file, read-only.
 
-    Whether it is compressed is seen from its first bytes, not from its name: some browsers unpack what they save.
+    The first bytes decide whether the file is compressed, not its name: some browsers unpack what they save.
 
     Raises:
         DamagedError: not a regular file, unreadable, truncated, too long, or not `shape` unsigned bytes.
@@ -48,23 +47,15 @@ def read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     check_file(path, size(shape) + CONTAINER_OVERHEAD)
     try:
         with open(path, "rb") as file:
-            compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            is_compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             file.seek(0)
-            if compressed:
-                with gzip.GzipFile(fileobj=file) as stream:
-                    return _read(stream, shape)
-            return _read(file, shape)
+            stream = gzip.GzipFile(fileobj=file) if is_compressed else file
+            _check_header(stream.read(len(header(shape))), shape)
+            return read_values(stream, shape)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DamagedError(f"the compressed data is damaged or cut off: {error}") from error
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error
-
-
-def array(content: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return what `read` returned as an array of `shape`: a read-only view, nothing is copied."""
-    values = content[len(header(shape)) :].reshape(shape)
-    values.flags.writeable = False
-    return values
 
 
 def check_file(path: Path, limit: int) -> None:
@@ -82,31 +73,18 @@ def check_file(path: Path, limit: int) -> None:
 
 
 def read_values(stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Read `shape` unsigned bytes and the end of a stream; return them with the IDX header before them.
+    """Return the rest of a stream as a read-only array of `shape`.
 
     Raises:
-        DamagedError: there are fewer or more.
+        DamagedError: the rest has fewer or more bytes.
     """
-    start = header(shape)
-    content = np.empty(size(shape), np.uint8)
-    content[: len(start)] = np.frombuffer(start, np.uint8)
-    view, filled = content.data, len(start)
-    while filled < len(view):
-        piece = stream.read(min(CHUNK, len(view) - filled))
-        if not piece:
-            missing = len(view) - filled
-            raise DamagedError(f"cut off: expected {prod(shape)} values; {missing} are missing")
-        view[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    # Reading on also has a compressed stream compare its checksum.
-    if stream.read(1):
-        raise DamagedError(f"too long: expected {prod(shape)} values and then the end of the file")
-    return content
-
-
-def _read(stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    _check_header(stream.read(len(header(shape))), shape)
-    return read_values(stream, shape)
+    count = prod(shape)
+    content = stream.read(count + 1)  # at its end, a compressed stream compares its checksum
+    if len(content) < count:
+        raise DamagedError(f"cut off: expected {count} values; {count - len(content)} are missing")
+    if len(content) > count:
+        raise DamagedError(f"too long: expected {count} values and then the end of the file")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _check_header(received: bytes, shape: tuple[int, ...]) -> None:

@@ -1,8 +1,8 @@
-"""Fashion-MNIST, MNIST and what else is published in their four files: found, verified, read, downloaded.
+"""Data sets that are published as four IDX files, such as Fashion-MNIST: found, verified, read, downloaded.
 
-Since the files are verified by their hashes, it does not matter for a result in which folder they were found. A
-`data.dir` without them therefore does not stop the search, but it does rule out a download: whoever names a folder
-expects the files to be there, and is told when they are not.
+Every file is verified by its hash, so a result cannot depend on the folder that it comes from. If `data.dir` does not
+have the files, the search therefore goes on in the other folders. But then nothing is downloaded: a user who sets
+`data.dir` expects the files to be there, and gets an error if they are nowhere.
 """
 
 import hashlib
@@ -29,16 +29,17 @@ SCALE = 1 / 255
 
 
 class MixedUpError(DamagedError):
-    """A file is another data set's file of the same name."""
+    """A file of another data set, which has files of the same names."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a folder has of a data set.
+    """The files of a data set in one of the folders searched.
 
     Attributes:
-        paths: file name -> where it is, in the order of the data set's files; empty unless all are there.
-        problem: why there are none, in words.
+        place: the folder.
+        paths: file name -> path, in the order of the data set's files; empty unless all files are there.
+        problem: why `paths` is empty.
     """
 
     place: Place
@@ -47,25 +48,29 @@ class Finding:
 
 
 def read(dataset: Published, directory: str | None, listener: Listener | None = None) -> Source:
-    """Find, verify and read a data set, downloading it if it is nowhere.
+    """Find, verify and read a data set; download it if no folder has it.
 
     Args:
-        directory: `data.dir`, if given. If the files are nowhere and it is given, nothing is downloaded.
+        dataset: the data set.
+        directory: `data.dir` of the config; if set, nothing is downloaded.
+        listener: notified of a download, and of files that are not in `directory`.
 
     Raises:
-        DataError: the files are nowhere and cannot be downloaded, or one is damaged or another data set's.
+        DataError: no folder has the files and they cannot be downloaded, or one is damaged or of another data set.
     """
-    findings = look(dataset, directory)
+    findings = search(dataset, directory)
     found = next((finding for finding in findings if finding.paths), None)
     if found is None:
         found = _download(dataset, directory, findings, listener)
     elif directory and found.place.origin != search_paths.CONFIGURED and listener is not None:
         listener.note(f"data.dir: {directory} does not have {dataset.title}; it is read from {found.place.folder}")
-    arrays = [_array(dataset, file, found.paths[file.name]) for file in dataset.files]
+    train_images, train_labels, test_images, test_labels = (
+        _read_file(dataset, file, found.paths[file.name]) for file in dataset.files
+    )
     names = [str(found.paths[file.name]) for file in dataset.files]
     return Source(
-        train=whole(arrays[0], arrays[1]),
-        test=whole(arrays[2], arrays[3]),
+        train=whole(train_images, train_labels),
+        test=whole(test_images, test_labels),
         classes=dataset.classes,
         scale=SCALE,
         image_files=(names[0], names[2]),
@@ -74,22 +79,19 @@ def read(dataset: Published, directory: str | None, listener: Listener | None = 
 
 
 def info(dataset: Published, directory: str | None = None) -> dict[str, Any]:
-    """Say where a data set is looked for and whether it is there and intact. Nothing is downloaded.
-
-    `intact` speaks of the folder that would be used. Damage is reported, not raised.
-    """
+    """Describe the folders searched for a data set and its files there: see `catalog.info`. Nothing is downloaded."""
     searched = []
-    for finding in look(dataset, directory):
-        problem = finding.problem or _damage(dataset, finding)
+    for finding in search(dataset, directory):
+        problem, paths = finding.problem or _damage(dataset, finding), dict.fromkeys(finding.paths.values())
         searched.append(
             {
                 "folder": str(finding.place.folder),
                 "named_by": finding.place.origin,
-                "found": bool(finding.paths),
+                "found": bool(paths),
                 "intact": problem is None,
                 "problem": problem,
-                "files": [path.name for path in dict.fromkeys(finding.paths.values())],
-                "bytes": sum(path.stat().st_size for path in set(finding.paths.values()) if path.is_file()),
+                "files": [path.name for path in paths],
+                "bytes": sum(path.stat().st_size for path in paths if path.is_file()),
             }
         )
     used: dict[str, Any] = next((entry for entry in searched if entry["found"]), {})
@@ -109,7 +111,7 @@ def info(dataset: Published, directory: str | None = None) -> dict[str, Any]:
 
 
 def fetch(dataset: Published, listener: Listener | None = None, force: bool = False) -> dict[str, Any]:
-    """Download the files that the project's cache does not have intact; all of them with `force`.
+    """Download the files that the cache does not have intact, or all of them with `force`: see `catalog.fetch`.
 
     Raises:
         DataError: no address has a file intact, or the cache cannot be written to.
@@ -124,42 +126,45 @@ def fetch(dataset: Published, listener: Listener | None = None, force: bool = Fa
         ) from error
     downloaded = []
     for file in dataset.files:
-        if force or not _is_intact(dataset, file, folder):
+        path = next((folder / name for name in file.names if os.path.lexists(folder / name)), folder / file.name)
+        if force or _problem(dataset, file, path):
             downloaded.append(_fetch_file(dataset, file, folder, listener))
     return {"title": dataset.title, "folder": str(folder), "downloaded": downloaded}
 
 
 def _fetch_file(dataset: Published, file: File, folder: Path, listener: Listener | None) -> str:
     """Download one file; return its name."""
-    name = f"{file.name}.gz"
+    name = file.names[0]
     urls = [base + name for base in dataset.urls]
-    limit = file.size + CONTAINER_OVERHEAD
     try:
-        download(urls, folder / name, limit, partial(content, dataset, file), listener)
+        verify = partial(verified, dataset, file)
+        download(urls, folder / name, file.size + CONTAINER_OVERHEAD, verify, listener)
     except UnavailableError as error:
         raise UnavailableError(error.message, _how_to_provide(dataset)) from error
     return name
 
 
 def is_found(dataset: Published, directory: str | None) -> bool:
-    """Whether a folder has all files of a data set, judged by their names."""
-    return any(finding.paths for finding in look(dataset, directory))
+    """Whether a folder has all files of a data set, by their names."""
+    return any(finding.paths for finding in search(dataset, directory))
 
 
-def look(dataset: Published, directory: str | None) -> list[Finding]:
-    """Look for a data set by the names of its files, folder by folder. Nothing is opened."""
-    return [_look_in(dataset, place) for place in search_paths.search(directory, dataset.folder)]
+def search(dataset: Published, directory: str | None) -> list[Finding]:
+    """Search every folder for the files of a data set, by their names; no file is opened."""
+    return [_search_in(dataset, place) for place in search_paths.search(directory, dataset.folder)]
 
 
-def content(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
-    """Return the verified bytes of a file, uncompressed and with its IDX header.
+def verified(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
+    """Return the array in a file, whose hash has been compared.
 
     Args:
-        path: an IDX file, plain or compressed, or Keras's archive, told by its name.
+        dataset: the data set.
+        file: the file of it that is expected.
+        path: an IDX file, plain or compressed, or Keras's archive, if it has the name of that.
 
     Raises:
-        MixedUpError: it is another data set's.
-        DamagedError: it is not what was published.
+        MixedUpError: the file is another data set's.
+        DamagedError: the file is not what was published.
     """
     if path.name == dataset.archive:
         limit = sum(each.size for each in dataset.files) + CONTAINER_OVERHEAD
@@ -178,7 +183,7 @@ def content(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
     )
 
 
-def _look_in(dataset: Published, place: Place) -> Finding:
+def _search_in(dataset: Published, place: Place) -> Finding:
     try:
         present = set(os.listdir(place.folder))
     except FileNotFoundError:
@@ -187,30 +192,23 @@ def _look_in(dataset: Published, place: Place) -> Finding:
         return Finding(place, problem="not a folder")
     except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
         return Finding(place, problem=f"cannot be read: {getattr(error, 'strerror', None) or error}")
-    paths: dict[str, Path] = {}
-    for file in dataset.files:
-        # The compressed one first: it is what `fetch` writes, and must prevail over a damaged plain one.
-        for name in (f"{file.name}.gz", file.name):
-            if name in present:
-                paths.setdefault(file.name, place.folder / name)
+    paths = {file.name: place.folder / name for file in dataset.files for name in file.names[::-1] if name in present}
     if len(paths) == len(dataset.files):
         return Finding(place, paths)
     if dataset.archive is not None and dataset.archive in present:
         return Finding(place, {file.name: place.folder / dataset.archive for file in dataset.files})
-    missing = [file.name for file in dataset.files if file.name not in paths]
-    if not paths:
-        return Finding(place, problem="none of the files")
-    return Finding(place, problem=f"incomplete, without {', '.join(missing)}")
+    missing = ", ".join(file.name for file in dataset.files if file.name not in paths)
+    return Finding(place, problem=f"incomplete, without {missing}" if paths else "none of the files")
 
 
 def _download(dataset: Published, directory: str | None, findings: list[Finding], listener: Listener | None) -> Finding:
     if directory:
-        raise _nowhere(dataset, findings, "Nothing is downloaded, since data.dir is given.")
+        raise _nowhere(dataset, findings, "Nothing is downloaded, since data.dir is set.")
     try:
         fetch(dataset, listener)
     except DataError as error:
         raise _nowhere(dataset, findings, f"The download failed: {error.message}") from error
-    return _look_in(dataset, Place(search_paths.OWN_CACHE, search_paths.cached(dataset.folder)))
+    return _search_in(dataset, Place(search_paths.OWN_CACHE, search_paths.cached(dataset.folder)))
 
 
 def _nowhere(dataset: Published, findings: list[Finding], remark: str) -> DataError:
@@ -226,48 +224,43 @@ def _how_to_provide(dataset: Published) -> str:
     names = ", ".join(file.name for file in dataset.files)
     alternative = f", or {dataset.archive}" if dataset.archive else ""
     return (
-        f"Put {names} (plain or .gz){alternative} in a folder and name it with data.dir or KDISTILL_DATA_DIR; "
-        f"or run `kdistill data fetch {dataset.name}` where there is a network, which downloads them from "
-        f"{' or '.join(dataset.urls)}."
+        f"Put {names} (plain or .gz){alternative} in a folder and set data.dir or KDISTILL_DATA_DIR to it; or, with a "
+        f"network, run `kdistill data fetch {dataset.name}`, which downloads them from {' or '.join(dataset.urls)}."
     )
 
 
-def _array(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
+def _read_file(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
     try:
-        return idx.array(content(dataset, file, path), file.shape)
+        return verified(dataset, file, path)
     except MixedUpError as error:
         raise DataError(
             f"{path.name} in {path.parent} {error}",
-            hint=f"Keep {dataset.title} in a subfolder `{dataset.folder}` of the folder that data.dir or "
-            "KDISTILL_DATA_DIR names: the data sets have the same file names.",
+            hint=f"Keep {dataset.title} in a subfolder `{dataset.folder}` of data.dir or KDISTILL_DATA_DIR: the data "
+            "sets have the same file names.",
         ) from error
     except DamagedError as error:
-        raise DataError(
-            f"{path}: {error}",
-            hint=f"Delete it and run `kdistill data fetch {dataset.name}`.",
-        ) from error
+        raise DataError(f"{path}: {error}", f"Delete it and run `kdistill data fetch {dataset.name}`.") from error
 
 
 def _damage(dataset: Published, finding: Finding) -> str | None:
-    """Return what is wrong with the first damaged file of a complete folder, or None."""
+    """Return the problem of the first damaged file of a complete folder, or None."""
     for file in dataset.files:
-        try:
-            content(dataset, file, finding.paths[file.name])
-        except DamagedError as error:
-            return f"{finding.paths[file.name].name}: {error}"
+        path = finding.paths[file.name]
+        if problem := _problem(dataset, file, path):
+            return f"{path.name}: {problem}"
     return None
 
 
-def _is_intact(dataset: Published, file: File, folder: Path) -> bool:
-    # As `_look_in` prefers it: with a damaged compressed file, an intact plain one would not be read.
-    compressed = folder / f"{file.name}.gz"
-    path = compressed if os.path.lexists(compressed) else folder / file.name
+def _problem(dataset: Published, file: File, path: Path) -> str | None:
     try:
-        content(dataset, file, path)
-    except DamagedError:
-        return False
-    return True
+        verified(dataset, file, path)
+    except DamagedError as error:
+        return str(error)
+    return None
 
 
-def _digest(received: NDArray[np.uint8], algorithm: str) -> str:
-    return hashlib.new(algorithm, received.data, usedforsecurity=False).hexdigest()
+def _digest(values: NDArray[np.uint8], algorithm: str) -> str:
+    """Return the hash of the uncompressed IDX file of an array."""
+    digest = hashlib.new(algorithm, idx.header(values.shape), usedforsecurity=False)
+    digest.update(values.data)
+    return digest.hexdigest()

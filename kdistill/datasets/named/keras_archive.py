@@ -1,8 +1,7 @@
-"""Arrays of unsigned bytes in an `.npz` archive, read with the same mistrust as IDX files."""
+"""Arrays of unsigned bytes in an `.npz` archive, such as Keras's `mnist.npz`; as little trusted as IDX files."""
 
 import zipfile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,15 @@ from kdistill.datasets.named import idx
 
 
 def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[np.uint8]:
-    """Return the array `name` of an archive as the bytes of an IDX file: what `idx.read` returns of the IDX file.
+    """Return the array `name` of an archive, read-only.
 
-    No pickled object is ever loaded, and nothing is allocated before the array's header is known to be right.
+    No pickled object is loaded, and the array's header is checked before any value is read.
 
     Args:
-        limit: bytes of the largest archive that is opened.
+        path: the archive.
+        name: the array, without `.npy`.
+        shape: the expected shape.
+        limit: the largest size in bytes of an archive that is opened.
 
     Raises:
         DamagedError: not a regular file, unreadable, damaged, without that array, or not `shape` unsigned bytes.
@@ -28,9 +30,9 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             if member.compress_type not in npy.BOUNDED_METHODS:
-                raise DamagedError(f"{name}: expected stored or deflated data; received another")
+                raise DamagedError(f"{name}: expected stored or deflated data; received another method")
             with archive.open(member) as stream:
-                _check_header(stream, name, shape)
+                _check_header(npy.read_header(stream), name, shape)
                 return idx.read_values(stream, shape)
     except KeyError:
         raise DamagedError(f"the archive has no array {name}") from None
@@ -40,14 +42,10 @@ def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[n
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _check_header(stream: IO[bytes], name: str, shape: tuple[int, ...]) -> None:
-    try:
-        received, by_column, dtype = npy.read_header(stream)
-    except DamagedError as error:
-        raise DamagedError(f"{name}: {error}") from error
-    if dtype != np.uint8:
-        raise DamagedError(f"{name}: expected the type uint8; received {dtype}")
-    if received != shape:
-        raise DamagedError(f"{name}: expected the shape {shape}; received {received}")
-    if by_column:
-        raise DamagedError(f"{name}: expected rows one after another; received Fortran order")
+def _check_header(header: npy.Header, name: str, shape: tuple[int, ...]) -> None:
+    if header.dtype != np.uint8:
+        raise DamagedError(f"{name}: expected the type uint8; received {header.dtype}")
+    if header.shape != shape:
+        raise DamagedError(f"{name}: expected the shape {shape}; received {header.shape}")
+    if header.by_column:
+        raise DamagedError(f"{name}: expected row-major order; received Fortran order")

@@ -1,14 +1,14 @@
-"""The user's own data as arrays in the cache: decoded once, found again as long as its files are the same.
+"""A cache of the user's own data as arrays: files are converted once, and again only after they have changed.
 
-A conversion is a folder: `<part>-x.npy` and `<part>-y.npy` of each part, and `facts.json`, written last. It belongs to
-a path and to how it is read, so that a data set that changes takes the place of what it was.
+A conversion is a folder with `<part>-x.npy` and `<part>-y.npy` for each part, and `facts.json`, written last. Its name
+depends on the data's path and settings, so the conversion of changed files replaces that of the old ones.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +21,40 @@ from kdistill.datasets import memory_map, search_paths
 from kdistill.datasets.splits import Split, fingerprint, whole
 
 FACTS = "facts.json"
-FORMAT = 1  # counted up when the same files are converted to other arrays
-NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}  # of files and folders, by part
+FORMAT = 1  # to be increased when the same files are converted to other arrays
+# The names that files and folders of each part may have.
+NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
-# (an empty folder) -> what there is to know besides the arrays that were written to it; `classes` is a key of it.
+# (an empty folder) -> the facts on the arrays that were written to it, with the keys `classes` and `names` at least.
 Convert = Callable[[Path], Facts]
 
 
 def find(folder: Path, signature: str) -> tuple[dict[str, Split], Facts] | None:
-    """Return a conversion of files with this signature, or None."""
+    """Return the arrays and facts of the conversion of files with this signature, or None if there is none."""
     facts = files.read_sealed(folder / FACTS)
     if facts is None or facts.get("signature") != signature:
         return None
     try:
         splits = _open(folder)
     except (OSError, ValueError):
-        return None  # damaged, or just taken away by a process that replaces it: it is made again
+        return None  # damaged, or just moved by a process that replaces it: it is made again
     if set(splits) != set(facts["parts"]) or files.read_sealed(folder / FACTS) != facts:
         return None
     return splits, facts
 
 
 def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[dict[str, Split], Facts]:
-    """Convert, and put the conversion in the place of what is at `folder`, whole or not at all.
+    """Convert files, and replace the conversion at `folder` by the new one, whole or not at all.
 
     Args:
-        folder: see `place`.
-        signature: returns that of the files as they are.
-        convert: writes the arrays.
+        folder: the result of `folder_for`.
+        signature: returns the signature of the files as they are.
+        convert: writes the arrays to a folder and returns the facts.
 
     Raises:
-        DataError: what `convert` raises; the files changed meanwhile; the cache cannot be written.
+        DataError: `convert` raises one, the files have changed meanwhile, or the cache cannot be written.
     """
     temporary = files.temporary_for(folder)
     try:
@@ -61,76 +62,68 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         files.sweep(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
-        splits = _open(temporary)  # to be kept: by the time it has its name, another process may have replaced it
+        splits = _open(temporary)  # opened before the renaming, after which another process may replace the folder
         facts["parts"] = list(splits)
         facts |= {"fingerprint": fingerprint(list(splits.values()), tuple(facts["classes"])), **_range(splits)}
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
         try:
-            files.put(temporary, folder)  # whoever has mapped the old one keeps it until he is done
+            files.put(temporary, folder)  # processes that have mapped the old arrays keep them
         except OSError:
-            if not (folder / FACTS).exists():  # else another process has just made it
+            if not (folder / FACTS).exists():  # otherwise another process has just made it
                 raise
         return splits, facts
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(
-            f"{error.filename or folder}: the cache cannot be written: {reason}", hint=CACHE_HINT
-        ) from error
+        reason = f"the cache cannot be written: {error.strerror or error}"
+        raise DataError(f"{error.filename or folder}: {reason}", hint=CACHE_HINT) from error
     except OutputError as error:
         raise DataError(error.message, hint=CACHE_HINT) from error
     finally:
         files.remove(temporary)
 
 
-def place(kind: str, path: Path, settings: dict[str, Any]) -> Path:
-    """Return the folder in the cache for the data at `path`, read as `settings` say; it need not exist."""
+def folder_for(kind: str, path: Path, settings: dict[str, Any]) -> Path:
+    """Return the folder in the cache for the data at `path`, read with `settings`; it need not exist."""
     what = json.dumps([FORMAT, kind, os.path.realpath(path), settings], sort_keys=True)
     return search_paths.cached("own") / f"{kind}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
 def signature(found: Sequence[Path], top: Path) -> str:
-    """Return a hash of the names of files and of what `stamp` says of each.
+    """Return a hash of the names of files, relative to `top`, and of their stamps.
 
     Raises:
-        DataError: one is not there, or is not a regular file.
+        DataError: a file is missing, or is not a regular file.
     """
     digest = hashlib.sha256()
     for path in found:
-        digest.update(f"{path.relative_to(top)}\0{stamp(regular_file(path))}\n".encode(errors="replace"))
+        try:
+            status = files.regular(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        digest.update(f"{path.relative_to(top)}\0{stamp(status)}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
 def stamp(status: os.stat_result) -> str:
-    """Return what changes with the content of a file, or with who may read it.
+    """Return a text that changes with the content or the permissions of a file.
 
-    Unpacking and copying may give another content the same time of modification, and arrays of one shape have one size.
-    Nobody can set the time at which the system last changed a file.
+    Size and time of modification do not suffice: arrays of one shape have one size, and copying may restore an old
+    time. The time of the last change of status (ctime) cannot be set.
     """
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def regular_file(path: Path) -> os.stat_result:
-    """Return the status of a regular file.
-
-    Raises:
-        DataError: there is none.
-    """
-    try:
-        return files.regular(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
 def check_room(folder: Path, size: int, what: Path) -> None:
-    """Refuse to convert what the disk of the cache has no room for.
+    """Check that the disk of the cache has room for a conversion.
 
     Args:
+        folder: a folder in the cache.
         size: bytes of the arrays.
+        what: path of the data, for messages.
 
     Raises:
-        DataError: naming both sizes.
+        DataError: the disk has less room; names both sizes.
     """
     free = shutil.disk_usage(folder).free
     if size > free:
@@ -141,14 +134,15 @@ def check_room(folder: Path, size: int, what: Path) -> None:
 
 
 def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dict[str, Path]:
-    """Return the files or folders in a folder that are called after parts of a data set.
+    """Return the file or subfolder of each part of a data set in a folder.
 
     Args:
-        suffix: what their names end in.
+        folder: the folder of the parts.
+        suffix: suffix of their names.
         is_there: whether a path is such a file or folder.
 
     Raises:
-        DataError: a part is there under both of its names.
+        DataError: a part is there under two names.
     """
     found: dict[str, Path] = {}
     for part, names in NAMES.items():
@@ -161,13 +155,14 @@ def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dic
     return found
 
 
-def write_labels(folder: Path, part: str, labels: NDArray[np.int32]) -> None:
-    """Write the labels (n,) of a part of a conversion."""
-    np.save(folder / f"{part}-y.npy", labels)
+def write_labels(folder: Path, labels: Mapping[str, NDArray[np.int32]]) -> None:
+    """Write the labels (n,) of each part to the folder of a conversion."""
+    for part, of_part in labels.items():
+        np.save(folder / f"{part}-y.npy", of_part)
 
 
 def examples_file(folder: Path, part: str) -> Path:
-    """Return the file for the examples (n, *shape) of a part of a conversion."""
+    """Return the file of a part's examples (n, *shape) in the folder of a conversion."""
     return folder / f"{part}-x.npy"
 
 
@@ -180,6 +175,6 @@ def _open(folder: Path) -> dict[str, Split]:
 
 
 def _range(splits: dict[str, Split]) -> dict[str, float]:
-    """Return the smallest and the largest value of train."""
+    """Return the lowest and the highest value of train."""
     extremes = [(piece.min(), piece.max()) for piece in memory_map.pieces(splits["train"].images)]
     return {"lowest": float(min(low for low, _ in extremes)), "highest": float(max(high for _, high in extremes))}

@@ -1,6 +1,5 @@
-"""The user's own tables: CSV files with a header, one column of labels, and numbers in all the others."""
+"""The user's own tables: CSV files with a header, a label column, and numbers in all other columns."""
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kdistill.core.errors import DataError
-from kdistill.core.formatting import first_few
+from kdistill.core.formatting import closest, first_few
 from kdistill.datasets import csv_file, memory_map
 from kdistill.datasets.csv_file import CsvFile
 from kdistill.datasets.user import conversion_cache, labels
@@ -17,19 +16,19 @@ from kdistill.datasets.user import conversion_cache, labels
 ROWS_AT_ONCE = 4096
 NAMED_COLUMNS = 10
 FEATURES_HINT = (
-    "All columns but the label are features: leave out those that are no numbers, and rows with missing values."
+    "All columns but the label are features: leave out columns that are not numbers, and rows with missing values."
 )
 WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which cells of a row are which.
+    """The columns of a table.
 
     Attributes:
-        features: names, in the order in which they are kept.
-        cells: the position in a row of each feature.
-        label: the position of the label.
+        features: names of the features, in the order of train.
+        cells: position of each feature in a row.
+        label: position of the label in a row.
     """
 
     features: tuple[str, ...]
@@ -38,7 +37,7 @@ class Columns:
 
 
 def files_at(path: Path) -> dict[str, Path]:
-    """Return the file of each part: `path` itself is that of train, or a folder that holds them.
+    """Return the file of each part; `path` is the file of train, or a folder of several files.
 
     Raises:
         DataError: there is no such file, or the folder has no train.csv.
@@ -47,18 +46,20 @@ def files_at(path: Path) -> dict[str, Path]:
         return {"train": path}
     found = conversion_cache.parts_in(path, ".csv", os.path.exists)
     if "train" not in found:
-        raise DataError(f"{path}: expected train.csv in this folder, and test.csv, validation.csv where there are such")
+        raise DataError(f"{path}: expected train.csv in this folder, and optionally test.csv and validation.csv")
     return found
 
 
 def convert(path: Path, label: str, folder: Path) -> conversion_cache.Facts:
-    """Write the tables at a path to the folder of a conversion.
+    """Write the tables at a path to the folder of a conversion, and return its facts.
 
     Args:
-        label: name of the column of the labels.
+        path: a file or folder, as for `files_at`.
+        label: name of the label column.
+        folder: folder of the conversion.
 
     Raises:
-        DataError: naming the file, and where it can the line and the column.
+        DataError: a table cannot be used; names the file, and the line and the column if possible.
     """
     found, columns = {}, None
     places = files_at(path)
@@ -67,9 +68,8 @@ def convert(path: Path, label: str, folder: Path) -> conversion_cache.Facts:
             received = _columns(table, label)
             columns = received if columns is None else _matched(file, received, columns)
             found[part] = _write(table, columns, conversion_cache.examples_file(folder, part))
-    names, numbers = labels.numbered(found, order=_in_order)
-    for part in found:
-        conversion_cache.write_labels(folder, part, numbers[part])
+    names, numbers = labels.encoded(found, order=_in_order)
+    conversion_cache.write_labels(folder, numbers)
     return {
         "classes": names,
         "names": {part: [str(file), str(file)] for part, file in places.items()},
@@ -81,7 +81,7 @@ def _columns(table: CsvFile, label: str) -> Columns:
     header = table.columns
     if label not in header:
         raise DataError(
-            f"{table.place}: there is no column {label!r}, which data.label names: received "
+            f"{table.place}: expected a column {label!r}, which data.label names; received "
             f"{first_few([repr(name) for name in header], NAMED_COLUMNS)}"
             + (f"; the last is {header[-1]!r}" if len(header) > NAMED_COLUMNS else ""),
             hint=_hint(header, label),
@@ -89,7 +89,7 @@ def _columns(table: CsvFile, label: str) -> Columns:
     position = header.index(label)
     cells = tuple(cell for cell in range(len(header)) if cell != position)
     if not cells:
-        raise DataError(f"{table.place}: expected columns besides the label {label!r}; there are none")
+        raise DataError(f"{table.place}: expected columns besides the label {label!r}; received none")
     return Columns(tuple(header[cell] for cell in cells), cells, position)
 
 
@@ -97,25 +97,23 @@ def _hint(header: list[str], label: str) -> str | None:
     if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
         return f"The columns seem to be separated by {separator!r}: expected commas."
     if all(csv_file.is_number(name) for name in header):
-        return "The first line has numbers alone: expected the names of the columns."
-    close = difflib.get_close_matches(label, header, n=1)
-    return f"Did you mean {close[0]!r}?" if close else "Set data.label to the column of the labels."
+        return "The first line has only numbers: expected the names of the columns."
+    meant = closest(label, header)
+    return f"Did you mean {meant!r}?" if meant else "Set data.label to the label column."
 
 
 def _matched(file: Path, received: Columns, train: Columns) -> Columns:
-    """Return the columns of another part in the order of train's."""
+    """Return the columns of another part in the order of train."""
     for there, others, verb in ((train, received, "is missing"), (received, train, "is not in train.csv")):
         known = set(others.features)
-        strange = [name for name in there.features if name not in known]
-        if strange:
+        if strange := [name for name in there.features if name not in known]:
             raise DataError(f"{file}: expected the columns of train.csv: {first_few(strange)} {verb}")
     cell_of = dict(zip(received.features, received.cells, strict=True))
-    cells = tuple(cell_of[name] for name in train.features)
-    return Columns(train.features, cells, received.label)
+    return Columns(train.features, tuple(cell_of[name] for name in train.features), received.label)
 
 
 def _write(table: CsvFile, columns: Columns, target: Path) -> labels.Labels:
-    """Write the features of all rows; return their labels."""
+    """Write the features of all rows, and return their labels."""
     known: dict[str, int] = {}
     numbers: list[np.ndarray] = []
     with memory_map.RowWriter(target, (len(columns.cells),), np.float32) as writer:
@@ -126,12 +124,12 @@ def _write(table: CsvFile, columns: Columns, target: Path) -> labels.Labels:
                 raise DataError(f"{table.place}, line {nameless}: the label is missing")
             numbers.append(np.array([known.setdefault(name, len(known)) for _, name in names]))
     if not numbers:
-        raise DataError(f"{table.place}: expected rows below the names of the columns; there are none")
+        raise DataError(f"{table.place}: expected rows below the names of the columns; received none")
     return labels.Labels(np.array(list(known))[np.concatenate(numbers)], table.place)
 
 
 def _in_order(names: set[str]) -> list[str]:
-    """Return whole numbers by their value, and names by their letters."""
+    """Return class names in order: by value if all are whole numbers, or else by letters."""
     if all(WHOLE_NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)

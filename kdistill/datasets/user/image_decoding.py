@@ -1,4 +1,4 @@
-"""Image files: found in folders, and decoded: upright, in one size, grey or in colour."""
+"""Finds image files in folders, and decodes them: upright, resized, grey or RGB."""
 
 import os
 import warnings
@@ -13,20 +13,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from kdistill.core import files
 from kdistill.core.errors import DataError
 
-# Pillow knows many more, some of which start other programs.
+# Pillow reads more formats, for some of which it starts other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 ORIENTATION = 0x0112  # the EXIF tag
-TURNED = (5, 6, 7, 8)  # its values for which width and height change places
+TURNED = (5, 6, 7, 8)  # the values of it that swap width and height
 
 
 class UnreadableError(Exception):
-    """A file is no image that can be used. The text says why."""
+    """A file is not an image that can be used; the text says why."""
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files in a folder and in those below it, in order; hidden ones and what is in those are left out.
+    """Return the files in a folder and its subfolders, in order, without hidden files and folders.
 
     Raises:
         DataError: a folder cannot be read.
@@ -42,32 +42,33 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def look(path: Path) -> tuple[tuple[int, int], bool]:
-    """Return the height and width of an image, and whether it is grey; no pixel is decoded.
+def inspect(path: Path) -> tuple[tuple[int, int], bool]:
+    """Return the height and width of an image, and whether it is grey, without decoding pixels.
 
     Raises:
-        UnreadableError: no image, damaged, or too large.
+        UnreadableError: the file is not an image, damaged, or too large.
     """
     with _opened(path) as image:
         width, height = image.size
-        # Of a PNG file without EXIF data at its beginning, Pillow would decode everything to see whether some follows.
+        # For a PNG file without EXIF data before the pixels, getexif would decode all pixels to look behind them.
         has_exif = image.format != "PNG" or "exif" in image.info
         turned = has_exif and image.getexif().get(ORIENTATION) in TURNED
         return (width, height) if turned else (height, width), image.mode in GREY_MODES
 
 
 def decode(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
-    """Return an image as (height, width) or (height, width, 3) bytes.
+    """Return an image as uint8 (height, width) or (height, width, 3).
 
-    It is turned as its EXIF data says; the alpha channel is left out; of an animation the first frame is taken; of 16
-    bits the upper 8.
+    The image is rotated as its EXIF data says; an alpha channel is dropped; of an animation, the first frame is taken;
+    of 16 bits, the upper 8.
 
     Args:
-        size: height and width, to which it is resized.
+        path: the image file.
+        size: height and width to resize to.
         channels: 1 or 3.
 
     Raises:
-        UnreadableError: no image, damaged, too large, or of a kind that has no 8 bits.
+        UnreadableError: the file is not an image, damaged, too large, or has pixels of 32 bits or floating-point ones.
     """
     with _opened(path) as image:
         height, width = size
@@ -91,30 +92,30 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; whatever is wrong with it becomes an UnreadableError."""
+    """Open an image; raise UnreadableError for everything that Pillow raises."""
     try:
         files.regular(path)
         with Image.open(path, formats=FORMATS) as image:
-            # Pillow 13.0 makes black images of those that are not compressed, without a word.
+            # Pillow 13.0 silently decodes rotated, uncompressed TIFF files as black images.
             if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:
-                raise UnreadableError("a TIFF file that lies on its side: expected one that is saved upright")
+                raise UnreadableError("a rotated TIFF file: expected one that is saved upright")
             yield image
     except UnidentifiedImageError:
-        raise UnreadableError(f"no image in the format {' or '.join(FORMATS)}") from None
+        raise UnreadableError(f"not an image in the format {' or '.join(FORMATS)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
-    except (UnreadableError, MemoryError):  # the latter is no fault of the image
+    except (UnreadableError, MemoryError):  # MemoryError: not a problem of the image
         raise
     except OSError as error:
         raise UnreadableError(error.strerror or str(error)) from None
-    except Exception as error:  # Pillow's decoders raise whatever damage makes of their code
+    except Exception as error:  # Pillow's decoders raise exceptions of many kinds for damaged files
         raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
 
 
 @contextmanager
 def bombs_refused() -> Iterator[None]:
-    """Refuse images of which Pillow only warns that they are large."""
+    """Turn Pillow's warning of large images (decompression bombs) into an error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF data and the like
+        warnings.simplefilter("ignore")  # such as those of damaged EXIF data
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield

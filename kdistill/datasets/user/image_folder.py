@@ -1,4 +1,4 @@
-"""The user's own images: `train/<class>/...`, and where there are such `test/` and `validation/` or `val/`."""
+"""The user's own images: `train/<class>/...`, and optionally `test/` and `validation/` or `val/`."""
 
 import hashlib
 import itertools
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kdistill.core import backend
 from kdistill.core.errors import DataError
@@ -22,7 +23,7 @@ from kdistill.datasets.user.image_decoding import UnreadableError
 
 T = TypeVar("T")
 
-AT_ONCE = 64  # images
+AT_ONCE = 64  # images in memory
 NAMED_FILES = 5
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
 
@@ -32,25 +33,25 @@ class Part:
     """The images of a part.
 
     Attributes:
-        folder: whose subfolders are the classes.
-        images: file and class of each, by class and then by name.
-        classes: all of them, images or not.
-        others: how many files were passed over, since their names are not those of images.
+        folder: the folder of the part, whose subfolders are the classes.
+        class_of: class of each image file, ordered by class and then by file name.
+        classes: names of all subfolders, also of those without images.
+        others: number of files that are ignored, since they do not have the suffix of an image.
     """
 
     folder: Path
-    images: tuple[tuple[Path, str], ...]
+    class_of: dict[Path, str]
     classes: tuple[str, ...]
     others: int
 
 
 def parts_at(path: Path) -> dict[str, Part]:
-    """Return the parts of a folder; one without a folder `train` holds the classes of train itself.
+    """Return the parts of a folder; without a subfolder `train`, its subfolders are the classes of train.
 
-    One of the classes may be called train; it stands beside no folder of another part.
+    A class may be called train: then there is no folder of another part next to it, and it has no subfolders.
 
     Raises:
-        DataError: there is no such folder, or there are no classes or no images in it.
+        DataError: there is no such folder, or it has no classes.
     """
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
@@ -61,20 +62,16 @@ def parts_at(path: Path) -> dict[str, Part]:
 
 
 def _part(folder: Path) -> Part:
-    images: list[tuple[Path, str]] = []
-    classes, others = _subfolders(folder), 0
+    classes = _subfolders(folder)
     if not classes:
-        raise DataError(f"{folder}: expected a folder for each class, with its images in it; there are no folders here")
-    for name in classes:
-        found = image_decoding.files_below(folder / name)
-        of_class = [path for path in found if path.suffix.lower() in image_decoding.SUFFIXES]
-        others += len(found) - len(of_class)
-        images += [(path, name) for path in of_class]
-    return Part(folder, tuple(images), tuple(classes), others)
+        raise DataError(f"{folder}: expected a folder of images for each class; received no folders")
+    found = {path: name for name in classes for path in image_decoding.files_below(folder / name)}
+    images = {path: name for path, name in found.items() if path.suffix.lower() in image_decoding.SUFFIXES}
+    return Part(folder, images, tuple(classes), len(found) - len(images))
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, in order; hidden ones are none of the user's classes."""
+    """Return the names of the subfolders of a folder that are not hidden, in order; none if it does not exist."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
     except (FileNotFoundError, NotADirectoryError):
@@ -84,14 +81,14 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def signature(parts: dict[str, Part], top: Path) -> str:
-    """Return a hash of which images there are, and of their sizes and times of change; a broken one counts too."""
+    """Return a hash of the classes, and of the names and stamps of the images; broken links are included."""
     digest = hashlib.sha256()
     for part, images in parts.items():
         digest.update(f"{part}: {images.classes}\n".encode(errors="replace"))
-        for path, _ in images.images:
+        for path in images.class_of:
             try:
                 stamp = conversion_cache.stamp(os.stat(path))
-            except OSError:  # a link to nothing
+            except OSError:  # a broken link
                 stamp = "none"
             digest.update(f"{path.relative_to(top)}\0{stamp}\n".encode(errors="replace"))
     return digest.hexdigest()
@@ -100,32 +97,37 @@ def signature(parts: dict[str, Part], top: Path) -> str:
 def convert(
     parts: dict[str, Part], size: tuple[int, int] | None, channels: int | None, skip: bool, folder: Path
 ) -> conversion_cache.Facts:
-    """Write the images of all parts to the folder of a conversion.
+    """Write the images of all parts to the folder of a conversion, and return its facts.
 
     Args:
-        size: height and width; None for those of the first image of train.
-        channels: 1 or 3; None for 1 if every image is grey, and else 3.
-        skip: leave images out that cannot be read.
+        parts: the parts of the data set.
+        size: height and width of all images after resizing; None for those of the first image of train.
+        channels: 1 or 3; None for 1 if every image is grey, and 3 otherwise.
+        skip: leave out images that cannot be read.
+        folder: folder of the conversion.
 
     Raises:
-        DataError: an image cannot be read, unless they are skipped; a class has no image, or one that is not in train.
+        DataError: an image cannot be read and `skip` is False, or a class has no image, or none in train.
     """
     _check_classes(parts)
     skipped: dict[Path, str] = {}
     with image_decoding.bombs_refused(), ThreadPoolExecutor(backend.cores()) as pool:
-        seen = _looked_at(pool, parts, skipped)
-        first = next((seen[path][0] for path, _ in parts["train"].images if path in seen), (1, 1))
-        chosen = size or first
+        paths = [path for images in parts.values() for path in images.class_of]
+        seen = dict(_read(pool, image_decoding.inspect, paths, skipped))
+        chosen = size or next((seen[path][0] for path in parts["train"].class_of if path in seen), (1, 1))
         channels = channels or (1 if all(is_grey for _, is_grey in seen.values()) else 3)
         shape = chosen if channels == 1 else (*chosen, channels)
         conversion_cache.check_room(folder, len(seen) * prod(shape), parts["train"].folder)
-        found = {part: _write(pool, images, shape, channels, skipped, part, folder) for part, images in parts.items()}
+        decode = partial(image_decoding.decode, size=chosen, channels=channels)
+        found = {}
+        for part, images in parts.items():
+            with memory_map.RowWriter(conversion_cache.examples_file(folder, part), shape, np.uint8) as rows:
+                found[part] = _write(images, _read(pool, decode, images.class_of, skipped), rows)
     if skipped and not skip:
         raise DataError(unreadable(sorted(skipped.items())), hint=SKIP_HINT)
     _check_each_has_images(parts, found, skipped)
-    names, numbers = labels.numbered(found, parts["train"].classes)
-    for part in parts:
-        conversion_cache.write_labels(folder, part, numbers[part])
+    names, numbers = labels.encoded(found, parts["train"].classes)
+    conversion_cache.write_labels(folder, numbers)
     return {
         "classes": names,
         "names": {part: [str(images.folder), str(images.folder)] for part, images in parts.items()},
@@ -138,87 +140,62 @@ def convert(
 def _check_classes(parts: dict[str, Part]) -> None:
     train = parts["train"]
     for images in parts.values():
-        strange = [name for name in images.classes if name not in train.classes]
-        if strange:
+        if strange := [name for name in images.classes if name not in train.classes]:
             raise DataError(
                 f"{images.folder}: classes that are not in {train.folder}: {first_few(strange)}",
                 hint=f"The classes of {train.folder} are {first_few(list(train.classes), 20)}.",
             )
-    with_images = {name for _, name in train.images}
-    empty = [name for name in train.classes if name not in with_images]
-    if empty:
+    with_images = set(train.class_of.values())
+    if empty := [name for name in train.classes if name not in with_images]:
         raise DataError(
             f"{train.folder}: classes without images: {first_few(empty)}",
             hint=f"Expected files that end in {', '.join(image_decoding.SUFFIXES)}.",
         )
 
 
-def _looked_at(
-    pool: ThreadPoolExecutor, parts: dict[str, Part], skipped: dict[Path, str]
-) -> dict[Path, tuple[tuple[int, int], bool]]:
-    """Return what `pictures.look` says of each image that it can read; put the others into `skipped`."""
-    paths = [path for images in parts.values() for path, _ in images.images]
-    seen = {}
-    for path, result in zip(paths, _in_order(pool, image_decoding.look, paths), strict=True):
-        if isinstance(result, UnreadableError):
-            skipped[path] = str(result)
-        else:
-            seen[path] = result
-    return seen
+def _read(
+    pool: ThreadPoolExecutor, function: Callable[[Path], T], paths: Iterable[Path], skipped: dict[Path, str]
+) -> Iterator[tuple[Path, T]]:
+    """Yield each path with the function's result, in order, a few at a time; put unreadable ones into `skipped`."""
+
+    def result(path: Path) -> tuple[Path, T | UnreadableError]:
+        try:
+            return path, function(path)
+        except UnreadableError as error:
+            return path, error
+
+    remaining = iter([path for path in paths if path not in skipped])
+    while some := list(itertools.islice(remaining, AT_ONCE)):
+        for path, found in pool.map(result, some):
+            if isinstance(found, UnreadableError):
+                skipped[path] = str(found)
+            else:
+                yield path, found
 
 
 def _write(
-    pool: ThreadPoolExecutor,
-    images: Part,
-    shape: Sequence[int],
-    channels: int,
-    skipped: dict[Path, str],
-    part: str,
-    folder: Path,
+    images: Part, decoded: Iterable[tuple[Path, NDArray[np.uint8]]], rows: memory_map.RowWriter
 ) -> labels.Labels:
-    """Write the images of a part that can be decoded; return their classes."""
+    """Write decoded images of a part, and return their classes."""
     names = []
-    candidates = [(path, name) for path, name in images.images if path not in skipped]
-    decode = partial(image_decoding.decode, size=(shape[0], shape[1]), channels=channels)
-    results = _in_order(pool, decode, [path for path, _ in candidates])
-    with memory_map.RowWriter(conversion_cache.examples_file(folder, part), tuple(shape), np.uint8) as rows:
-        for (path, name), result in zip(candidates, results, strict=True):
-            if isinstance(result, UnreadableError):
-                skipped[path] = str(result)
-            else:
-                rows.append(result[None])
-                names.append(name)
+    for path, pixels in decoded:
+        rows.append(pixels[None])
+        names.append(images.class_of[path])
     return labels.Labels(np.array(names, dtype=np.str_), str(images.folder))
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[Path], T], paths: Iterable[Path]
-) -> Iterator[T | UnreadableError]:
-    """Yield what a function returns for each path, or the error, in order, with few of them in memory at a time."""
-
-    def result(path: Path) -> T | UnreadableError:
-        try:
-            return function(path)
-        except UnreadableError as error:
-            return error
-
-    remaining = iter(paths)
-    while some := list(itertools.islice(remaining, AT_ONCE)):
-        yield from pool.map(result, some)
-
-
 def _check_each_has_images(parts: dict[str, Part], found: dict[str, labels.Labels], skipped: dict[Path, str]) -> None:
-    """Refuse data of which so much could not be read that a class of train or a whole part has gone."""
+    """Check that the images that could be read include every class of train, and some of every part."""
     left = set(found["train"].values.tolist())
     gone = [name for name in parts["train"].classes if name not in left]
     gone += [images.folder.name for part, images in parts.items() if len(found[part].values) == 0]
     if gone:
         reason = unreadable(sorted(skipped.items())) if skipped else "there are none"
-        raise DataError(f"{parts['train'].folder}: no image that can be read in {first_few(gone)}: {reason}")
+        raise DataError(f"{parts['train'].folder}: expected images that can be read in {first_few(gone)}: {reason}")
 
 
 def unreadable(skipped: Iterable[Sequence[object]]) -> str:
-    """Return how many images cannot be read, and the first few with the reasons."""
-    told = [f"{path} ({reason})" for path, reason in skipped]
-    what = "1 image cannot be read" if len(told) == 1 else f"{len(told):,} images cannot be read"
-    return f"{what}: {first_few(told, NAMED_FILES)}"
+    """Return a sentence on images that cannot be read: their number, and the first few with the reasons."""
+    found = [f"{path} ({reason})" for path, reason in skipped]
+    what = "1 image cannot be read" if len(found) == 1 else f"{len(found):,} images cannot be read"
+    return f"{what}: {first_few(found, NAMED_FILES)}"

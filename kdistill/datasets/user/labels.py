@@ -1,4 +1,4 @@
-"""Labels as users write them: whole numbers, one-hot rows or names. All parts of a data set have to agree on them."""
+"""The user's labels, whole numbers, one-hot rows or names: checked, and encoded in the same way for all parts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 
-CHECKED_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Labels:
     """The labels of one part of a data set.
 
     Attributes:
-        values: (n,) whole numbers, or names.
-        name: where they are from, for messages.
-        width: of one-hot rows: how many classes there are, whether each has an example or not.
+        values: whole numbers or names (n,).
+        name: name of the file or array of the labels, for messages.
+        width: length of one-hot rows, which is the number of classes; None for other labels.
     """
 
     values: NDArray
@@ -28,10 +28,14 @@ class Labels:
 
 
 def from_array(array: NDArray, name: str) -> Labels:
-    """Return the labels in an array: (n,) or (n, 1) numbers or names, or (n, classes) one-hot rows.
+    """Return the labels in an array of numbers or names (n,) or (n, 1), or of one-hot rows (n, classes).
+
+    Args:
+        array: the array.
+        name: its name, for messages.
 
     Raises:
-        DataError: it is none of these; names `name` and the row.
+        DataError: the array has another shape, or values that are no labels; names the row.
     """
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -41,10 +45,10 @@ def from_array(array: NDArray, name: str) -> Labels:
         raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
     array = decoded(array, name)
     if array.dtype.kind == "f":
-        bad = np.flatnonzero(array != np.floor(array))  # a NaN is not equal to anything
-        if len(bad) > 0 or not np.isfinite(array).all():
-            row = bad[0] if len(bad) > 0 else np.flatnonzero(~np.isfinite(array))[0]
-            raise DataError(f"{name}: label {array[row]} at position {row} (counted from 0): expected whole numbers")
+        bad = np.flatnonzero(~np.isfinite(array) | (array != np.floor(array)))
+        if len(bad) > 0:
+            place = f"label {array[bad[0]]} at position {bad[0]} (counted from 0)"
+            raise DataError(f"{name}: {place}: expected whole numbers")
     if array.dtype.kind == "U":
         return Labels(np.array(array), name)
     if array.dtype.kind == "u" and len(array) > 0 and array.max() > np.iinfo(np.int64).max:
@@ -53,10 +57,10 @@ def from_array(array: NDArray, name: str) -> Labels:
 
 
 def decoded(array: NDArray, name: str) -> NDArray:
-    """Return an array with names in bytes as text, and any other as it is.
+    """Return an array of bytes decoded to text, and any other array as it is.
 
     Raises:
-        DataError: the bytes are no UTF-8.
+        DataError: the bytes are not UTF-8.
     """
     try:
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
@@ -68,8 +72,8 @@ def _from_one_hot(array: NDArray, name: str) -> Labels:
     if array.dtype.kind in "US" or array.shape[1] == 0:
         raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
     values = np.empty(len(array), np.int64)
-    for start in range(0, len(array), CHECKED_AT_ONCE):
-        rows = np.asarray(array[start : start + CHECKED_AT_ONCE])
+    for start in range(0, len(array), ROWS_AT_ONCE):
+        rows = np.asarray(array[start : start + ROWS_AT_ONCE])
         bad = np.flatnonzero(((rows == 1).sum(axis=1) != 1) | ((rows != 0).sum(axis=1) != 1))
         if len(bad) > 0:
             shown = ", ".join(f"{value:g}" for value in rows[bad[0]][:10].astype(float))
@@ -81,20 +85,20 @@ def _from_one_hot(array: NDArray, name: str) -> Labels:
     return Labels(values, name, array.shape[1])
 
 
-def numbered(
+def encoded(
     parts: Mapping[str, Labels],
     classes: tuple[str, ...] | None = None,
     order: Callable[[set[str]], list[str]] = sorted,
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]]]:
-    """Return the class names, and each part's labels (n,) as indices of them.
+    """Return the class names, and the labels (n,) of each part as indices of them.
 
     Args:
-        parts: part -> its labels; `train` is one of them, and every class has to be in it.
-        classes: the names, if they are given; else numbers are their own names, and names are put in order.
-        order: of the names.
+        parts: labels by part; one of them is `train`, which has every class.
+        classes: class names, if the data set has them; otherwise the labels of train are the names.
+        order: puts names in order.
 
     Raises:
-        DataError: a label is outside the classes, a class has no example in train, or labels are of different kinds.
+        DataError: a label is outside the classes, a class has no example in train, or parts have labels of other kinds.
     """
     train = parts["train"]
     kinds = {labels.values.dtype.kind == "U" for labels in parts.values()}
@@ -122,35 +126,34 @@ def numbered(
 def _indices(labels: Labels, classes: tuple[str, ...], train: Labels) -> NDArray[np.int32]:
     position = {name: index for index, name in enumerate(classes)}
     unique, inverse = np.unique(labels.values, return_inverse=True)
-    strange = [str(name) for name in unique if str(name) not in position]
-    if strange:
+    if strange := [name for name in unique.tolist() if name not in position]:
         expected = f"those of {train.name}" if labels is not train else "those of `classes`"
         raise DataError(f"{labels.name}: expected no classes but {expected}: received {first_few(strange)}")
-    return np.array([position[str(name)] for name in unique], np.int32)[inverse]
+    return np.array([position[name] for name in unique.tolist()], np.int32)[inverse]
 
 
 def _width(parts: Mapping[str, Labels]) -> int | None:
-    """Return how many values one-hot rows have; None where there are none."""
+    """Return the length of one-hot rows; None if no part has any."""
     widths = {labels.width for labels in parts.values() if labels.width}
     if len(widths) > 1:
-        told = ", ".join(f"{labels.name} {labels.width}" for labels in parts.values() if labels.width)
-        raise DataError(f"expected one-hot rows of one width; received {told}")
+        received = ", ".join(f"{labels.name} {labels.width}" for labels in parts.values() if labels.width)
+        raise DataError(f"expected one-hot rows of one width; received {received}")
     return widths.pop() if widths else None
 
 
 def _counted(train: Labels, width: int | None) -> tuple[str, ...]:
-    """Return the numbers of the classes as text: those of one-hot rows, or from 0 to the largest label of train."""
+    """Return numbers as class names: the positions in one-hot rows, or 0 to the largest label of train."""
     if width:
         return tuple(map(str, range(width)))
     present = np.unique(train.values)
     if len(present) == 0 or present[0] < 0:
-        return ("0",)  # what is wrong with it is said by the checks
+        return ("0",)  # the checks that follow report the problem
     if present[-1] + 1 != len(present):
         missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
         raise DataError(
             f"{train.name}: label {missing} has no example; the labels go up to {present[-1]}, and each from 0 on is a "
             "class",
-            hint="Number the classes from 0 without gaps, or name them all in an array `classes`.",
+            hint="Number the classes from 0 without gaps, or save the names of all classes as an array `classes`.",
         )
     return tuple(map(str, present.tolist()))
 
@@ -174,5 +177,5 @@ def _check_are_in_train(
         if strange:
             raise DataError(
                 f"{labels.name}: classes of which {parts['train'].name} has no example: {first_few(strange)}",
-                hint="Nothing can be learned of them: add examples to train, or leave them out.",
+                hint="They cannot be learned: add examples to train, or leave these classes out.",
             )

@@ -1,9 +1,9 @@
-"""The data that users bring: an `.npz` archive, a folder of images, CSV tables. One function for each form."""
+"""The user's own data, an `.npz` archive, a folder of images or CSV tables: converted in the cache, and read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,23 +15,23 @@ from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import described
-from kdistill.datasets.splits import Source, Splits, divide, hold_back
+from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.user import conversion_cache
 
 if TYPE_CHECKING:
     from kdistill.config import Data
 
-DARK = 128  # images of bytes none of which is as large as this may be of another scale
+DARK = 128  # bytes that are all smaller may be of another scale than 0 to 255
 
 
 @dataclass(frozen=True)
 class Form:
-    """How data of one form is read.
+    """How data of one format is converted.
 
     Attributes:
-        settings: config keys on which the arrays depend.
+        settings: the config keys that the arrays depend on, with their values.
         signature: returns a hash of the files as they are.
-        convert: writes the arrays to a folder.
+        convert: writes the arrays to a folder and returns the facts.
     """
 
     settings: dict[str, Any]
@@ -40,21 +40,21 @@ class Form:
 
 
 def read(data: Data, listener: Listener | None = None) -> Source:
-    """Return the user's data, decoded into the cache if that has not been done before.
+    """Return the user's data, which is converted first unless the cache has it.
 
     Args:
-        data: the config's `data` section.
-        listener: told that files are converted, which takes a while.
+        data: section `data` of a config.
+        listener: notified of a conversion, which may take minutes.
 
     Raises:
-        DataError: the files are missing, damaged, or do not go together.
-        ConfigError: a part is missing or given twice: see `data.test`.
+        DataError: the files are missing or damaged, or do not fit together.
+        ConfigError: the data has no test part and `data.test` is not set, or the data has one and it is set.
     """
     path = Path(data.path or "")
-    if not os.path.exists(path):  # unlike Path's own, this never raises
-        raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to where the data is.")
+    if not os.path.exists(path):  # unlike Path.exists, this never raises
+        raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to the path of the data.")
     form = FORMS[data.dataset](data, path)
-    folder = conversion_cache.place(data.dataset, path, form.settings)
+    folder = conversion_cache.folder_for(data.dataset, path, form.settings)
     found = conversion_cache.find(folder, form.signature())
     if found is None:
         if listener is not None:
@@ -85,7 +85,7 @@ def _csv(data: Data, path: Path) -> Form:
 
 
 def _image_folder(data: Data, path: Path) -> Form:
-    # Pillow is loaded where there are images.
+    # Imported here because it loads Pillow.
     from kdistill.datasets.user import image_folder
 
     parts = image_folder.parts_at(path)
@@ -104,7 +104,7 @@ FORMS: dict[str, Callable[[Data, Path], Form]] = {"npz": _npz, "csv": _csv, "ima
 
 
 def _notes(splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
-    """Return what became of the values that somebody might not expect."""
+    """Return a sentence on each effect of the conversion that a user may not expect."""
     notes = []
     images = splits["train"].images
     if _scale(images, facts) is None and images.ndim > 2:
@@ -115,17 +115,14 @@ def _notes(splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
     if facts.get("sizes", 1) > 1:
         height, width = images.shape[1:3]
         notes.append(f"The images have {facts['sizes']:,} sizes: all are resized to {height} x {width}")
-    if facts.get("others"):
-        notes.append(
-            "1 file has no name of an image, and is passed over"
-            if facts["others"] == 1
-            else f"{facts['others']:,} files have no name of an image, and are passed over"
-        )
+    if others := facts.get("others"):
+        files = "1 file is ignored: it does" if others == 1 else f"{others:,} files are ignored: they do"
+        notes.append(f"{files} not have the suffix of an image")
     return notes
 
 
 def _scale(images: Any, facts: conversion_cache.Facts) -> float | None:
-    """Return the factor for images; None where they, or the features of tables, have to be standardised."""
+    """Return the factor that brings images to [0, 1]; None if they are to be standardised, as tables are."""
     if images.ndim == 2:
         return None
     if images.dtype == np.uint8:
@@ -134,99 +131,92 @@ def _scale(images: Any, facts: conversion_cache.Facts) -> float | None:
 
 
 def _source(data: Data, path: Path, splits: dict[str, Any], facts: conversion_cache.Facts) -> Source:
-    names = facts["names"]
-    train = splits["train"]
-    skipped = facts.get("skipped") or []
-    warnings = []
-    if skipped:
-        from kdistill.datasets.user.image_folder import SKIP_HINT, unreadable
-
-        told = unreadable(skipped)
-        if data.on_error != "skip":
-            raise DataError(told, hint=SKIP_HINT)
-        warnings.append(f"{told}. It is left out." if len(skipped) == 1 else f"{told}. They are left out.")
-    if train.images.dtype == np.uint8 and train.images.ndim > 2 and facts["highest"] < DARK:
-        warnings.append(
-            f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
-            "do not go up to 255, save them as numbers from 0 to 1."
-        )
-    warnings += _absent(splits, facts, data)
-    if "validation" in splits and data.validation != "given":
-        what = "the test split" if data.validation == "test" else f"a share of train ({data.validation:g})"
-        warnings.append(
-            f"{path} brings a validation part, which is not used: data.validation is {what}. "
-            "Set it to `given` to use it."
-        )
+    train, names, skipped = splits["train"], facts["names"], facts.get("skipped") or []
+    image_files, label_files = zip(names["train"], names.get("test", names["train"]), strict=True)
     source = Source(
         train=train,
         test=splits.get("test", train),
         classes=tuple(facts["classes"]),
         scale=_scale(train.images, facts),
-        image_files=(names["train"][0], names.get("test", names["train"])[0]),
-        label_files=(names["train"][1], names.get("test", names["train"])[1]),
+        image_files=image_files,
+        label_files=label_files,
         validation=splits.get("validation"),
         fingerprint=facts["fingerprint"],
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(data, path, splits, facts)),
         skipped=len(skipped),
         features=tuple(facts.get("features", ())),
     )
     return _with_test(data, path, source, "test" in splits)
 
 
-def _absent(splits: dict[str, Any], facts: conversion_cache.Facts, data: Data) -> list[str]:
-    """Return a warning for each part that says nothing of a class that is trained on."""
-    names, used = facts["classes"], ["test"] + (["validation"] if data.validation == "given" else [])
-    why = {
-        "test": "test scores say nothing about that",
-        "validation": "it has no say in which epoch or setting is chosen",
-    }
-    warnings = []
-    for part in (part for part in used if part in splits):
-        counts = np.bincount(splits[part].all_labels, minlength=len(names))
-        absent = [str(name) for name, count in zip(names, counts, strict=True) if not count]
+def _warnings(data: Data, path: Path, splits: dict[str, Any], facts: conversion_cache.Facts) -> Iterator[str]:
+    """Yield the sentences on the data that the reader of a result must know; refuse unreadable images."""
+    images = splits["train"].images
+    if skipped := facts.get("skipped"):
+        from kdistill.datasets.user.image_folder import SKIP_HINT, unreadable
+
+        if data.on_error != "skip":
+            raise DataError(unreadable(skipped), hint=SKIP_HINT)
+        yield f"{unreadable(skipped)}. {'It is' if len(skipped) == 1 else 'They are'} left out."
+    if images.dtype == np.uint8 and images.ndim > 2 and facts["highest"] < DARK:
+        yield (
+            f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
+            "do not go up to 255, save them as numbers from 0 to 1."
+        )
+    yield from _absent_classes(splits, facts, data)
+    if "validation" in splits and data.validation != "given":
+        used = "the test split" if data.validation == "test" else f"a share of train ({data.validation:g})"
+        yield (
+            f"{path} has a validation part, which is not used: data.validation is {used}. Set it to `given` to use it."
+        )
+
+
+def _absent_classes(splits: dict[str, Any], facts: conversion_cache.Facts, data: Data) -> Iterator[str]:
+    """Yield a warning for each part without examples of a class of train."""
+    effects = {"test": "test scores say nothing about that"}
+    if data.validation == "given":
+        effects["validation"] = "it has no influence on which epoch or setting is chosen"
+    for part in (part for part in effects if part in splits):
+        counts = np.bincount(splits[part].all_labels, minlength=len(facts["classes"]))
+        absent = [str(name) for name, count in zip(facts["classes"], counts, strict=True) if not count]
         if absent:
-            warnings.append(f"The {part} split has no example of {_some(absent)}: {why[part]}.")
-    return warnings
-
-
-def _some(classes: list[str]) -> str:
-    """Return how many classes these are, and the first few names."""
-    return f"{len(classes)} {'class' if len(classes) == 1 else 'classes'} ({first_few(classes)})"
+            classes = f"{len(absent)} {'class' if len(absent) == 1 else 'classes'} ({first_few(absent)})"
+            yield f"The {part} split has no example of {classes}: {effects[part]}."
 
 
 def _with_test(data: Data, path: Path, source: Source, is_given: bool) -> Source:
-    """Hold back the test part, where the data bring none."""
+    """Return the data set with a test part held out from train, if it has none of its own."""
     if is_given and data.test is not None:
         raise ConfigError(
-            f"data.test: {path} brings a test part; received {data.test:g}, a share of train to hold back as one",
+            f"data.test: {path} has a test part; received {data.test:g}, a share of train to hold out as one",
             hint="Leave data.test out.",
         )
     if not is_given and data.test is None:
         raise ConfigError(
-            f"data.test: {path} brings no test part: expected a share of train to hold back as one",
+            f"data.test: {path} has no test part: expected a share of train to hold out as one",
             hint="Set data.test: 0.2, for example.",
         )
     if data.test is None:
         return source
-    train, test = hold_back(source, data.test, data.split_seed, "test")
+    train, test = hold_out(source, data.test, data.split_seed, "test")
     return replace(source, train=train, test=test)
 
 
 def load(data: Data, listener: Listener | None = None) -> Splits:
-    """Return the user's data, divided as a config says. Raises what `read` and `divide` raise."""
+    """Return the user's data, split as a config says; raise what `read` and `divide` raise."""
     return divide(read(data, listener), data.validation, data.split_seed)
 
 
 def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
-    """Say what is found in the user's data.
+    """Describe the user's data.
 
     Returns:
-        A JSON-able document with the keys that a named data set has too (see `catalog.info`), and `dataset`,
-        `per_class` (split -> examples of each class), `type`, `scaling`, `skipped`, `warnings`,
-        `fingerprint`.
+        A JSON-able document with the keys of `catalog.info`, and `dataset`, `per_class` (split -> examples of each
+        class), `type`, `scaling`, `skipped`, `warnings`, `fingerprint`.
 
     Raises:
-        DataError, ConfigError: the data cannot be read or divided.
+        DataError: the data cannot be read.
+        ConfigError: the data cannot be split as the config says.
     """
     splits = load(data, listener)
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}

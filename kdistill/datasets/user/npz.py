@@ -1,6 +1,6 @@
-"""The user's own arrays in an `.npz` archive: `x_train, y_train`, and where there are such, test and validation.
+"""The user's own arrays in an `.npz` archive: `x_train, y_train`, and optionally those of test and validation.
 
-No pickled object is ever loaded, and nothing is copied before every header is known to fit.
+No pickled object is loaded, and no array is copied before all headers have been checked.
 """
 
 import zipfile
@@ -19,15 +19,15 @@ from kdistill.datasets.user import conversion_cache, labels
 
 MEMBERS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test"), "validation": ("x_val", "y_val")}
 CLASSES = "classes"
-WANTED = "expected x_train and y_train, and where there are such x_test, y_test, x_val, y_val and classes"
+WANTED = "expected x_train and y_train, and optionally x_test, y_test, x_val, y_val and classes"
 SHAPES = "(n, features), (n, height, width) or (n, height, width, channels)"
 
 
 def convert(path: Path, folder: Path) -> conversion_cache.Facts:
-    """Write the arrays of an archive to the folder of a conversion.
+    """Write the arrays of an archive to the folder of a conversion, and return its facts.
 
     Raises:
-        DataError: it is no archive, it is damaged, or its arrays do not go together.
+        DataError: the file is not an archive or damaged, or its arrays do not fit together.
     """
     with npy.opened(path) as archive:
         headers = {
@@ -42,19 +42,16 @@ def convert(path: Path, folder: Path) -> conversion_cache.Facts:
         for part in parts:
             x, y = MEMBERS[part]
             _write_examples(archive, x, folder, part, path)
-            array = _extracted(archive, y, folder / y)
-            found[part] = labels.from_array(array, f"{path}: {y}")
-            del array
+            found[part] = labels.from_array(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
-    names, numbers = labels.numbered(found, given)
-    for part in parts:
-        conversion_cache.write_labels(folder, part, numbers[part])
+    names, numbers = labels.encoded(found, given)
+    conversion_cache.write_labels(folder, numbers)
     return {"classes": names, "names": {part: [f"{path}: {name}" for name in MEMBERS[part]] for part in parts}}
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[str]:
-    """Return the names of the arrays that are read; refuse an archive in which one of a pair is missing."""
+    """Return the names of the arrays to read; refuse an archive in which one array of a pair is missing."""
     there = npy.names(archive)
     for part, pair in MEMBERS.items():
         missing = [name for name in pair if name not in there]
@@ -65,7 +62,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[str]:
 
 
 def _check_part(headers: dict[str, Header], part: str, path: Path) -> None:
-    """Check that the examples of a part are like those of train, and as many as its labels."""
+    """Check that a part's examples have the shape and type of train's, and that there is a label for each."""
     x_name, y_name = MEMBERS[part]
     x, y, train = headers[x_name], headers[y_name], headers[MEMBERS["train"][0]]
     if len(x.shape) not in (2, 3, 4) or 0 in x.shape[1:]:
@@ -81,27 +78,27 @@ def _check_part(headers: dict[str, Header], part: str, path: Path) -> None:
         raise DataError(f"{path}: {x_name}: {wanted}; received {x.shape[1:]}")
     if npy.stored_type(x.dtype) != npy.stored_type(train.dtype):
         raise DataError(
-            f"{path}: {x_name}: expected values like those of x_train, {train.dtype}; received {x.dtype}: their scale "
-            "would not be the same"
+            f"{path}: {x_name}: expected the type of x_train, {train.dtype}; received {x.dtype}, whose scale would "
+            "be another"
         )
     if not y.shape or x.shape[0] != y.shape[0]:
         count = y.shape[0] if y.shape else 1
         raise DataError(
-            f"{path}: {x_name} has {x.shape[0]} examples and {y_name} has {count} labels: expected as many of both"
+            f"{path}: {x_name} has {x.shape[0]} examples and {y_name} has {count} labels: expected a label for each"
         )
     if x.shape[0] == 0:
         raise DataError(f"{path}: {x_name}: expected examples; received none")
 
 
 def _room(name: str, header: Header) -> int:
-    """Return the bytes that an array takes on disk while it is converted."""
+    """Return the bytes on disk that an array needs while it is converted."""
     dtype = npy.stored_type(header.dtype)
     is_kept = header.dtype == dtype or not name.startswith("x_")
     return prod(header.shape) * (header.dtype.itemsize + (0 if is_kept else dtype.itemsize))
 
 
 def _extracted(archive: zipfile.ZipFile, name: str, target: Path) -> NDArray:
-    """Copy an array out of the archive, which compares its checksum, and return it, mapped if it is large."""
+    """Copy an array to `target`, comparing its checksum, and return it, mapped if it is large."""
     with open(target, "xb") as file:
         file.writelines(npy.content(archive, name))
     return memory_map.open_array(target)
@@ -124,7 +121,7 @@ def _write_examples(archive: zipfile.ZipFile, name: str, folder: Path, part: str
 
 
 def _finite(array: NDArray, name: str) -> Iterator[NDArray]:
-    """Yield an array piece by piece, in the type that is kept, with a check that its values are finite in it."""
+    """Yield an array in pieces, converted to the type that is stored, in which all values must be finite."""
     start = 0
     for piece in memory_map.pieces(array):
         yield npy.finite(piece, start, name)

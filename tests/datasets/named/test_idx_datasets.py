@@ -104,7 +104,7 @@ def test_a_data_dir_that_has_the_files_needs_no_note(tiny, tmp_path):
 
 def test_a_data_dir_without_the_files_rules_out_a_download(tiny, cache, site, tmp_path):
     tiny.write(site)
-    with pytest.raises(DataError, match=r"Nothing is downloaded, since data\.dir is given") as error:
+    with pytest.raises(DataError, match=r"Nothing is downloaded, since data\.dir is set") as error:
         idx_datasets.read(tiny.facts, str(tmp_path / "absent"))
     assert f"{tmp_path / 'absent'} (data.dir): no such folder" in error.value.message
     assert not cache.exists()

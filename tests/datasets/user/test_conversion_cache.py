@@ -18,7 +18,7 @@ Y = np.array([0, 1, 0, 1, 0, 1], np.int32)
 
 def convert(folder):
     np.save(conversion_cache.examples_file(folder, "train"), X)
-    conversion_cache.write_labels(folder, "train", Y)
+    conversion_cache.write_labels(folder, {"train": Y})
     return {"classes": ["a", "b"]}
 
 
@@ -113,13 +113,13 @@ def test_what_killed_processes_left_is_removed_after_a_day(folder):
 
 def test_a_place_depends_on_path_and_settings(tmp_path):
     places = {
-        conversion_cache.place("csv", tmp_path / "a", {"label": "x"}),
-        conversion_cache.place("csv", tmp_path / "a", {"label": "y"}),
-        conversion_cache.place("csv", tmp_path / "b", {"label": "x"}),
-        conversion_cache.place("npz", tmp_path / "a", {"label": "x"}),
+        conversion_cache.folder_for("csv", tmp_path / "a", {"label": "x"}),
+        conversion_cache.folder_for("csv", tmp_path / "a", {"label": "y"}),
+        conversion_cache.folder_for("csv", tmp_path / "b", {"label": "x"}),
+        conversion_cache.folder_for("npz", tmp_path / "a", {"label": "x"}),
     }
     assert len(places) == 4
-    assert conversion_cache.place("csv", tmp_path / "c" / ".." / "a", {"label": "x"}) in places
+    assert conversion_cache.folder_for("csv", tmp_path / "c" / ".." / "a", {"label": "x"}) in places
 
 
 def test_one_that_is_taken_away_while_it_is_made_is_used_all_the_same(folder, monkeypatch):

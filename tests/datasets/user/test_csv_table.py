@@ -91,7 +91,7 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         ("", r"a.csv: expected a table .* it is empty"),
         ("\n\n", r"a.csv: expected a table .* it is empty"),
         ("kind,a,b\n", "expected rows below the names of the columns"),
-        ("sort,a,b\nx,1,2\n", r"there is no column 'kind', which data.label names: received 'sort', 'a', 'b'"),
+        ("sort,a,b\nx,1,2\n", r"expected a column 'kind', which data.label names; received 'sort', 'a', 'b'"),
         ("kind,a,a\nx,1,2\n", "names of columns must differ: a is there more than once"),
         ("kind\nx\n", "expected columns besides the label 'kind'"),
         (HEAD + "x,1,no\n", r"a.csv, line 6, column 'b': expected a finite number; received 'no'"),
@@ -121,13 +121,13 @@ def test_faults_are_named_by_line_and_column(tmp_path, text, problem):
     ("text", "hint"),
     [
         ("kind;a;b\nx;1;2\n", "separated by ';'"),
-        ("1,2,3\n4,5,6\n", "The first line has numbers alone"),
+        ("1,2,3\n4,5,6\n", "The first line has only numbers"),
         ("kinds,a\nx,1\n", "Did you mean 'kinds'?"),
         ("sort,a\nx,1\n", "Set data.label"),
     ],
 )
 def test_a_missing_label_column_has_a_likely_reason(tmp_path, text, hint):
-    with pytest.raises(DataError, match="there is no column 'kind'") as raised:
+    with pytest.raises(DataError, match="expected a column 'kind'") as raised:
         text_of(tmp_path, text)
     assert hint in raised.value.hint
 

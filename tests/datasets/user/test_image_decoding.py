@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kdistill.datasets.user import image_decoding
-from kdistill.datasets.user.image_decoding import UnreadableError, bombs_refused, decode, look
+from kdistill.datasets.user.image_decoding import UnreadableError, bombs_refused, decode, inspect
 
 
 def gradient(height=4, width=6, channels=3):
@@ -24,7 +24,7 @@ def saved(path, image, **options):
 def test_colour_and_grey(tmp_path, ending):
     lossless = {"lossless": True} if ending == "webp" else {}
     path = saved(tmp_path / f"a.{ending}", Image.fromarray(gradient()), **lossless)
-    assert look(path) == ((4, 6), False)
+    assert inspect(path) == ((4, 6), False)
     np.testing.assert_array_equal(decode(path, (4, 6), 3), gradient())
     red, green, blue = np.moveaxis(gradient().astype(float), -1, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R 601-2
@@ -33,7 +33,7 @@ def test_colour_and_grey(tmp_path, ending):
 
 def test_grey_in_grey_and_in_colour(tmp_path):
     path = saved(tmp_path / "a.png", Image.fromarray(gradient(channels=1)))
-    assert look(path) == ((4, 6), True)
+    assert inspect(path) == ((4, 6), True)
     np.testing.assert_array_equal(decode(path, (4, 6), 1), gradient(channels=1))
     np.testing.assert_array_equal(decode(path, (4, 6), 3), np.repeat(gradient(channels=1)[..., None], 3, -1))
 
@@ -45,7 +45,7 @@ def test_images_are_turned_as_their_exif_data_say(tmp_path, name):
     exif = Image.Exif()
     exif[image_decoding.ORIENTATION] = 6  # a quarter turn clockwise: what was left is on top
     path = saved(tmp_path / name, image, exif=exif)
-    assert look(path)[0] == (32, 16)
+    assert inspect(path)[0] == (32, 16)
     turned = decode(path, (32, 16), 1)
     assert turned[:14].min() > 240
     assert turned[18:].max() < 15
@@ -55,8 +55,8 @@ def test_tiff_files_that_would_have_to_be_turned_are_refused(tmp_path):
     exif = Image.Exif()
     exif[image_decoding.ORIENTATION] = 6
     path = saved(tmp_path / "a.tif", Image.new("L", (8, 4), 255), exif=exif)
-    with pytest.raises(UnreadableError, match="lies on its side"):
-        look(path)
+    with pytest.raises(UnreadableError, match="a rotated TIFF file"):
+        inspect(path)
 
 
 def test_palettes_and_transparency(tmp_path):
@@ -71,7 +71,7 @@ def test_of_16_bits_the_upper_8_are_kept(tmp_path):
     values = np.array([[0, 255, 256, 0x1234], [0x7FFF, 0x8000, 0xFF00, 0xFFFF]], np.uint16)
     for name in ("a.png", "a.tif"):
         path = saved(tmp_path / name, Image.fromarray(values))
-        assert look(path) == ((2, 4), True)
+        assert inspect(path) == ((2, 4), True)
         assert decode(path, (2, 4), 1).tolist() == [[0, 0, 1, 0x12], [0x7F, 0x80, 0xFF, 0xFF]]
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     for path, reason in (("a.png", "expected a regular file"), ("none.png", "No such file")):
         with pytest.raises(UnreadableError, match=reason):
-            look(tmp_path / path)
+            inspect(tmp_path / path)
 
 
 @pytest.mark.parametrize("limit", [20, 10])  # Pillow warns of the first, and refuses the second itself
@@ -121,7 +121,7 @@ def test_bombs_are_refused(tmp_path, monkeypatch, limit):
     path = saved(tmp_path / "a.png", Image.fromarray(gradient()))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with bombs_refused(), pytest.raises(UnreadableError, match=f"more than {limit} pixels"):
-        look(path)
+        inspect(path)
 
 
 def test_values_that_are_no_pixels_are_refused(tmp_path):

@@ -69,7 +69,7 @@ def test_subfolders_are_read_and_hidden_things_and_other_files_are_not(folder):
     source = read(folder, notes)
     assert len(source.train) == 40
     assert source.classes == own_data.CLASSES
-    assert any("1 file has no name of an image, and is passed over" in note for note in notes.notes)
+    assert any("1 file is ignored: it does not have the suffix of an image" in note for note in notes.notes)
 
 
 def spoil(folder, count):
@@ -115,7 +115,7 @@ def test_they_can_be_skipped_and_are_counted(folder):
 
 def test_a_class_of_which_nothing_can_be_read_is_no_class(folder):
     spoil(folder, 20)
-    with pytest.raises(DataError, match=r"no image that can be read in dark: 20 images"):
+    with pytest.raises(DataError, match=r"expected images that can be read in dark: 20 images"):
         read(folder, on_error="skip")
 
 
@@ -124,7 +124,10 @@ def test_a_class_of_which_nothing_can_be_read_is_no_class(folder):
     [
         (lambda folder: (folder / "train" / "empty").mkdir(), "train: classes without images: empty"),
         (lambda folder: (folder / "test" / "grey").mkdir(), "test: classes that are not in .*train: grey"),
-        (lambda folder: [path.unlink() for path in folder.glob("test/*/*")], "no image that can be read in test"),
+        (
+            lambda folder: [path.unlink() for path in folder.glob("test/*/*")],
+            "expected images that can be read in test",
+        ),
     ],
 )
 def test_classes_that_do_not_agree(folder, make, problem):

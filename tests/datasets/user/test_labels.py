@@ -5,7 +5,7 @@ import pytest
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
-from kdistill.datasets.user.labels import from_array, numbered
+from kdistill.datasets.user.labels import encoded, from_array
 
 
 def of(**parts):
@@ -25,7 +25,7 @@ def of(**parts):
     ids=["bytes", "integers", "column", "floats", "one-hot", "booleans"],
 )
 def test_numbers_in_every_form(array):
-    classes, found = numbered({"train": from_array(array, "y")})
+    classes, found = encoded({"train": from_array(array, "y")})
     assert classes == ("0", "1", "2")
     assert found["train"].dtype == np.int32
     assert found["train"].tolist() == [0, 2, 1]
@@ -33,20 +33,20 @@ def test_numbers_in_every_form(array):
 
 @pytest.mark.parametrize("array", [np.array(["eel", "ant", "eel"]), np.array([b"eel", b"ant", b"eel"])])
 def test_names_are_classes_in_order(array):
-    classes, found = numbered({"train": from_array(array, "y")})
+    classes, found = encoded({"train": from_array(array, "y")})
     assert classes == ("ant", "eel")
     assert found["train"].tolist() == [1, 0, 1]
 
 
 def test_given_names_decide_the_order_of_classes():
-    classes, found = numbered(of(train=["eel", "ant"], test=["ant"]), ("eel", "ant"))
+    classes, found = encoded(of(train=["eel", "ant"], test=["ant"]), ("eel", "ant"))
     assert classes == ("eel", "ant")
     assert {part: values.tolist() for part, values in found.items()} == {"train": [0, 1], "test": [1]}
-    assert numbered(of(train=[0, 1]), ("eel", "ant", "owl"))[0] == ("eel", "ant", "owl")
+    assert encoded(of(train=[0, 1]), ("eel", "ant", "owl"))[0] == ("eel", "ant", "owl")
 
 
 def test_one_hot_rows_say_how_many_classes_there_are():
-    assert numbered(of(train=[[1, 0, 0], [0, 1, 0]]))[0] == ("0", "1", "2")
+    assert encoded(of(train=[[1, 0, 0], [0, 1, 0]]))[0] == ("0", "1", "2")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_row_far_down_is_named_by_its_position():
 )
 def test_parts_that_do_not_agree_are_named(parts, classes, problem):
     with pytest.raises(DataError, match=problem):
-        numbered(of(**parts), classes)
+        encoded(of(**parts), classes)
 
 
 def test_a_long_list_is_cut_short():

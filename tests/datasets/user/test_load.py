@@ -127,7 +127,7 @@ def test_every_part_is_in_the_fingerprint(path, tmp_path, name):
 
 def test_a_conversion_takes_the_place_of_the_one_before(path):
     load(path)
-    place = conversion_cache.place("npz", path, {})
+    place = conversion_cache.folder_for("npz", path, {})
     before, others = (place / "facts.json").read_text(), set(place.parent.iterdir())
     os.utime(path, (1, 1))
     load(path)
