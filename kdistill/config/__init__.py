@@ -4,7 +4,7 @@ from kdistill.config.axes import Axis
 from kdistill.config.data_schema import Data
 from kdistill.config.loading import builtin_names, builtin_text, cells, dump, json_schema, load, resolved, summaries
 from kdistill.config.problems import HELP
-from kdistill.config.schema import Config, Distill, Expected, Model, Training
+from kdistill.config.schema import Config, Distill, Model, Training
 from kdistill.config.starter import starter_text
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Config",
     "Data",
     "Distill",
-    "Expected",
     "Model",
     "Training",
     "builtin_names",

@@ -10,11 +10,6 @@ from kdistill.core.errors import ConfigError
 def check_images(section: Model, role: str, shape: Sequence[int]) -> None:
     """Check that convolution blocks get images, and that pooling leaves at least one pixel of them.
 
-    Args:
-        section: the section `role` of a config.
-        role: `teacher` or `student`, for messages.
-        shape: shape of one example.
-
     Raises:
         ConfigError: the examples are not images, or too small; names the key.
     """
@@ -36,13 +31,7 @@ def check_images(section: Model, role: str, shape: Sequence[int]) -> None:
 
 
 def multiplications(section: Model, shape: Sequence[int], classes: int) -> int:
-    """Return the multiplications per example of the model of a section; the section names no model file.
-
-    Args:
-        section: the section `teacher` or `student` of a config.
-        shape: shape of one example.
-        classes: number of logits.
-    """
+    """Return the multiplications of a section's model for one example; the section names no model file."""
     total, features = 0, prod(shape)
     if section.conv:
         before, channels = tuple(shape[:2]), shape[2] if len(shape) == 3 else 1

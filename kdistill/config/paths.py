@@ -6,20 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-SINGLE = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "model"))
-SEVERAL = (("distill", "teachers"),)
+PATHS = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "model"), ("distill", "teachers"))
 
 
 def make_absolute(values: dict[str, Any], folder: Path) -> None:
     """Make the relative paths in a config absolute, starting from `folder`."""
-    for name, key in (*SINGLE, *SEVERAL):
+    for name, key in PATHS:
         section = values.get(name)
-        if isinstance(section, dict) and key in section:
-            found = section[key]
-            if (name, key) in SINGLE:
-                section[key] = _absolute(folder, found)
-            elif isinstance(found, list):
-                section[key] = [_absolute(folder, path) for path in found]
+        if isinstance(section, dict) and isinstance(section.get(key), list if key == "teachers" else str):
+            section[key] = _absolute(section[key], folder)
 
 
 def make_axes_absolute(sweep: Any, folder: Path) -> None:
@@ -43,5 +38,7 @@ def put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _absolute(folder: Path, path: Any) -> Any:
-    return str(folder.absolute() / os.path.expanduser(path)) if isinstance(path, str) and path else path
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_absolute(each, folder) for each in value]
+    return str(folder.absolute() / os.path.expanduser(value)) if isinstance(value, str) and value else value

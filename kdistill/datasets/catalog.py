@@ -82,10 +82,6 @@ def static_shape(dataset: str) -> tuple[tuple[int, ...], int]:
 def load(data: Data, listener: Listener | None = None) -> Splits:
     """Read a data set and split it as a config says; download it or convert the user's own data if necessary.
 
-    Args:
-        data: section `data` of a config.
-        listener: notified of a download or a conversion.
-
     Raises:
         DataError: the files are missing, damaged or another data set's, or cannot be downloaded.
         ConfigError: there is no data set of that name, or it cannot be split as the config says.
@@ -106,11 +102,9 @@ def needs_download(data: Data) -> bool:
 
 
 def info(dataset: str, dir: str | None = None) -> dict[str, Any]:
-    """Describe a data set: the folders searched, and whether they have it, intact. Nothing is downloaded.
+    """Describe a data set: the folders searched (`dir` is `data.dir`), and whether they have it, intact.
 
-    Args:
-        dataset: name of the data set.
-        dir: `data.dir` of a config.
+    Nothing is downloaded.
 
     Returns:
         A JSON-able document with the keys `title, found, intact, problem, folder, bytes, examples, shape, classes,
@@ -124,12 +118,7 @@ def info(dataset: str, dir: str | None = None) -> dict[str, Any]:
 
 
 def fetch(dataset: str, listener: Listener | None = None, force: bool = False) -> dict[str, Any]:
-    """Download a data set into the cache, unless it is there and intact.
-
-    Args:
-        dataset: name of the data set.
-        listener: notified of the bytes received.
-        force: download it even if it is there.
+    """Download a data set into the cache, unless it is there and intact; with `force`, download it anyway.
 
     Returns:
         A JSON-able document with the keys `title, folder, downloaded` (names of the downloaded files).

@@ -1,4 +1,4 @@
-"""CSV files: a line with the names of the columns, then lines that have finite numbers in those that are features."""
+"""Reads CSV files: a line with the names of the columns, then rows with finite numbers in the feature columns."""
 
 import csv
 import itertools
@@ -15,20 +15,16 @@ from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 
 LARGEST = float(np.finfo(np.float32).max)
-SHOWN = 40  # characters of a cell
+SHOWN = 40  # characters of a cell in messages
 
-Row = tuple[int, list[str]]
+Row = tuple[int, list[str]]  # number of the line, cells
 
 
 class CsvFile:
-    """Lines of comma-separated values, read as they come.
-
-    Args:
-        lines: of text.
-        place: the name of the file, for messages.
+    """Comma-separated values, read line by line; `place` is the name of the file in messages.
 
     Raises:
-        DataError: it is empty, two columns have one name, or it is no CSV in UTF-8; naming the line.
+        DataError: the file is empty, two columns have one name, or it is not CSV in UTF-8; names the line.
     """
 
     def __init__(self, lines: Iterable[str], place: str) -> None:
@@ -37,21 +33,21 @@ class CsvFile:
         _, header = next(self._rows(), (0, []))
         self.columns = [name.removeprefix("\ufeff").strip() for name in header]
         if not header:
-            raise DataError(f"{place}: expected a table that begins with the names of its columns; it is empty")
+            raise DataError(f"{place}: expected a table that begins with the names of its columns; received nothing")
         twice = sorted(name for name, count in Counter(self.columns).items() if count > 1)
         if twice:
-            raise DataError(f"{place}: the names of columns must differ: {first_few(twice)} is there more than once")
+            raise DataError(f"{place}: expected different names of columns; received {first_few(twice)} more than once")
 
     def blocks(self, size: int, features: Sequence[int], hint: str) -> Iterator[tuple[NDArray[np.float32], list[Row]]]:
-        """Yield the features (rows, features) of up to `size` lines at a time, and those lines with their numbers.
+        """Yield the features (rows, features) of up to `size` rows at a time, and those rows.
 
         Args:
-            size: no more lines are read before a block is yielded.
-            features: the positions in a line of the cells that are features.
-            hint: what to do where one of them has no number.
+            size: rows in a block.
+            features: positions of the feature columns.
+            hint: the hint of the error for a feature that is not a number.
 
         Raises:
-            DataError: a line has more or fewer cells than there are columns, or a feature that is no finite number.
+            DataError: a row has more or fewer cells than columns, or a feature that is not a finite number.
         """
         rows = self._whole_rows()
         while block := list(itertools.islice(rows, size)):
@@ -59,14 +55,14 @@ class CsvFile:
                 values = np.array([list(map(float, [row[cell] for cell in features])) for _, row in block])
             except ValueError:
                 values = np.full((1, 1), np.nan)
-            with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
+            with np.errstate(over="ignore"):  # values beyond float32 become infinite
                 found = values.astype(np.float32)
             if not np.isfinite(found).all() or any("_" in "".join(row) for _, row in block):
                 self._check_cells(block, features, hint)
             yield found, block
 
     def _rows(self) -> Iterator[Row]:
-        """Yield each line that is not empty, with its number."""
+        """Yield the rows of all lines that are not empty."""
         try:
             for row in self._reader:
                 if row:
@@ -86,7 +82,7 @@ class CsvFile:
             yield line, row
 
     def _check_cells(self, block: Sequence[Row], features: Sequence[int], hint: str) -> None:
-        """Name the first cell that is no number."""
+        """Raise an error for the first feature that is not a number."""
         for line, row in block:
             for cell in features:
                 if not is_number(row[cell]):
@@ -100,7 +96,7 @@ def opened(path: Path) -> Iterator[CsvFile]:
     """Open a CSV file.
 
     Raises:
-        DataError: it is no regular file, or cannot be read; and what `CsvFile` raises.
+        DataError: it is not a regular file or cannot be read, or `CsvFile` raises one.
     """
     try:
         files.regular(path)
@@ -113,8 +109,8 @@ def opened(path: Path) -> Iterator[CsvFile]:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell holds a number that is finite in float32. Python takes 1_000 for one, which no table means."""
+    """Whether a cell is a number that is finite in float32; 1_000, which Python accepts, is not a number in a table."""
     try:
-        return "_" not in text and abs(float(text)) <= LARGEST  # which no NaN is
+        return "_" not in text and abs(float(text)) <= LARGEST  # False for NaN
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""A data set written as NumPy arrays, for programs that know nothing of kdistill."""
+"""Writes a data set as NumPy arrays, for other programs."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from kdistill.datasets.splits import Split, Splits
 def export(splits: Splits, path: Path) -> dict[str, Any]:
     """Write a data set to an `.npz` file, whole or not at all.
 
-    The arrays are `x_train, y_train, x_test, y_test`, with `x_val, y_val` where the data comes with a validation part
-    of its own; `classes`, the names; and `fingerprint`, which tells that logits are of this data. Examples are in the
-    data set's own order, train with what is held back from it for validation; values are raw, labels count from 0.
+    The arrays are `x_train, y_train, x_test, y_test`, also `x_val, y_val` if the data set has a validation part;
+    `classes`, the class names; and `fingerprint`, by which logits are known to be of this data. Examples are in the
+    order of the data set, those held out from train included; values are raw, labels count from 0.
 
     Returns:
         A JSON-able document with the keys `file, fingerprint, classes, shape, examples`.
@@ -39,6 +39,6 @@ def export(splits: Splits, path: Path) -> dict[str, Any]:
 
 
 def _both(split: Split) -> list[tuple[str, NDArray]]:
-    """Return the images and labels of a split. An array on disk is not brought to memory if it is used whole."""
+    """Return the images and labels of a split; an array on disk that is used whole is not read into memory."""
     whole = np.array_equal(split.rows, np.arange(len(split.images)))
     return [("x", split.images if whole else split.images[split.rows]), ("y", split.all_labels)]

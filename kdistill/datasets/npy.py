@@ -1,7 +1,4 @@
-"""Arrays in `.npz` archives, read with mistrust: an array's header is checked before its values are read.
-
-No object is unpickled.
-"""
+"""Reads arrays in `.npz` archives that are not trusted: headers are checked before values, and nothing is unpickled."""
 
 import io
 import struct
@@ -20,26 +17,16 @@ from kdistill.core import files
 from kdistill.core.errors import DamagedError, DataError
 
 SUFFIX = ".npy"
-LONGEST = 10_000  # bytes of a header, as in NumPy, which allocates up to 4 GB before it looks
-
+LONGEST = 10_000  # bytes of a header: the limit of NumPy, which allocates up to 4 GB before it checks
 CHUNK = 2**20  # bytes
-NUMBERS, LABELS = "buif", "buifSU"  # kinds of types
+NUMBERS, LABELS = "buif", "buifSU"  # kinds of dtypes
 
-# Of the other methods, zipfile unpacks a whole block at once, however much that is.
+# With other methods, zipfile unpacks a whole block at once, whose size is not limited.
 BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# What zipfile and NumPy raise for an archive. RuntimeError: encrypted. NotImplementedError: a zip feature that Python
-# lacks. The others: damaged.
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    struct.error,
-    NotImplementedError,
-    RuntimeError,
-)
-
+# The errors of zipfile and NumPy for damaged archives, encrypted ones (RuntimeError, of which NotImplementedError is a
+# kind), and those that use zip features that Python lacks (NotImplementedError).
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, RuntimeError)
 _VERSIONS = {
     np.lib.format.magic(1, 0): (2, np.lib.format.read_array_header_1_0),
     np.lib.format.magic(2, 0): (4, np.lib.format.read_array_header_2_0),
@@ -47,12 +34,12 @@ _VERSIONS = {
 
 
 class Header(NamedTuple):
-    """Of an array.
+    """The header of an array.
 
     Attributes:
-        shape: no size of which is negative.
-        by_column: whether its first axis varies fastest, as in Fortran.
-        dtype: of its values, which may be objects.
+        shape: shape of the array; no size is negative.
+        by_column: whether the array is in Fortran order, in which the first axis varies fastest.
+        dtype: type of the values, possibly Python objects.
     """
 
     shape: tuple[int, ...]
@@ -61,10 +48,10 @@ class Header(NamedTuple):
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """Return the header of an array; the stream is then at its first value.
+    """Return the header of an array; the stream is then at the first value.
 
     Raises:
-        DamagedError: it is none. What the stream itself raises is passed on.
+        DamagedError: it is not a header. Errors of the stream are passed on.
     """
     magic = stream.read(np.lib.format.MAGIC_LEN)
     if magic not in _VERSIONS:
@@ -77,7 +64,7 @@ def read_header(stream: IO[bytes]) -> Header:
     text = stream.read(length)
     try:
         shape, by_column, dtype = parse(io.BytesIO(size + text))
-    except Exception as error:  # it is a Python literal; its parsers raise whatever damage makes of it
+    except Exception as error:  # a damaged Python literal makes its parsers raise errors of many kinds
         raise DamagedError(f"the header is damaged: {error}") from error
     if any(number < 0 for number in shape):
         raise DamagedError(f"the header is damaged: the shape {shape}")
@@ -85,14 +72,14 @@ def read_header(stream: IO[bytes]) -> Header:
 
 
 def names(archive: zipfile.ZipFile) -> Collection[str]:
-    """Return the names of the arrays in an `.npz` archive, each once, in order; other members are passed over."""
+    """Return the names of the arrays in an `.npz` archive, each once, in order; other members are ignored."""
     members = (name for name in archive.namelist() if name.endswith(SUFFIX))
     return dict.fromkeys(name.removesuffix(SUFFIX) for name in members)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged archive makes zipfile and NumPy raise into a DataError that names `path`."""
+    """Turn the errors of zipfile and NumPy for an unreadable archive into a DataError that names `path`."""
     try:
         yield
     except zipfile.BadZipFile as error:
@@ -104,10 +91,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def opened(path: Path) -> zipfile.ZipFile:
-    """Return an archive.
+    """Open an archive.
 
     Raises:
-        DataError: it is no regular file, no archive, or cannot be read.
+        DataError: it is not a regular file or not an archive, or cannot be read.
     """
     with reading(path):
         files.regular(path)
@@ -115,10 +102,10 @@ def opened(path: Path) -> zipfile.ZipFile:
 
 
 def content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """Yield the bytes of an array in an archive, header included; at their end the checksum is compared.
+    """Yield the bytes of an array in an archive, header included, and compare the checksum at the end.
 
     Raises:
-        DataError: they cannot be read, or are not those that were written.
+        DataError: the bytes cannot be read, or the checksum differs.
     """
     with reading(Path(str(archive.filename))), archive.open(f"{name}{SUFFIX}") as stream:
         while piece := stream.read(CHUNK):
@@ -126,19 +113,19 @@ def content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
 
 
 def header_in(archive: zipfile.ZipFile, name: str, kinds: str = NUMBERS) -> Header:
-    """Return the header of an array in an archive, which is as long as that says.
+    """Return the header of an array in an archive, after checking that the array has the length that it states.
 
     Args:
-        archive: as it was opened by `opened`.
-        name: of the array.
-        kinds: of types that it may have.
+        archive: an archive opened by `opened`.
+        name: name of the array.
+        kinds: kinds of dtypes that are accepted.
 
     Raises:
-        DataError: the header is damaged, or the type is another.
+        DataError: the header is damaged, or the dtype is of another kind.
     """
     member, path = archive.getinfo(f"{name}{SUFFIX}"), Path(str(archive.filename))
     if member.compress_type not in BOUNDED_METHODS:
-        raise DataError(f"{path}: {name}: expected stored or deflated data; received another")
+        raise DataError(f"{path}: {name}: expected stored or deflated data; received another method")
     with reading(path), archive.open(member) as stream:
         try:
             header = read_header(stream)
@@ -167,22 +154,17 @@ def _objects(place: str, name: str, kinds: str) -> DataError:
 
 
 def stored_type(dtype: np.dtype) -> np.dtype:
-    """Return the type that examples are kept in: bytes as they are, everything else as float32."""
+    """Return the type in which examples are stored: uint8 for bytes, and float32 for all other numbers."""
     return np.dtype(np.uint8) if dtype == np.uint8 else np.dtype(np.float32)
 
 
 def finite(rows: NDArray, start: int, name: str) -> NDArray:
-    """Return rows of examples in the type that they are kept in.
-
-    Args:
-        rows: of any type of numbers.
-        start: the number of the first of them in the array.
-        name: of the array, for messages.
+    """Return rows of the array `name`, the first of which is its row `start`, in the type that is stored.
 
     Raises:
-        DataError: a value is NaN, or infinite in that type.
+        DataError: a value is NaN, or infinite in that type; names its position.
     """
-    with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite
         values = rows.astype(stored_type(rows.dtype), copy=False)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad) > 0:

@@ -1,4 +1,4 @@
-"""How raw values are scaled for a teacher from elsewhere: what `teacher.preprocessing` of a config names."""
+"""The scaling of raw values for a teacher file from elsewhere: `teacher.preprocessing` of a config."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,15 @@ NONE = "none"
 
 
 def scaling(splits: Splits, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return factor and offset, which make of raw values what a teacher from elsewhere takes.
+    """Return the factor and the offset that scale raw values.
 
     Args:
-        splits: the data.
+        splits: the data set.
         name: `unit`, to [0, 1]; `signed`, to [-1, 1]; or `standardize`, to mean 0 and variance 1 over the training
-            split, for each channel of images, for each column of features.
+            split, for each channel of images or column of a table.
 
     Raises:
-        ConfigError: the values have no range that could be brought to [0, 1].
+        ConfigError: the values have no known range.
     """
     if name == "standardize":
         found = standardization(splits.train.chunks, splits.shape)
@@ -28,7 +28,7 @@ def scaling(splits: Splits, name: str) -> tuple[NDArray[np.float64], NDArray[np.
         return factor, -np.array(found.mean) * factor
     if isinstance(splits.scale, Standardization):
         raise ConfigError(
-            f"teacher.preprocessing: {name} is for images of values from 0 to 255 or 0 to 1; this data has others",
+            f"teacher.preprocessing: {name} is for images with values from 0 to 255 or 0 to 1; this data has others",
             hint="Use standardize, or none.",
         )
     signed = name == "signed"

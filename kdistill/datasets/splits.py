@@ -230,13 +230,8 @@ def stratified(
 def check_images(split: Split, images: str, labels: str) -> None:
     """Check that a split has as many images as labels, and that its images are finite numbers.
 
-    Args:
-        split: the split.
-        images: name of the images' file, for messages.
-        labels: name of the labels' file, for messages.
-
     Raises:
-        DataError: the numbers differ, or a value is NaN or infinite.
+        DataError: it has not; names the files `images` and `labels`.
     """
     if len(split.images) != len(split.labels):
         raise DataError(
@@ -255,12 +250,7 @@ def check_images(split: Split, images: str, labels: str) -> None:
 
 
 def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
-    """Check the labels of a split.
-
-    Args:
-        split: the split.
-        classes: the class names.
-        name: name of the labels' file, for messages.
+    """Check the labels of a split, which are in the file `name`.
 
     Raises:
         DataError: there are no labels, one is outside the classes, or all are the same.

@@ -1,4 +1,4 @@
-"""Mean and variance of training examples, in one pass over them."""
+"""Computes mean and variance of the training examples in one pass over them."""
 
 from collections.abc import Callable, Iterator
 from math import prod
@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 
 from kdistill.core.scaling import Standardization
 
-CHUNK_VALUES = 2**22  # 32 MB in float64, in which the sums are made
+CHUNK_VALUES = 2**22  # 32 MB in float64
 
 
 def standardization(
     chunks: Callable[[int], Iterator[tuple[NDArray, NDArray]]], shape: tuple[int, ...]
 ) -> Standardization:
-    """Return mean and variance of each feature of a table, of each channel of images, or of all pixels of grey ones.
+    """Return mean and variance of each column of a table, of each channel of images, or of all pixels of grey images.
 
-    What is constant gets the variance 1, so that it becomes 0 and nothing is divided by 0.
+    Constant values get the variance 1, so that they become 0 without a division by 0.
 
     Args:
-        chunks: (examples at a time) -> all examples with their labels.
-        shape: of one example: (features,), (height, width) or (height, width, channels).
+        chunks: (examples at a time) -> chunks of all examples, with their labels.
+        shape: shape of one example: (features,), (height, width) or (height, width, channels).
     """
-    # Takes half a second to import, which commands that load no data should not wait for.
+    # Imported here because the import takes half a second.
     from sklearn.preprocessing import StandardScaler
 
     columns = 1 if len(shape) == 2 else shape[-1]

@@ -175,7 +175,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, for
         parity.check(agreement, form, str(target.path))
         about = {
             "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
-            "parameters": models.parameters(model),
+            "parameters": model.count_params(),
             "shape": list(session.splits.shape),
             "largest_input": models.largest_input(model),
             "classes": list(session.splits.classes),

@@ -84,14 +84,14 @@ class Keras:
         from kdistill.evaluation import predict
         from kdistill.models import adapt_inputs as inputs
 
-        model, self.notes = models.load_any_classifier(path, fitting.shape if fitting else None)
+        model, self.notes = models.load_classifier(path, fitting.shape if fitting else None)
         self.scales_inputs, self.largest_input = models.scales_inputs(model), models.largest_input(model)
         if fitting and (fitting.scaling or None in model.inputs[0].shape[1:]):
             scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
             model = inputs.in_front(model, fitting.shape, scaled)
         self.shape = tuple(model.inputs[0].shape[1:])
         self.classes = int(model.outputs[0].shape[-1])
-        self.parameters = models.parameters(model)
+        self.parameters = model.count_params()
         self._predict = predict.predictor(model)
 
     def outputs(self, images: NDArray) -> Floats:

@@ -1,4 +1,4 @@
-"""Models from elsewhere, made to take examples as a data set has them: in its shape, with its raw values."""
+"""Adapts the inputs of models from elsewhere to a data set: to the shape of its examples, and to raw values."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,17 +14,13 @@ Layer = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 def fitted(model: keras.Model, shape: Sequence[int]) -> tuple[keras.Model, str | None]:
-    """Return `model` so that it takes examples of `shape`, and what was put in front of it, if anything.
+    """Return `model` so that it takes examples of `shape`, and a note on the layer put in front of it, if any.
 
-    Only what there is one way to do is done: a channel axis is added or taken off, one channel becomes three equal
-    ones, pixels are laid in a row as `Flatten` does.
-
-    Args:
-        model: of any number of inputs.
-        shape: of one example.
+    Only unambiguous changes are made: a channel axis is added or removed, one channel is repeated three times, pixels
+    are flattened as by `Flatten`.
 
     Raises:
-        ModelError: it has several inputs, or takes something else.
+        ModelError: the model has several inputs, or takes examples that `shape` cannot be changed to.
     """
     received = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if len(received) == 1 and _takes(received[0], shape):
@@ -47,7 +43,7 @@ def in_front(model: keras.Model, shape: Sequence[int], layers: Sequence[Layer]) 
 
 
 def rescaling(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> keras.Layer:
-    """Return the layer for `value * scale + offset`: one number each, or one for each of the last axis."""
+    """Return the layer for `value * scale + offset`, of one number each, or one for each value of the last axis."""
     return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="kdistill_scaling")
 
 
@@ -57,17 +53,17 @@ def _takes(received: Shape, shape: Sequence[int]) -> bool:
 
 
 def _layers(received: Shape, shape: tuple[int, ...]) -> tuple[list[Layer], str]:
-    """Return the layers that turn examples of `shape` into what is taken, and a name for them; none if unclear."""
+    """Return the layers that change examples of `shape` to `received`, and a note on them; none if ambiguous."""
     if len(shape) == 3 and shape[2] == 1 and _takes(received, shape[:2]):
-        return [_reshape(shape[:2])], "the channel axis of the images is taken off for it"
+        return [_reshape(shape[:2])], "the channel axis of the images is removed for it"
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
         grey, colour = (*shape[:2], 1), (*shape[:2], 3)
         if _takes(received, grey):
             return [_reshape(grey)], "the images get a channel axis for it"
         if _takes(received, colour):
-            return [_reshape(grey), _thrice], "the images' one channel is given to it three times"
+            return [_reshape(grey), _repeated], "the images' one channel is repeated three times for it"
     if len(shape) > 1 and received == (math.prod(shape),):
-        return [keras.layers.Flatten(name="kdistill_flatten")], "the images' pixels are laid in a row for it"
+        return [keras.layers.Flatten(name="kdistill_flatten")], "the images' pixels are flattened for it"
     return [], ""
 
 
@@ -75,18 +71,18 @@ def _reshape(shape: Sequence[int]) -> keras.Layer:
     return keras.layers.Reshape(tuple(shape), name="kdistill_reshape")
 
 
-def _thrice(grey: keras.KerasTensor) -> keras.KerasTensor:
+def _repeated(grey: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.Concatenate(name="kdistill_colour")([grey] * 3)
 
 
 def _hint(received: Sequence[Shape], shape: tuple[int, ...]) -> str | None:
     if len(received) > 1:
-        return "Save a model of one input."
+        return "Save a model with one input."
     if len(received[0]) == 3 and len(shape) in (2, 3) and None not in received[0][:2]:
         image = shape if len(shape) == 3 else (*shape, 1)
         size = f"{received[0][0]}, {received[0][1]}"
         return (
-            "If it is for this data, put a layer in front that fits it, and save that model: "
+            "If the model is for this data, put a layer in front that resizes the images, and save that model: "
             f"keras.Sequential([keras.Input({image}), keras.layers.Resizing({size}), model])."
         )
     return None

@@ -1,4 +1,4 @@
-"""Builds a classifier from a config section: convolution blocks, hidden layers, logits, or a file's architecture."""
+"""Builds a classifier from a config section: convolution blocks, hidden layers and logits, or a file's layers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from kdistill.models import from_file
 if TYPE_CHECKING:
     from kdistill.config import Model
 
-# Teacher and student draw from different streams, so that a student of the teacher's own shape does not start as it.
+# Teacher and student draw from different streams: a student of the teacher's architecture starts with other weights.
 _STREAM = {"teacher": 0, "student": 1}
 
 Seeds = Iterator[int]
@@ -31,21 +31,21 @@ def build(
 ) -> keras.Model:
     """Return a model with fresh weights: scaling, convolution blocks, hidden layers, one logit for each class.
 
-    The initial weights and the dropout masks depend on `role`, `seed` and the layer alone: two students of one
-    seed start equal, whatever was built before.
+    Initial weights and dropout masks depend only on `role`, `seed` and the layer: two students of one seed start with
+    equal weights.
 
     Args:
-        section: `teacher` or `student` of a config; if it names a model file, the architecture is the file's.
+        section: section `teacher` or `student` of a config; if it names a model file, the layers are those of the file.
         role: `teacher` or `student`.
-        shape: of one example, such as (28, 28).
+        shape: shape of one example, such as (28, 28).
         classes: number of logits.
-        scale: raw values are multiplied by it, or standardised as it says.
-        seed: of the run.
-        note: told what is done to a model from a file to make it fit.
+        scale: factor or standardization of raw values.
+        seed: seed of the run.
+        note: receives a sentence on each change to a model from a file.
 
     Raises:
-        ConfigError: convolution blocks on examples that are no images, or on images too small for so many.
-        ModelError: the model file is missing, not accepted, or does not fit the data.
+        ConfigError: convolution blocks get examples that are not images, or images that are too small.
+        ModelError: the model file is missing or not accepted, or does not fit the data.
     """
     seeds = _layer_seeds(role, seed)
     if section.model:
@@ -62,10 +62,10 @@ def build(
 
 
 def _scaling(scale: Scale) -> keras.Layer:
-    """Return the layer that takes raw values."""
+    """Return the layer that scales raw values."""
     if not isinstance(scale, Standardization):
         return keras.layers.Rescaling(scale, name="scaling")
-    if len(scale.mean) == 1:  # of all values, whatever the shape
+    if len(scale.mean) == 1:  # of all values together
         return keras.layers.Normalization(axis=None, mean=scale.mean[0], variance=scale.variance[0], name="scaling")
     return keras.layers.Normalization(axis=-1, mean=list(scale.mean), variance=list(scale.variance), name="scaling")
 
@@ -73,13 +73,12 @@ def _scaling(scale: Scale) -> keras.Layer:
 def _convolutions(
     outputs: keras.KerasTensor, section: "Model", role: str, shape: Sequence[int], seeds: Seeds
 ) -> keras.KerasTensor:
-    """Return what the convolution blocks make of images, as one row of values for each example."""
+    """Return the outputs of the convolution blocks, one row of values (batch, features) for each image."""
     check_images(section, role, shape)
     if len(shape) == 2:
         outputs = keras.layers.Reshape((*shape, 1), name="channel")(outputs)
     for number, filters in enumerate(section.conv, start=1):
-        convolution = _separable if section.separable and number > 1 else _convolution
-        outputs = convolution(section, filters, number, seeds)(outputs)
+        outputs = _convolution(section, filters, number, seeds)(outputs)
         outputs = _normalised(outputs, section, f"conv_{number}")
         if section.pool > 1:
             outputs = keras.layers.MaxPooling2D(section.pool, name=f"pool_{number}")(outputs)
@@ -93,42 +92,16 @@ def _convolutions(
 
 
 def _convolution(section: "Model", filters: int, number: int, seeds: Seeds) -> keras.Layer:
-    return keras.layers.Conv2D(
-        kernel_initializer=_glorot(seeds),
-        kernel_regularizer=_penalty(section),
-        kernel_constraint=_bound(section, [0, 1, 2]),
-        **_of_block(section, filters, number),
-    )
-
-
-def _separable(section: "Model", filters: int, number: int, seeds: Seeds) -> keras.Layer:
-    """Return a convolution of each channel by itself, followed by one of single pixels across the channels."""
-    return keras.layers.SeparableConv2D(
-        depthwise_initializer=_glorot(seeds),
-        pointwise_initializer=_glorot(seeds),
-        depthwise_regularizer=_penalty(section),
-        pointwise_regularizer=_penalty(section),
-        depthwise_constraint=_bound(section, [0, 1]),
-        pointwise_constraint=_bound(section, [0, 1, 2]),
-        **_of_block(section, filters, number),
-    )
-
-
-def _of_block(section: "Model", filters: int, number: int) -> dict[str, Any]:
-    """Return what a convolution of either kind takes."""
-    size = {"filters": filters, "kernel_size": section.kernel, "padding": "same"}
-    return {**size, "name": f"conv_{number}", **_before_norm(section)}
+    common = {"padding": "same", "name": f"conv_{number}", **_before_norm(section)}
+    if section.separable and number > 1:
+        kernels = _kernel(section, seeds, "depthwise", [0, 1]) | _kernel(section, seeds, "pointwise", [0, 1, 2])
+        return keras.layers.SeparableConv2D(filters, section.kernel, **common, **kernels)
+    return keras.layers.Conv2D(filters, section.kernel, **common, **_kernel(section, seeds, "kernel", [0, 1, 2]))
 
 
 def _hidden(outputs: keras.KerasTensor, section: "Model", units: int, number: int, seeds: Seeds) -> keras.KerasTensor:
-    dense = keras.layers.Dense(
-        units,
-        kernel_initializer=_glorot(seeds),
-        kernel_regularizer=_penalty(section),
-        kernel_constraint=_bound(section, 0),
-        name=f"hidden_{number}",
-        **_before_norm(section),
-    )
+    common = {"name": f"hidden_{number}", **_before_norm(section)}
+    dense = keras.layers.Dense(units, **common, **_kernel(section, seeds, "kernel", 0))
     outputs = _normalised(dense(outputs), section, f"hidden_{number}")
     if section.dropout:
         outputs = keras.layers.Dropout(section.dropout, seed=next(seeds), name=f"dropout_{number}")(outputs)
@@ -136,12 +109,12 @@ def _hidden(outputs: keras.KerasTensor, section: "Model", units: int, number: in
 
 
 def _before_norm(section: "Model") -> dict[str, Any]:
-    """Return what else a layer takes: before a normalisation, which has an offset and comes first, neither of these."""
+    """Return the activation of a layer; a normalisation after it replaces its bias, and precedes the activation."""
     return {"use_bias": False} if section.batch_norm else {"activation": section.activation}
 
 
 def _normalised(outputs: keras.KerasTensor, section: "Model", layer: str) -> keras.KerasTensor:
-    """Return the outputs of `layer` with normalisation and activation, where it has no activation of its own."""
+    """Return the outputs of `layer` after normalisation and activation, if the section has normalisation."""
     if not section.batch_norm:
         return outputs
     outputs = keras.layers.BatchNormalization(name=f"{layer}_norm")(outputs)
@@ -152,13 +125,13 @@ def _glorot(seeds: Seeds) -> keras.initializers.Initializer:
     return keras.initializers.GlorotUniform(seed=next(seeds))
 
 
-def _penalty(section: "Model") -> keras.regularizers.Regularizer | None:
-    return keras.regularizers.L2(section.l2) if section.l2 else None
-
-
-def _bound(section: "Model", axis: int | list[int]) -> keras.constraints.Constraint | None:
-    """Return the limit on a unit's incoming weights, which lie along `axis`."""
-    return keras.constraints.MaxNorm(section.max_norm, axis=axis) if section.max_norm else None
+def _kernel(section: "Model", seeds: Seeds, kernel: str, axis: int | list[int]) -> dict[str, Any]:
+    """Return the arguments of a layer for one of its kernels; the incoming weights of a unit lie along `axis`."""
+    return {
+        f"{kernel}_initializer": _glorot(seeds),
+        f"{kernel}_regularizer": keras.regularizers.L2(section.l2) if section.l2 else None,
+        f"{kernel}_constraint": keras.constraints.MaxNorm(section.max_norm, axis) if section.max_norm else None,
+    }
 
 
 def _layer_seeds(role: str, seed: int) -> Seeds:

@@ -1,4 +1,4 @@
-"""The architecture of a `.keras` file, to be trained here: with fresh weights, or going on from its own."""
+"""The architecture of a `.keras` file as a model to train, with fresh weights or with those of the file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from kdistill.core.errors import ModelError
-from kdistill.models.load import open_classifier
+from kdistill.models.load import load_trainable
 
-# Layers that settle how large the values are that come after them, and what `x / 255` leaves in a model.
+# Layers whose outputs have a known scale, and the operations that expressions such as `x / 255` leave in a model.
 SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
 SCALING_OPERATIONS = ("Divide", "TrueDivide", "Multiply")
 
@@ -24,23 +24,22 @@ def from_file(
     keep_weights: bool,
     note: Callable[[str], None],
 ) -> keras.Model:
-    """Return a model of the layers in a `.keras` file, from raw values to logits.
+    """Return a model of the layers in a `.keras` file, from raw values to logits, in float32.
 
-    With fresh weights all layers are trained, those too that were frozen in the file; the mean and variance of a
-    Normalization layer, which are of the data and not learnt, stay. With its own weights, what was frozen stays so.
-    It computes in float32, as all models here, whatever the file's did.
+    With fresh weights, all layers are trained, even layers that are frozen in the file; only the mean and variance of
+    Normalization layers are kept. With the file's weights, frozen layers stay frozen.
 
     Args:
-        path: of the file.
-        shape: of one example.
+        path: the `.keras` file.
+        shape: shape of one example.
         classes: number of logits.
-        scaling: put in front of a model that does not begin by scaling its inputs itself.
-        seeds: for the initial weights and for what layers draw at random, an own one for each.
-        keep_weights: start from the weights in the file.
-        note: told what is done to the model to make it fit.
+        scaling: the layer to put in front of a model that does not scale its inputs.
+        seeds: seeds of the initial weights and of layers that draw at random, one for each.
+        keep_weights: whether to start with the file's weights.
+        note: receives a sentence on each change to the model.
 
     Raises:
-        ModelError: the file is missing or not accepted, or the model does not fit the data or cannot be trained.
+        ModelError: the file is missing or not accepted, or the model does not fit the data or has nothing to train.
     """
     source = _with_scaling(path, shape, classes, scaling, note)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
@@ -48,7 +47,7 @@ def from_file(
         for before, after in zip(_learnt(source), _learnt(model), strict=True):
             after.assign(before)
     else:
-        for layer in model._flatten_layers():  # set on the model alone, it does not reach the layers
+        for layer in model._flatten_layers():  # set on the model, it would not reach nested layers
             layer.trainable = True
     if not model.trainable_variables:
         raise ModelError(f"{path}: expected a model with layers to train; all are frozen or have no weights")
@@ -58,12 +57,12 @@ def from_file(
 def _with_scaling(
     path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer, note: Callable[[str], None]
 ) -> keras.Model:
-    """Return the model in a file, which scales raw values itself, or else gets `scaling` in front of it."""
-    source, notes = open_classifier(path, shape, classes)
+    """Return the model in a file, with `scaling` in front of it if it does not scale raw values itself."""
+    source, notes = load_trainable(path, shape, classes)
     if size := source.inputs[0].shape[0]:
         raise ModelError(
             f"{path}: expected a model for batches of any size; received one for batches of {size}",
-            hint="Build it with keras.Input(shape) rather than with a batch shape, and save it again.",
+            hint="Build it with keras.Input(shape) instead of a batch shape, and save it again.",
         )
     if not scales_inputs(source):
         inputs = keras.Input(tuple(shape), name="input")
@@ -75,14 +74,14 @@ def _with_scaling(
 
 
 def scales_inputs(model: keras.Model) -> bool:
-    """Whether a model begins by scaling its inputs, before any layer with weights."""
+    """Whether a model scales its inputs before any layer with weights."""
     return _scaling(model) is not None
 
 
 def largest_input(model: keras.Model) -> float | None:
-    """Return the largest raw value that a model is made for, 255 for one; None where its beginning does not tell.
+    """Return the largest raw value that a model expects, such as 255; None if it is unknown.
 
-    What tells is a rescaling of all values alike, to [0, 1] or [-1, 1].
+    It is known if the model begins with a Rescaling of all values, to [0, 1] or [-1, 1].
     """
     first = _scaling(model)
     if not isinstance(first, keras.layers.Rescaling) or np.size(first.scale) > 1 or np.size(first.offset) > 1:
@@ -92,7 +91,7 @@ def largest_input(model: keras.Model) -> float | None:
 
 
 def _scaling(model: keras.Model) -> Any:
-    """Return the layer or operation by which a model scales its inputs, before any layer with weights; or None."""
+    """Return the layer or operation that scales a model's inputs before any layer with weights, or None."""
     for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
         if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
             return operation
@@ -104,10 +103,10 @@ def _scaling(model: keras.Model) -> Any:
 
 
 def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:
-    """Return a layer of the same config, with other seeds and no weights."""
+    """Return a layer of the same config with other seeds, in float32 and without weights."""
     config = _reseeded(layer.get_config(), seeds)
     if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-        # As weights they would be lost, and as tensors Keras computes with them.
+        # Passed as lists: as weights they would be lost.
         config |= {"mean": layer.adapt_mean.numpy().tolist(), "variance": layer.adapt_variance.numpy().tolist()}
     if "dtype" in config and layer.dtype_policy.name != "float32":
         config["dtype"] = "float32"
@@ -115,7 +114,7 @@ def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:
 
 
 def _reseeded(config: Any, seeds: Iterator[int]) -> Any:
-    """Return a config in which each initializer, and each layer that draws at random, has a seed of its own."""
+    """Return a config in which each initializer and each layer that draws at random has its own seed."""
     if isinstance(config, dict):
         return {key: next(seeds) if key == "seed" else _reseeded(value, seeds) for key, value in config.items()}
     if isinstance(config, list | tuple):

@@ -1,7 +1,6 @@
-"""Classifiers in `.keras` files: saved whole, loaded when they are accepted, known by their weights and layers."""
+"""Saves classifiers as `.keras` files, and loads those that are accepted, as models that return logits."""
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,103 +15,68 @@ from kdistill.core import files
 from kdistill.core.errors import ModelError
 from kdistill.models import adapt_inputs
 
-# How a note about a softmax ends.
+# The end of the note on a removed softmax.
 SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and probabilities would be softened twice."
-MOST_VALUES = 2**24  # of one layer for one example; 64 MB in float32
-
-SEVERAL_OUTPUTS = "Save a model that has only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
-
-ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of the data of a config."
+MOST_VALUES = 2**24  # of one layer's output for one example; 64 MB in float32
+SEVERAL_OUTPUTS = "Save a model with only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
+ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of a config's data."
 SIGMOID_HINT = (
     "Save it without the sigmoid, if it was trained for one class of several. A classifier of two classes with one "
     "output z has the logits (0, z): keras.layers.Concatenate()([0 * z, z])."
 )
-
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
 
-def parameters(model: keras.Model) -> int:
-    """Return the number of weights, trainable or not."""
-    return int(model.count_params())
-
-
 def fingerprint(model: keras.Model) -> str:
-    """Return the SHA-256 over the weights: their order, shapes, dtypes and bytes."""
+    """Return the SHA-256 of the weights: their order, shapes, dtypes and bytes."""
     digest = hashlib.sha256()
     for weight in model.weights:
         value = np.ascontiguousarray(weight.numpy())
         digest.update(f"{value.shape}{value.dtype}".encode())
-        digest.update(value.reshape(-1).view(np.uint8).data)  # bfloat16 is no type of Python's buffers
+        digest.update(value.reshape(-1).view(np.uint8).data)  # Python's buffers have no bfloat16
     return digest.hexdigest()
-
-
-def architecture(model: keras.Model) -> str:
-    """Return the SHA-256 of the layers and how they are connected, weights left out."""
-    return hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def save(model: keras.Model, path: Path) -> None:
     """Write `model` to `path` (`.keras`), whole or not at all.
 
     Raises:
-        OSError: the disk is full or read-only; what was at `path` is still there.
+        OSError: the disk is full or read-only; a file that was at `path` is still there.
     """
     with files.replacing(path) as temporary:
         model.save(temporary)
 
 
-def load_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
-    """Return a frozen model that maps examples of `shape` to logits, and what was done to it to make it one.
+def load_classifier(
+    path: Path, shape: Sequence[int] | None = None, classes: int | None = None
+) -> tuple[keras.Model, list[str]]:
+    """Return a frozen model that maps examples to logits, and a note on each change that was made to it.
 
-    Its weights are those in the file, in their order.
-
-    Raises:
-        ModelError: the file is missing or damaged, or the model does not fit the data.
-    """
-    model, notes = open_classifier(path, shape, classes)
-    model.trainable = False
-    return model, notes
-
-
-def load_any_classifier(path: Path, shape: Sequence[int] | None = None) -> tuple[keras.Model, list[str]]:
-    """Return what `load_classifier` does, for a model of any number of classes.
+    The weights are those in the file, in the same order.
 
     Args:
-        path: of the file.
-        shape: of one example; None where the model alone says what it takes.
-
-    Raises:
-        ModelError: the file is missing or damaged, or is not one input and one output of logits.
-    """
-    model = load(path)
-    outputs = model.outputs[0].shape
-    if shape is None:
-        shape = model.inputs[0].shape[1:]
-        if len(model.inputs) != 1 or None in shape:
-            received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.inputs)
-            raise ModelError(f"{path}: expected one input of a fixed shape; received {received}", ANY_SIZE_HINT)
-    if len(model.outputs) != 1 or len(outputs) != 2 or not outputs[1]:
-        received = ", ".join(str(tuple(tensor.shape[1:])) for tensor in model.outputs)
-        raise ModelError(f"{path}: expected one output, a logit for each class; received {received}")
-    model, notes = _classifier(model, path, shape, outputs[1])
-    model.trainable = False
-    return model, notes
-
-
-def open_classifier(path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
-    """Return what `load_classifier` does, not frozen: each layer is as trainable as it was saved.
+        path: a `.keras` file.
+        shape: shape of one example; None for the model's own input shape.
+        classes: number of classes; None for any.
 
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
-    return _classifier(load(path), path, shape, classes)
+    model, notes = load_trainable(path, shape, classes)
+    model.trainable = False
+    return model, notes
 
 
-def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: int) -> tuple[keras.Model, list[str]]:
-    notes = []
+def load_trainable(path: Path, shape: Sequence[int] | None, classes: int | None) -> tuple[keras.Model, list[str]]:
+    """Return what `load_classifier` does, but with each layer as trainable as it was saved.
+
+    Raises:
+        ModelError: the file is missing or damaged, or the model does not fit the data.
+    """
+    model, notes = load(path), []
     try:
         _check_outputs(model, classes)
-        model, note = adapt_inputs.fitted(model, shape)
+        model, note = adapt_inputs.fitted(model, _fixed_shape(model) if shape is None else shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     if note:
@@ -121,20 +85,17 @@ def _classifier(model: keras.Model, path: Path, shape: Sequence[int], classes: i
     if softmax_removed:
         notes.append(f"{path} ends in a softmax, {SOFTMAX_TAKEN_OFF}")
     elif _ends_in_sigmoid(model):
-        raise ModelError(
-            f"{path}: expected logits or a softmax; received a model that ends in a sigmoid, a probability for each "
-            "class by itself",
-            SIGMOID_HINT,
-        )
+        received = "received a model that ends in a sigmoid, an independent probability for each class"
+        raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
     return model, notes
 
 
 def load(path: Path) -> keras.Model:
-    """Return the model in a local `.keras` file, not compiled. Nothing that is not part of Keras is ever run for it.
+    """Return the model in a `.keras` file, not compiled. No code but that of Keras is run for it.
 
     Raises:
-        ModelError: there is no such file, it is damaged, something in it is not accepted (see `modelfiles`), its
-            weights do not fit its layers, or Keras cannot build it.
+        ModelError: the file is missing or damaged, has contents that are not accepted (see `modelfiles`) or weights
+            that do not fit its layers, or Keras cannot build the model.
     """
     checked = modelfiles.check(path)
     try:
@@ -146,18 +107,17 @@ def load(path: Path) -> keras.Model:
             )
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except ModelError as error:
-        raise ModelError(
-            error.message if str(path) in error.message else f"{path}: {error.message}", error.hint
-        ) from None
-    except Exception as error:  # Keras raises whatever its layers raise
+        message = error.message if str(path) in error.message else f"{path}: {error.message}"
+        raise ModelError(message, error.hint) from None
+    except Exception as error:  # Keras passes on all exceptions of its layers
         raise _loading_error(path, error) from error
 
 
 def _count_weights(config: dict[str, Any], stored: int) -> int:
-    """Return how many values the weights of a config have, without making room for them: there may be billions.
+    """Return the number of values in the weights of a config, without allocating them: there may be billions.
 
     Raises:
-        ModelError: they are not more than are stored, but what a layer puts out would be.
+        ModelError: that is at most `stored`, but the outputs of a layer would be too large.
     """
 
     def count() -> int:
@@ -169,13 +129,13 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
                     _check_output(layer)
             return wanted
 
-    # Keras lists the weights that it has yet to make, for each thread: this list ends with its thread.
+    # Keras keeps a list of weights to initialize for each thread; this list ends with its thread.
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(count).result()
 
 
 def _check_output(layer: keras.Layer) -> None:
-    """Refuse a layer that makes a giant of a small example, such as UpSampling2D(100000)."""
+    """Refuse a layer whose output for one example is too large, such as UpSampling2D(100000)."""
     shapes = [tuple(tensor.shape[1:]) for node in layer._inbound_nodes for tensor in node.output_tensors]
     for shape in shapes:
         if math.prod(size or 1 for size in shape) > MOST_VALUES:
@@ -186,36 +146,31 @@ def _check_output(layer: keras.Layer) -> None:
 
 def _loading_error(path: Path, error: Exception) -> ModelError:
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if "objects could not be loaded" in lines[0]:  # then comes the first of the errors, then a list of layers
+    if "objects could not be loaded" in lines[0]:  # the next line has the first error
         return ModelError(f"{path}: the weights do not fit the layers: {' '.join(lines[1:2])[:300]}", _UNFIT_HINT)
-    # What went wrong in a layer comes after its whole config.
+    # A layer's own error comes after its whole config.
     reason = str(error).rpartition("Exception encountered: ")[2].strip().split("\n")[0] or lines[0]
     return ModelError(f"{path}: Keras cannot load this model: {reason[:300]}")
 
 
 def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
-    """Return `model` ending in logits, and whether a final softmax had to be taken off."""
+    """Return `model` without a final softmax, and whether there was one."""
     history = model.outputs[0]._keras_history
-    last = history.operation  # which need not be the layer that was added last
+    last = history.operation  # not necessarily the layer that was added last
     before = last._inbound_nodes[history.node_index].input_tensors
     softmax = keras.activations.softmax
-    # The layer, or what `keras.ops.softmax` leaves in a model, which has no public name.
-    is_softmax = type(last).__name__ == "Softmax"
-    if is_softmax or (isinstance(last, keras.layers.Activation) and last.activation is softmax):
-        return keras.Model(_inputs(model), before[0], name=model.name), True
+    # "Softmax" is the layer's name, and that of the operation (not public) of `keras.ops.softmax`.
+    if type(last).__name__ == "Softmax" or (isinstance(last, keras.layers.Activation) and last.activation is softmax):
+        inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+        return keras.Model(inputs, before[0], name=model.name), True
     if getattr(last, "activation", None) is softmax:
         last.activation = keras.activations.linear
         return model, True
     if isinstance(last, keras.Model) and len(last.outputs) == 1:  # a model within a model
         inner, removed = _with_logits(last)
         taken = before if len(before) > 1 else before[0]
-        return (keras.Model(model.inputs[0], inner(taken), name=model.name), True) if removed else (model, False)
+        return (keras.Model(model.inputs[0], inner(taken), name=model.name) if removed else model), removed
     return model, False
-
-
-def _inputs(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
-    """Return the input of a model as it is called with; a model within a model may have several."""
-    return model.inputs if len(model.inputs) > 1 else model.inputs[0]
 
 
 def _ends_in_sigmoid(model: keras.Model) -> bool:
@@ -225,12 +180,24 @@ def _ends_in_sigmoid(model: keras.Model) -> bool:
     return type(last).__name__ == "Sigmoid" or getattr(last, "activation", None) is keras.activations.sigmoid
 
 
-def _check_outputs(model: keras.Model, classes: int) -> None:
-    """Refuse a model whose outputs do not fit the data."""
+def _check_outputs(model: keras.Model, classes: int | None) -> None:
+    """Check that a model has one output, a logit for each of the classes, whose number is any if None."""
     outputs = [tuple(tensor.shape[1:]) for tensor in model.outputs]
-    if outputs != [(classes,)]:
-        received = ", ".join(map(str, outputs))
-        raise ModelError(
-            f"expected one output of shape ({classes},), a logit for each class of the data; received {received}",
-            hint=SEVERAL_OUTPUTS if len(outputs) > 1 else SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else None,
-        )
+    if len(outputs) == len(outputs[0]) == 1 and outputs[0][0] and classes in (None, outputs[0][0]):
+        return
+    wanted = "one output, a logit for each class"
+    if classes is not None:
+        wanted = f"one output of shape ({classes},), a logit for each class of the data"
+    raise ModelError(
+        f"expected {wanted}; received {', '.join(map(str, outputs))}",
+        hint=SEVERAL_OUTPUTS if len(outputs) > 1 else SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else None,
+    )
+
+
+def _fixed_shape(model: keras.Model) -> tuple[int, ...]:
+    """Return the shape of an example of a model with one input of a fixed shape."""
+    received = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if len(received) != 1 or None in received[0]:
+        shapes = ", ".join(map(str, received))
+        raise ModelError(f"expected one input of a fixed shape; received {shapes}", ANY_SIZE_HINT)
+    return received[0]

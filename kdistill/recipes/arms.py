@@ -107,7 +107,7 @@ def evaluate(
     taught = None if teacher is None or teacher.test is None else metrics.together(teacher.test)
     own: Any = dataclasses.asdict(metrics.score(logits, test.all_labels))
     scores: ScoresOnTest = own | {
-        "parameters": models.parameters(model),
+        "parameters": model.count_params(),
         "file_bytes": path.stat().st_size,
         "agreement": None if taught is None else metrics.agreement(taught, logits),
         "kl_to_teacher": None if taught is None else metrics.kl_to_teacher(taught, logits),

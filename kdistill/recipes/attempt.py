@@ -205,7 +205,7 @@ def _result(session: Session, making: Making, fit: Fit, teacher: AnyTeacher | No
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
         "validation": _document(scores),
-        "parameters": models.parameters(fit.model),
+        "parameters": fit.model.count_params(),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": _document(teacher.validation_scores) if teacher else None,

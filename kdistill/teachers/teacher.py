@@ -103,7 +103,7 @@ class Teacher(AnyTeacher):
                 self.model.trainable = False
         known_by = run.model_sha256 if run and run.model_sha256 else self.weights
         self.cache = LogitsCache(cache, splits, known_by, run)
-        self.parameters = models.parameters(self.model)
+        self.parameters = self.model.count_params()
         self._predict = evaluation.predictor(self.model)
         self.predictors = [self._predict]
 

@@ -16,7 +16,7 @@ def mapped_array(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", array)
     monkeypatch.setattr(memory_map, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr(memory_map, "PIECE_BYTES", 42)
-    monkeypatch.setattr(memory_map, "AROUND_BYTES", 0)
+    monkeypatch.setattr(memory_map, "READ_AROUND_BYTES", 0)
     return array, memory_map.open_array(tmp_path / "a.npy")
 
 

@@ -59,4 +59,4 @@ def test_a_model_that_standardises_is_saved_and_accepted(tmp_path):
     models.save(model, tmp_path / "model.keras")
     loaded, _ = models.load_classifier(tmp_path / "model.keras", (5,), 2)
     np.testing.assert_array_equal(model(examples), loaded(examples))
-    assert models.parameters(loaded) == 5 * 4 + 4 + 4 * 2 + 2
+    assert loaded.count_params() == 5 * 4 + 4 + 4 * 2 + 2

@@ -122,7 +122,7 @@ def test_the_figures_of_an_export_are_those_of_its_runtime(form, exported):
     document = documents[form]
     test = session(folder).splits.test
     images, labels = test.take(np.arange(len(test)))
-    model, _ = models.load_any_classifier(folder / "model.keras")
+    model, _ = models.load_classifier(folder / "model.keras")
     expected = keras.ops.convert_to_numpy(model(images, training=False))
     found = by_hand(document["path"], images.astype(np.float32))
     assert document["parity"]["largest_difference"] == pytest.approx(np.abs(found - expected).max(), rel=0.05, abs=1e-4)
@@ -215,7 +215,7 @@ def test_an_export_from_elsewhere_is_used_without_a_record(exported, tmp_path):
 
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_a_file_from_elsewhere_that_takes_one_example_at_a_time(format, exported, tmp_path):
-    model, _ = models.load_any_classifier(exported[0] / "model.keras")
+    model, _ = models.load_classifier(exported[0] / "model.keras")
     path = tmp_path / f"one{export_records.ENDINGS[format]}"
     signature = [keras.InputSpec(shape=(1, 8, 8), dtype="float32")]
     one = keras.Sequential([keras.Input((8, 8)), *(layer for layer in model.layers[1:])])

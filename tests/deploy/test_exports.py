@@ -73,7 +73,7 @@ def test_the_export_takes_raw_values_in_batches_of_any_size(with_saved_model):
     folder, _ = with_saved_model
     test = session(folder).splits.test
     images, _ = test.take(np.arange(7))
-    model, _ = models.load_any_classifier(student(folder).path)
+    model, _ = models.load_classifier(student(folder).path)
     runtime = runtimes.open_model(student(folder).run.folder / "saved-model", 1)
     assert (runtime.shape, runtime.classes) == ((8, 8), 10)
     for count in (1, 7):

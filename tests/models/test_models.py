@@ -34,7 +34,7 @@ def test_model_takes_raw_values_and_returns_logits():
         logits = hidden @ kernel + bias
         hidden = np.maximum(logits, 0)
     np.testing.assert_allclose(model(raw).numpy(), logits, rtol=1e-5, atol=1e-6)
-    assert models.parameters(model) == 16 * 6 + 6 + 6 * 5 + 5 + 5 * 3 + 3
+    assert model.count_params() == 16 * 6 + 6 + 6 * 5 + 5 + 5 * 3 + 3
 
 
 def test_initial_weights_depend_on_seed_and_role_alone():
@@ -64,7 +64,7 @@ def test_regularisation_reaches_the_layers():
 
 def test_every_activation_of_the_schema_builds():
     for name in configs.Config.model_fields["student"].annotation.model_fields["activation"].annotation.__args__:
-        assert models.parameters(build(activation=name)) > 0
+        assert build(activation=name).count_params() > 0
 
 
 @pytest.mark.slow

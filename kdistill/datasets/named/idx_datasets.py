@@ -48,12 +48,7 @@ class Finding:
 
 
 def read(dataset: Published, directory: str | None, listener: Listener | None = None) -> Source:
-    """Find, verify and read a data set; download it if no folder has it.
-
-    Args:
-        dataset: the data set.
-        directory: `data.dir` of the config; if set, nothing is downloaded.
-        listener: notified of a download, and of files that are not in `directory`.
+    """Find, verify and read a data set; download it if no folder has it and `directory` (`data.dir`) is not set.
 
     Raises:
         DataError: no folder has the files and they cannot be downloaded, or one is damaged or of another data set.
@@ -155,12 +150,7 @@ def search(dataset: Published, directory: str | None) -> list[Finding]:
 
 
 def verified(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
-    """Return the array in a file, whose hash has been compared.
-
-    Args:
-        dataset: the data set.
-        file: the file of it that is expected.
-        path: an IDX file, plain or compressed, or Keras's archive, if it has the name of that.
+    """Return the array in an IDX file, plain or compressed, or in Keras's archive, after comparing its hash.
 
     Raises:
         MixedUpError: the file is another data set's.

@@ -14,13 +14,8 @@ from kdistill.datasets.named import idx
 def read(path: Path, name: str, shape: tuple[int, ...], limit: int) -> NDArray[np.uint8]:
     """Return the array `name` of an archive, read-only.
 
-    No pickled object is loaded, and the array's header is checked before any value is read.
-
-    Args:
-        path: the archive.
-        name: the array, without `.npy`.
-        shape: the expected shape.
-        limit: the largest size in bytes of an archive that is opened.
+    No pickled object is loaded, no archive of more than `limit` bytes is opened, and the array's header is checked
+    before any value is read.
 
     Raises:
         DamagedError: not a regular file, unreadable, damaged, without that array, or not `shape` unsigned bytes.

@@ -46,12 +46,7 @@ def find(folder: Path, signature: str) -> tuple[dict[str, Split], Facts] | None:
 
 
 def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[dict[str, Split], Facts]:
-    """Convert files, and replace the conversion at `folder` by the new one, whole or not at all.
-
-    Args:
-        folder: the result of `folder_for`.
-        signature: returns the signature of the files as they are.
-        convert: writes the arrays to a folder and returns the facts.
+    """Convert files whose signature `signature` returns, and replace the conversion at `folder`, whole or not at all.
 
     Raises:
         DataError: `convert` raises one, the files have changed meanwhile, or the cache cannot be written.
@@ -115,12 +110,7 @@ def stamp(status: os.stat_result) -> str:
 
 
 def check_room(folder: Path, size: int, what: Path) -> None:
-    """Check that the disk of the cache has room for a conversion.
-
-    Args:
-        folder: a folder in the cache.
-        size: bytes of the arrays.
-        what: path of the data, for messages.
+    """Check that the disk of a folder in the cache has room for `size` bytes, converted from the data at `what`.
 
     Raises:
         DataError: the disk has less room; names both sizes.
@@ -134,12 +124,7 @@ def check_room(folder: Path, size: int, what: Path) -> None:
 
 
 def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dict[str, Path]:
-    """Return the file or subfolder of each part of a data set in a folder.
-
-    Args:
-        folder: the folder of the parts.
-        suffix: suffix of their names.
-        is_there: whether a path is such a file or folder.
+    """Return the file or subfolder of each part of a data set in a folder, with names that end in `suffix`.
 
     Raises:
         DataError: a part is there under two names.

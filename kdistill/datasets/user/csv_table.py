@@ -23,13 +23,7 @@ WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table.
-
-    Attributes:
-        features: names of the features, in the order of train.
-        cells: position of each feature in a row.
-        label: position of the label in a row.
-    """
+    """The columns of a table: names of the features, in the order of train, and positions of the cells in a row."""
 
     features: tuple[str, ...]
     cells: tuple[int, ...]
@@ -51,12 +45,7 @@ def files_at(path: Path) -> dict[str, Path]:
 
 
 def convert(path: Path, label: str, folder: Path) -> conversion_cache.Facts:
-    """Write the tables at a path to the folder of a conversion, and return its facts.
-
-    Args:
-        path: a file or folder, as for `files_at`.
-        label: name of the label column.
-        folder: folder of the conversion.
+    """Write the tables at a path, whose label column is `label`, to the folder of a conversion; return its facts.
 
     Raises:
         DataError: a table cannot be used; names the file, and the line and the column if possible.

@@ -57,15 +57,10 @@ def inspect(path: Path) -> tuple[tuple[int, int], bool]:
 
 
 def decode(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
-    """Return an image as uint8 (height, width) or (height, width, 3).
+    """Return an image as uint8 (height, width) or, with 3 channels, (height, width, 3), resized to `size`.
 
     The image is rotated as its EXIF data says; an alpha channel is dropped; of an animation, the first frame is taken;
     of 16 bits, the upper 8.
-
-    Args:
-        path: the image file.
-        size: height and width to resize to.
-        channels: 1 or 3.
 
     Raises:
         UnreadableError: the file is not an image, damaged, too large, or has pixels of 32 bits or floating-point ones.

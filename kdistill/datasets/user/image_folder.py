@@ -24,7 +24,6 @@ from kdistill.datasets.user.image_decoding import UnreadableError
 T = TypeVar("T")
 
 AT_ONCE = 64  # images in memory
-NAMED_FILES = 5
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
 
 
@@ -100,11 +99,11 @@ def convert(
     """Write the images of all parts to the folder of a conversion, and return its facts.
 
     Args:
-        parts: the parts of the data set.
+        parts: the result of `parts_at`.
         size: height and width of all images after resizing; None for those of the first image of train.
         channels: 1 or 3; None for 1 if every image is grey, and 3 otherwise.
         skip: leave out images that cannot be read.
-        folder: folder of the conversion.
+        folder: the folder to write to.
 
     Raises:
         DataError: an image cannot be read and `skip` is False, or a class has no image, or none in train.
@@ -198,4 +197,4 @@ def unreadable(skipped: Iterable[Sequence[object]]) -> str:
     """Return a sentence on images that cannot be read: their number, and the first few with the reasons."""
     found = [f"{path} ({reason})" for path, reason in skipped]
     what = "1 image cannot be read" if len(found) == 1 else f"{len(found):,} images cannot be read"
-    return f"{what}: {first_few(found, NAMED_FILES)}"
+    return f"{what}: {first_few(found)}"

@@ -30,16 +30,12 @@ class Labels:
 def from_array(array: NDArray, name: str) -> Labels:
     """Return the labels in an array of numbers or names (n,) or (n, 1), or of one-hot rows (n, classes).
 
-    Args:
-        array: the array.
-        name: its name, for messages.
-
     Raises:
         DataError: the array has another shape, or values that are no labels; names the row.
     """
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2:
+    if array.ndim == 2 and array.dtype.kind not in "US" and array.shape[1] > 0:
         return _from_one_hot(array, name)
     if array.ndim != 1:
         raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
@@ -69,8 +65,6 @@ def decoded(array: NDArray, name: str) -> NDArray:
 
 
 def _from_one_hot(array: NDArray, name: str) -> Labels:
-    if array.dtype.kind in "US" or array.shape[1] == 0:
-        raise DataError(f"{name}: expected labels of shape (n,) or one-hot rows (n, classes); received {array.shape}")
     values = np.empty(len(array), np.int64)
     for start in range(0, len(array), ROWS_AT_ONCE):
         rows = np.asarray(array[start : start + ROWS_AT_ONCE])

@@ -16,7 +16,7 @@ from kdistill.core.formatting import first_few
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import described
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
-from kdistill.datasets.user import conversion_cache
+from kdistill.datasets.user import conversion_cache, csv_table, npz
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -67,16 +67,12 @@ def read(data: Data, listener: Listener | None = None) -> Source:
 
 
 def _npz(data: Data, path: Path) -> Form:
-    from kdistill.datasets.user import npz
-
     if path.is_dir():
         raise DataError(f"{path}: expected an .npz file; this is a folder")
     return Form({}, partial(conversion_cache.signature, [path], path.parent), partial(npz.convert, path))
 
 
 def _csv(data: Data, path: Path) -> Form:
-    from kdistill.datasets.user import csv_table
-
     def signature() -> str:
         return conversion_cache.signature(list(csv_table.files_at(path).values()), path.parent)
 

@@ -88,11 +88,11 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", r"a.csv: expected a table .* it is empty"),
-        ("\n\n", r"a.csv: expected a table .* it is empty"),
+        ("", r"a.csv: expected a table .* received nothing"),
+        ("\n\n", r"a.csv: expected a table .* received nothing"),
         ("kind,a,b\n", "expected rows below the names of the columns"),
         ("sort,a,b\nx,1,2\n", r"expected a column 'kind', which data.label names; received 'sort', 'a', 'b'"),
-        ("kind,a,a\nx,1,2\n", "names of columns must differ: a is there more than once"),
+        ("kind,a,a\nx,1,2\n", "different names of columns; received a more than once"),
         ("kind\nx\n", "expected columns besides the label 'kind'"),
         (HEAD + "x,1,no\n", r"a.csv, line 6, column 'b': expected a finite number; received 'no'"),
         (HEAD + "x,1,\n", r"a.csv, line 6, column 'b': expected a finite number; received nothing"),

@@ -142,7 +142,7 @@ def test_places_that_hold_no_images(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="expected a folder; this is a file"):
         read(tmp_path / "file")
-    with pytest.raises(DataError, match="expected a folder for each class"):
+    with pytest.raises(DataError, match="expected a folder of images for each class"):
         read(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_parts_without_classes_are_not_taken_for_classes(folder):
         image.rename(folder / "train" / f"{image.parent.name}-{image.name}")
     for name in own_data.CLASSES:
         (folder / "train" / name).rmdir()
-    with pytest.raises(DataError, match="train: expected a folder for each class"):
+    with pytest.raises(DataError, match="train: expected a folder of images for each class"):
         read(folder, test=0.2)
 
 

@@ -78,7 +78,10 @@ LONG = np.float64(1e300)
         ({"y_train": np.zeros(39, int)}, "x_train has 40 examples and y_train has 39 labels"),
         ({"y_train": np.array(1)}, "x_train has 40 examples and y_train has 1 labels"),
         ({"x_test": np.zeros((20, 6, 6), np.uint8)}, r"x_test: expected examples of shape \(6, 5\).*\(6, 6\)"),
-        ({"x_test": np.zeros((20, 6, 5), np.float32)}, "x_test: .*expected the type of x_train, uint8; received float32"),
+        (
+            {"x_test": np.zeros((20, 6, 5), np.float32)},
+            "x_test: .*expected the type of x_train, uint8; received float32",
+        ),
         ({"x_train": np.zeros(40, np.uint8)}, r"x_train: expected the shape \(n, features\).*received \(40,\)"),
         ({"x_train": np.zeros((40, 6, 5, 1, 1), np.uint8)}, "x_train: expected the shape"),
         ({"x_train": np.zeros((40, 0, 5), np.uint8)}, "x_train: expected the shape"),
