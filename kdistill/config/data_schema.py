@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
 
-from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Section, exact_int
+from kdistill.config.section import Count, Fraction, KeyWithoutEffectError, MisplacedError, Section, exact_int
 
 # The named data sets, and the file formats of users' own data.
 NamedData = Literal["digits", "fashion_mnist", "mnist"]
@@ -14,11 +14,11 @@ NAMED, OWN = get_args(NamedData), get_args(OwnData)
 DATA_READERS = {
     "dir": NAMED,
     "path": OWN,
-    "test": OWN,
     "label": ("csv",),
     "image_size": ("image_folder",),
     "channels": ("image_folder",),
     "on_error": ("image_folder",),
+    "test": OWN,
 }
 
 
@@ -49,10 +49,10 @@ class Data(Section):
     on_error: Literal["fail", "skip"] = Field(
         "fail", description="image_folder: what happens if an image cannot be read."
     )
-    test: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+    test: Fraction | None = Field(
         None, description="Share of train held out as the test split, stratified by class, if your own data have none."
     )
-    validation: Annotated[Number, Field(gt=0, lt=1)] | Literal["test", "given"] = Field(
+    validation: Fraction | Literal["test", "given"] = Field(
         0.1,
         description="Share of train held out for early stopping, stratified by class; `given`: the validation part of "
         "your own data; `test`: select on the test split, which makes test scores optimistically biased.",
@@ -73,8 +73,7 @@ class Data(Section):
     @model_validator(mode="after")
     def _what_the_data_set_reads(self) -> Self:
         """Refuse a key that the chosen data set does not read, and a missing key that it needs."""
-        for key in type(self).model_fields:
-            readers = DATA_READERS.get(key, (self.dataset,))
+        for key, readers in DATA_READERS.items():
             if key in self.model_fields_set and getattr(self, key) is not None and self.dataset not in readers:
                 raise KeyWithoutEffectError("data", key, "dataset", readers, [self.dataset])
         if self.is_own and not self.path:

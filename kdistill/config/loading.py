@@ -69,19 +69,13 @@ def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], C
 
 def _find(source: str) -> tuple[str, str, str, Path]:
     """Return a config's text, its name in messages, its own name, and its folder."""
+    known = f"Built-in configs: {', '.join(builtin_names())}."
     if not source.strip():
-        raise ConfigError(
-            f"expected a config file or the name of a built-in config; received {source!r}",
-            hint=f"Built-in configs: {', '.join(builtin_names())}.",
-        )
-    path = Path(source)
+        raise ConfigError(f"expected a config file or the name of a built-in config; received {source!r}", known)
     try:
-        return _find_at(path, source)
+        return _find_at(Path(source), source)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{source}: no such config file",
-            hint=f"Give the path of a YAML file, or a built-in name: {', '.join(builtin_names())}.",
-        ) from None
+        raise ConfigError(f"{source}: no such config file", f"Give the path of a YAML file. {known}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{source}: expected YAML text in UTF-8; received other bytes") from None
     except OSError as error:

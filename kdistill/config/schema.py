@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, fi
 from pydantic_core import PydanticCustomError
 
 from kdistill.config.data_schema import Data
-from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Section, Share
+from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
@@ -36,7 +36,7 @@ class TrainingKeys(Section):
     """The training keys, any of which a model may override."""
 
     optimizer: OptimizerName = Field("adam", description="Optimizer, as in Keras.")
-    learning_rate: Annotated[Number, Field(gt=0)] = Field(1e-3, description="Initial learning rate.")
+    learning_rate: Positive = Field(1e-3, description="Initial learning rate.")
     amsgrad: StrictBool = Field(False, description="adam, adamw: use the AMSGrad variant.")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop: momentum.")
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: decoupled weight decay.")
@@ -64,7 +64,7 @@ class Training(TrainingKeys):
     """How a model is trained."""
 
     checkpoint_every: Literal["auto"] | Count = Field(
-        "auto", description="Epochs between checkpoints; does not affect results."
+        "auto", description="Epochs per checkpoint; no effect on results."
     )
 
 
@@ -96,11 +96,9 @@ class Model(TrainingKeys):
         0.0, description="Dropout rate after each hidden layer, or after the last block if there is none."
     )
     l2: Annotated[Number, Field(ge=0)] = Field(
-        0.0, description="L2 regularization of the kernels of blocks and hidden layers, added to the loss."
+        0.0, description="L2 penalty on all kernels but the last, added to the loss."
     )
-    max_norm: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="Max-norm constraint on the incoming weights of each hidden unit and filter."
-    )
+    max_norm: Positive | None = Field(None, description="Max-norm constraint on each unit's or filter's weights.")
 
     @field_validator("pool", mode="before")
     @classmethod
@@ -183,12 +181,10 @@ class Distill(Section):
         description="Soft term: kl, the KL divergence of the softened outputs, or mse, the mean squared difference of "
         "the logits, in which T cancels.",
     )
-    temperature: Annotated[Number, Field(gt=0)] = Field(
+    temperature: Positive = Field(
         4.0, description="Temperature T, by which logits are divided. `T` is accepted as the key too."
     )
-    teacher_temperature: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="Temperature of the teacher's logits; null: the same as `temperature`."
-    )
+    teacher_temperature: Positive | None = Field(None, description="T of the teacher's logits; null: `temperature`.")
     alpha: Share = Field(
         0.9,
         description="Weight of the soft term; the hard term has 1 - alpha. Some tools define it the other way round.",
@@ -224,9 +220,7 @@ class Augmentation(Section):
 
     shift: StrictInt = Field(0, ge=0, description="Shift images by up to this many pixels in each direction.")
     flip: StrictBool = Field(False, description="Mirror half of the images horizontally.")
-    crop: Count | None = Field(
-        None, description="Crop images at random by this many pixels, and resize them to their original size."
-    )
+    crop: Count | None = Field(None, description="Crop this many pixels at random, and resize to the original size.")
 
     @property
     def changes_images(self) -> bool:

@@ -46,7 +46,7 @@ def download(
     for url in urls:
         try:
             with files.replacing(path) as temporary:
-                _store(url, path.name, temporary, limit, listener)
+                _store(url, path.name, temporary, limit, listener or Listener())
                 verify(temporary)
         except DamagedError as error:
             failures.append(f"{url}: the file there is not the right one: {error}")
@@ -62,16 +62,15 @@ def download(
     raise UnavailableError("; ".join(failures))
 
 
-def _store(url: str, name: str, path: Path, limit: int, listener: Listener | None) -> None:
+def _store(url: str, name: str, path: Path, limit: int, listener: Listener) -> None:
     """Write the file at `url` to `path`; raise UnavailableError if the network fails, OSError if the disk does."""
     received, announced = 0, None
     with open(path, "xb") as file, closing(_chunks(url, limit)) as chunks:
         for chunk, announced in chunks:
             file.write(chunk)
             received += len(chunk)
-            if listener is not None:
-                listener.hear(Downloading(name, received, announced))
-    if listener is not None and announced is None:
+            listener.hear(Downloading(name, received, announced))
+    if announced is None:
         listener.hear(Downloading(name, received, received))
 
 

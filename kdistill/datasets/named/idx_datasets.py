@@ -234,11 +234,8 @@ def _read_file(dataset: Published, file: File, path: Path) -> NDArray[np.uint8]:
 
 def _damage(dataset: Published, finding: Finding) -> str | None:
     """Return the problem of the first damaged file of a complete folder, or None."""
-    for file in dataset.files:
-        path = finding.paths[file.name]
-        if problem := _problem(dataset, file, path):
-            return f"{path.name}: {problem}"
-    return None
+    checked = ((finding.paths[file.name], _problem(dataset, file, finding.paths[file.name])) for file in dataset.files)
+    return next((f"{path.name}: {problem}" for path, problem in checked if problem), None)
 
 
 def _problem(dataset: Published, file: File, path: Path) -> str | None:

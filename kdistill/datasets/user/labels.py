@@ -110,9 +110,7 @@ def encoded(
                 f"received {width}"
             )
         classes = classes or _counted(train, width)
-        for labels in parts.values():
-            _check_range(labels, classes, train)
-        found = {part: labels.values.astype(np.int32) for part, labels in parts.items()}
+        found = {part: _in_range(labels, classes, train) for part, labels in parts.items()}
     _check_are_in_train(parts, found, classes)
     return classes, found
 
@@ -152,7 +150,7 @@ def _counted(train: Labels, width: int | None) -> tuple[str, ...]:
     return tuple(map(str, present.tolist()))
 
 
-def _check_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> None:
+def _in_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> NDArray[np.int32]:
     bad = np.flatnonzero((labels.values < 0) | (labels.values >= len(classes)))
     if len(bad) > 0:
         strange = first_few([str(value) for value in np.unique(labels.values[bad]).tolist()])
@@ -160,6 +158,7 @@ def _check_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> Non
             f"{labels.name}: label {labels.values[bad[0]]} at position {bad[0]} (counted from 0): expected 0 to "
             f"{len(classes) - 1}, since {train.name} has {len(classes)} classes; labels outside of that: {strange}"
         )
+    return labels.values.astype(np.int32)
 
 
 def _check_are_in_train(

@@ -55,14 +55,12 @@ def read(data: Data, listener: Listener | None = None) -> Source:
         raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to the path of the data.")
     form = FORMS[data.dataset](data, path)
     folder = conversion_cache.folder_for(data.dataset, path, form.settings)
-    found = conversion_cache.find(folder, form.signature())
+    found, listener = conversion_cache.find(folder, form.signature()), listener or Listener()
     if found is None:
-        if listener is not None:
-            listener.note(f"Reading {path} into the cache")
+        listener.note(f"Reading {path} into the cache")
         found = conversion_cache.make(folder, form.signature, form.convert)
-        if listener is not None:
-            for note in _notes(*found):
-                listener.note(note)
+        for note in _notes(*found):
+            listener.note(note)
     return _source(data, path, *found)
 
 
