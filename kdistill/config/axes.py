@@ -18,7 +18,6 @@ from kdistill.core.errors import ConfigError
 SECTION = "sweep"
 MOST_CELLS = 10_000
 LONGEST_SHOWN = 60  # characters of an option, in messages
-VALIDATION = ("data", "validation")
 ON_TEST = (
     "a sweep selects the winner on the validation split, which is `test` here: it would be selected on the data that "
     "it is scored on"
@@ -109,7 +108,7 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
             continue
         made.append((settings, cell))
         if cell.data.validation == "test" != config.data.validation:
-            lines[f"{problems.place(marks, VALIDATION)}: {'.'.join(VALIDATION)}: {ON_TEST}"] = None
+            lines[f"{problems.place(marks, ('data', 'validation'))}: data.validation: {ON_TEST}"] = None
     if lines:
         raise ConfigError("\n".join(problems.in_order(lines)), problems.HELP)
     return made

@@ -64,7 +64,7 @@ class Training(TrainingKeys):
     """How a model is trained."""
 
     checkpoint_every: Literal["auto"] | Count = Field(
-        "auto", description="Epochs per checkpoint; no effect on results."
+        "auto", description="Epochs between checkpoints; no effect on results."
     )
 
 

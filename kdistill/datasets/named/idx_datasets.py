@@ -129,10 +129,9 @@ def fetch(dataset: Published, listener: Listener | None = None, force: bool = Fa
 
 def _fetch_file(dataset: Published, file: File, folder: Path, listener: Listener | None) -> str:
     """Download one file; return its name."""
-    name = file.names[0]
+    name, verify = file.names[0], partial(verified, dataset, file)
     urls = [base + name for base in dataset.urls]
     try:
-        verify = partial(verified, dataset, file)
         download(urls, folder / name, file.size + CONTAINER_OVERHEAD, verify, listener)
     except UnavailableError as error:
         raise UnavailableError(error.message, _how_to_provide(dataset)) from error

@@ -74,8 +74,7 @@ def _csv(data: Data, path: Path) -> Form:
     def signature() -> str:
         return conversion_cache.signature(list(csv_table.files_at(path).values()), path.parent)
 
-    label = data.label or ""
-    return Form({"label": label}, signature, partial(csv_table.convert, path, label))
+    return Form({"label": data.label}, signature, partial(csv_table.convert, path, data.label or ""))
 
 
 def _image_folder(data: Data, path: Path) -> Form:
