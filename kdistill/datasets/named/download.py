@@ -32,8 +32,6 @@ def download(
     none, and several processes may download it at the same time.
 
     Args:
-        urls: addresses of the file, tried in this order.
-        path: the file to write.
         limit: the most bytes to accept.
         verify: raises DamagedError for a file that is not the expected one.
         listener: notified of the bytes received; the total is known in the last event.

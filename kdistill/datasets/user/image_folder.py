@@ -103,7 +103,6 @@ def convert(
         size: height and width of all images after resizing; None for those of the first image of train.
         channels: 1 or 3; None for 1 if every image is grey, and 3 otherwise.
         skip: leave out images that cannot be read.
-        folder: the folder to write to.
 
     Raises:
         DataError: an image cannot be read and `skip` is False, or a class has no image, or none in train.
