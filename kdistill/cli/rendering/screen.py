@@ -1,19 +1,19 @@
-"""What a person sees while it trains: a live line in a terminal, a few plain lines anywhere else. All on stderr."""
+"""The progress of a command on stderr: a live view in a terminal, a few plain lines in a file, a pipe or a CI log."""
 
 import contextlib
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.text import Text
+from rich.progress import TaskID
 
-from kdistill.cli.rendering.live import RunState, View, download_line, duration
+from kdistill.cli.rendering.live import RunTable, download, plain_line
 from kdistill.core.listener import (
     Caution,
     Downloading,
@@ -33,10 +33,10 @@ PLAIN_LINE_EVERY = 30.0  # seconds
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr. Where there is no terminal, tables are given room and keep their shape.
+    """Return a console on stdout or stderr. Without a terminal, its width is 140 columns unless COLUMNS says otherwise.
 
-    It is interactive where a person watches: in a terminal, but not in the log of a CI that pretends to be one, nor
-    where FORCE_COLOR asks for colours in a file.
+    It is interactive in a terminal, except in CI, whose logs may look like one. FORCE_COLOR colours a file, but does
+    not make it interactive.
     """
     file = sys.stderr if stderr else sys.stdout
     wide = None if file.isatty() or "COLUMNS" in os.environ else 140
@@ -50,7 +50,7 @@ def console(stderr: bool = False) -> Console:
 
 
 class _Narration:
-    """A stream whose failures do no harm: nobody's training shall stop because nobody listens any more."""
+    """A stream that ignores failing writes, so that training continues after the reader of a pipe has exited."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -76,21 +76,19 @@ class _Narration:
 
 
 def give_up(stream: IO[str]) -> None:
-    """Lead a stream that cannot be written nowhere, so that what it still holds does not fail again at the exit."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+    """Redirect a stream that cannot be written to the null device, so that flushing it at exit does not fail again."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 class Screen(Listener):
-    """Shows runs on a console, in the way that suits where the console leads.
+    """Shows the events of a command: live in a terminal, as plain lines elsewhere.
 
     Args:
         console: standard error.
-        quiet: show warnings alone.
-        verbose: leave a line for every epoch.
-        monitors: for `teacher` and `student`, the measure that chooses the best epoch.
+        quiet: whether warnings and failures alone are shown.
+        verbose: whether a line stays for every epoch.
+        monitors: for `teacher` and `student`, the measure that selects the best epoch.
     """
 
     def __init__(
@@ -100,24 +98,21 @@ class Screen(Listener):
         verbose: bool = False,
         monitors: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.console = console
-        self.quiet = quiet
-        self.verbose = verbose
+        self.console, self.quiet, self.verbose, self.monitors = console, quiet, verbose, monitors
         self._live: Live | None = None
-        self.monitors = monitors
-        self._runs: dict[str, RunState] = {}
-        self._noted: set[str] = set()
-        self._warned: set[str] = set()
-        self._spoke = 0.0
-        self._count = _Count()
+        self._count = _Count(console.get_time)
+        self._table = RunTable(console, self._count.words)
+        self._rows: dict[str, TaskID] = {}
+        self._printed: set[str] = set()
+        self._last_line = 0.0
 
     def hear(self, event: Event, name: str = "") -> None:
-        """Show an event; what happens to one of several runs is shown on a line of its own."""
+        """Show an event; `name` is that of its run, where several are in progress."""
         match event:
-            case Note(text):
-                self._note(text)
+            case Note(text) if not self.quiet:
+                self._print_once(f"[dim]{escape(text)}[/dim]")
             case Caution(text):
-                self._warn(text)
+                self._print_once(f"[yellow]Warning:[/yellow] {escape(text)}")
             case Downloading():
                 self._show_download(event)
             case Planned(done, total):
@@ -125,133 +120,116 @@ class Screen(Listener):
             case RunStarted():
                 self._start(event, name)
             case EpochProgress(share):
-                self._runs[name].progress(share)
-                self._show_runs()
+                self._table.add_share(self._rows[name], share)
+                self._show(self._table)
             case EpochDone(record):
-                self._take_epoch(record, name)
+                self._end_epoch(record, name)
             case RunFinished():
                 self._finish(event, name)
             case RunFailed(message):
                 self._remove(name)
-                self._say(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
+                self._print(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
 
-    def _note(self, text: str) -> None:
-        """Print a sentence once: every process that works for a command may have the same to say."""
-        if not self.quiet and text not in self._noted:
-            self._noted.add(text)
-            self._say(f"[dim]{escape(text)}[/dim]")
+    def _print(self, markup: str) -> None:
+        self.console.print(markup, soft_wrap=True)
 
-    def _warn(self, text: str) -> None:
-        """Print a warning once."""
-        if text not in self._warned:
-            self._warned.add(text)
-            self._say(f"[yellow]Warning:[/yellow] {escape(text)}")
+    def _print_once(self, markup: str) -> None:
+        """Print a line that each of several processes may send."""
+        if markup not in self._printed:
+            self._printed.add(markup)
+            self._print(markup)
 
     def _show_download(self, file: Downloading) -> None:
-        self._show(Text(download_line(file.name, file.received, file.total), no_wrap=True, overflow="ellipsis"))
+        self._show(download(file, self.console))
         if file.total and file.received >= file.total:
             self.close()
-            self._note(f"downloaded {file.name} ({file.received / 1e6:.1f} MB)")
+            self.note(f"downloaded {file.name} ({file.received / 1e6:.1f} MB)")
 
     def _start(self, run: RunStarted, name: str) -> None:
-        """Open the line of a run."""
-        role = "teacher" if run.arm == "teacher" else "student"
-        title = name or f"{run.arm} seed {run.seed}"
-        self._runs[name] = RunState(title, run.epochs, run.examples, self.monitors.get(role))
-        for record in run.history:
-            self._runs[name].take(record)
-        self._spoke = time.monotonic()
-        self._show_runs()
+        monitor = self.monitors.get("teacher" if run.arm == "teacher" else "student")
+        self._rows[name] = self._table.add_run(name or f"{run.arm} seed {run.seed}", run, monitor)
+        self._last_line = self.console.get_time()
+        self._show(self._table)
 
-    def _take_epoch(self, record: EpochRecord, name: str) -> None:
-        """Take the epoch's figures into the line; away from a terminal, print it now and then."""
-        self._runs[name].take(record)
-        self._show_runs()
-        overdue = time.monotonic() - self._spoke > PLAIN_LINE_EVERY
+    def _end_epoch(self, record: EpochRecord, name: str) -> None:
+        """Update the row of a run. With --verbose, or now and then without a live view, print a line."""
+        row = self._rows[name]
+        self._table.add_epoch(row, record)
+        self._show(self._table)
+        overdue = self.console.get_time() - self._last_line > PLAIN_LINE_EVERY
         if self.verbose or (overdue and not self.console.is_interactive):
-            self._spoke = time.monotonic()
+            self._last_line = self.console.get_time()
             done = self._count.words()
-            self._note(self._runs[name].plain_line() + (f"  ({done})" if done else ""))
+            self.note(plain_line(self._table.run(row)) + (f"  ({done})" if done else ""))
 
     def _finish(self, run: RunFinished, name: str) -> None:
-        """Replace the live line by one that stays."""
+        """Replace the live row of a run by a line that stays."""
         self._remove(name)
         number = self._count.next()
         if not self.quiet:
             result, own = run.result, f"{run.arm} seed {run.seed}"
             title = f"{run.arm:9} seed {run.seed}" if name in ("", own) else name
-            self._say(
+            self._print(
                 f"{escape(number)}[bold]{escape(title)}[/bold]  "
                 f"validation accuracy [bold]{result['validation']['accuracy']:.4f}[/bold]  best epoch "
                 f"{result['best_epoch']} of {result['epochs']}  ({result['stopped']}; "
                 f"{result['run_info']['seconds']:.1f} s)"
             )
 
-    def close(self) -> None:
-        """Take down what is live, whatever happened."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _say(self, text: str) -> None:
-        """Print a line of markup; only a terminal's own edge may break it."""
-        self.console.print(text, soft_wrap=True)
-
-    def _show_runs(self) -> None:
-        self._show(View(list(self._runs.values()), self._count.words))
-
     def _remove(self, name: str) -> None:
-        self._runs.pop(name, None)
-        if self._runs:
-            self._show_runs()
-        else:
+        if set(self._rows) <= {name}:  # the last one; a view that is taken down shows its rows once more
             self.close()
+        if name in self._rows:
+            self._table.remove_task(self._rows.pop(name))
 
-    def _show(self, what: RenderableType) -> None:
+    def _show(self, view: RenderableType) -> None:
         if self.quiet or not self.console.is_interactive:
             return
         if self._live is None:
             self._live = Live(console=self.console, transient=True, refresh_per_second=8)
             self._live.start()
-        self._live.update(what)
+        self._live.update(view)
+
+    def close(self) -> None:
+        """Take down the live view and give back the cursor."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 class _Count:
-    """How many runs of a command are done, of how many, and how long the others may take."""
+    """How many runs of a command are done, and an estimate of the time that the others take."""
 
-    def __init__(self) -> None:
-        self.done, self.total = 0, 0
-        self._began: tuple[float, int] | None = None
-        self._last = 0.0
+    def __init__(self, get_time: Callable[[], float]) -> None:
+        self.total = 0
+        self._get_time = get_time
+        self._changes: list[tuple[float, int]] = []
+
+    @property
+    def done(self) -> int:
+        return self._changes[-1][1] if self._changes else 0
 
     def planned(self, done: int, total: int) -> None:
-        """Take in how many there are in all, and of how many it is known that they are done, or have failed."""
+        """Take in how many runs there are, and how many of them are done or have failed."""
         self.total = total
-        self._to(max(done, self.done))
+        self._set(max(done, self.done))
 
     def next(self) -> str:
-        """Count a run that has just ended; return its number in brackets, or nothing where it is the only one."""
-        self._to(self.done + 1)
-        if self.total < 2:
-            return ""
-        return f"[{self.done:{len(str(self.total))}}/{self.total}] "
+        """Count a run that has ended; return its number, such as `[ 3/15] `, or nothing if it is the only run."""
+        self._set(self.done + 1)
+        return f"[{self.done:{len(str(self.total))}}/{self.total}] " if self.total > 1 else ""
 
     def words(self) -> str:
-        """Return how many are done, and about how long the rest takes: as long, run by run, as those before."""
+        """Return how many runs are done, and the time that the others take at the same rate."""
         if self.total < 2:
             return ""
         text = f"{self.done} of {self.total} runs done"
-        began, before = self._began or (0.0, self.done)
-        if not before < self.done < self.total:
+        (began, before), (last, done) = self._changes[0], self._changes[-1]
+        if not before < done < self.total:
             return text
-        each = (self._last - began) / (self.done - before)
-        left = each * (self.total - self.done) - (time.monotonic() - self._last)
-        return f"{text}, about {duration(max(left, 1.0))} left"
+        left = (last - began) / (done - before) * (self.total - done) - (self._get_time() - last)
+        return f"{text}, about {timedelta(seconds=max(round(left), 1))} left"
 
-    def _to(self, done: int) -> None:
-        now = time.monotonic()
-        if self._began is None:
-            self._began = (now, done)
-        if done > self.done:
-            self._last = now
-        self.done = done
+    def _set(self, done: int) -> None:
+        if not self._changes or done > self.done:
+            self._changes.append((self._get_time(), done))

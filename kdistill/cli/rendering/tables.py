@@ -1,4 +1,4 @@
-"""How documents are laid out for a person: tables that keep their shape in narrow terminals, figures, sizes."""
+"""Tables and lists of names and values that stay readable in narrow terminals."""
 
 from collections.abc import Sequence
 
@@ -10,27 +10,35 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2  # columns between two columns of a table
-LEAST_NAMES, LEAST_VALUES = 9, 24  # columns of a terminal
+MIN_NAME_WIDTH, MIN_VALUE_WIDTH = 9, 24  # columns of a terminal
 
 
 class FittingTable:
-    """A table of names and figures that keeps its names in a narrow terminal, and leaves out the last columns.
+    """A table of names and figures. In a narrow terminal the names stay, and the last columns are hidden.
 
     Args:
-        title: above it.
-        headings: of the columns after the names, those that matter most first.
+        title: printed above the table, if any.
+        headings: of the columns after the names, the most important first.
         rows: a name, and a cell for each heading.
-        words: the cells are words rather than figures.
+        words: whether the cells are words, which are aligned left, rather than figures.
+        list_hidden: whether the headings of hidden columns are listed below the table.
     """
 
-    def __init__(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], words: bool = False) -> None:
-        self.title, self.headings, self.rows, self.words = title, headings, rows, words
+    def __init__(
+        self,
+        title: str | None,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        words: bool = False,
+        list_hidden: bool = True,
+    ) -> None:
+        self.title, self.headings, self.rows, self.words, self.list_hidden = title, headings, rows, words, list_hidden
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the table with the columns that find room, and the names of those that do not."""
+        """Yield the title, the table and the headings of hidden columns."""
         # A long name, such as that of a file, is broken into lines, and so leaves room for the first figures.
         longest = max((cell_len(row[0]) for row in self.rows), default=0)
-        names = min(max(longest, LEAST_NAMES), max(LEAST_NAMES, options.max_width // 2))
+        names = min(max(longest, MIN_NAME_WIDTH), max(MIN_NAME_WIDTH, options.max_width // 2))
         kept, room = 0, options.max_width - names
         for number, heading in enumerate(self.headings, start=1):
             room -= GAP + max(cell_len(text) for text in (heading, *(row[number] for row in self.rows)))
@@ -38,23 +46,24 @@ class FittingTable:
                 break
             kept = number
         table = Table(box=None, pad_edge=False)
-        table.add_column("", style="bold", overflow="fold", min_width=LEAST_NAMES)
+        table.add_column("", style="bold", overflow="fold", min_width=MIN_NAME_WIDTH)
         table.columns[0].width = names if kept < len(self.headings) else None
         for heading in self.headings[:kept]:
             table.add_column(heading, justify="left" if self.words else "right", no_wrap=True)
         for name, *cells in self.rows:
             table.add_row(escape(name), *map(escape, cells[:kept]))
-        yield Text(self.title, style="bold")
+        if self.title:
+            yield Text(self.title, style="bold")
         yield table
-        if kept < len(self.headings):
-            yield Text(f"No room for: {', '.join(self.headings[kept:])}", style="dim")
+        if self.list_hidden and kept < len(self.headings):
+            yield Text(f"Hidden at this width: {', '.join(self.headings[kept:])}", style="dim")
 
 
 class Pairs:
-    """Names and values side by side; one below the other in a terminal with no room for that.
+    """Names and values side by side; in a terminal too narrow for that, each value below its name.
 
     Args:
-        title: above them, if any.
+        title: printed above the rows, if any.
         rows: name and value.
     """
 
@@ -67,7 +76,7 @@ class Pairs:
             yield Text(self.title, style="bold")
         names = max((cell_len(name) for name, _ in self.rows), default=0)
         values = max((cell_len(line) for _, value in self.rows for line in value.splitlines()), default=0)
-        if 1 + names + GAP + min(values, LEAST_VALUES) > options.max_width:
+        if 1 + names + GAP + min(values, MIN_VALUE_WIDTH) > options.max_width:
             for name, value in self.rows:
                 yield Text(f" {name}", style="dim")
                 yield Padding(Text(value, overflow="fold"), (0, 0, 0, 3))

@@ -1,13 +1,12 @@
-"""What the live view says of runs that are on, at every width."""
+"""The live view of runs in progress, at every width."""
 
 import io
-import re
 
 import pytest
 from rich.console import Console
 
-from kdistill.cli.rendering import live
-from kdistill.cli.rendering.live import RunState, View
+from kdistill.cli.rendering.live import RunTable, download, plain_line
+from kdistill.core.listener import Downloading, RunStarted
 
 
 def record(epoch, **changes):
@@ -15,113 +14,153 @@ def record(epoch, **changes):
     return {**values, "patience_left": 4, "seconds": 2.0, **changes}
 
 
-def state(title="distilled seed 3", epochs=500, examples=54_000, epoch=99, **changes):
-    run = RunState(title, epochs, examples, "val_nll")
-    run.take(record(epoch, **changes))
-    return run
+class View:
+    """A table of runs on a console of one width, with a clock that the test moves."""
+
+    def __init__(self, width=200, footer=""):
+        self.now, self.stream = 10.0, io.StringIO()
+        console = Console(file=self.stream, width=width, highlight=False, get_time=lambda: self.now)
+        self.table = RunTable(console, lambda: footer)
+
+    def run(self, title="distilled seed 3", epochs=500, examples=54_000, monitor="val_nll", history=()):
+        return self.table.add_run(title, RunStarted("distilled", 3, epochs, history, examples), monitor)
+
+    def train(self, row, epochs, seconds=2.0, **changes):
+        for epoch in epochs:
+            self.table.add_epoch(row, record(epoch, seconds=seconds, **changes))
+
+    def plain(self, row):
+        return plain_line(self.table.run(row))
+
+    def shown(self):
+        self.stream.seek(0)
+        self.stream.truncate()
+        self.table.console.print(self.table, end="")
+        return [line.rstrip() for line in self.stream.getvalue().splitlines()]
 
 
-def shown(view, width, height=25):
-    stream = io.StringIO()
-    Console(file=stream, width=width, height=height, highlight=False).print(view, end="")
-    return stream.getvalue().splitlines()
+def trained(view, title="distilled seed 3", epochs=500, last=99, seconds=2.0, **changes):
+    row = view.run(title, epochs)
+    view.train(row, range(last - 3, last + 1), seconds, **changes)
+    return row
 
 
-def test_a_wide_line_has_everything_a_person_wants():
-    run = state(val_accuracy=0.9123)
-    run.take(record(100, best=False, val_accuracy=0.85))
-    run.progress(0.5)
-    assert run.line(300) == (
-        "distilled seed 3  ━━━━━━━━╌╌╌╌╌╌╌╌  epoch 101/500  loss 0.5000 (soft 0.2500, hard 0.7500)  "
-        "val accuracy 0.8500  best epoch by val_nll: 99 (0.9123)  patience 4  27,000 examples/s  "
-        "at most 13 min 19 s left"
+def test_a_wide_view_has_everything_a_person_wants():
+    view = View()
+    row = trained(view, val_accuracy=0.9123)
+    view.train(row, [100], best=False, val_accuracy=0.85)
+    assert [" ".join(line.split()) for line in view.shown()] == [
+        "epoch val acc best epoch time left patience examples/s monitor loss soft hard",
+        "distilled seed 3 100/500 0.8500 99 (0.9123) < 0:13:20 4 27,000 val_nll 0.5000 0.2500 0.7500",
+    ]
+    assert view.plain(row) == (
+        "distilled seed 3  epoch 100/500  val acc 0.8500  best epoch 99 (0.9123)  time left < 0:13:20  patience 4  "
+        "examples/s 27,000  monitor val_nll  loss 0.5000  soft 0.2500  hard 0.7500"
     )
 
 
-@pytest.mark.parametrize(("arm", "epochs", "seconds"), [("distilled", 200, 0.6), ("teacher", 500, 30.0)])
-def test_at_60_columns_the_score_and_the_time_left_stay_and_the_bar_goes(arm, epochs, seconds):
-    line = state(f"{arm} seed 0", epochs, seconds=seconds).line(60)
-    assert len(line) <= 60
-    assert "val 0.9000  best 0.9000" in line
-    assert re.search(r"≤ (1m01s|3h20m)$", line)
-    assert "━" not in line
-
-
 @pytest.mark.parametrize("width", range(20, 200, 7))
-def test_a_line_is_never_too_wide_and_loses_the_least_first(width):
-    run = state("teacher seed 0", 80, epoch=12)
-    (line,) = shown(View([run], str), width)
-    assert len(line) <= width
-    there = {name: part in line for name, part in (("score", "0.9000"), ("epoch", "13/80"), ("title", "teacher"))}
-    assert all(there.values()) or width < 34
-    order = [" ≤ " in line or "at most" in line, "best" in line, "patience" in line, "/s" in line]
+def test_a_view_is_never_too_wide_and_hides_the_least_important_first(width):
+    view = View(width)
+    trained(view, "teacher seed 0", 80, last=12)
+    lines = view.shown()
+    assert max(map(len, lines)) <= width
+    assert "teacher" in lines[1]
+    order = [part in lines[1] for part in ("12/80", "0.9000", "12 (0.9", "< 0:02", "27,000", "val_nll", "0.7500")]
     assert order == sorted(order, reverse=True)
+    assert order[:2] == [True, True] or width < 34
 
 
-def test_the_first_epoch_tells_speed_and_time_once_some_of_it_is_done(monkeypatch):
-    now = [10.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    run = RunState("teacher seed 0", 5, 60_000)
-    assert run.line(200).split() == ["teacher", "seed", "0", "╌" * 16, "epoch", "1/5"]
-    now[0] = 40.0
-    run.progress(0.25)  # 120 s an epoch
-    assert "500 examples/s  at most 9 min 30 s left" in run.line(200)
-    run.take(record(1, seconds=100.0))
-    assert "600 examples/s  at most 6 min 40 s left" in run.line(200)
+@pytest.mark.parametrize(("title", "epochs", "seconds"), [("distilled seed 0", 200, 0.6), ("teacher seed 0", 500, 30)])
+def test_60_columns_have_the_score_and_the_time_left(title, epochs, seconds):
+    view = View(60)
+    trained(view, title, epochs, seconds=seconds)
+    assert f"{title} " in view.shown()[1]
+    assert "0.9000  99 (0.9000)" in view.shown()[1]
+    assert view.shown()[1].endswith("< 0:01:01" if epochs == 200 else "< 3:20:30")
 
 
-def test_what_is_not_known_is_not_said():
-    run = RunState("teacher seed 0", 3)
-    run.take(record(3, patience_left=None, soft=0.0))
-    assert run.plain_line() == ("teacher seed 0  epoch 3/3  loss 0.5000  val accuracy 0.9000  best epoch: 3 (0.9000)")
-    quick = RunState("teacher seed 0", 3)
-    quick.take(record(1, seconds=0.01))
-    assert "at most 1 s left" in quick.plain_line()
+def test_the_first_epoch_has_speed_and_time_once_some_of_it_is_done():
+    view = View()
+    row = view.run("teacher seed 0", 5, 60_000)
+    assert view.plain(row) == "teacher seed 0  epoch 0/5"
+    view.now += 30.0
+    view.table.add_share(row, 0.25)  # 120 s an epoch
+    assert view.plain(row) == "teacher seed 0  epoch 0.2/5  time left < 0:09:30  examples/s 500"
+    view.train(row, [1], seconds=100.0)
+    assert "epoch 1/5" in view.plain(row)
+    assert "time left < 0:06:40" in view.plain(row)
+    assert "examples/s 600" in view.plain(row)
 
 
 def test_one_slow_epoch_does_not_change_the_estimate():
-    run = RunState("x", 12, 1000)
+    view = View()
+    row = view.run(epochs=12, examples=1000)
     for epoch, seconds in enumerate([50.0, 1.0, 1.0, 30.0, 1.0, 1.0], start=1):
-        run.take(record(epoch, seconds=seconds))
-    assert "1,000 examples/s  at most 6 s left" in run.plain_line()
+        view.train(row, [epoch], seconds)
+    assert "time left < 0:00:06" in view.plain(row)
+    assert "examples/s 1,000" in view.plain(row)
 
 
-def test_several_runs_are_a_table():
-    runs = [state("teacher seed 0", 400, seconds=3.0), state("baseline seed 11", 80, epoch=7, val_accuracy=0.5)]
-    runs.append(RunState("distilled seed 2", 80, 54_000))
-    runs[0].progress(0.5)
-    lines = shown(View(runs, lambda: "3 of 15 runs done, about 2 min 05 s left"), 100)
-    assert lines == [
-        "                        epoch  val acc    best  patience  examples/s  at most",
-        "teacher seed 0    100/400 50%   0.9000  0.9000         4      18,000   15m02s",
-        "baseline seed 11         8/80   0.5000  0.5000         4      27,000    2m26s",
-        "distilled seed 2         1/80",
-        "3 of 15 runs done, about 2 min 05 s left",
+def test_what_is_not_known_is_not_said():
+    view = View()
+    row = view.run("teacher seed 0", 3, examples=0, monitor=None)
+    view.train(row, [1, 2, 3], patience_left=None, soft=0.0)
+    assert view.plain(row) == "teacher seed 0  epoch 3/3  val acc 0.9000  best epoch 3 (0.9000)  loss 0.5000"
+    assert "patience" not in view.shown()[0]
+
+
+def test_a_resumed_run_starts_with_the_figures_of_its_history():
+    view = View()
+    row = view.run(epochs=10, history=[record(1, val_accuracy=0.8), record(2, best=False)])
+    assert "epoch 2/10  val acc 0.9000  best epoch 1 (0.8000)  time left < 0:00:16" in view.plain(row)
+    view.table.add_share(row, 0.5)
+    assert "time left < 0:00:15" in view.plain(row)
+
+
+def test_several_runs_are_rows_of_one_table():
+    view = View(100, footer="3 of 15 runs done, about 0:02:05 left")
+    rows = [view.run("teacher seed 0", 400), view.run("baseline seed 11", 80), view.run("distilled seed 2", 80)]
+    view.train(rows[0], [98, 99], 4.0)
+    view.train(rows[1], [7, 8], 2.0, val_accuracy=0.5)
+    view.table.add_share(rows[0], 0.5)
+    assert view.shown() == [
+        "                     epoch  val acc   best epoch  time left  patience  examples/s  monitor    loss",
+        "teacher seed 0    99.5/400   0.9000  99 (0.9000)  < 0:20:02         4      14,000  val_nll  0.5000",
+        "baseline seed 11      8/80   0.5000   8 (0.5000)  < 0:02:24         4      27,000  val_nll  0.5000",
+        "distilled seed 2      0/80",
+        "3 of 15 runs done, about 0:02:05 left",
     ]
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80])
 def test_a_narrow_table_keeps_run_epoch_and_score(width):
-    runs = [state(f"temperature=20 alpha=0.5 seed {seed}", 80, epoch=7) for seed in (1, 2)]
-    lines = shown(View(runs, lambda: "12 of 60 runs done"), width)
+    view = View(width, footer="12 of 60 runs done")
+    for seed in (1, 2):
+        trained(view, f"temperature=20 alpha=0.5 seed {seed}", 80, last=7)
+    lines = view.shown()
     assert max(map(len, lines)) <= width
-    for seed, line in zip((1, 2), lines[1:3], strict=True):
-        assert re.search(rf"seed {seed} +8/80 +0\.9000", line) or width == 30
-        assert f"seed {seed}" in line
+    words = " ".join(lines).split()
+    assert [words.count(part) for part in ("1", "2", "7/80")] == [1, 1, 2]
+    assert words.count("0.9000") == 2 or width == 30
     assert lines[-1] == "12 of 60 runs done"
 
 
-def test_nothing_on_is_nothing_but_the_count():
-    assert shown(View([], lambda: "1 of 2 runs done"), 80) == ["1 of 2 runs done"]
-    assert shown(View([], str), 80) == []
+def test_no_run_is_nothing_but_the_count():
+    assert View(footer="1 of 2 runs done").shown() == ["1 of 2 runs done"]
+    assert View().shown() == []
 
 
 def test_square_brackets_and_wide_letters_are_text():
-    lines = shown(View([state("hidden=[16] 温度 seed 1"), state("seed 2")], str), 40)
-    assert "hidden=[16]" in lines[1] or "…" in lines[1]
-    assert "seed 1" in lines[1]
+    view = View(40)
+    trained(view, "hidden=[16] 温度 seed 1")
+    assert "hidden=[16] 温度" in " ".join(view.shown())
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3725, "1 h 02 min")])
-def test_durations_are_short(seconds, text):
-    assert live.duration(seconds) == text
+@pytest.mark.parametrize(("total", "bar"), [(2_000_000, "0.5/2.0 MB"), (None, "0.5/? MB")])
+def test_a_download_is_a_bar_with_its_size(total, bar):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(download(Downloading("[a].gz", 500_000, total), console))
+    assert "downloading [a].gz" in console.file.getvalue()
+    assert "━" in console.file.getvalue()
+    assert bar in console.file.getvalue() or total is None

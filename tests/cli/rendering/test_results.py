@@ -171,10 +171,10 @@ def test_a_narrow_table_keeps_its_names_and_drops_whole_columns(table, width):
         (row,) = [line for line in lines if line.startswith(f"{arm} ")]
         assert len(re.findall(r"\S+", row.replace(" kB", "").replace(" MB", ""))) >= 4
     shown = " ".join(" ".join(lines).split())
-    table_part, _, missing = shown.partition("No room for: ")
+    table_part, _, missing = shown.partition("Hidden at this width: ")
     for heading in HEADINGS:
         assert not (f" {heading} " in table_part and heading in re.split(", | Distilled", missing))
-    assert ("No room for" in shown) == (width < 80 or (width == 80 and "published" in shown))
+    assert ("Hidden at this width" in shown) == (width < 80 or (width == 80 and "published" in shown))
     # The unit is there or the whole column is not.
     assert ("MB" in table_part or "kB" in table_part) == (" file " in table_part)
 
