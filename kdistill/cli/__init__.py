@@ -16,23 +16,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Distil a large neural-network classifier into a small one, and prove whether that helped.",
+    help="Distil a large classifier into a small one, and test whether distillation helped.",
 )
-app.command()(experiment.reproduce)
-app.command()(experiment.sweep)
-app.command()(experiment.train_teacher)
-app.command()(experiment.baseline)
-app.command()(experiment.distill)
-app.command()(experiment.evaluate)
-app.command()(report.report)
-app.command()(deploy.export)
-app.command()(deploy.benchmark)
-app.command()(deploy.predict)
-app.command()(runs.compare)
+TRAIN = (experiment.reproduce, experiment.sweep, experiment.train_teacher, experiment.baseline, experiment.distill)
+USE = (experiment.evaluate, report.report, deploy.export, deploy.benchmark, deploy.predict, runs.compare)
+for command in (*TRAIN, *USE, experiment.doctor):
+    app.command()(command)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
-app.command()(experiment.doctor)
 
 
 def _version(wanted: bool) -> None:
@@ -44,11 +36,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options that precede a command."""
 
 
 def main() -> None:

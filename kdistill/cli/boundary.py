@@ -8,41 +8,54 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from kdistill.cli.output import cannot_write
-from kdistill.cli.rendering.screen import console, give_up
+from kdistill.cli.rendering.console import console, give_up
 from kdistill.core.errors import KdistillError, OutputError, bug
 from kdistill.core.signals import Stopped
 
 BUG = 1
-STOPPED = 128  # and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM
-GO_ON = "Nothing finished is lost: run the same command again to go on."
+STOPPED = 128  # plus the number of the signal: 130 for Ctrl-C, 143 for SIGTERM
+RESUME = "Finished runs and checkpoints are kept: run the same command again to resume."
 
 
-def _reader_gone(self: Console) -> None:
-    """Go on in silence, so that the exit code is the same; Rich's own way is to exit with 1."""
+def _ignore_broken_pipe(self: Console) -> None:
+    """Print nothing more and keep the exit code; Rich's own method exits with 1."""
     self.quiet = True
     give_up(self.file)
 
 
-Console.on_broken_pipe = _reader_gone  # type: ignore[method-assign]  # for Typer's consoles, which are not ours
+def _argument_in_help(self: TyperArgument, ctx: Any) -> str | None:
+    """Return what follows the name of an argument in help: not its Python type, such as `<list[Path]>`."""
+    return None if self.nargs == 1 else "..."
+
+
+def _value_in_help(self: TyperOption, ctx: Any) -> str | None:
+    """Return what follows an option in help: its choices without brackets, and nothing after a flag."""
+    return None if self.is_flag else self.metavar or self.display_type(ctx).strip("<>")
+
+
+# These apply to the consoles and parameters that Typer creates.
+Console.on_broken_pipe = _ignore_broken_pipe  # type: ignore[method-assign]
+TyperArgument.display_type_rich = _argument_in_help  # type: ignore[method-assign, assignment]
+TyperOption.display_type_rich = _value_in_help  # type: ignore[method-assign]
 
 
 class Boundary(TyperGroup):
     """The error boundary: a user's mistake is one short message, never a traceback.
 
-    It is the app's group class, so that it holds under Typer's test runner too.
+    It is the app's group class, so that Typer's test runner passes through it too.
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run the command line; help that cannot be printed is a message too."""
+        """Run the command line; report help or a version that cannot be printed."""
         try:
             return super().main(*arguments, **options)
-        except (OSError, OutputError) as error:  # while printing help or the version, which no command does
+        except (OSError, OutputError) as error:
             give_up(sys.stdout)
             problem = cannot_write(error) if isinstance(error, OSError) else error
-            _say(f"[bold red]Error:[/bold red] {escape(problem.message)}")
+            _print(f"[bold red]Error:[/bold red] {escape(problem.message)}")
             sys.exit(problem.exit_code)
 
     def invoke(self, ctx: Any) -> Any:
@@ -50,34 +63,30 @@ class Boundary(TyperGroup):
         debug = "--debug" in ctx.args
         try:
             return super().invoke(ctx)
-        except KdistillError as error:
-            _tell(error, debug)
-            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as error:
             stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
             if stopped.failure:
-                _tell(stopped.failure, debug)
-            _say(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", GO_ON)
+                _report(stopped.failure, debug)
+            _print(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", RESUME)
             raise typer.Exit(STOPPED + stopped.signum) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception as error:
-            _tell(error, debug)
-            raise typer.Exit(BUG) from None
+            _report(error, debug)
+            raise typer.Exit(error.exit_code if isinstance(error, KdistillError) else BUG) from None
 
 
-def _tell(error: Exception, debug: bool) -> None:
+def _report(error: Exception, debug: bool) -> None:
     if debug:
-        _say(escape(traceback.format_exc().rstrip()))
+        _print(escape(traceback.format_exc().rstrip()))
     if isinstance(error, KdistillError):
         message, hint = error.message, error.hint or ""
     else:
         message, hint = bug(error), "Run it again with --debug and report what it prints."
-    _say(f"[bold red]Error:[/bold red] {escape(message)}", hint)
+    _print(f"[bold red]Error:[/bold red] {escape(message)}", hint)
 
 
-def _say(markup: str, hint: str | None = None) -> None:
+def _print(markup: str, hint: str = "") -> None:
     screen = console(stderr=True)
-    screen.print(markup, soft_wrap=True)
-    if hint:
-        screen.print(escape(hint), soft_wrap=True)
+    for text in filter(None, (markup, escape(hint))):
+        screen.print(text, soft_wrap=True)

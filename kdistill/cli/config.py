@@ -1,4 +1,4 @@
-"""`kdistill config ...`: list, show, check and start config files."""
+"""`kdistill config ...`: list, show, check and create config files."""
 
 import json
 import os
@@ -12,17 +12,17 @@ from rich.markup import escape
 from kdistill.cli import values
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit, write_out
-from kdistill.cli.rendering.screen import console
+from kdistill.cli.rendering import results
+from kdistill.cli.rendering.console import console
 from kdistill.core.errors import ConfigError, OutputError
 
-app = typer.Typer(no_args_is_help=True, help="List, show, check and start config files.")
+app = typer.Typer(no_args_is_help=True, help="List, show, check and create config files.")
 
 
 @app.command("ls")
 def config_ls(json_: Json = False, debug: Debug = False) -> None:
     """List the built-in configs."""
     from kdistill import config as configs
-    from kdistill.cli.rendering import results
 
     emit({"configs": configs.summaries()}, results.config_list, json_)
 
@@ -35,17 +35,14 @@ def config_show(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print the resolved config: a file that runs as it is."""
+    """Print a config with all its keys, as a file that runs."""
     from kdistill import config as configs
 
-    named = [name for name in (config, option) if name is not None]
-    if len(named) > 1:
-        raise typer.BadParameter(f"expected one config; received {' and '.join(named)}", param_hint="-c")
-    resolved = configs.load(named[0] if named else None, set_ or ())
-    if json_:
-        write_out(json.dumps(configs.resolved(resolved), indent=2))
-    else:
-        write_out(configs.dump(resolved).rstrip())
+    if config is not None and option is not None:
+        raise typer.BadParameter(f"expected one config; received {config} and {option}", param_hint="-c")
+    resolved = configs.load(option if config is None else config, set_ or ())
+    shown = json.dumps(configs.resolved(resolved), indent=2) if json_ else configs.dump(resolved).rstrip()
+    write_out(shown)
 
 
 @app.command("check")
@@ -56,17 +53,15 @@ def config_check(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check configs, each with all its problems; exit with 3 if any has one."""
+    """Check configs and list all their problems; the exit code is 3 if there are any."""
     from kdistill import config as configs
-    from kdistill.cli.rendering import results
 
     named = [*(files or []), *([] if option is None else [option])]
     if not named:
         raise typer.BadParameter("expected at least one config; received none", param_hint="CONFIG")
     checked = [_checked(name, set_ or []) for name in named]
     emit({"configs": checked}, results.config_checks, json_)
-    problems = [line for entry in checked for line in entry["problems"]]
-    if problems:
+    if problems := [line for entry in checked for line in entry["problems"]]:
         raise ConfigError("\n".join(problems), hint=configs.HELP)
 
 
@@ -90,9 +85,9 @@ def config_schema(debug: Debug = False) -> None:
 
 @app.command("init")
 def config_init(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="Where to write it; - is stdout.")] = "kdistill.yaml",
+    path: Annotated[str, typer.Argument(metavar="FILE", help="File to write; - is stdout.")] = "kdistill.yaml",
     source: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Start from a built-in config instead.")
+        str | None, typer.Option("--from", metavar="NAME", help="Built-in config to copy (default: every key)")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     debug: Debug = False,

@@ -10,32 +10,28 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit
-from kdistill.cli.rendering.screen import Screen, console
+from kdistill.cli.rendering import data as inventory
 
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
-
-LookFirst = Annotated[
-    Path | None, typer.Option("--dir", parser=values.a_path, metavar="FOLDER", help="Look here first.")
-]
+SearchFirst = Annotated[Path | None, values.path_option("Folder to search first.", "FOLDER", "--dir")]
 DataOf = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="CONFIG", help="Show the data of this config, your own too, read whole."),
+    typer.Option("--config", "-c", metavar="CONFIG", help="Show the data of this config; your own data are read."),
 ]
 
 
 @app.command("info")
 def data_info(
-    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET")] = None,
-    folder: LookFirst = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Data sets (default: all)")] = None,
+    folder: SearchFirst = None,
     config: DataOf = None,
     set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show where data sets are looked for, and whether they are there and intact; or what a config's data holds."""
+    """Show whether data sets are there and intact, and which folders are searched; or describe a config's data."""
     from kdistill import datasets
-    from kdistill.cli.rendering import results
 
     if config is not None or set_:
         if names or folder:
@@ -44,28 +40,30 @@ def data_info(
         return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
-    emit(found, results.data_sets, json_)
+    emit(found, inventory.named_data, json_)
 
 
 @app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(metavar="DATASET")],
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")],
     force: Annotated[bool, typer.Option("--force", help="Download it again.")] = False,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
     """Download a data set into the cache, and verify it."""
     from kdistill import datasets
-    from kdistill.cli.rendering import results
+    from kdistill.cli.rendering.screen import Screen
 
-    with closing(Screen(console(stderr=True))) as screen:
+    with closing(Screen()) as screen:
         document = datasets.fetch(_dataset(name), screen, force)
-    emit(document, results.fetched, json_)
+    emit(document, inventory.fetched, json_)
 
 
 @app.command("export")
 def data_export(
-    file: Annotated[Path, typer.Argument(parser=values.a_path_to(".npz"), metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(parser=values.a_path_to(".npz"), metavar="FILE", help="The `.npz` file to write.")
+    ],
     config: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
@@ -74,26 +72,24 @@ def data_export(
     """Write the data of a config as NumPy arrays, in the order in which `distill --teacher-logits` expects logits."""
     from kdistill import config as configs
     from kdistill import datasets
-    from kdistill.cli.rendering.data import exported
+    from kdistill.cli.rendering.screen import Screen
 
-    with closing(Screen(console(stderr=True))) as screen:
+    with closing(Screen()) as screen:
         splits = datasets.load(configs.load(config, set_ or ()).data, screen)
         document = datasets.export(splits, file)
-    emit(document, exported, json_)
+    emit(document, inventory.exported, json_)
 
 
 def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:
-    """Show what is found of a config's data, under the name of its data set."""
     from kdistill import config as configs
     from kdistill import datasets
-    from kdistill.cli.rendering import data as inventory
-    from kdistill.cli.rendering import results
+    from kdistill.cli.rendering.screen import Screen
 
     data = configs.load(source, overrides).data
     if not data.is_own:
-        emit({data.dataset: datasets.info(data.dataset, data.dir)}, results.data_sets, json_)
+        emit({data.dataset: datasets.info(data.dataset, data.dir)}, inventory.named_data, json_)
         return
-    with closing(Screen(console(stderr=True))) as screen:
+    with closing(Screen()) as screen:
         found = datasets.describe(data, screen)
     emit({data.dataset: found}, inventory.own_data, json_)
 

@@ -1,10 +1,10 @@
-"""The commands that take a model away: export, benchmark, predict."""
+"""The commands that use a trained model: export, benchmark, predict."""
 
 import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,10 +14,10 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, open_session, with_some_options
 from kdistill.cli.output import emit, write_out
+from kdistill.cli.rendering import exports as tables
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
-    from kdistill.cli.rendering.screen import Screen
     from kdistill.deploy.predict import Row
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
@@ -26,38 +26,30 @@ MOST_CLASSES = 1_000_000
 
 Model = Annotated[
     Path | None,
-    typer.Argument(
-        parser=values.a_path,
-        metavar="RUN|FILE",
-        help="The folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)",
+    values.path_argument(
+        "RUN|FILE", "Folder of a run, or a `.keras` file (default: the distilled run of the config's experiment)"
     ),
 ]
 Models = Annotated[
     list[Path] | None,
-    typer.Argument(
-        parser=values.a_path,
-        metavar="RUN|FILE",
-        help="Folders of runs, each with its teacher and its exports; model files; exports (default: the runs of "
-        "the config's experiment)",
+    values.path_argument(
+        "RUN|FILE",
+        "Folders of runs, each with its teacher and its exports; `.keras` files; exports (default: the runs of the "
+        "config's experiment)",
     ),
 ]
 Format = Annotated[
-    Literal["litert", "onnx", "saved-model"],
-    typer.Option(help="LiteRT (.tflite), ONNX, or a SavedModel of TensorFlow."),
+    Literal["litert", "onnx", "saved-model"], typer.Option(help="LiteRT (.tflite), ONNX, or a TensorFlow SavedModel.")
 ]
 Quantize = Annotated[
     Literal["none", "dynamic", "int8", "float16"],
-    typer.Option(help="dynamic: weights of 8 bits; int8: weights and what is computed; float16: weights of 16 bits."),
+    typer.Option(help="dynamic: 8-bit weights; int8: 8-bit weights and activations; float16: 16-bit weights."),
 ]
-WithSoftmax = Annotated[bool, typer.Option("--with-softmax", help="Put out probabilities rather than logits.")]
-Output = Annotated[
-    Path | None, typer.Option(parser=values.a_path, metavar="PATH", help="Where to (default: beside the model)")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another export that is there.")]
-Threads = Annotated[
-    int, typer.Option(parser=values.whole_number(1, values.MOST_THREADS), metavar="N", help="Threads within one call.")
-]
-Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Of Keras models.")]
+WithSoftmax = Annotated[bool, typer.Option("--with-softmax", help="Output probabilities rather than logits.")]
+Output = Annotated[Path | None, values.path_option("Path of the export (default: beside the model)")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another export at this path.")]
+Threads = Annotated[int, values.number_option(1, values.MOST_THREADS, "Threads of a call.")]
+Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Device of Keras models.")]
 
 
 @with_some_options("config", "set", "seed", "output_dir", "threads", "device", "json", "quiet", "debug")
@@ -70,8 +62,7 @@ def export(
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model for another runtime; it is kept only if it does there, on the test split, what the model does."""
-    from kdistill.cli.rendering import exports as tables
+    """Convert a model for another runtime; the export is kept only if its predictions on the test split agree."""
     from kdistill.deploy import export_records, exports, targets
 
     if quantize not in export_records.QUANTIZATIONS[format]:
@@ -87,13 +78,8 @@ def export(
 
 
 @with_some_options("config", "set", "seed", "output_dir", "json", "quiet", "debug")
-def benchmark(
-    common: Common,
-    models: Models = None,
-    threads: Threads = 1,
-) -> None:
-    """Measure models and exports side by side: size, accuracy in their own runtime, latency, memory."""
-    from kdistill.cli.rendering import exports as tables
+def benchmark(common: Common, models: Models = None, threads: Threads = 1) -> None:
+    """Compare models and exports: size, test accuracy in their own runtime, latency, memory."""
     from kdistill.deploy import benchmark as benchmarks
     from kdistill.deploy import targets
     from kdistill.runs.benchmark import keep
@@ -103,14 +89,14 @@ def benchmark(
         document = benchmarks.benchmark(session, named, threads)
         try:
             keep(session.experiment, document)
-        except OutputError as error:  # it may be someone else's experiment, to be looked at only
+        except OutputError as error:  # as in an experiment that may only be read
             session.listener.note(f"The benchmark is not kept: {error.message}")
     emit(document, tables.benchmark, common.json)
 
 
 @contextmanager
 def _session(common: Common, named: "list[Target]") -> "Iterator[Session]":
-    """Open the session of the config given, or else of the experiment that the first named model is in."""
+    """Open the session of the config, or without one of the experiment that the first model belongs to."""
     own = next((target.config_file for target in named if target.config_file), None)
     if common.config is None and own:
         common = dataclasses.replace(common, config=str(own), output_dir=own.parent.parent)
@@ -118,35 +104,22 @@ def _session(common: Common, named: "list[Target]") -> "Iterator[Session]":
         yield session
 
 
-AnyModel = Annotated[
-    Path,
-    typer.Argument(parser=values.a_path, metavar="MODEL", help="The folder of a run, a `.keras` file, or an export."),
-]
+AnyModel = Annotated[Path, values.path_argument("MODEL", "Folder of a run, a `.keras` file, or an export.")]
 Source = Annotated[
     str,
     typer.Argument(
         metavar="FILE|FOLDER|-",
-        help="An image (PNG, JPEG), a folder of them, an .npz with `x` or `x_test`, a .csv of features with a line of "
-        "names, or - for such rows on stdin.",
+        help="An image (PNG, JPEG), a folder of images, an `.npz` with `x` or `x_test`, a `.csv` of features with a "
+        "header, or - for such rows on stdin.",
     ),
 ]
-Printed = Annotated[Literal["csv", "jsonl"], typer.Option(help="What is printed.")]
-Top = Annotated[
-    int,
-    typer.Option(parser=values.whole_number(1, MOST_CLASSES), metavar="K", help="How many classes, the best first."),
-]
+Printed = Annotated[Literal["csv", "jsonl"], typer.Option(help="Output format.")]
+Top = Annotated[int, values.number_option(1, MOST_CLASSES, "Number of classes to print, the most probable first.", "K")]
 Drop = Annotated[
     list[str] | None,
-    typer.Option(
-        "--drop",
-        metavar="COLUMN",
-        help="A column of a table that is no feature, for a model that does not know its columns; repeatable.",
-    ),
+    typer.Option(metavar="COLUMN", help="Column that is no feature, for a model without column names; repeatable."),
 ]
-OnError = Annotated[
-    Literal["fail", "skip"],
-    typer.Option(help="What to do about an image that is damaged."),
-]
+OnError = Annotated[Literal["fail", "skip"], typer.Option(help="Stop at a damaged image, or leave it out.")]
 
 
 def predict(
@@ -160,45 +133,37 @@ def predict(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Print class and probability of each image or row."""
-    from kdistill.cli.rendering.screen import Screen, console
+    """Print the predicted class of each image or row, with its probability."""
+    from kdistill.cli.rendering.screen import Screen
     from kdistill.deploy.predict import Predictor
     from kdistill.deploy.read_inputs import check
 
     check(source)
-    with closing(Screen(console(stderr=True))) as screen:
+    with closing(Screen()) as screen:
         predictor = Predictor(model, threads, device, screen)
         reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
         for number, rows in enumerate(predictor.rows(reader, source, shown)):
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
-            if not write_out(text):  # nobody reads it any more
+            if not write_out(text):  # stdout is closed
                 break
-        _tell_skipped(reader.skipped, screen)
-
-
-def _tell_skipped(messages: Sequence[str], screen: "Screen") -> None:
-    for message in messages:
-        screen.warning(f"Skipped: {message}")
-    if messages:
-        screen.warning(f"Skipped {len(messages)} in all.")
+        for message in reader.skipped:
+            screen.warning(f"Skipped: {message}")
+        if reader.skipped:
+            screen.warning(f"Skipped {len(reader.skipped)} in all.")
 
 
 def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     if heads:
-        more = [(f"class_{place}", f"probability_{place}") for place in range(2, top + 1)]
-        lines.writerow(["name", "class", "probability", *(head for pair in more for head in pair)])
+        suffixes = ["", *(f"_{place}" for place in range(2, top + 1))]
+        lines.writerow(["name", *(f"{column}{suffix}" for suffix in suffixes for column in ("class", "probability"))])
     for row in rows:
-        best = [(choice["class"], f"{choice['probability']:.6f}") for choice in row["top"]]
+        best = ((choice["class"], f"{choice['probability']:.6f}") for choice in row["top"])
         lines.writerow([row["name"], *(cell for pair in best for cell in pair)])
     return text.getvalue().rstrip("\n")
 
 
 def _json_lines(rows: "list[Row]", top: int) -> str:
-    lines = []
-    for row in rows:
-        best = row["top"][0]
-        line = {"name": row["name"], "class": best["class"], "probability": best["probability"]}
-        lines.append(json.dumps({**line, "top": row["top"]} if top > 1 else line))
-    return "\n".join(lines)
+    lines = ({"name": row["name"], **row["top"][0], **({"top": row["top"]} if top > 1 else {})} for row in rows)
+    return "\n".join(map(json.dumps, lines))

@@ -1,4 +1,4 @@
-"""What `kdistill doctor` says: the facts that a bug report needs."""
+"""The facts that `kdistill doctor` prints for a bug report."""
 
 import os
 import platform
@@ -22,7 +22,6 @@ ENVIRONMENT = (
 def collect() -> dict[str, Any]:
     """Return versions, devices, folders, data sets and extras. Starts TensorFlow."""
     backend.start(threads=1)
-    found = {name: datasets.info(name) for name in datasets.names()}
     return {
         "kdistill": kdistill.__version__,
         "python": platform.python_version(),
@@ -32,7 +31,7 @@ def collect() -> dict[str, Any]:
         "cache_folder": str(datasets.cache_dir()),
         "versions": {package: extras.version_of(package) for package in PACKAGES},
         "extras": {extra: extras.installed(extra) for extra in extras.MODULES},
-        "data": {name: _state(info) for name, info in found.items()},
+        "data": {name: _state(datasets.info(name)) for name in datasets.names()},
         "environment": {name: os.environ.get(name) or None for name in ENVIRONMENT},
     }
 

@@ -1,4 +1,4 @@
-"""The commands that train, score and compare."""
+"""The commands that train and score runs, and `doctor`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from kdistill.cli import values
 from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options
 from kdistill.cli.output import emit
 from kdistill.cli.parallel import Parallel, emit_slurm, with_parallel_options
+from kdistill.cli.rendering import results
 
 if TYPE_CHECKING:
     from kdistill.config import Config
@@ -21,29 +22,30 @@ SOME_FAILED = 6  # exit code: finished, with failed runs
 
 Seeds = Annotated[
     str | None,
-    typer.Option(metavar="N|LIST", help="How many, counted up from the seed, or a list: 0,3,7 (default: the config's)"),
+    typer.Option(
+        metavar="N|LIST",
+        help="Number of seeds, counted up from the config's `seed`, or a list: 0,3,7 (default: the config's `seeds`)",
+    ),
 ]
 TeacherSeeds = Annotated[
     str | None,
-    typer.Option(metavar="N|LIST", help="Of the teachers, taken in turn: 1 teaches all seeds (default: each its own)"),
+    typer.Option(
+        metavar="N|LIST",
+        help="Seeds of the teachers, assigned to the students in turn; 1 is one teacher for all (default: one for each "
+        "student)",
+    ),
 ]
-SeedsOfCells = Annotated[
-    str | None,
-    typer.Option(metavar="N|LIST", help="How many of every cell, or a list: 0,3,7 (default: the config's)"),
-]
-GridOption = Annotated[
+Grid = Annotated[
     list[str] | None,
     typer.Option(
         "--grid",
         metavar="KEY=V1,V2",
-        help="A config key and the values to try; repeatable: every combination is tried (default: those under "
-        "`sweep` in the config)",
+        help="A config key and its values; repeatable: every combination is trained (default: `sweep` in the config)",
     ),
 ]
 
 
 def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequence[Path] = ()) -> None:
-    from kdistill.cli.rendering import results
     from kdistill.experiments import dry_run
     from kdistill.experiments import reproduce as experiments
 
@@ -58,13 +60,13 @@ def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequ
 
 @with_common_options
 def train_teacher(common: Common, track: Track = None) -> None:
-    """Train the teacher and save it."""
+    """Train the teacher."""
     _train(common, "teacher", track)
 
 
 @with_common_options
 def baseline(common: Common, track: Track = None) -> None:
-    """Train the student on labels alone: what distillation has to beat."""
+    """Train the student on labels only, as the reference for distillation."""
     _train(common, "baseline", track)
 
 
@@ -73,23 +75,19 @@ def distill(
     common: Common,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(
-            parser=values.a_path,
-            metavar="PATH",
-            help="A `.keras` file instead of this experiment's teacher; repeatable: several teach together.",
-        ),
+        values.path_option("A `.keras` file to use as the teacher; repeatable: several form an ensemble."),
     ] = None,
     teacher_logits: Annotated[
         Path | None,
         typer.Option(
             parser=values.a_path_to(".npz"),
             metavar="PATH",
-            help="An `.npz` file with the logits of a teacher made by any program (see `kdistill data export`).",
+            help="An `.npz` file with a teacher's logits, made by any program (see `kdistill data export`).",
         ),
     ] = None,
     track: Track = None,
 ) -> None:
-    """Train the student against the teacher: loss = alpha * soft + (1 - alpha) * hard."""
+    """Train the student on the teacher's outputs and labels: loss = alpha * soft + (1 - alpha) * hard."""
     _train(common, "distilled", track, [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
 
 
@@ -98,11 +96,10 @@ def evaluate(
     common: Common,
     models: Annotated[
         list[Path] | None,
-        typer.Argument(parser=values.a_path, metavar="MODEL", help="`.keras` files instead of finished runs."),
+        values.path_argument("MODEL", "`.keras` files to score instead of finished runs."),
     ] = None,
 ) -> None:
-    """Score the finished runs of one seed, or the model files named, on the test split."""
-    from kdistill.cli.rendering import results
+    """Score the finished runs of one seed, or model files, on the test split."""
     from kdistill.experiments import dry_run
     from kdistill.recipes import evaluate
 
@@ -117,8 +114,7 @@ def evaluate(
 @with_common_options
 @with_parallel_options
 def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_seeds: TeacherSeeds = None) -> None:
-    """Do it all: teacher, baseline and distilled student for every seed, and compare them."""
-    from kdistill.cli.rendering import results
+    """Train teacher, baseline and distilled student for every seed, and compare them on the test split."""
     from kdistill.experiments import dry_run
     from kdistill.experiments import reproduce as experiments
     from kdistill.runs import ARMS
@@ -145,9 +141,8 @@ def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_s
 
 @with_common_options
 @with_parallel_options
-def sweep(common: Common, parallel: Parallel, grid: GridOption = None, seeds: SeedsOfCells = None) -> None:
-    """Try every combination of some settings, choose on validation, and score the winner on the test split."""
-    from kdistill.cli.rendering import results
+def sweep(common: Common, parallel: Parallel, grid: Grid = None, seeds: Seeds = None) -> None:
+    """Train every combination of some settings, select the best on validation, and score it on the test split."""
     from kdistill.cli.rendering import sweep as heatmap
     from kdistill.experiments import dry_run, sweep_grid
     from kdistill.experiments import sweep as sweeps
@@ -168,46 +163,38 @@ def sweep(common: Common, parallel: Parallel, grid: GridOption = None, seeds: Se
 
 
 def _finish(document: Mapping[str, Any], render: Callable[[Any], RenderableType], common: Common) -> None:
-    """Print the result of many runs; the exit code says whether some failed."""
+    """Print the result of many runs; exit with 6 if some failed."""
     emit(document, render, common.json)
     if document["failed"]:
         raise typer.Exit(SOME_FAILED)
 
 
 def _seeds(text: str | None, config: "Config", option: str = "--seeds") -> list[int]:
-    if text is None:
-        return _counted_up(config.seed, config.seeds, option)
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    numbers = [int(part) for part in parts if part.isdecimal() and len(part) <= len(str(values.LARGEST_SEED))]
-    if not parts or len(numbers) < len(parts) or len(set(numbers)) < len(numbers):
-        raise _bad_seeds(option, f"a number of seeds, or different seeds with commas (0,3,7); received {text!r}")
-    if "," not in text:
-        if not 1 <= numbers[0] <= MOST_SEEDS:
-            raise _bad_seeds(option, f"1 to {MOST_SEEDS} seeds; received {text}")
-        return _counted_up(config.seed, numbers[0], option)
-    if max(numbers) > values.LARGEST_SEED:
-        raise _bad_seeds(option, f"seeds of at most {values.LARGEST_SEED}; received {max(numbers)}")
-    return numbers
+    """Return the seeds of a list, or a number of seeds counted up from that of the config."""
+    read_seed = values.whole_number(0, values.LARGEST_SEED)
+    try:
+        if text and "," in text:
+            seeds = [read_seed(part) for part in text.split(",") if part.strip()]
+        else:
+            count = config.seeds if text is None else values.whole_number(1, MOST_SEEDS)(text)
+            seeds = list(range(config.seed, config.seed + count))
+            read_seed(str(seeds[-1]))
+    except typer.BadParameter as error:
+        error.message += "; give a number of seeds, or different seeds with commas (0,3,7)"
+        error.param_hint = option
+        raise
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise typer.BadParameter(f"expected different seeds with commas (0,3,7); received {text!r}", param_hint=option)
+    return seeds
 
 
 def _listed(seeds: list[int]) -> str:
-    """Return seeds as a list that `_seeds` reads as the same ones: a single number would be how many."""
+    """Return seeds as a list that `_seeds` reads as the same ones: a single number would be their count."""
     return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
-def _counted_up(first: int, count: int, option: str) -> list[int]:
-    if first + count - 1 > values.LARGEST_SEED:
-        raise _bad_seeds(option, f"seeds of at most {values.LARGEST_SEED}; received {count} counted up from {first}")
-    return list(range(first, first + count))
-
-
-def _bad_seeds(option: str, text: str) -> typer.BadParameter:
-    return typer.BadParameter(f"expected {text}", param_hint=option)
-
-
 def doctor(json_: Json = False, debug: Debug = False) -> None:
-    """Print versions, devices, threads, folders and extras: what a bug report needs."""
+    """Print versions, devices, folders and extras, for a bug report."""
     from kdistill.cli.doctor import collect
-    from kdistill.cli.rendering import results
 
     emit(collect(), results.facts, json_)

@@ -1,4 +1,4 @@
-"""Results on standard output, which may go away or be full."""
+"""Results on standard output, which may be closed early or full."""
 
 import io
 import json
@@ -8,18 +8,18 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from kdistill.cli.rendering.screen import console, give_up
+from kdistill.cli.rendering.console import console, give_up
 from kdistill.core.errors import OutputError
 
 
 def write_out(text: str) -> bool:
-    """Print text on stdout, at once. If whoever read it has gone, as in `kdistill ... | head`, that is no error.
+    """Print text on stdout at once. A closed pipe, as after `kdistill ... | head`, is no error.
 
     Returns:
-        Whether anybody still reads.
+        Whether stdout still has a reader.
 
     Raises:
-        OutputError: it leads to a file that cannot be written, as on a full disk.
+        OutputError: stdout is a file that cannot be written, as on a full disk.
     """
     try:
         print(text, flush=True)
@@ -45,5 +45,5 @@ def emit(document: Mapping[str, Any], render: Callable[[Any], RenderableType], a
     screen = console()
     screen.file = rendered = io.StringIO()
     screen.print(render(document), crop=False)  # commands to copy may be longer than a line
-    # Rich fills lines up with blanks, which are noise in a file.
+    # Rich pads lines with blanks, which are noise in a file.
     write_out("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()))

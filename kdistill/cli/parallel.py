@@ -1,4 +1,4 @@
-"""Options that spread the runs of a command: over processes, over a cluster, over the elements of an array job."""
+"""The options that distribute runs over processes, a Ray cluster, or the elements of a Slurm array job."""
 
 import sys
 from contextlib import AbstractContextManager
@@ -32,53 +32,50 @@ def _a_part(text: str) -> Part:
 
 @dataclass(frozen=True)
 class Parallel:
-    """The options of commands that make many runs: who makes them, and which."""
+    """The options of commands that make many runs: where, and which of them."""
 
     workers: Annotated[
         int | None,
-        typer.Option(
-            parser=values.whole_number(1, MOST_WORKERS),
-            metavar="N",
-            help="Processes that train at the same time (default: as many as there are cores, at most one a seed; with "
-            "--engine ray all that the cluster has room for)",
+        values.number_option(
+            1,
+            MOST_WORKERS,
+            "Processes that train at the same time (default: one for each core, at most one for each seed; with "
+            "--engine ray as many as the cluster has room for)",
         ),
     ] = None
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="Who makes the runs.")] = "local"
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Train in processes on this machine, or on a Ray cluster.")
+    ] = "local"
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            metavar="auto|HOST:PORT",
-            help="With --engine ray: a cluster to join (default: Ray is started on this machine)",
-        ),
+        typer.Option(metavar="auto|HOST:PORT", help="Ray cluster to join (default: start Ray on this machine)"),
     ] = None
     part: Annotated[
         Part | None,
         typer.Option(
-            "--part",
             parser=_a_part,
             metavar="I/N",
-            help="Make only every N-th of the runs from the I-th on, and compare nothing; several parts may run at "
-            "once",
+            help="Make only every N-th run from the I-th on, and compare nothing; parts may run at the same time.",
         ),
     ] = None
     emit_for: Annotated[
         Literal["slurm"] | None,
-        typer.Option("--emit", help="Print a batch script that makes the runs in --workers parts, and train nothing"),
+        typer.Option("--emit", help="Print a batch script that makes the runs in --workers parts; train nothing."),
     ] = None
     track: Track = None
 
     def scale(self, common: Common) -> "Scale":
-        """Return who makes the runs.
+        """Return where the runs are made.
 
         Raises:
-            BadParameter: an address, and nothing that goes there; or what a batch script cannot be printed with.
-            ConfigError: the extra that it takes is not installed.
+            BadParameter: --ray-address or --emit is combined with an option that it excludes.
+            ConfigError: the extra that --engine needs is not installed.
         """
         from kdistill.core import extras
         from kdistill.experiments.workers import Scale
 
         if self.ray_address is not None and self.engine != "ray":
-            raise typer.BadParameter("goes with --engine ray", param_hint="--ray-address")
+            raise typer.BadParameter("expected --engine ray with it", param_hint="--ray-address")
         if self.engine == "ray":
             extras.check_installed("ray", "--engine ray")
         others = {"--part": self.part is not None, "--engine ray": self.engine == "ray", "--json": common.json}
@@ -88,7 +85,7 @@ class Parallel:
         return Scale(self.workers, self.engine, self.ray_address)
 
     def session(self, common: Common) -> AbstractContextManager["Session"]:
-        """Return the session of a command, which waits where other parts are at work on the same runs."""
+        """Return the session of a command. With --part it waits for runs that other parts are training."""
         return open_session(common, wait=self.part is not None, track=self.track)
 
 
@@ -96,7 +93,7 @@ with_parallel_options = with_options_of(Parallel, "parallel")
 
 
 def emit_slurm(session: "Session", common: Common, command: list[str], parts: int) -> None:
-    """Print the script that makes an experiment in parts."""
+    """Print the batch script that makes an experiment in parts."""
     from kdistill.cli import slurm
 
     parts = min(parts, slurm.MOST_PARTS)
@@ -105,7 +102,7 @@ def emit_slurm(session: "Session", common: Common, command: list[str], parts: in
 
 
 def _repeated(session: "Session", common: Common) -> list[str]:
-    """Return the common options as they were given, and what would else depend on the machine."""
+    """Return the common options as given, with the folder and the threads that this machine has chosen."""
     line = ["--config", common.config] if common.config else []
     for override in common.set or ():
         line += ["--set", override]

@@ -1,4 +1,4 @@
-"""The command that makes a page of an experiment."""
+"""The command `report`."""
 
 from contextlib import closing
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from kdistill.cli import values
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
+from kdistill.cli.rendering import results
 
 MOST_IMAGES = 100
 
@@ -19,19 +20,18 @@ ExperimentName = Annotated[
 ]
 Images = Annotated[
     int,
-    typer.Option(
-        parser=values.whole_number(0, MOST_IMAGES),
-        metavar="N",
-        help="How many images (or rows) to show of those that distillation fixed, and of those that it broke.",
+    values.number_option(
+        0,
+        MOST_IMAGES,
+        "Images or rows to show that only the distilled student predicts correctly, and that only the baseline does.",
     ),
 ]
 
 
 @with_some_options("output_dir", "threads", "device", "json", "quiet", "debug")
 def report(common: Common, experiment: ExperimentName = None, images: Images = 6) -> None:
-    """Make a page of an experiment, with pictures: report.html (one file) and report.md, in its folder."""
-    from kdistill.cli.rendering import results as reports
-    from kdistill.cli.rendering.screen import Screen, console
+    """Write a report of an experiment, with plots, into its folder: report.html (one file) and report.md."""
+    from kdistill.cli.rendering.screen import Screen
     from kdistill.recipes.session import Options
     from kdistill.report.collect import collector
     from kdistill.report.pages import write
@@ -39,7 +39,7 @@ def report(common: Common, experiment: ExperimentName = None, images: Images = 6
 
     root = common.output_dir
     folder = survey.newest(root) if experiment is None else survey.find(experiment, root)
-    with closing(Screen(console(stderr=True), quiet=common.quiet)) as screen:
+    with closing(Screen(quiet=common.quiet)) as screen:
         material = collector.collect(folder, Options(common.threads, common.device), images, screen)
         document = write.write(folder, material)
-    emit(document, reports.page, common.json)
+    emit(document, results.page, common.json)

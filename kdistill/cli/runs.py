@@ -1,4 +1,4 @@
-"""The commands that look at what is on disk: runs ls, compare. They start no TensorFlow and write nothing."""
+"""The commands that read experiments on disk: runs ls, compare. They start no TensorFlow and write nothing."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -9,7 +9,7 @@ from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
 
 Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
-app = typer.Typer(no_args_is_help=True, help="See which experiments and runs are there.")
+app = typer.Typer(no_args_is_help=True, help="List experiments and runs.")
 
 
 @app.command("ls")
@@ -20,14 +20,17 @@ def runs_ls(
         list[str] | None,
         typer.Argument(
             metavar="EXPERIMENT",
-            help="Folders, or names below --output-dir, whose runs are shown one by one (default: a summary of all)",
+            help="Folders, or names below --output-dir, to list run by run (default: a summary of all experiments)",
         ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file to find damage; else large models are judged by size.")
+        bool,
+        typer.Option(
+            "--verify", help="Read every file to find damage; without it, large models are checked by their size."
+        ),
     ] = False,
 ) -> None:
-    """Show experiments and their runs: complete, running, interrupted, failed or damaged; accuracy, size, time."""
+    """List experiments and their runs: state, accuracy, size, last change."""
     from kdistill.cli.rendering import runs
     from kdistill.runs import survey
 
@@ -43,14 +46,16 @@ def runs_ls(
 @with_some_options("output_dir", "json", "debug")
 def compare(
     common: Common,
-    first: Annotated[str, typer.Argument(metavar="A", help="The folder of an experiment, or its name.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another, which is held against A.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="Folder of an experiment, or its name.")],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Folder or name of another experiment; differences are B - A.")
+    ],
     arm: Annotated[
         list[Arm] | None,
-        typer.Option(metavar="|".join(Arm), help="Compare this arm alone; may be given several times (default: all)"),
+        typer.Option(metavar="|".join(Arm), help="Arm to compare; repeatable (default: all)"),
     ] = None,
 ) -> None:
-    """Show two experiments side by side: config keys that differ, results, and paired differences of equal seeds."""
+    """Compare two experiments: config keys that differ, test scores, and paired differences of equal seeds."""
     from kdistill.cli.rendering import runs
     from kdistill.experiments import compare as comparison
     from kdistill.runs import ARMS, survey

@@ -1,23 +1,23 @@
-"""A batch script for Slurm, in which each element of an array job makes a part of the runs."""
+"""A batch script for Slurm: each element of an array job makes a part of the runs."""
 
 import shlex
 from collections.abc import Sequence
 
-# Slurm's own limit for the length of an array is 1001, unless the cluster has another.
+# Slurm limits the length of an array to 1001 by default.
 MOST_PARTS = 1000
 
 TEMPLATE = """#!/bin/bash
-# {count} of the runs of {name}, then what they say together. Save this as {name}.sh, then:
+# Makes the runs of {name} in {count}, then compares them. Save this as {name}.sh, then:
 #
 #   jobs=$(sbatch --parsable {name}.sh)
 #   sbatch --dependency=afterany:$jobs --array=0 {name}.sh
 #
-# The folder that it works in, and --output-dir, have to be on a file system that all nodes share.
+# The working folder and --output-dir must be on a file system that all nodes share.
 #SBATCH --job-name={name}
 #SBATCH --array=1-{parts}
 #SBATCH --cpus-per-task={threads}
 #SBATCH --signal=B:TERM@120
-# A part whose time is up stops with a checkpoint: submit the same script again to go on.
+# A part that reaches its time limit stops with a checkpoint: submit the same script again to resume.
 
 cd {folder} || exit 1
 case "${{SLURM_ARRAY_TASK_ID:-0}}" in
@@ -31,11 +31,11 @@ def script(name: str, folder: str, command: Sequence[str], parts: int, threads: 
     """Return the script.
 
     Args:
-        name: of the experiment.
-        folder: to work in.
-        command: program and arguments, which make everything and say what came of it.
-        parts: how many array elements share the work.
-        threads: that one run takes.
+        name: name of the experiment.
+        folder: working folder of the jobs.
+        command: program and arguments that make all runs and compare them.
+        parts: number of array elements.
+        threads: threads of one run.
     """
     return TEMPLATE.format(
         name=shlex.quote(name),

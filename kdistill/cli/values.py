@@ -1,20 +1,22 @@
-"""Values of options, read from text: each mistake says what was expected and what was received."""
+"""Readers of option values. Unlike those of Typer, their messages say what was expected and what was received."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers between two limits, both included."""
+    """Return a reader of whole numbers from `least` to `most`."""
 
     def read(text: str) -> int:
         digits = str(text).strip()
-        # A number of more digits than the limit has cannot be one below it, and Python refuses to read thousands.
+        # Python refuses to read thousands of digits, and a number with more digits than the limit exceeds it anyway.
         if digits.isascii() and digits.isdecimal() and len(digits.lstrip("0")) <= len(str(most)):
             number = int(digits)
             if least <= number <= most:
@@ -25,7 +27,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def a_path(text: str) -> Path:
-    """Read a path. An empty one would be the working directory, which is hardly ever meant: often a variable is."""
+    """Read a path. An empty one is refused: it would be the working directory, and is mostly an unset variable."""
     if not str(text).strip():
         raise typer.BadParameter(f"expected a path; received {text!r}")
     return Path(text)
@@ -41,3 +43,21 @@ def a_path_to(suffix: str) -> Callable[[str], Path]:
         return path
 
     return read
+
+
+def number_option(least: int, most: int, help: str, metavar: str = "N", **more: Any) -> OptionInfo:
+    """Return an option whose value is a whole number from `least` to `most`."""
+    option: OptionInfo = typer.Option(parser=whole_number(least, most), metavar=metavar, help=help, **more)
+    return option
+
+
+def path_option(help: str, metavar: str = "PATH", *names: str, **more: Any) -> OptionInfo:
+    """Return an option whose value is a path."""
+    option: OptionInfo = typer.Option(*names, parser=a_path, metavar=metavar, help=help, **more)
+    return option
+
+
+def path_argument(metavar: str, help: str) -> ArgumentInfo:
+    """Return an argument that is a path."""
+    argument: ArgumentInfo = typer.Argument(parser=a_path, metavar=metavar, help=help)
+    return argument

@@ -12,7 +12,7 @@ NAMED_AT_MOST = 5
 def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
     """Return the first few names, and how many there are besides."""
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def closest(word: str, known: Sequence[str]) -> str | None:

@@ -1,5 +1,6 @@
 """The way in and the error boundary: every failure is a message with an exit code, and never a traceback."""
 
+import re
 import signal
 
 import pytest
@@ -57,6 +58,13 @@ def test_version_and_help():
     run(code=2)
 
 
+def test_help_shows_no_types_of_python():
+    for command in ([], ["reproduce"], ["evaluate"], ["export"], ["predict"], ["config", "check"], ["compare"]):
+        shown = run(*command, "--help").stdout
+        assert "<" not in shown, command
+    assert re.search(r"MODEL +\.\.\. ", run("evaluate", "--help").stdout)
+
+
 def test_options_that_may_be_given_again_say_so():
     for command, options in (("sweep", ["--set", "--grid"]), ("distill", ["--set", "--teacher"])):
         shown = run(command, "--help").stdout
@@ -77,7 +85,7 @@ def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
     monkeypatch.setattr("kdistill.config.load", raising(error))
     said = run("config", "show", code=code).stderr
     assert said.startswith("Stopped.\n")
-    assert "to go on" in said
+    assert "to resume" in said
     assert "Error" not in said
 
 
@@ -88,7 +96,7 @@ def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
         (ValueError("odd"), "Error: this is a bug in kdistill: ValueError: odd\n"),
     ],
 )
-def test_what_failed_while_it_was_stopped_is_told_too(monkeypatch, failure, told):
+def test_what_failed_while_it_was_stopped_is_reported_too(monkeypatch, failure, told):
     monkeypatch.setattr("kdistill.config.load", raising(Stopped(signal.SIGINT, failure=failure)))
     said = run("config", "show", code=130).stderr
     assert said.startswith(told)

@@ -277,7 +277,7 @@ def test_a_person_reads_the_same(pair, width):
 
 
 def test_equal_configs_are_said_to_be_equal(pair):
-    assert "The configs are the same, the name apart." in text(ledger.comparison(compared(*pair())))
+    assert "The configs are the same, except for the name." in text(ledger.comparison(compared(*pair())))
 
 
 def test_teachers_from_files_are_no_runs_and_that_is_said(pair):

@@ -56,7 +56,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, mon
         signal_at(patch, 7, number)
         stopped = invoke(*arguments(tmp_path), code=code)
     assert "baseline, seed 0: stopped after epoch 7, with a checkpoint" in stopped.stderr
-    assert "run the same command again to go on" in stopped.stderr
+    assert "run the same command again to resume" in stopped.stderr
     run = run_in(tmp_path)
     assert judge(run).state == "interrupted"
     assert len(run.history()) == 7

@@ -56,20 +56,18 @@ class RunTable(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the table and the footer."""
-        rows = [(run.description, figures(run)) for run in self.tasks]
-        headings = [name for name in FIGURES if any(name in shown for _, shown in rows)]
-        if rows:
-            cells = [(title, *(shown.get(name, "") for name in headings)) for title, shown in rows]
-            yield FittingTable(None, headings, cells, list_hidden=False)
+        if runs := self.tasks:
+            yield FittingTable(None, [(run.description, figures(run)) for run in runs], list_hidden=False)
         if footer := self.footer():
             yield Text(footer, no_wrap=True, overflow="ellipsis")
 
 
 def figures(run: Task) -> dict[str, str]:
-    """Return what is known of a run in progress, by the headings in `FIGURES`."""
+    """Return the figures of a run by their names, the most important first; what is not known is empty."""
+    shown = dict.fromkeys(FIGURES, "")
     recent, best, seconds = run.fields["recent"], run.fields["best"], _epoch_seconds(run)
     done = f"{run.completed:.1f}".removesuffix(".0") if seconds > SLOW_EPOCH else str(int(run.completed))
-    shown = {"epoch": f"{done}/{run.total}"}
+    shown["epoch"] = f"{done}/{run.total}"
     if recent:
         record = recent[-1]
         shown |= {"val acc": number(record["val_accuracy"]), "loss": number(record["loss"])}
@@ -79,7 +77,7 @@ def figures(run: Task) -> dict[str, str]:
             shown["patience"] = str(record["patience_left"])
     if best:
         shown["best epoch"] = f"{best['epoch']} ({number(best['val_accuracy'])})"
-        shown |= {"monitor": run.fields["monitor"]} if run.fields["monitor"] else {}
+        shown["monitor"] = run.fields["monitor"] or ""
     if seconds and (examples := run.fields["examples"]):
         shown["examples/s"] = f"{float(f'{examples / seconds:.2g}'):,.0f}"
     if seconds and run.remaining:  # early stopping may end the run before
@@ -96,8 +94,7 @@ def _epoch_seconds(run: Task) -> float:
 
 def plain_line(run: Task) -> str:
     """Return the figures of a run on a line, each after its name."""
-    shown = figures(run)
-    return "  ".join([run.description, *(f"{name} {shown[name]}" for name in FIGURES if name in shown)])
+    return "  ".join([run.description, *(f"{name} {figure}" for name, figure in figures(run).items() if figure)])
 
 
 def download(file: Downloading, console: Console) -> Progress:

@@ -1,15 +1,13 @@
-"""Turns documents into what a person reads. It reads what others have stored and computes nothing new."""
+"""Shows the JSON documents of commands as tables and text. Every number shown is one that the document has."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
-from kdistill.cli.rendering.tables import FittingTable, Pairs
-from kdistill.core.formatting import counted, dimensions, file_size, number
-from kdistill.evaluation.verdict import Verdict
+from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
+from kdistill.core.formatting import counted, file_size, first_few, number
 
 if TYPE_CHECKING:
     from kdistill.experiments.dry_run import FoundData, FoundTeacher, Plan, PlannedRun, ScoringPlan, TrainingPlan
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 
-NAMED = 8  # of runs that failed
+MAX_NAMED = 8  # failed runs
 
 
 def training(document: Document) -> RenderableType:
@@ -37,147 +35,140 @@ def training(document: Document) -> RenderableType:
 
 def evaluation(document: Document) -> RenderableType:
     """Show the scores of arms or model files on the test split, one row each."""
-    headings = ("accuracy", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file")
-    named = list(document["arms"].items())
-    named += [(model["path"], model) for model in document["models"]]
+    scored = [*document["arms"].items(), *((model["path"], model) for model in document["models"])]
     rows = [
         (
             name,
-            number(scores["accuracy"]),
-            number(scores["nll"]),
-            number(scores["ece"]),
-            number(scores["agreement"]),
-            number(scores["kl_to_teacher"]),
-            f"{scores['parameters']:,}",
-            file_size(scores["file_bytes"]),
+            {
+                "accuracy": number(scores["accuracy"]),
+                "NLL": number(scores["nll"]),
+                "ECE": number(scores["ece"]),
+                "agreement": number(scores["agreement"]),
+                "KL to teacher": number(scores["kl_to_teacher"]),
+                "parameters": f"{scores['parameters']:,}",
+                "file": file_size(scores["file_bytes"]),
+            },
         )
-        for name, scores in named
+        for name, scores in scored
     ]
-    title = f"{document['experiment']}: test split, {document['examples']:,} examples"
-    return FittingTable(title, headings, rows)
+    return FittingTable(f"{document['experiment']}: test split, {document['examples']:,} examples", rows)
 
 
 def reproduction(document: "ExperimentSummary") -> RenderableType:
-    """Show all arms over all seeds, the published figures beside ours, and the paired differences."""
-    parts = [compared(document["experiment"], document)]
-    if speaks_against := caveats(document, "summary.json"):
-        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
-    return Group(*parts)
+    """Show all arms over all seeds, published figures beside them, the verdict, and warnings."""
+    return sections(compared(document["experiment"], document), caveats(document, "summary.json"))
 
 
 def compared(name: str, document: "Compared") -> RenderableType:
-    """Show a table of all arms, and below it the verdict with what it rests on."""
+    """Show a table of all arms, and below it the verdict on distilled and baseline."""
+    title = f"{name}: test accuracy over {counted(len(document['comparison']['seeds']), 'seed')}"
     published = any(arm["expected"] is not None for arm in document["arms"].values())
-    headings = (
-        "accuracy",
-        "sd",
-        *(["published"] if published else []),
-        "NLL",
-        "ECE",
-        "agreement",
-        "parameters",
-        "file",
-    )
-    rows = [
-        (
-            arm,
-            number(of["accuracy"]["mean"]),
-            number(of["accuracy"]["sd"]),
-            *([number(of["expected"])] if published else []),
-            number(of["nll"]["mean"]),
-            number(of["ece"]["mean"]),
-            number(of["agreement"]["mean"]) if "agreement" in of else "",
-            "-" if of["parameters"] is None else f"{of['parameters']:,}",
-            file_size(of["file_bytes"]),
-        )
-        for arm, of in document["arms"].items()
-    ]
-    verdict = Verdict.from_json(document["comparison"])
-    title = f"{name}: test accuracy over {counted(len(verdict.seeds), 'seed')}"
-    return Group(FittingTable(title, headings, rows), Padding(_verdict(verdict, document["formula"]), (1, 0, 0, 0)))
+    rows = [(arm, mean_scores(of, published)) for arm, of in document["arms"].items()]
+    verdict = [*verdict_rows(document["comparison"], "distilled - baseline"), ("objective", document["formula"])]
+    return sections(FittingTable(title, rows), Pairs(None, verdict))
 
 
-def _verdict(verdict: Verdict, formula: str) -> RenderableType:
-    rows = [("verdict", verdict.sentence)]
+def mean_scores(arm: Document, published: bool = False) -> dict[str, str]:
+    """Return the scores of an arm on the test split, means over its seeds, and its `published` accuracy beside them."""
+    measures = {"NLL": arm["nll"], "ECE": arm["ece"], "agreement": arm.get("agreement")}
+    return {
+        "accuracy": number(arm["accuracy"]["mean"]),
+        "sd": number(arm["accuracy"]["sd"]),
+        **({"published": number(arm["expected"])} if published else {}),
+        **{name: number(measure and measure["mean"]) for name, measure in measures.items()},
+        "parameters": "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
+        "file": file_size(arm["file_bytes"]),
+    }
+
+
+def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]:
+    """Return a verdict with the figures that it rests on.
+
+    Args:
+        comparison: as `Verdict.to_json` returned it.
+        difference: names the paired differences, such as `distilled - baseline`.
+    """
+    from kdistill.evaluation.verdict import Verdict
+
+    verdict = Verdict.from_json(comparison)
+    values = "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
+    rows = [("verdict", verdict.sentence), (difference, f"{values} (points, {_seeds(verdict.seeds)})")]
     if len(verdict.seeds) > 1:
-        rows.append(("distilled - baseline", f"{by_seed(verdict)} (points, seed by seed)"))
-        rows.append(("better in", pairs_won(verdict, "on the same test examples ")))
-    return Pairs(None, [*rows, *bootstrapped(verdict), ("about", verdict.about), ("objective", formula)])
+        rows.append(("better in", f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"))
+    if verdict.significant_seeds is not None:
+        seeds = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
+        rows.append(("McNemar's test", f"{seeds} with a difference on the same test examples (p < 0.05)"))
+    if interval := verdict.bootstrap:
+        rows.append(("bootstrap (BCa)", f"{100 * interval['low']:+.2f} to {100 * interval['high']:+.2f}"))
+    return [*rows, ("about", verdict.about)]
 
 
-def by_seed(verdict: Verdict) -> str:
-    """Return the differences in points, seed by seed."""
-    return "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {ranges(seeds)}"
 
 
-def pairs_won(verdict: Verdict, where: str = "") -> str:
-    """Return how often the first model of a pair is better, and in how many seeds McNemar's test tells, `where`."""
-    share = f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"
-    if verdict.significant_seeds is None:
-        return share
-    return f"{share}; {where}{verdict.significant_seeds} of {len(verdict.seeds)} seeds differ by McNemar's test at 5 %"
-
-
-def bootstrapped(verdict: Verdict) -> list[tuple[str, str]]:
-    """Return the row of the bootstrap interval, if there is one."""
-    if not verdict.bootstrap:
-        return []
-    low, high = verdict.bootstrap["low"], verdict.bootstrap["high"]
-    return [("bootstrap (BCa)", f"{100 * low:+.2f} to {100 * high:+.2f}")]
+def ranges(numbers: Sequence[int]) -> str:
+    """Return numbers in ascending order, consecutive ones as a range: 0-4, 7."""
+    parts: list[list[int]] = []
+    for one in sorted(numbers):
+        if parts and one == parts[-1][-1] + 1:
+            parts[-1].append(one)
+        else:
+            parts.append([one])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 def caveats(document: "ExperimentSummary | SweepSummary", file: str, more: Sequence[str] = ()) -> Text | None:
-    """Return what speaks against a result, if anything: warnings, and which runs failed.
-
-    Why they failed was told when they did, and stands in a file.
+    """Return the warnings of a result and its failed runs, if there are any.
 
     Args:
         document: of the experiment.
-        file: its name in the experiment's folder.
+        file: its name in the experiment's folder, where the reasons of the failures are.
         more: further warnings.
     """
-    lines = [f"Warning: {warning}" for warning in [*document["warnings"], *more]]
+    lines = [f"Warning: {text}" for text in [*document["warnings"], *more]]
     if failed := [failure["run"] for failure in document["failed"] if not failure["since"]]:
-        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-        lines.append(f"Failed: {', '.join(failed[:NAMED])}{more} (why: {document['run_info']['output_dir']}/{file})")
-    return Text("\n".join(lines), style="yellow") if lines else None
+        lines.append(f"Failed: {first_few(failed, MAX_NAMED)} (why: {document['run_info']['output_dir']}/{file})")
+    return warning(lines)
 
 
 def part(document: "PartSummary") -> RenderableType:
     """Show which runs a part of a command has made."""
     title = f"{document['experiment']}: part {document['part']}; the same command without --part compares the runs"
-    rows = [(run["run"], run["status"], run["folder"]) for run in document["runs"]]
-    return FittingTable(title, ("status", "folder"), rows, words=True)
+    rows = [(run["run"], {"status": run["status"], "folder": run["folder"]}) for run in document["runs"]]
+    return FittingTable(title, rows, words=("status", "folder"))
 
 
 def plan(document: "TrainingPlan") -> RenderableType:
     """Show what a command that trains would do."""
-    rows = [(run["arm"], str(run["seed"]), run["state"], run["folder"]) for run in document["runs"]]
-    part = f", part {document['part']}" if document["part"] else ""
-    title = f"{document['experiment']}{part}: the plan (nothing is trained)"
-    table = FittingTable(title, ("seed", "state", "folder"), rows, words=True)
+    rows = [
+        (run["arm"], {"seed": str(run["seed"]), "state": run["state"], "folder": run["folder"]})
+        for run in document["runs"]
+    ]
+    table = FittingTable(plan_title(document), rows, words=("state", "folder"))
     teachers = [document["teacher"]] if document["teacher"] else []
     return Group(table, Pairs(None, [*changed(document["runs"]), *about_plan(document, teachers)]))
 
 
+def plan_title(document: Document) -> str:
+    """Return the title of a plan to train."""
+    part = f", part {document['part']}" if document["part"] else ""
+    return f"{document['experiment']}{part}: the plan (nothing is trained)"
+
+
 def changed(runs: "Sequence[PlannedRun]") -> list[tuple[str, str]]:
-    """Return for each run that is made again what its config differs in."""
+    """Return for each run that is to be made again the config keys that differ."""
     return [(f"{run['arm']} {run['seed']}", "\n".join(run["changes"])) for run in runs if run["changes"]]
 
 
 def about_plan(document: "Plan", teachers: "Sequence[FoundTeacher]") -> list[tuple[str, str]]:
-    """Return what a plan says besides its runs.
-
-    Args:
-        document: of the command.
-        teachers: from files.
-    """
-    rows = _data(document)
-    if document["formula"]:
-        rows.append(("objective", _objective(document["formula"])))
-    for teacher in teachers:
-        rows.append(("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})"))
-    return [*rows, ("threads", str(document["run_info"]["threads"]))]
+    """Return the data, the objective, the teachers from files and the threads of a plan."""
+    objective = [("objective", _objective(document["formula"]))] if document["formula"] else []
+    given = [
+        ("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})")
+        for teacher in teachers
+    ]
+    return [_data(document), *objective, *given, ("threads", str(document["run_info"]["threads"]))]
 
 
 def scoring_plan(document: "ScoringPlan") -> RenderableType:
@@ -185,14 +176,13 @@ def scoring_plan(document: "ScoringPlan") -> RenderableType:
     rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
     rows += [("model", model["path"]) for model in document["models"]]
     title = f"{document['experiment']}: the plan (nothing is scored)"
-    return Pairs(title, [*rows, *_data(document), ("threads", str(document["run_info"]["threads"]))])
+    return Pairs(title, [*rows, _data(document), ("threads", str(document["run_info"]["threads"]))])
 
 
-def _data(document: "FoundData") -> list[tuple[str, str]]:
-    name, examples = document["data"]["dataset"], document["examples"]
-    if examples is None:
-        return [("data", f"{name}: to download")]
-    return [("data", f"{name}: {', '.join(f'{count:,} {part}' for part, count in examples.items())}")]
+def _data(document: "FoundData") -> tuple[str, str]:
+    examples = document["examples"]
+    parts = "to download" if examples is None else ", ".join(f"{count:,} {part}" for part, count in examples.items())
+    return "data", f"{document['data']['dataset']}: {parts}"
 
 
 def _objective(formula: str) -> str:
@@ -200,64 +190,32 @@ def _objective(formula: str) -> str:
 
 
 def page(document: "Page") -> RenderableType:
-    """Show where a page was written, and what it says first."""
+    """Show where a report was written, and its verdict."""
     rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
-    if document["verdict_text"]:
-        rows.append(("verdict", document["verdict_text"]))
-    return Pairs(document["experiment"], rows)
+    verdict = [("verdict", document["verdict_text"])] if document["verdict_text"] else []
+    return Pairs(document["experiment"], rows + verdict)
 
 
 def config_list(document: Document) -> RenderableType:
     """Show the built-in configs with a line on each."""
-    rows = [(entry["name"], entry["summary"]) for entry in document["configs"]]
-    return Pairs(None, rows)
+    return Pairs(None, [(entry["name"], entry["summary"]) for entry in document["configs"]])
 
 
 def config_checks(document: Document) -> RenderableType:
     """Show of each config whether it is valid."""
-    words = [
-        (entry["config"], "valid" if entry["valid"] else counted(len(entry["problems"]), "problem"))
+    lines = [
+        f"{entry['config']}: {'valid' if entry['valid'] else counted(len(entry['problems']), 'problem')}"
         for entry in document["configs"]
     ]
-    return Text("\n".join(f"{config}: {word}" for config, word in words))
-
-
-def data_sets(document: Document) -> RenderableType:
-    """Show for each data set whether it is there and intact, and where it was looked for."""
-    groups: list[RenderableType] = []
-    for name, info in document.items():
-        examples = ", ".join(f"{count:,} {part}" for part, count in info["examples"].items())
-        size = dimensions(info["shape"])
-        rows = [
-            ("state", _state(info)),
-            ("holds", f"{examples}; {size}, {len(info['classes'])} classes"),
-        ]
-        for position, place in enumerate(info["searched"]):
-            found = "intact" if place["intact"] else place["problem"]
-            rows.append(("" if position else "searched", f"{place['folder']} ({place['named_by']}): {found}"))
-        groups += [Text(""), Pairs(name, rows)]
-    return Group(*groups[1:])
-
-
-def _state(info: Document) -> str:
-    if not info["found"]:
-        return "not here"
-    return f"intact, {info['folder']}" if info["intact"] else f"damaged, {info['folder']}: {info['problem']}"
-
-
-def fetched(document: Document) -> RenderableType:
-    """Show what was downloaded, and where to."""
-    what = ", ".join(document["downloaded"]) or "nothing to download"
-    return Text(f"{document['title']}: {what}; {document['folder']}")
+    return Text("\n".join(lines))
 
 
 def facts(document: Document) -> RenderableType:
     """Show a flat or nested document as sections of names and values."""
-    flat = [(key, value) for key, value in document.items() if not isinstance(value, Mapping)]
-    nested = [(key, value) for key, value in document.items() if isinstance(value, Mapping)]
-    groups = [Pairs(None, [(key.replace("_", " "), _plain(value)) for key, value in flat])] if flat else []
-    for title, section in nested:
-        groups.append(Pairs(title, [(key, _plain(value)) for key, value in section.items()]))
+    flat = [(key.replace("_", " "), _plain(value)) for key, value in document.items() if not isinstance(value, Mapping)]
+    nested = {key: value for key, value in document.items() if isinstance(value, Mapping)}
+    groups = [Pairs(None, flat)] if flat else []
+    groups += [Pairs(title, [(key, _plain(value)) for key, value in of.items()]) for title, of in nested.items()]
     return Group(*groups)
 
 
@@ -267,5 +225,5 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "\n".join(_plain(item) for item in value) or "none"
+        return "\n".join(map(_plain, value)) or "none"
     return "-" if value is None else str(value)

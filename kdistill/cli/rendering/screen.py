@@ -1,18 +1,15 @@
 """The progress of a command on stderr: a live view in a terminal, a few plain lines in a file, a pipe or a CI log."""
 
-import contextlib
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import IO, Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import TaskID
 
+from kdistill.cli.rendering.console import console
 from kdistill.cli.rendering.live import RunTable, download, plain_line
 from kdistill.core.listener import (
     Caution,
@@ -32,60 +29,11 @@ from kdistill.core.listener import (
 PLAIN_LINE_EVERY = 30.0  # seconds
 
 
-def console(stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr. Without a terminal, its width is 140 columns unless COLUMNS says otherwise.
-
-    It is interactive in a terminal, except in CI, whose logs may look like one. FORCE_COLOR colours a file, but does
-    not make it interactive.
-    """
-    file = sys.stderr if stderr else sys.stdout
-    wide = None if file.isatty() or "COLUMNS" in os.environ else 140
-    watched = file.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
-    return Console(
-        file=_Narration(file) if stderr else file,  # type: ignore[arg-type]
-        width=wide,
-        highlight=False,
-        force_interactive=None if watched else False,
-    )
-
-
-class _Narration:
-    """A stream that ignores failing writes, so that training continues after the reader of a pipe has exited."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with self._failing_quietly():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._failing_quietly():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _failing_quietly(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            give_up(self._stream)
-
-
-def give_up(stream: IO[str]) -> None:
-    """Redirect a stream that cannot be written to the null device, so that flushing it at exit does not fail again."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
-
-
 class Screen(Listener):
     """Shows the events of a command: live in a terminal, as plain lines elsewhere.
 
     Args:
-        console: standard error.
+        stderr: the console to print on; by default standard error.
         quiet: whether warnings and failures alone are shown.
         verbose: whether a line stays for every epoch.
         monitors: for `teacher` and `student`, the measure that selects the best epoch.
@@ -93,15 +41,16 @@ class Screen(Listener):
 
     def __init__(
         self,
-        console: Console,
+        stderr: Console | None = None,
         quiet: bool = False,
         verbose: bool = False,
         monitors: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.console, self.quiet, self.verbose, self.monitors = console, quiet, verbose, monitors
+        self.console = stderr or console(stderr=True)
+        self.quiet, self.verbose, self.monitors = quiet, verbose, monitors
         self._live: Live | None = None
-        self._count = _Count(console.get_time)
-        self._table = RunTable(console, self._count.words)
+        self._count = _Count(self.console.get_time)
+        self._table = RunTable(self.console, self._count.words)
         self._rows: dict[str, TaskID] = {}
         self._printed: set[str] = set()
         self._last_line = 0.0

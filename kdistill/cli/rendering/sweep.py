@@ -1,4 +1,4 @@
-"""Turns the documents of sweeps into what a person reads, as `report` does for the others."""
+"""Shows sweeps: the validation accuracy of every cell, and the winner."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,11 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.cli.rendering.results import about_plan, caveats, changed, compared
-from kdistill.cli.rendering.tables import FittingTable, Pairs
+from kdistill.cli.rendering.results import about_plan, caveats, changed, compared, plan_title
+from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
 from kdistill.experiments.dry_run import PlannedCellRun, SweepPlan
 from kdistill.experiments.sweep import CellRow, SweepSummary
@@ -22,42 +21,42 @@ LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst
 
 
 def sweep(document: SweepSummary) -> RenderableType:
-    """Show the validation accuracy of every cell, the one that was chosen, and how it does on test."""
+    """Show the validation accuracy of every cell, the winner, and the winner's scores on test."""
     seeds = counted(len(document["seeds"]), "seed")
     title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
-    table = _HeatMap(title, document) if len(document["axes"]) == 2 else _Cells(title, document)
     winner, alone, test = document["winner"], document["baseline"], document["test"]
     rows = [("baseline", f"{number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
     rows += [
         ("winner", f"{settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
-        ("on test", "the winner alone:" if test else "nothing: of no seed all three runs are there"),
+        ("on test", "the winner only:" if test else "not scored: no seed has a complete run of all three arms"),
     ]
-    parts: list[RenderableType] = [table, Padding(Pairs(None, rows), (1, 0))]
-    if test:
-        parts.append(compared("winner", test))
-    if speaks_against := caveats(document, "sweep.json", test["warnings"] if test else ()):
-        parts.append(Padding(speaks_against, (1, 0, 0, 0)))
-    # In one line, however long it is: it can be copied.
-    parts.append(Text(f"\nJudge it by fresh seeds:\n{winner['command']}", no_wrap=True, overflow="ignore"))
-    return Group(*parts)
+    return sections(
+        _Cells(title, document),
+        Pairs(None, rows),
+        compared("winner", test) if test else None,
+        caveats(document, "sweep.json", test["warnings"] if test else ()),
+        # On one line, however long it is: it can be copied.
+        Group("Evaluate the winner with new seeds:", Text(winner["command"], no_wrap=True, overflow="ignore")),
+    )
 
 
-class _HeatMap:
-    """The cells of a sweep over two axes as a map; as a list where the terminal is too narrow for it."""
+class _Cells:
+    """The cells of a sweep: over two axes as a map, if the terminal is wide enough for it, else as a list."""
 
     def __init__(self, title: str, document: SweepSummary) -> None:
         self.title, self.document = title, document
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the map or the list."""
-        table = _map(self.document)
-        if Measurement.get(console, options.update(max_width=1000), table).maximum > options.max_width:
-            yield _Cells(self.title, self.document)
-            return
-        yield Text(self.title, style="bold")
-        yield table
-        in_colour = console.color_system is not None and not console.no_color
+        table = _map(self.document) if len(self.document["axes"]) == 2 else None
+        as_map = table and Measurement.get(console, options.update(max_width=1000), table).maximum <= options.max_width
+        if as_map and table:
+            yield Text(self.title, style="bold")
+            yield table
+        else:
+            yield _list(self.title, self.document, options.max_width)
+        in_colour = as_map and console.color_system is not None and not console.no_color
         yield Text(f"* is the winner{'; the darker, the better' if in_colour else ''}", style="dim")
 
 
@@ -70,10 +69,8 @@ def _map(document: SweepSummary) -> Table:
     for value in column_values:
         table.add_column(escape(setting(value)), justify="right", no_wrap=True)
     for row in row_values:
-        shown = [
-            _heat(cells[setting(row), setting(column)], means, document["winner"]["set"]) for column in column_values
-        ]
-        table.add_row(escape(setting(row)), *shown)
+        shown = [cells[setting(row), setting(column)] for column in column_values]
+        table.add_row(escape(setting(row)), *(_heat(cell, means, document["winner"]["set"]) for cell in shown))
     return table
 
 
@@ -89,30 +86,23 @@ def _heat(cell: CellRow, means: Sequence[float], winner: Mapping[str, Any]) -> T
     return Text(f" {mean:.4f}{star}", style=f"{ink} on rgb({red},{green},{blue})")
 
 
-class _Cells:
-    """The cells of a sweep as a list, the best first."""
-
-    def __init__(self, title: str, document: SweepSummary) -> None:
-        self.title, self.document = title, document
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the list, with the last parts of the keys alone where they would not find room otherwise."""
-        cells = sorted(self.document["cells"], key=_mean_accuracy, reverse=True)
-        names = [settings(cell["set"]) for cell in cells]
-        if max(map(cell_len, names)) > options.max_width // 2:
-            short = short_names(self.document["axes"])
-            names = [settings({short[key]: value for key, value in cell["set"].items()}) for cell in cells]
-        rows = []
-        for cell, name in zip(cells, names, strict=True):
-            scores = cell["validation"]
-            star = "*" if cell["set"] == self.document["winner"]["set"] else " "
-            if scores:
-                accuracy, nll = scores["accuracy"], scores["nll"]
-                rows.append((name, f"{number(accuracy['mean'])}{star}", number(accuracy["sd"]), number(nll["mean"])))
-            else:
-                rows.append((name, f"failed{star}", "", ""))
-        yield FittingTable(self.title, ("accuracy ", "sd", "NLL"), rows)
-        yield Text("* is the winner", style="dim")
+def _list(title: str, document: SweepSummary, width: int) -> FittingTable:
+    """Return the cells, the best first. In a narrow terminal, names have only the last part of each config key."""
+    cells = sorted(document["cells"], key=_mean_accuracy, reverse=True)
+    names = [settings(cell["set"]) for cell in cells]
+    if max(map(cell_len, names)) > width // 2:
+        short = short_names(document["axes"])
+        names = [settings({short[key]: value for key, value in cell["set"].items()}) for cell in cells]
+    rows = []
+    for cell, name in zip(cells, names, strict=True):
+        star = "*" if cell["set"] == document["winner"]["set"] else " "
+        if scores := cell["validation"]:
+            accuracy = scores["accuracy"]
+            figures = {"accuracy ": f"{number(accuracy['mean'])}{star}", "sd": number(accuracy["sd"])}
+            rows.append((name, {**figures, "NLL": number(scores["nll"]["mean"])}))
+        else:
+            rows.append((name, {"accuracy ": f"failed{star}"}))
+    return FittingTable(title, rows)
 
 
 def _mean_accuracy(cell: CellRow) -> float:
@@ -120,29 +110,21 @@ def _mean_accuracy(cell: CellRow) -> float:
 
 
 def plan(document: SweepPlan) -> RenderableType:
-    """Show what a sweep would do: the runs of each cell, their teachers and baselines, and where they are."""
+    """Show what a sweep would do: the runs of each cell, their teachers and baselines, and their folders."""
     groups: dict[tuple[str, str], list[PlannedCellRun]] = {}
     for run in document["runs"]:
         groups.setdefault((run["of"], run["home"]), []).append(run)
-    rows = [
-        (name, str(len(runs)), str(_states(runs).get("complete", 0)), _in_words(_states(runs)), home)
-        for (name, home), runs in groups.items()
-    ]
-    part = f", part {document['part']}" if document["part"] else ""
-    title = f"{document['experiment']}{part}: the plan (nothing is trained)"
+    rows = [(name, _planned(runs, home)) for (name, home), runs in groups.items()]
     about = [("seeds", ", ".join(map(str, document["seeds"])))]
     if not document["part"]:
-        about.append(("then", f"one cell is chosen by {document['chosen_by']}, and it alone is scored on test"))
-    table = FittingTable(title, ("runs", "done", "state", "folder"), rows, words=True)
-    return Group(
-        table, Pairs(None, [*changed(document["runs"]), *about, *about_plan(document, document["given_teachers"])])
-    )
+        about.append(("then", f"one cell is chosen by {document['chosen_by']}; only its runs are scored on test"))
+    table = FittingTable(plan_title(document), rows, words=("state", "folder"))
+    rest = [*changed(document["runs"]), *about, *about_plan(document, document["given_teachers"])]
+    return Group(table, Pairs(None, rest))
 
 
-def _states(runs: Sequence[PlannedCellRun]) -> Counter[str]:
-    return Counter(run["state"] for run in runs)
-
-
-def _in_words(states: Counter[str]) -> str:
-    """Return the state that all runs have, or else how many have which."""
-    return next(iter(states)) if len(states) == 1 else ", ".join(f"{states[state]} {state}" for state in sorted(states))
+def _planned(runs: Sequence[PlannedCellRun], home: str) -> dict[str, str]:
+    states = Counter(run["state"] for run in runs)
+    counts = [f"{states[state]} {state}" for state in sorted(states)]
+    in_words = next(iter(states)) if len(states) == 1 else ", ".join(counts)
+    return {"runs": str(len(runs)), "done": str(states["complete"]), "state": in_words, "folder": home}

@@ -1,9 +1,9 @@
 """Tables and lists of names and values that stay readable in narrow terminals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -18,45 +18,47 @@ class FittingTable:
 
     Args:
         title: printed above the table, if any.
-        headings: of the columns after the names, the most important first.
-        rows: a name, and a cell for each heading.
-        words: whether the cells are words, which are aligned left, rather than figures.
+        rows: a name, and its cells by the headings of their columns, the most important first. A column without any
+            text is left out.
+        words: the headings of columns of words, which are aligned left; figures are aligned right.
         list_hidden: whether the headings of hidden columns are listed below the table.
     """
 
     def __init__(
         self,
         title: str | None,
-        headings: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        words: bool = False,
+        rows: Sequence[tuple[str, Mapping[str, str]]],
+        words: Collection[str] = (),
         list_hidden: bool = True,
     ) -> None:
-        self.title, self.headings, self.rows, self.words, self.list_hidden = title, headings, rows, words, list_hidden
+        self.title, self.names, self.words, self.list_hidden = title, [name for name, _ in rows], words, list_hidden
+        headings = dict.fromkeys(heading for _, cells in rows for heading in cells)
+        columns = {heading: [cells.get(heading, "") for _, cells in rows] for heading in headings}
+        self.columns = {heading: cells for heading, cells in columns.items() if any(cells)}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the title, the table and the headings of hidden columns."""
         # A long name, such as that of a file, is broken into lines, and so leaves room for the first figures.
-        longest = max((cell_len(row[0]) for row in self.rows), default=0)
+        longest = max(map(cell_len, self.names), default=0)
         names = min(max(longest, MIN_NAME_WIDTH), max(MIN_NAME_WIDTH, options.max_width // 2))
-        kept, room = 0, options.max_width - names
-        for number, heading in enumerate(self.headings, start=1):
-            room -= GAP + max(cell_len(text) for text in (heading, *(row[number] for row in self.rows)))
+        kept, room = [], options.max_width - names
+        for heading, cells in self.columns.items():
+            room -= GAP + max(map(cell_len, (heading, *cells)))
             if room < 0:
                 break
-            kept = number
+            kept.append(heading)
+        hidden = list(self.columns)[len(kept) :]
         table = Table(box=None, pad_edge=False)
-        table.add_column("", style="bold", overflow="fold", min_width=MIN_NAME_WIDTH)
-        table.columns[0].width = names if kept < len(self.headings) else None
-        for heading in self.headings[:kept]:
-            table.add_column(heading, justify="left" if self.words else "right", no_wrap=True)
-        for name, *cells in self.rows:
-            table.add_row(escape(name), *map(escape, cells[:kept]))
+        table.add_column("", style="bold", overflow="fold", min_width=MIN_NAME_WIDTH, width=names if hidden else None)
+        for heading in kept:
+            table.add_column(heading, justify="left" if heading in self.words else "right", no_wrap=True)
+        for row in zip(self.names, *(self.columns[heading] for heading in kept), strict=True):
+            table.add_row(*map(escape, row))
         if self.title:
             yield Text(self.title, style="bold")
         yield table
-        if self.list_hidden and kept < len(self.headings):
-            yield Text(f"Hidden at this width: {', '.join(self.headings[kept:])}", style="dim")
+        if self.list_hidden and hidden:
+            yield Text(f"Hidden at this width: {', '.join(hidden)}", style="dim")
 
 
 class Pairs:
@@ -87,3 +89,14 @@ class Pairs:
         for name, value in self.rows:
             table.add_row(escape(name), escape(value))
         yield table
+
+
+def sections(*parts: RenderableType | None) -> Group:
+    """Return renderables one below the other, with an empty line between them; None is left out."""
+    pieces = [piece for part in parts if part is not None for piece in (Text(), part)]
+    return Group(*pieces[1:])
+
+
+def warning(lines: Sequence[str]) -> Text | None:
+    """Return lines in the colour of warnings; None if there are none."""
+    return Text("\n".join(lines), style="yellow") if lines else None

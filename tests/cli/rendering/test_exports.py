@@ -45,8 +45,8 @@ def test_an_export():
         "12,345 parameters",
         "float32 (n, 28, 28); logits",
         "99.45 % equal labels on 10,000 test examples",
-        "; outputs at most 0.377 apart, 4.7 % of their size (accepted: 25 %)",
-        "0.7900 in its own runtime (-0.50 points against the model)",
+        "; outputs differ by at most 0.377, 4.7 % of their size (accepted: 25 %)",
+        "0.7900 in its own runtime (-0.50 points relative to the model)",
     ):
         assert part in shown
 
@@ -91,7 +91,7 @@ def test_a_benchmark():
     assert figures[2][9:] == ["-", "98,765", "400 MB"]
     times = ["0.0050", "0.0600", "0.700"]
     assert ["distilled LiteRT", "0.9000", "1,235 kB", *times, *times, "0.012", "98,765", "-"] == figures[3]
-    assert "against teacher" in shown
+    assert "relative to teacher" in shown
     assert ["distilled LiteRT", "100.0x", "12.3x", "5.68x", "-0.50", "-", "1.50x"] in figures
     assert "a processor, 2 cores; Linux" in shown
     assert "tensorflow 2.21.0" in shown

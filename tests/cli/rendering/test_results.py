@@ -57,7 +57,7 @@ def test_reproduction_shows_ours_published_and_the_differences():
     assert "0.8682" in shown
     assert "1,234,567" in shown
     assert "2.3 MB" in shown
-    assert "+1.00  -0.20 (points, seed by seed)" in shown
+    assert "+1.00  -0.20 (points, seeds 0-1)" in shown
     assert "loss = 0.9 * soft" in shown
     assert "Inconclusive" in shown
     assert "Warning" not in shown
@@ -69,7 +69,7 @@ def test_reproduction_says_what_the_verdict_rests_on():
     shown = " ".join(text(results.reproduction(document)).split())
     assert "Distillation helps: +1.10 points" in shown
     assert "100 % of all pairs of runs" in shown
-    assert "2 of 3 seeds differ by McNemar's test" in shown
+    assert "McNemar's test 2 of 3 seeds with a difference on the same test examples" in shown
     assert "training seeds" in shown
     assert "bootstrap" not in shown
 
@@ -79,7 +79,7 @@ def test_the_bootstrap_is_shown_where_there_is_one():
     assert "bootstrap (BCa)" in text(results.reproduction(reproduction(values)))
 
 
-def test_reproduction_repeats_what_speaks_against_it():
+def test_reproduction_repeats_warnings_and_failures():
     failed = [
         {"run": "distilled seed 7", "message": "training diverged", "since": None},
         {"run": "seed 7, scores", "message": "not done", "since": "distilled seed 7"},
@@ -87,7 +87,7 @@ def test_reproduction_repeats_what_speaks_against_it():
     shown = text(results.reproduction(reproduction(warnings=["Selected on test."], failed=failed)))
     assert "Warning: Selected on test." in shown
     assert "Failed: distilled seed 7 (why: runs/article/summary.json)" in shown
-    assert "training diverged" not in shown  # which was told when it happened
+    assert "training diverged" not in shown  # which was printed when it happened
 
 
 def test_published_has_no_column_where_nothing_was_published():
@@ -97,7 +97,7 @@ def test_published_has_no_column_where_nothing_was_published():
 def test_one_seed_is_said_to_prove_nothing():
     shown = text(results.reproduction(reproduction((0.01,))))
     assert "Inconclusive" in shown
-    assert "seed by seed" not in shown
+    assert "pairs of runs" not in shown
     assert "over 1 seed\n" in shown.replace("  ", "").replace(" \n", "\n")
 
 

@@ -16,6 +16,7 @@ from places import ROOT
 from rich.console import Console
 
 from kdistill.cli.rendering import screen as progress
+from kdistill.cli.rendering.console import console as new_console
 from kdistill.cli.rendering.screen import Screen
 from kdistill.core.listener import Downloading, EpochDone, EpochProgress, Planned, RunFailed, RunFinished, RunStarted
 
@@ -96,8 +97,8 @@ class Broken(io.StringIO):
 
 
 def test_progress_that_cannot_be_written_is_dropped(monkeypatch):
-    monkeypatch.setattr(progress.sys, "stderr", Broken())
-    play(Screen(progress.console(stderr=True), verbose=True))
+    monkeypatch.setattr(sys, "stderr", Broken())
+    play(Screen(verbose=True))
 
 
 def test_a_long_run_says_something_now_and_then():
@@ -145,9 +146,9 @@ def test_downloads_are_shown_as_they_come(total):
 
 def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert progress.console().width == 140
+    assert new_console().width == 140
     monkeypatch.setenv("COLUMNS", "60")
-    assert progress.console().width == 60
+    assert new_console().width == 60
 
 
 def test_several_runs_are_a_table_until_they_have_ended():
@@ -222,7 +223,8 @@ def test_plain_lines_say_how_many_are_done():
 PLAYED = """
 import sys
 from kdistill.core.listener import EpochDone, Planned, RunFinished, RunStarted
-from kdistill.cli.rendering.screen import Screen, console
+from kdistill.cli.rendering.console import console
+from kdistill.cli.rendering.screen import Screen
 now = 0.0
 stderr = console(stderr=True)
 stderr.get_time = lambda: now

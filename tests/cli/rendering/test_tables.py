@@ -4,8 +4,9 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
-from kdistill.cli.rendering.tables import FittingTable, Pairs
+from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
 from kdistill.core.formatting import counted, dimensions, file_size, number, setting
 
 
@@ -20,7 +21,7 @@ TITLE = "an experiment of a long name: test accuracy over 12 seeds"
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80])
 @pytest.mark.parametrize(
-    "table", [FittingTable(TITLE, ["a"], [["b", "0.5"]]), Pairs(TITLE, [("b", "0.5")])], ids=["table", "pairs"]
+    "table", [FittingTable(TITLE, [("b", {"a": "0.5"})]), Pairs(TITLE, [("b", "0.5")])], ids=["table", "pairs"]
 )
 def test_a_title_takes_the_width_of_the_terminal_and_not_of_its_table(table, width):
     shown = lines(table, width)
@@ -32,24 +33,23 @@ def test_a_title_takes_the_width_of_the_terminal_and_not_of_its_table(table, wid
 
 
 def test_values_stand_beside_their_names_or_below_where_there_is_no_room():
-    rows = [("distilled - baseline", "+0.10  +0.20  +0.30 (points, seed by seed)"), ("[about]", "seeds")]
+    rows = [("distilled - baseline", "+0.10  +0.20  +0.30 (points, seeds 0, 1, 2)"), ("[about]", "seeds")]
     assert lines(Pairs(None, rows), 80) == [
-        " distilled - baseline  +0.10  +0.20  +0.30 (points, seed by seed)",
+        " distilled - baseline  +0.10  +0.20  +0.30 (points, seeds 0, 1, 2)",
         " [about]               seeds",
     ]
     assert lines(Pairs(None, rows), 40) == [
         " distilled - baseline",
-        "   +0.10  +0.20  +0.30 (points, seed by",
-        "   seed)",
+        "   +0.10  +0.20  +0.30 (points, seeds 0,",
+        "   1, 2)",
         " [about]",
         "   seeds",
     ]
 
 
 def test_columns_of_words_begin_where_their_heading_does():
-    table = FittingTable(
-        "t", ["state", "folder"], [["teacher", "complete", "a/b"], ["x", "to train", "a/[c]"]], words=True
-    )
+    rows = [("teacher", {"state": "complete", "folder": "a/b"}), ("x", {"state": "to train", "folder": "a/[c]"})]
+    table = FittingTable("t", rows, words=("state", "folder"))
     assert lines(table, 80) == [
         "t",
         "           state     folder",
@@ -59,8 +59,19 @@ def test_columns_of_words_begin_where_their_heading_does():
     assert " ".join(lines(table, 25)[-2:]) == "Hidden at this width: folder"
 
 
-def test_a_table_without_rows_is_its_title_and_headings():
-    assert lines(FittingTable("t", ["state"], [], words=True), 30) == ["t", "           state"]
+def test_a_table_without_rows_is_its_title():
+    assert lines(FittingTable("t", []), 30)[0] == "t"
+    assert "".join(lines(FittingTable("t", []), 30)[1:]) == ""
+
+
+def test_columns_that_are_empty_in_all_rows_are_left_out():
+    shown = lines(FittingTable(None, [("a", {"x": "1", "y": ""}), ("b", {"x": "2", "z": "3"})]), 30)
+    assert [line.split() for line in shown] == [["x", "z"], ["a", "1"], ["b", "2", "3"]]
+
+
+def test_sections_are_separated_by_a_line_and_none_is_left_out():
+    assert lines(sections(None, Text("a"), None, Text("b"), warning([])), 30) == ["a", "", "b"]
+    assert lines(sections(warning(["c", "d"])), 30) == ["c", "d"]
 
 
 def test_figures():

@@ -1,0 +1,54 @@
+"""Consoles on stdout and stderr, and streams that cannot be written."""
+
+import contextlib
+import os
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr. Without a terminal, its width is 140 columns unless COLUMNS says otherwise.
+
+    It is interactive in a terminal, except in CI, whose logs may look like one. FORCE_COLOR colours a file, but does
+    not make it interactive.
+    """
+    file = sys.stderr if stderr else sys.stdout
+    wide = None if file.isatty() or "COLUMNS" in os.environ else 140
+    watched = file.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
+    return Console(
+        file=_Unfailing(file) if stderr else file,  # type: ignore[arg-type]
+        width=wide,
+        highlight=False,
+        force_interactive=None if watched else False,
+    )
+
+
+class _Unfailing:
+    """A stream that ignores failing writes, so that training continues after the reader of a pipe has exited."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            give_up(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            give_up(self._stream)
+
+
+def give_up(stream: IO[str]) -> None:
+    """Redirect a stream that cannot be written to the null device, so that flushing it at exit does not fail again."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
