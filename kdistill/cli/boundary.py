@@ -26,20 +26,14 @@ def _ignore_broken_pipe(self: Console) -> None:
     give_up(self.file)
 
 
-def _argument_in_help(self: TyperArgument, ctx: Any) -> str | None:
-    """Return what follows the name of an argument in help: not its Python type, such as `<list[Path]>`."""
-    return None if self.nargs == 1 else "..."
-
-
-def _value_in_help(self: TyperOption, ctx: Any) -> str | None:
-    """Return what follows an option in help: its choices without brackets, and nothing after a flag."""
-    return None if self.is_flag else self.metavar or self.display_type(ctx).strip("<>")
-
-
-# These apply to the consoles and parameters that Typer creates.
+# For the consoles and parameters that Typer creates. Its help would show Python types, such as `<list[Path]>`.
 Console.on_broken_pipe = _ignore_broken_pipe  # type: ignore[method-assign]
-TyperArgument.display_type_rich = _argument_in_help  # type: ignore[method-assign, assignment]
-TyperOption.display_type_rich = _value_in_help  # type: ignore[method-assign]
+TyperArgument.display_type_rich = lambda self, ctx: (  # type: ignore[method-assign]
+    None if self.nargs == 1 else "..."
+)
+TyperOption.display_type_rich = lambda self, ctx: (  # type: ignore[method-assign]
+    None if self.is_flag else self.metavar or self.display_type(ctx).strip("<>")
+)
 
 
 class Boundary(TyperGroup):

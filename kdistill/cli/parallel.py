@@ -96,19 +96,17 @@ def emit_slurm(session: "Session", common: Common, command: list[str], parts: in
     """Print the batch script that makes an experiment in parts."""
     from kdistill.cli import slurm
 
-    parts = min(parts, slurm.MOST_PARTS)
     line = [sys.executable, "-m", "kdistill", *command, *_repeated(session, common)]
-    write_out(slurm.script(session.config.name, str(Path.cwd()), line, parts, session.threads).rstrip("\n"))
+    parts, folder = min(parts, slurm.MOST_PARTS), str(Path.cwd())
+    write_out(slurm.script(session.config.name, folder, line, parts, session.threads).rstrip("\n"))
 
 
 def _repeated(session: "Session", common: Common) -> list[str]:
     """Return the common options as given, with the folder and the threads that this machine has chosen."""
     line = ["--config", common.config] if common.config else []
-    for override in common.set or ():
-        line += ["--set", override]
     line += ["--seed", str(common.seed)] if common.seed is not None else []
+    repeated = [("--set", text) for text in common.set or ()] + [("--track", name) for name in session.options.track]
+    line += [word for pair in repeated for word in pair]
     line += ["--output-dir", str(common.output_dir.absolute()), "--threads", str(session.threads)]
-    line += ["--device", common.device]
-    line += [part for name in session.options.track for part in ("--track", name)]
-    flags = {"--overwrite": common.overwrite, "--quiet": common.quiet, "--verbose": common.verbose}
-    return [*line, *(flag for flag, given in flags.items() if given)]
+    flags = [f"--{name}" for name in ("overwrite", "quiet", "verbose") if getattr(common, name)]
+    return [*line, "--device", common.device, *flags]

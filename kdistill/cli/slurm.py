@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
+from kdistill.core.formatting import counted
+
 # Slurm limits the length of an array to 1001 by default.
 MOST_PARTS = 1000
 
@@ -40,7 +42,7 @@ def script(name: str, folder: str, command: Sequence[str], parts: int, threads: 
     return TEMPLATE.format(
         name=shlex.quote(name),
         folder=shlex.quote(folder),
-        count=f"{parts} parts" if parts > 1 else "1 part",
+        count=counted(parts, "part"),
         parts=parts,
         threads=threads,
         gather=shlex.join(command),

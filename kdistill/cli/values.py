@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.models import ArgumentInfo, OptionInfo
 
 LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
@@ -45,19 +44,16 @@ def a_path_to(suffix: str) -> Callable[[str], Path]:
     return read
 
 
-def number_option(least: int, most: int, help: str, metavar: str = "N", **more: Any) -> OptionInfo:
+def number_option(least: int, most: int, help: str, metavar: str = "N", **more: Any) -> Any:
     """Return an option whose value is a whole number from `least` to `most`."""
-    option: OptionInfo = typer.Option(parser=whole_number(least, most), metavar=metavar, help=help, **more)
-    return option
+    return typer.Option(parser=whole_number(least, most), metavar=metavar, help=help, **more)
 
 
-def path_option(help: str, metavar: str = "PATH", *names: str, **more: Any) -> OptionInfo:
+def path_option(help: str, metavar: str = "PATH", *names: str, **more: Any) -> Any:
     """Return an option whose value is a path."""
-    option: OptionInfo = typer.Option(*names, parser=a_path, metavar=metavar, help=help, **more)
-    return option
+    return typer.Option(*names, parser=a_path, metavar=metavar, help=help, **more)
 
 
-def path_argument(metavar: str, help: str) -> ArgumentInfo:
+def path_argument(metavar: str, help: str) -> Any:
     """Return an argument that is a path."""
-    argument: ArgumentInfo = typer.Argument(parser=a_path, metavar=metavar, help=help)
-    return argument
+    return typer.Argument(parser=a_path, metavar=metavar, help=help)

@@ -39,10 +39,6 @@ class RunTable(Progress):
             title, total=run.epochs, completed=done, examples=run.examples, monitor=monitor, recent=recent, best=best
         )
 
-    def run(self, row: TaskID) -> Task:
-        """Return the run of a row."""
-        return self._tasks[row]
-
     def add_share(self, row: TaskID, share: float) -> None:
         """Show that a share of the current epoch is done."""
         recent = self._tasks[row].fields["recent"]
@@ -53,6 +49,11 @@ class RunTable(Progress):
         known = self._tasks[row].fields
         recent, best = [*known["recent"], record][-RECENT:], record if record["best"] else known["best"]
         self.update(row, completed=record["epoch"], recent=recent, best=best)
+
+    def plain_line(self, row: TaskID) -> str:
+        """Return the figures of a run on a line, each after its name."""
+        run = self._tasks[row]
+        return "  ".join([run.description, *(f"{name} {figure}" for name, figure in figures(run).items() if figure)])
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the table and the footer."""
@@ -90,11 +91,6 @@ def _epoch_seconds(run: Task) -> float:
     if recent := run.fields["recent"]:
         return median(record["seconds"] for record in recent)
     return (run.elapsed or 0.0) / run.completed if run.completed else 0.0
-
-
-def plain_line(run: Task) -> str:
-    """Return the figures of a run on a line, each after its name."""
-    return "  ".join([run.description, *(f"{name} {figure}" for name, figure in figures(run).items() if figure)])
 
 
 def download(file: Downloading, console: Console) -> Progress:

@@ -96,8 +96,8 @@ def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]
     if len(verdict.seeds) > 1:
         rows.append(("better in", f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"))
     if verdict.significant_seeds is not None:
-        seeds = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
-        rows.append(("McNemar's test", f"{seeds} with a difference on the same test examples (p < 0.05)"))
+        significant = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
+        rows.append(("McNemar's test", f"p < 0.05 in {significant}, on the same test examples"))
     if interval := verdict.bootstrap:
         rows.append(("bootstrap (BCa)", f"{100 * interval['low']:+.2f} to {100 * interval['high']:+.2f}"))
     return [*rows, ("about", verdict.about)]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import TaskID
 
 from kdistill.cli.rendering.console import console
-from kdistill.cli.rendering.live import RunTable, download, plain_line
+from kdistill.cli.rendering.live import RunTable, download
 from kdistill.core.listener import (
     Caution,
     Downloading,
@@ -109,7 +109,7 @@ class Screen(Listener):
         if self.verbose or (overdue and not self.console.is_interactive):
             self._last_line = self.console.get_time()
             done = self._count.words()
-            self.note(plain_line(self._table.run(row)) + (f"  ({done})" if done else ""))
+            self.note(self._table.plain_line(row) + (f"  ({done})" if done else ""))
 
     def _finish(self, run: RunFinished, name: str) -> None:
         """Replace the live row of a run by a line that stays."""

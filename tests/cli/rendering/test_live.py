@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kdistill.cli.rendering.live import RunTable, download, plain_line
+from kdistill.cli.rendering.live import RunTable, download
 from kdistill.core.listener import Downloading, RunStarted
 
 
@@ -30,7 +30,7 @@ class View:
             self.table.add_epoch(row, record(epoch, seconds=seconds, **changes))
 
     def plain(self, row):
-        return plain_line(self.table.run(row))
+        return self.table.plain_line(row)
 
     def shown(self):
         self.stream.seek(0)
