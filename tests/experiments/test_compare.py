@@ -271,7 +271,7 @@ def test_a_person_reads_the_same(pair, width):
     assert "distill.temperature 4.0 2.0" in shown
     assert "no verdict only A has scored runs." in shown
     assert "B is better: +2.50 points" in shown
-    assert "+3.00 +2.00 +4.00 +1.00 (points, seeds 0-3)" in shown
+    assert "+3.00 +2.00 +4.00 +1.00 (points; seeds 0-3)" in shown
     assert "distilled A 0.8050" in shown
     assert "distilled B 0.8300" in shown
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 MAX_NAMED = 8  # failed runs
+MEASURES = {"NLL": "nll", "ECE": "ece", "agreement": "agreement"}
 
 
 def training(document: Document) -> RenderableType:
@@ -70,12 +71,11 @@ def compared(name: str, document: "Compared") -> RenderableType:
 
 def mean_scores(arm: Document, published: bool = False) -> dict[str, str]:
     """Return the scores of an arm on the test split, means over its seeds, and its `published` accuracy beside them."""
-    measures = {"NLL": arm["nll"], "ECE": arm["ece"], "agreement": arm.get("agreement")}
     return {
         "accuracy": number(arm["accuracy"]["mean"]),
         "sd": number(arm["accuracy"]["sd"]),
         **({"published": number(arm["expected"])} if published else {}),
-        **{name: number(measure and measure["mean"]) for name, measure in measures.items()},
+        **{name: number(arm[key] and arm[key]["mean"]) for name, key in MEASURES.items() if key in arm},
         "parameters": "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
         "file": file_size(arm["file_bytes"]),
     }
@@ -92,12 +92,12 @@ def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]
 
     verdict = Verdict.from_json(comparison)
     values = "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
-    rows = [("verdict", verdict.sentence), (difference, f"{values} (points, {_seeds(verdict.seeds)})")]
+    rows = [("verdict", verdict.sentence), (difference, f"{values} (points; {_seeds(verdict.seeds)})")]
     if len(verdict.seeds) > 1:
         rows.append(("better in", f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"))
     if verdict.significant_seeds is not None:
         significant = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
-        rows.append(("McNemar's test", f"p < 0.05 in {significant}, on the same test examples"))
+        rows.append(("McNemar's test", f"{significant} with a difference on the same test examples (p < 0.05)"))
     if interval := verdict.bootstrap:
         rows.append(("bootstrap (BCa)", f"{100 * interval['low']:+.2f} to {100 * interval['high']:+.2f}"))
     return [*rows, ("about", verdict.about)]

@@ -57,7 +57,7 @@ def test_reproduction_shows_ours_published_and_the_differences():
     assert "0.8682" in shown
     assert "1,234,567" in shown
     assert "2.3 MB" in shown
-    assert "+1.00  -0.20 (points, seeds 0-1)" in shown
+    assert "+1.00  -0.20 (points; seeds 0-1)" in shown
     assert "loss = 0.9 * soft" in shown
     assert "Inconclusive" in shown
     assert "Warning" not in shown
@@ -69,7 +69,7 @@ def test_reproduction_says_what_the_verdict_rests_on():
     shown = " ".join(text(results.reproduction(document)).split())
     assert "Distillation helps: +1.10 points" in shown
     assert "100 % of all pairs of runs" in shown
-    assert "McNemar's test p < 0.05 in 2 of 3 seeds, on the same test examples" in shown
+    assert "McNemar's test 2 of 3 seeds with a difference on the same test examples" in shown
     assert "training seeds" in shown
     assert "bootstrap" not in shown
 

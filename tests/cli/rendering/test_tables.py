@@ -33,14 +33,14 @@ def test_a_title_takes_the_width_of_the_terminal_and_not_of_its_table(table, wid
 
 
 def test_values_stand_beside_their_names_or_below_where_there_is_no_room():
-    rows = [("distilled - baseline", "+0.10  +0.20  +0.30 (points, seeds 0, 1, 2)"), ("[about]", "seeds")]
+    rows = [("distilled - baseline", "+0.10  +0.20  +0.30 (points; seeds 0, 1, 2)"), ("[about]", "seeds")]
     assert lines(Pairs(None, rows), 80) == [
-        " distilled - baseline  +0.10  +0.20  +0.30 (points, seeds 0, 1, 2)",
+        " distilled - baseline  +0.10  +0.20  +0.30 (points; seeds 0, 1, 2)",
         " [about]               seeds",
     ]
     assert lines(Pairs(None, rows), 40) == [
         " distilled - baseline",
-        "   +0.10  +0.20  +0.30 (points, seeds 0,",
+        "   +0.10  +0.20  +0.30 (points; seeds 0,",
         "   1, 2)",
         " [about]",
         "   seeds",
