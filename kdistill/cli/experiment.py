@@ -22,23 +22,17 @@ SOME_FAILED = 6  # exit code: finished, with failed runs
 
 Seeds = Annotated[
     str | None,
-    typer.Option(
-        metavar="N|LIST",
-        help="Number of seeds, counted up from the config's `seed`, or a list: 0,3,7 (default: the config's `seeds`)",
-    ),
+    typer.Option(metavar="N|LIST", help="Number of seeds, counted up from `seed`, or a list: 0,3,7 (default: `seeds`)"),
 ]
 TeacherSeeds = Annotated[
     str | None,
     typer.Option(
-        metavar="N|LIST",
-        help="Seeds of the teachers, assigned to the students in turn; 1 is one teacher for all (default: one for each "
-        "student)",
+        metavar="N|LIST", help="Seeds of the teachers, in turn; 1: one teacher for all (default: one for each)"
     ),
 ]
 Grid = Annotated[
     list[str] | None,
     typer.Option(
-        "--grid",
         metavar="KEY=V1,V2",
         help="A config key and its values; repeatable: every combination is trained (default: `sweep` in the config)",
     ),

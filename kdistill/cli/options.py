@@ -50,9 +50,7 @@ class Common:
         Path,
         values.path_option("Folder that holds a folder for each experiment.", "FOLDER", envvar="KDISTILL_OUTPUT_DIR"),
     ] = Path("runs")
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Train runs again that were made from another config.")
-    ] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Retrain runs that another config made.")] = False
     threads: Annotated[
         int | None,
         values.number_option(

@@ -95,6 +95,8 @@ class Screen(Listener):
             self.note(f"downloaded {file.name} ({file.received / 1e6:.1f} MB)")
 
     def _start(self, run: RunStarted, name: str) -> None:
+        if name in self._rows:  # a run of the same name that did not end
+            self._table.remove_task(self._rows.pop(name))
         monitor = self.monitors.get("teacher" if run.arm == "teacher" else "student")
         self._rows[name] = self._table.add_run(name or f"{run.arm} seed {run.seed}", run, monitor)
         self._last_line = self.console.get_time()
