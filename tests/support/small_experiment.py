@@ -22,11 +22,11 @@ def session(folder, *overrides, source="quickstart", listener=None, teacher_file
     return Session(config, experiment, Options(**options), listener, teacher_files=teacher_files)
 
 
-def with_few_pictures(material):
-    """Return what a page tells, without most of what is drawn: for tests of what is written where."""
-    parts = {"curves": (), "reliability": (), "confusion": None, "softened": None}
-    missing = {**material.missing, **dict.fromkeys(parts, "Left out.")}
-    return dataclasses.replace(material, **parts, missing=missing)
+def with_few_pictures(report):
+    """Return a report without most of its plots: for tests of what is written where."""
+    missing = {**report.missing, **dict.fromkeys(("curves", "reliability", "confusion", "softened"), "Left out.")}
+    predictions = dataclasses.replace(report.predictions, reliability=(), confusion=None, softened=None)
+    return dataclasses.replace(report, curves=(), predictions=predictions, missing=missing)
 
 
 @pytest.fixture(scope="session")

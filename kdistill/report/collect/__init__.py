@@ -1,1 +1,1 @@
-"""Reads the run folders of an experiment into the plain data of `report.content`."""
+"""Reads the run folders of an experiment into the content of its report."""

@@ -1,30 +1,27 @@
-"""What `kdistill benchmark` has measured and kept."""
+"""The stored result of `kdistill benchmark`."""
 
 import shlex
 
-from kdistill.core.formatting import counted
 from kdistill.report.collect.provenance import options_of
 from kdistill.report.collect.subject import Subject
-from kdistill.report.content.report import Benchmark
-from kdistill.runs import benchmark as keeping
+from kdistill.runs import benchmark as store
+from kdistill.runs.benchmark import Benchmark
 
 
-def benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
-    """Return the last benchmark of an experiment, or None and why there is none to tell of."""
+def collect_benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
+    """Return the last benchmark of an experiment; or None, and why there is none that still holds."""
     experiment = subject.session.experiment
-    kept = keeping.kept(experiment)
-    again = f"`kdistill benchmark {_named(subject)}`"
-    if kept is None:
+    stored = store.kept(experiment)
+    again = f"`kdistill benchmark {_models(subject)}`"
+    if stored is None:
         is_there = any(subject.runs.values())
         return None, f"Size and latency were not measured{f': run {again}' if is_there else ''}."
-    if names := keeping.changed(experiment, kept):
-        return None, f"{', '.join(names)}: no longer the model that was measured. Run {again} to measure it again."
-    info = kept["run_info"]
-    machine = f"{info['machine']}, {counted(info['cores'], 'core')}, {counted(info['threads'], 'thread')}"
-    return Benchmark(kept["rows"], machine, info["how"], kept["when"]), ""
+    if names := store.changed(experiment, stored):
+        return None, f"{', '.join(names)}: changed since the benchmark. Run {again} to measure again."
+    return stored, ""
 
 
-def _named(subject: Subject) -> str:
-    """Return the arguments that name the models: the student's own folder, in a sweep, whose config is another."""
+def _models(subject: Subject) -> str:
+    """Return the arguments that name the models: of a sweep the winner's folder, since its config is another."""
     distilled = list(subject.runs["distilled"].values())
     return shlex.quote(str(distilled[0].folder)) if subject.is_winner and distilled else options_of(subject.home)

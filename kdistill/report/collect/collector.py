@@ -1,37 +1,34 @@
-"""Collects what a page tells from the folder of an experiment."""
+"""Collects the content of a report from the folder of an experiment."""
 
 import re
 from pathlib import Path
 
-import kdistill
 from kdistill.core.formatting import settings
 from kdistill.core.listener import Listener
 from kdistill.evaluation import statistics
 from kdistill.evaluation.verdict import nothing_to_transfer
 from kdistill.recipes.session import Options
-from kdistill.report.collect import benchmark as costs
-from kdistill.report.collect import curves as histories
-from kdistill.report.collect import predictions
-from kdistill.report.collect import provenance as origins
-from kdistill.report.collect import sweep as swept
+from kdistill.report.collect.benchmark import collect_benchmark
+from kdistill.report.collect.curves import collect_curves
+from kdistill.report.collect.predictions import collect_predictions
+from kdistill.report.collect.provenance import class_names, collect_data, collect_objective, collect_provenance
 from kdistill.report.collect.scores import Scores
-from kdistill.report.collect.subject import Subject, find, reproduced, seeds_in_words
-from kdistill.report.content.report import Arm, Data, Material, Provenance, Sweep
+from kdistill.report.collect.subject import Subject, find, listed_seeds
+from kdistill.report.collect.sweep import collect_sweep
+from kdistill.report.content.report import Arm, Data, Provenance, Report, Sweep
 from kdistill.runs import ARMS
 
 FEW_SEEDS = 5
 
 
-def collect(folder: Path, options: Options, images: int, listener: Listener | None = None) -> Material:
-    """Return what there is to tell of an experiment.
-
-    What is missing is computed as far as it can be; whatever else is missing is told.
+def collect(folder: Path, options: Options, images: int, listener: Listener | None = None) -> Report:
+    """Return the content of a report; scores and logits on test that are not stored are computed.
 
     Args:
         folder: of the experiment.
-        options: with how many threads, and on which device, is computed what is missing.
-        images: how many examples to show of those that distillation fixed, and of those that it broke.
-        listener: hears what is computed.
+        options: threads and device of the computation.
+        images: the most examples to show of those that distillation fixed, and of those that it broke.
+        listener: is notified of the computation.
 
     Raises:
         ConfigError: the experiment's config is not valid.
@@ -40,107 +37,88 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
     subject = find(folder, options, listener)
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
-    found = predictions.answers(subject, scores, images)
-    curves = histories.curves(subject)
-    sweep, no_sweep = swept.sweep(subject)
-    benchmark, no_benchmark = costs.benchmark(subject)
-    about, provenance = origins.data(subject), origins.provenance(subject)
-    missing = {**scores.missing(), **found.missing}
-    if not curves:
-        missing["curves"] = "No epoch has been recorded yet."
-    missing |= {"sweep": no_sweep} if no_sweep else {}
-    missing |= {"benchmark": no_benchmark} if no_benchmark else {}
-    return Material(
+    predictions, no_predictions = collect_predictions(subject, scores, images)
+    curves = collect_curves(subject)
+    sweep, no_sweep = collect_sweep(subject)
+    benchmark, no_benchmark = collect_benchmark(subject)
+    reasons = {**scores.missing(), **no_predictions, "sweep": no_sweep, "benchmark": no_benchmark}
+    reasons["curves"] = "" if curves else "No epoch has been recorded yet."
+    data, provenance = collect_data(subject), collect_provenance(subject)
+    return Report(
         name=subject.home.config.name,
-        about=_about(subject, about, arms, sweep),
+        about=_about(subject, data, arms, sweep),
         state=_state(subject, scores, provenance),
-        seeds=subject.session.experiment.seeds(),
-        class_names=origins.class_names(subject),
-        data=about,
+        class_names=class_names(subject),
+        data=data,
         verdict=verdict,
         arms=arms,
         curves=curves,
-        reliability=found.reliability,
-        confusion=found.confusion,
-        classes=found.classes,
-        fixed=found.fixed,
-        broken=found.broken,
-        softened=found.softened,
+        predictions=predictions,
         sweep=sweep,
         benchmark=benchmark,
-        objective=origins.objective(subject),
-        warnings=_warnings(subject, scores, arms) + _other_versions(provenance),
+        objective=collect_objective(subject),
+        warnings=_warnings(subject, scores, arms, provenance),
         provenance=provenance,
-        missing=missing,
-        version=kdistill.__version__,
+        missing={part: reason for part, reason in reasons.items() if reason},
     )
 
 
-def _about(subject: Subject, about: Data, arms: list[Arm], sweep: Sweep | None) -> str:
+def _about(subject: Subject, data: Data, arms: list[Arm], sweep: Sweep | None) -> str:
     """Return in a sentence or two what the experiment is."""
-    counts = ", ".join(f"{count:,} {part}" for part, count in about.examples.items())
-    text = f"Data: {about.dataset}" + (f" ({counts})." if counts else ".")
+    counts = ", ".join(f"{count:,} {part}" for part, count in data.examples.items())
+    text = f"Data: {data.dataset}" + (f" ({counts})." if counts else ".")
     sizes = {arm.name: f"{arm.parameters:,}" for arm in arms if arm.parameters is not None}
     student = sizes.get("distilled") or sizes.get("baseline")
     if student and "teacher" in sizes:
-        text += f" A teacher of {sizes['teacher']} parameters and a student of {student}."
+        text += f" The teacher has {sizes['teacher']} parameters, the student {student}."
     if subject.is_winner:
         winner = next((cell for cell in (sweep.cells if sweep else ()) if cell.is_winner), None)
-        which = ""
-        if sweep and winner:
-            keys = [key for key, _ in sweep.axes]
-            which = f": {settings(dict(zip(keys, winner.settings, strict=True)))}"
-        text += f" This is a sweep: what follows is about the cell that it has chosen{which}."
+        text += f" The report is about the winner of a sweep{f': {settings(winner.settings)}' if winner else ''}."
     return text
 
 
 def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str]:
-    """Return what is not finished, has failed or was left out."""
+    """Return a sentence for each run that is unfinished, failed or left out."""
     sentences = list[str]()
     for state in ("running", "interrupted", "failed", "damaged"):
-        of_state = [row for row in provenance.runs if row.state == state]
-        if len(of_state) > 6:
-            sentences.append(f"{len(of_state)} runs are {state}.")
+        rows = [row.found for row in provenance.runs if row.found["state"] == state]
+        if len(rows) > 6:
+            sentences.append(f"{len(rows)} runs are {state}.")
             continue
-        for row in of_state:
+        for row in rows:
             when = "in" if state == "failed" else "after"
-            epochs = f" {when} epoch {row.epochs}" if row.epochs and state != "damaged" else ""
-            why = f": {row.problem}" if row.problem else ""
-            sentences.append(f"{row.arm}, seed {row.seed}, is {state}{epochs}{why}.")
-    sentences += [f"Left out is {text}" for text in subject.left_out]
-    sentences += scores.problems
-    begun = subject.session.experiment.seeds()
-    if scores.seeds and len(scores.seeds) < len(begun):
-        not_whole = [seed for seed in begun if seed not in scores.seeds]
-        word = "seed" if len(not_whole) == 1 else "seeds"
-        sentences.append(f"The comparison is without {word} {seeds_in_words(not_whole)}, not all of whose runs count.")
-    for failure in (reproduced(subject.session.experiment.folder) or {}).get("failed", []):
-        sentences.append(f"{failure['run']} has failed: {failure['message']}.")
+            epochs = f" {when} epoch {row['epoch']}" if row["epoch"] and state != "damaged" else ""
+            why = f": {row['problem']}" if row["problem"] else ""
+            sentences.append(f"{row['arm']}, seed {row['seed']}, is {state}{epochs}{why}.")
+    sentences += subject.left_out + scores.problems
+    missing = [seed for seed in subject.session.experiment.seeds() if seed not in scores.seeds]
+    if scores.seeds and missing:
+        word = "seed" if len(missing) == 1 else "seeds"
+        sentences.append(f"The comparison is without {word} {listed_seeds(missing)}, which lack a usable run.")
+    for failure in subject.summary.get("failed", []):
+        sentences.append(f"{failure['run']} failed: {failure['message']}.")
     return list(dict.fromkeys(re.sub(r"(?<!\.)\.\.$", ".", sentence) for sentence in sentences))
 
 
-def _warnings(subject: Subject, scores: Scores, arms: list[Arm]) -> list[str]:
-    """Return what speaks against the result."""
+def _warnings(subject: Subject, scores: Scores, arms: list[Arm], provenance: Provenance) -> list[str]:
     warnings = []
     if subject.config.data.validation == "test":
         warnings.append(
-            "Early stopping chose the epoch on the test split (data.validation: test), so test scores flatter."
+            "Early stopping selected the epoch on the test split (data.validation: test): test scores are "
+            "optimistically biased."
         )
     seeds = len(scores.seeds)
     if 0 < seeds < FEW_SEEDS:
-        least = f"an interval takes at least {statistics.LEAST_SEEDS}, and " if seeds < statistics.LEAST_SEEDS else ""
+        least = f"an interval needs at least {statistics.LEAST_SEEDS}, and " if seeds < statistics.LEAST_SEEDS else ""
         word = "seed is" if seeds == 1 else "seeds are"
-        warnings.append(f"{seeds} {word} few: {least}small differences take more than {FEW_SEEDS}.")
-    for of_arm in (subject.runs[arm] for arm in ARMS):
-        for run in of_arm.values():
-            warnings += (run.result or {}).get("warnings", [])
+        warnings.append(f"{seeds} {word} few: {least}small differences need more than {FEW_SEEDS}.")
+    for run in (run for arm in ARMS for run in subject.runs[arm].values()):
+        warnings += (run.result or {}).get("warnings", [])
     known = {arm.name: arm.accuracy["values"] for arm in arms}
     if "teacher" in known and "baseline" in known and seeds > 1:
         nothing = nothing_to_transfer(known["teacher"], known["baseline"])
         warnings += [nothing] if nothing else []
+    versions = [f"{name} {', '.join(found)}" for name, found in provenance.versions.items() if len(found) > 1]
+    if versions:
+        warnings.append(f"The runs were made with different versions: {'; '.join(versions)}.")
     return list(dict.fromkeys(warnings))
-
-
-def _other_versions(provenance: Provenance) -> list[str]:
-    several = [f"{name} {', '.join(found)}" for name, found in provenance.versions.items() if len(found) > 1]
-    return [f"The runs were made with different versions: {'; '.join(several)}."] if several else []

@@ -9,11 +9,11 @@ from kdistill.report.collect.subject import Subject
 from kdistill.report.content.report import Curve, Curves
 from kdistill.runs import ARMS, Run
 
-SERIES = ("loss", "soft", "hard", "penalty", "val_loss", "val_nll", "val_accuracy")
+SERIES = ("loss", "soft", "hard", "val_nll", "val_accuracy")
 
 
-def curves(subject: Subject) -> list[Curves]:
-    """Return the curves of all arms of which a run has begun; teachers that are runs elsewhere are not among them."""
+def collect_curves(subject: Subject) -> list[Curves]:
+    """Return the curves of every arm with a run in this experiment; teachers from elsewhere have none here."""
     experiment, found = subject.session.experiment, []
     for arm in ARMS:
         runs = (experiment.run(arm, seed) for seed in experiment.seeds())
@@ -25,14 +25,12 @@ def curves(subject: Subject) -> list[Curves]:
 
 
 def _curve(run: Run) -> Curve | None:
-    """Return the curve of a run; None where no epoch has been recorded that can be read."""
+    """Return the curve of a run; None where no epoch is recorded legibly."""
     records = [record for record in run.history() if _is_whole(record)]
     if not records:
         return None
     best = [record["epoch"] for record in records if record.get("best")]
     return Curve(
-        seed=run.seed,
-        complete=run.finished,
         epochs=np.array([record["epoch"] for record in records], np.int64),
         **{name: np.array([record.get(name) or 0.0 for record in records], np.float64) for name in SERIES},
         best=best[-1] if best else records[0]["epoch"],
@@ -40,6 +38,5 @@ def _curve(run: Run) -> Curve | None:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    return isinstance(record.get("epoch"), int) and all(
-        isinstance(record.get(name), int | float) for name in SERIES if name not in ("soft", "penalty")
-    )
+    numbers = (record.get(name) for name in SERIES if name != "soft")
+    return isinstance(record.get("epoch"), int) and all(isinstance(value, int | float) for value in numbers)

@@ -1,4 +1,4 @@
-"""Examples of the test split that tell something: those that distillation changed, and how sure a teacher is."""
+"""Test examples worth seeing: those that distillation changed, and those that show a teacher's soft targets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,27 @@ from scipy.special import softmax
 
 from kdistill.datasets import Splits
 from kdistill.report.collect.confusion import Pairs, Tally
-from kdistill.report.content.report import Change, Example, SoftExample
-
-Floats = NDArray[np.floating]
+from kdistill.report.content.predictions import Change, Example, Floats, SoftExample
 
 MOST_VALUES = 12
 SURE = (0.95, 0.5, 0.2, 0.05)
-"""Shares of the test split of which the teacher is less sure than of the examples that show its softened outputs."""
+"""Quantiles of the teacher's confidence, at each of which an example shows its soft targets."""
 
 
 def changes(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], most: int) -> tuple[list[Change], list[Change]]:
     """Return the examples that distillation fixed, and those that it broke, in most seeds first.
 
-    Those that were fixed in as many seeds as they were broken in are neither.
+    An example that was fixed in as many seeds as it was broken in is in neither list.
 
     Args:
         splits: the data.
-        pairs: the answers of the students.
-        tallies: of each arm that is known, its answers.
-        most: how many to return of each at most.
+        pairs: the totals over both students.
+        tallies: the totals over each arm that is known.
+        most: the longest that each list may be.
     """
     net = pairs.fixed - pairs.broken
-    taught, alone = (tallies[arm].probabilities for arm in ("distilled", "baseline"))
     labels = splits.test.all_labels
-    gain = (taught - alone)[np.arange(len(labels)), labels]
+    gain = (pairs.distilled.probabilities - pairs.baseline.probabilities)[np.arange(len(labels)), labels]
     found = []
     for sign in (1, -1):
         order = np.lexsort((-sign * gain, -sign * net))
@@ -48,37 +45,37 @@ def _change(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], number: 
 
 
 def softened(splits: Splits, logits: Floats, temperature: float) -> list[SoftExample]:
-    """Return what a teacher says of a few examples of different classes, those first of which it is sure.
+    """Return a teacher's soft targets for a few examples of different classes, the most confident first.
 
     Args:
         splits: the data.
-        logits: of the teacher on the test split, (n, classes), or of several (n, teachers, classes).
-        temperature: by which they are divided.
+        logits: of the teacher on the test split, (n, classes), or of several teachers (n, teachers, classes).
+        temperature: divides the logits.
     """
     plain, soft = (probabilities(logits, t) for t in (1.0, temperature))
     order = np.argsort(plain.max(axis=-1), kind="stable")
-    labels, seen, chosen = splits.test.all_labels, set[int](), list[int]()
+    labels, chosen = splits.test.all_labels, dict[int, int]()
     for share in SURE:
         start = round(share * (len(order) - 1))
-        fresh = [int(number) for number in order[start::-1] if labels[number] not in seen and number not in chosen]
-        if fresh:
-            chosen.append(fresh[0])
-            seen.add(int(labels[fresh[0]]))
-    return [SoftExample(example(splits, number), plain[number], soft[number]) for number in chosen]
+        for number in order[start::-1].tolist():
+            if int(labels[number]) not in chosen:
+                chosen[int(labels[number])] = number
+                break
+    return [SoftExample(example(splits, number), plain[number], soft[number]) for number in chosen.values()]
 
 
 def probabilities(logits: Floats, temperature: float) -> Floats:
-    """Return the softened outputs (n, classes) of a teacher; the mean of those of several (n, teachers, classes)."""
+    """Return the soft targets (n, classes) of a teacher, or the mean over several (n, teachers, classes)."""
     soft = softmax(logits.astype(np.float64) / temperature, axis=-1)
     return soft if soft.ndim == 2 else soft.mean(axis=1)
 
 
 def example(splits: Splits, number: int) -> Example:
-    """Return an example of the test split, ready to be shown."""
+    """Return an example of the test split for display."""
     values, labels = splits.test.take(np.array([number]))
     label = int(labels[0])
     if is_image(splits.shape):
-        return Example(number, label, _shown(values[0], splits.scale), (), 0)
+        return Example(number, label, _displayed(values[0], splits.scale))
     flat = values[0].reshape(-1)
     names = splits.features or [f"value {position}" for position in range(flat.size)]
     shown = [(str(name), float(value)) for name, value in zip(names, flat[:MOST_VALUES], strict=False)]
@@ -86,11 +83,11 @@ def example(splits: Splits, number: int) -> Example:
 
 
 def is_image(shape: Sequence[int]) -> bool:
-    """Whether examples of this shape can be shown as pictures."""
+    """Whether examples of this shape can be displayed as images."""
     return len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4 and math.prod(shape[:2]) > 1)
 
 
-def _shown(image: NDArray, scale: object) -> NDArray[np.uint8]:
+def _displayed(image: NDArray, scale: object) -> NDArray[np.uint8]:
     """Return an image as (height, width) or (height, width, 3) bytes."""
     values = image.astype(np.float64)
     if isinstance(scale, float | int):

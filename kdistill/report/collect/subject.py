@@ -1,4 +1,4 @@
-"""What a page is about: the experiment, or the winner of a sweep, and those of its runs that count."""
+"""The subject of a report: the experiment, or the winner of a sweep, and its usable runs."""
 
 import contextlib
 import json
@@ -19,17 +19,17 @@ from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
 from kdistill.runs.survey import FoundExperiment, not_usable
 
 Document = dict[str, Any]
-FINGERPRINTS = ("fingerprint", "split_fingerprint")  # of the data, and of what they are used for
+FINGERPRINTS = ("fingerprint", "split_fingerprint")  # of the data, and of its division into splits
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Who taught a distilled run.
+class TeacherSource:
+    """Where the teacher of a distilled run comes from.
 
     Attributes:
-        identity: of the teacher, or of several: see `runs.joint_weights`.
-        run: where the teacher is a complete run, on the same data and their same division.
-        paths: of the files otherwise; they may have gone.
+        identity: of the teacher, or of several together: see `runs.joint_weights`.
+        run: the teacher's run, if it is complete and used the same data and the same split; else None.
+        paths: the teacher's files where there is no run; they may be missing.
     """
 
     identity: str
@@ -39,91 +39,91 @@ class Taught:
 
 @dataclass
 class Subject:
-    """The runs that a page is about.
+    """The runs that a report is about.
 
     Attributes:
         home: the session of the experiment.
-        session: of the runs that are told of: of `home`, or of the cell that a sweep has chosen.
-        described: the experiment's folder: see `survey.describe`.
-        runs: of each arm, by seed, the complete ones that the config vouches for.
-        taught: of each distilled run in `runs`, by seed, its teacher.
-        left_out: why other runs do not count, a sentence each.
-        sweep: what `sweep` has said at its end; None where there is none, or it has not come to it.
+        session: the session of the runs: `home`, or that of the winning cell of a sweep.
+        described: the survey of the experiment's folder: see `survey.describe`.
+        runs: for each arm, by seed, the complete runs that match the config.
+        teachers: for each distilled run in `runs`, by seed, its teacher.
+        left_out: a sentence for each finished run that is not in `runs`.
+        sweep: the summary of a finished sweep, `sweep.json`; None where there is none.
     """
 
     home: Session
     session: Session
     described: FoundExperiment
     runs: dict[str, dict[int, Run]] = field(default_factory=dict)
-    taught: dict[int, Taught] = field(default_factory=dict)
+    teachers: dict[int, TeacherSource] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     sweep: Document | None = None
 
     @property
     def is_winner(self) -> bool:
-        """Whether the runs are those of the cell that a sweep has chosen."""
+        """Whether the runs are those of the winning cell of a sweep."""
         return self.session is not self.home
 
     @property
     def is_unfinished_sweep(self) -> bool:
-        """Whether this is a sweep of which nothing has been chosen: its runs are not to be scored on test."""
+        """Whether this is a sweep without a winner: its runs must not be scored on test."""
         own = any(run["arm"] == "distilled" for run in self.described["runs"])
         return bool(self.described["cells"]) and not self.is_winner and not own
 
     @property
     def config(self) -> configs.Config:
-        """Of the runs that are told of."""
+        """The config of the runs."""
         return self.session.config
 
-    @property
-    def whole(self) -> list[int]:
-        """The seeds of which a baseline and a distilled run count."""
-        return [seed for seed in self.runs["distilled"] if seed in self.runs["baseline"]]
+    @cached_property
+    def summary(self) -> Document:
+        """The summary of the last `reproduce`; empty where there is none."""
+        return _document(self.session.experiment.folder / SUMMARY_FILE) or {}
 
     @cached_property
     def manifests(self) -> list[Document]:
-        """Those of all runs that count."""
+        """The manifests of all usable runs."""
         return [run.manifest or {} for of_arm in self.runs.values() for run in of_arm.values()]
 
     @cached_property
     def data(self) -> tuple[Splits | None, str]:
-        """The data that the runs were made on, or None and a sentence that says why it is not to be had."""
+        """The data that the runs were made on; or None, and a sentence that says why it is not available."""
         try:
             splits = self.session.splits
         except KdistillError as error:
             return None, f"The data cannot be read: {error.message}."
         then = self.manifests[0]["data"] if self.manifests else {}
         if any(then.get(key, getattr(splits, key)) != getattr(splits, key) for key in FINGERPRINTS):
-            return None, "The data, or their division, are no longer those on which the runs were made."
+            return None, "The data or its split has changed since the runs were made."
         return splits, ""
 
 
 def find(folder: Path, options: Options, listener: Listener | None = None) -> Subject:
-    """Return what a page on the experiment in a folder is about.
+    """Return the subject of a report on the experiment in a folder.
 
     Raises:
-        ConfigError: its config is not valid.
-        OutputError: it cannot be read.
+        ConfigError: the experiment's config is not valid.
+        OutputError: the folder cannot be read.
     """
     home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options, listener)
     described = survey.describe(folder)
-    sweep = document(folder / SWEEP_FILE)
+    sweep = _document(folder / SWEEP_FILE)
     session = home
     if sweep and not any(run["arm"] == "distilled" for run in described["runs"]):
-        session = _of_winner(home) or home
+        session = _session_of_winner(home) or home
     subject = Subject(home, session, described, sweep=sweep)
     for arm in ARMS:
         subject.runs[arm] = {}
         for run in (session.experiment.run(arm, seed) for seed in session.experiment.seeds()):
             if run.folder.is_dir():
-                _take(subject, run)
+                _add(subject, run)
     for seed, run in subject.runs["distilled"].items():
-        subject.taught[seed] = _taught(session.experiment, run)
+        subject.teachers[seed] = _teacher_of(session.experiment, run)
     return subject
 
 
-def document(path: Path) -> Document | None:
-    """Return a JSON document that a command has written; None where there is none, or it is something else."""
+def _document(path: Path) -> Document | None:
+    """Return a JSON document; None where there is none, or it is damaged."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         read = json.loads(path.read_bytes())
         if isinstance(read, dict):
@@ -131,8 +131,8 @@ def document(path: Path) -> Document | None:
     return None
 
 
-def _of_winner(home: Session) -> Session | None:
-    """Return the session of the cell that a sweep has chosen: its config's name ends as that of the folder begins."""
+def _session_of_winner(home: Session) -> Session | None:
+    """Return the session of a sweep's winning cell: the winner's name ends as the name of the cell's folder begins."""
     with contextlib.suppress(KdistillError, OSError):
         name = configs.load(home.experiment.folder / WINNER_FILE).name
         cells = home.experiment.folder / "cells"
@@ -144,8 +144,8 @@ def _of_winner(home: Session) -> Session | None:
     return None
 
 
-def _take(subject: Subject, run: Run) -> None:
-    """Take in a run that counts; tell of any other why it does not."""
+def _add(subject: Subject, run: Run) -> None:
+    """Add a run if it is usable; note why a finished one is not."""
     try:
         problem = not_usable(subject.config, run)
     except KdistillError as error:
@@ -153,11 +153,11 @@ def _take(subject: Subject, run: Run) -> None:
     if problem is None:
         subject.runs[run.arm][run.seed] = run
     elif run.finished:
-        subject.left_out.append(f"{run.title}: it {problem}.")
+        subject.left_out.append(f"{run.title} is left out: it {problem}.")
 
 
-def _taught(experiment: Experiment, distilled: Run) -> Taught:
-    """Return who taught a run: the experiment's own teacher of its seed, another run, or files from elsewhere."""
+def _teacher_of(experiment: Experiment, distilled: Run) -> TeacherSource:
+    """Return the teacher of a run: the experiment's own of the same seed, another run, or files from elsewhere."""
     identity = distilled.taught_by or ""
     own = experiment.run("teacher", distilled.seed)
     data = (distilled.manifest or {}).get("data") or {}
@@ -166,17 +166,12 @@ def _taught(experiment: Experiment, distilled: Run) -> Taught:
         run = runs.run_of_model(path)
         if run and run.weights == identity:
             about = (run.manifest or {}).get("data") or {}
-            # One that was trained on other data, or on another division of them, has its test scores on those.
+            # The test scores of a teacher trained on other data, or on another split, are those of other examples.
             if all(about.get(key) == data.get(key) for key in FINGERPRINTS):
-                return Taught(identity, run)
-    return Taught(identity, None, paths)
+                return TeacherSource(identity, run)
+    return TeacherSource(identity, None, paths)
 
 
-def reproduced(folder: Path) -> Document | None:
-    """Return what the last `reproduce` said, if none of its runs was made again since."""
-    return document(folder / SUMMARY_FILE)
-
-
-def seeds_in_words(seeds: Sequence[int]) -> str:
-    """Return ascending seeds in words, the middle of many left out."""
+def listed_seeds(seeds: Sequence[int]) -> str:
+    """Return ascending seeds as a list; of more than twelve the first two and the last."""
     return ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, {seeds[1]}, ..., {seeds[-1]}"

@@ -1,7 +1,7 @@
-"""The cells of a sweep: as `sweep` has written them down, or as far as an unfinished one has come."""
+"""The cells of a sweep, from its summary or, while it is unfinished, from their folders."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from kdistill.runs.experiment import CHOSEN_BY
 from kdistill.runs.survey import FoundCell
 
 
-def sweep(subject: Subject) -> tuple[Sweep | None, str]:
-    """Return a sweep, or None and why there is nothing to tell of one; an empty text where there is none."""
+def collect_sweep(subject: Subject) -> tuple[Sweep | None, str]:
+    """Return a sweep; or None, and why it cannot be shown (empty for an experiment that is no sweep)."""
     if subject.sweep:
         try:
             return _finished(subject.sweep), ""
@@ -31,23 +31,16 @@ def _finished(document: Document) -> Sweep:
     axes, winner, test = document["axes"], document["winner"], document["test"]
     cells = []
     for cell in document["cells"]:
-        scores = cell["validation"]
-        cells.append(
-            Cell(
-                settings=[cell["set"][key] for key in axes],
-                accuracy=scores["accuracy"] if scores else None,
-                nll=scores["nll"] if scores else None,
-                done=len(document["seeds"]) - len(cell["failed"]),
-                failed=cell["failed"],
-                is_winner=cell["set"] == winner["set"],
-            )
-        )
+        scores = cell["validation"] or {"accuracy": None, "nll": None}
+        settings = {key: cell["set"][key] for key in axes}
+        done = len(document["seeds"]) - len(cell["failed"])
+        is_winner = cell["set"] == winner["set"]
+        cells.append(Cell(settings, scores["accuracy"], scores["nll"], done, cell["failed"], is_winner))
     alone = document["baseline"]
     return Sweep(
-        axes=list(axes.items()),
+        axes=dict(axes),
         cells=cells,
         seeds=len(document["seeds"]),
-        finished=True,
         chosen_by=document["chosen_by"],
         baseline=alone["validation"]["accuracy"]["mean"] if alone else None,
         test=Verdict.from_json(test["comparison"]) if test else None,
@@ -56,36 +49,32 @@ def _finished(document: Document) -> Sweep:
 
 
 def _unfinished(subject: Subject) -> tuple[Sweep | None, str]:
-    """Return what is known of the cells that were begun."""
+    """Return the cells that were started."""
     described = subject.described["cells"]
     axes = _axes(described)
     if not axes:
-        return None, "The sweep has not come far enough to tell its cells apart."
+        return None, "Only one cell of the sweep was started, so that the keys it varies are not known yet."
     home = subject.home.experiment.folder / "cells"
-    cells = [_cell(home / cell["cell"], cell, [key for key, _ in axes]) for cell in described]
-    begun = max((sum(run["arm"] == "distilled" for run in cell["runs"]) for cell in described), default=0)
+    cells = [_cell(home / cell["cell"], cell) for cell in described]
+    started = max((sum(run["arm"] == "distilled" for run in cell["runs"]) for cell in described), default=0)
     alone = [(run.result or {}).get("validation", {}) for run in subject.runs["baseline"].values()]
-    scores = [score["accuracy"] for score in alone if "accuracy" in score]
-    mean = statistics.summarize(scores)["mean"] if scores else None
-    return Sweep(axes, cells, begun, False, CHOSEN_BY, mean, None, None), ""
+    accuracy = _summary([score["accuracy"] for score in alone if "accuracy" in score])
+    return Sweep(axes, cells, started, CHOSEN_BY, accuracy["mean"] if accuracy else None), ""
 
 
-def _axes(cells: Sequence[FoundCell]) -> list[tuple[str, Sequence[Any]]]:
-    """Return the keys in which the cells differ, and their values, in order; none where one cell alone was begun."""
-    axes: list[tuple[str, Sequence[Any]]] = []
-    for key in cells[0]["set"]:
-        values = {json.dumps(cell["set"][key]): cell["set"][key] for cell in cells}
-        axes.append((key, list(values.values())))
-    return axes
+def _axes(cells: Sequence[FoundCell]) -> Mapping[str, Sequence[Any]]:
+    """Return the keys in which the cells differ, and their values, in order; none for a single cell."""
+    values = {key: {json.dumps(cell["set"][key]): cell["set"][key] for cell in cells} for key in cells[0]["set"]}
+    return {key: list(of_key.values()) for key, of_key in values.items()}
 
 
-def _cell(folder: Path, described: FoundCell, keys: Sequence[str]) -> Cell:
+def _cell(folder: Path, described: FoundCell) -> Cell:
     rows = [row for row in described["runs"] if row["arm"] == "distilled"]
     results = [Run(folder / f"seed-{row['seed']}" / "distilled", "distilled", row["seed"]).result for row in rows]
     scores = [result["validation"] for result in results if result]
     accuracy, nll = _summary([of["accuracy"] for of in scores]), _summary([of["nll"] for of in scores])
     failed = [str(row["problem"]) for row in rows if row["state"] == "failed"]
-    return Cell([described["set"].get(key) for key in keys], accuracy, nll, len(scores), failed, False)
+    return Cell(described["set"], accuracy, nll, len(scores), failed)
 
 
 def _summary(values: Sequence[float]) -> Summary | None:

@@ -1,1 +1,1 @@
-"""What a report says: numbers, arrays and text. It knows neither HTML nor Matplotlib."""
+"""The content of a report: numbers, arrays and text, without HTML or Matplotlib."""

@@ -1,4 +1,4 @@
-"""The parts of `material` that tell of single answers. See there for what holds of all."""
+"""The parts of a report about predictions on the test split. Class names may hold any characters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Reliability:
-    """How confidence and accuracy go together in one arm, over the test examples of all its runs.
+    """A reliability diagram: confidence and accuracy of one arm, over the test examples of all its runs.
 
     Attributes:
-        arm: its name.
+        arm: name of the arm.
         edges: (b + 1,) of the bins of confidence, from 0 to 1.
-        count: (b,) int64, how many answers fall in each bin.
-        confidence: (b,) the mean of their largest probabilities; NaN in an empty bin.
-        accuracy: (b,) how many of them were right; NaN in an empty bin.
-        ece: mean expected calibration error of the runs.
-        runs: how many runs these are.
+        count: (b,) int64, how many predictions fall in each bin.
+        confidence: (b,) mean confidence of the predictions in a bin; NaN in an empty bin.
+        accuracy: (b,) share of correct predictions in a bin; NaN in an empty bin.
+        ece: expected calibration error, the mean over the runs.
+        runs: number of runs.
     """
 
     arm: str
@@ -34,15 +34,15 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Confusion:
-    """What baseline and distilled took each class for: shares of a true class, means over the seeds.
+    """Confusion matrices of baseline and distilled student, as shares of the true class, means over the seeds.
 
     Attributes:
-        classes: (k,) names of the classes that are shown, in their order.
-        left_out: how many other classes there are, in which less has changed; 0 for up to 20 classes.
-        baseline: (k, k) row: true class, column: answer; each row is in shares of that class's test examples, and sums
-            to 1 where no class is left out. Rows of a class without test examples are NaN.
-        distilled: (k, k) likewise.
-        seeds: how many pairs of runs these are means over.
+        classes: (k,) names of the classes that are shown, in order of their labels.
+        left_out: number of classes that are not shown, those that changed least; 0 for up to 20 classes.
+        baseline: (k, k) row: true class, column: predicted class. A row sums to 1 where no class is left out, and is
+            NaN for a class without test examples.
+        distilled: (k, k) the same for the distilled student.
+        seeds: number of seeds.
     """
 
     classes: Sequence[str]
@@ -53,24 +53,24 @@ class Confusion:
 
     @property
     def difference(self) -> Floats:
-        """Distilled minus baseline, (k, k): right answers on the diagonal, where more is better."""
+        """Distilled minus baseline, (k, k): correct predictions on the diagonal, where more is better."""
         return self.distilled - self.baseline
 
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What distillation did to one class.
+    """The accuracy within one class, and how distillation changed it.
 
     Attributes:
-        name: of the class.
-        examples: how many it has in the test split.
-        teacher: mean accuracy of the teachers within it; None where their answers are not known.
-        baseline: mean accuracy of the baseline runs within it.
-        distilled: likewise.
+        name: name of the class.
+        examples: number of test examples.
+        teacher: mean accuracy of the teachers; None where their predictions are not known.
+        baseline: mean accuracy of the baseline runs.
+        distilled: mean accuracy of the distilled runs.
         low: lower end of the paired 95 % interval of the difference; None where there is none.
-        high: upper end, likewise.
-        fixed: test examples that the distilled student got right and the baseline did not: mean over the seeds.
-        broken: the reverse.
+        high: upper end of the paired 95 % interval of the difference; None where there is none.
+        fixed: number of test examples that only the distilled student classifies correctly, mean over the seeds.
+        broken: number of test examples that only the baseline classifies correctly, mean over the seeds.
     """
 
     name: str
@@ -94,19 +94,18 @@ class Example:
     """One example of the test split.
 
     Attributes:
-        number: its place in the split, from 0.
-        label: index of its class in `Material.class_names`.
-        image: (height, width) or (height, width, 3) uint8, ready to be shown; None for a row of a table.
-        values: names and values of the columns of a row of a table, those of a wide table cut to the first twelve;
-            empty for images.
-        more_values: how many columns of a row are not in `values`.
+        number: position in the test split, from 0.
+        label: index of the true class in `Report.class_names`.
+        image: (height, width) or (height, width, 3) uint8 for display; None for a row of a table.
+        values: names and values of the first columns of a row of a table; empty for an image.
+        more_values: number of further columns that are not in `values`.
     """
 
     number: int
     label: int
     image: NDArray[np.uint8] | None
-    values: Sequence[tuple[str, float]]
-    more_values: int
+    values: Sequence[tuple[str, float]] = ()
+    more_values: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,11 @@ class Change:
     """A test example that distillation fixed or broke in some seeds.
 
     Attributes:
-        example: which.
-        fixed_in: in how many seeds the distilled student is right and the baseline wrong.
-        broken_in: in how many it is the other way round.
-        seeds: of how many.
-        probabilities: of each arm that is known, (classes,) at T = 1: means over the seeds.
+        example: the example.
+        fixed_in: number of seeds in which the distilled student is right and the baseline wrong.
+        broken_in: number of seeds in which the baseline is right and the distilled student wrong.
+        seeds: number of all seeds.
+        probabilities: (classes,) for each arm that is known, at T = 1: means over the seeds.
     """
 
     example: Example
@@ -130,12 +129,12 @@ class Change:
 
 @dataclass(frozen=True)
 class SoftExample:
-    """What a teacher says about one example.
+    """A teacher's soft targets for one test example.
 
     Attributes:
-        example: which.
+        example: the example.
         plain: (classes,) probabilities at T = 1.
-        soft: (classes,) probabilities at the temperature that the student was taught with.
+        soft: (classes,) probabilities at the temperature of the distillation.
     """
 
     example: Example
@@ -145,12 +144,12 @@ class SoftExample:
 
 @dataclass(frozen=True)
 class Softened:
-    """What the teacher's softened outputs look like.
+    """A teacher's soft targets.
 
     Attributes:
-        temperature: T of the teacher's outputs.
-        of: whose these are, such as `the teacher of seed 0` or `the mean of 3 teachers`.
-        matched: false where the loss matches logits (`soft_loss: mse`), so that no softmax at T is taken.
+        temperature: T by which the teacher's logits are divided.
+        of: the teacher, such as `the teacher of seed 0` or `the mean of 3 teachers`.
+        matched: false where the loss matches logits (`soft_loss: mse`) and takes no softmax at T.
         examples: at least one.
     """
 
@@ -158,3 +157,24 @@ class Softened:
     of: str
     matched: bool
     examples: Sequence[SoftExample]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the models predict on the test split. A part that is not known is None or empty.
+
+    Attributes:
+        reliability: a reliability diagram for each arm.
+        confusion: confusion matrices of baseline and distilled student.
+        classes: accuracy within each class, most improved first.
+        fixed: test examples that distillation fixed, those fixed in most seeds first.
+        broken: test examples that distillation broke, those broken in most seeds first.
+        softened: the teacher's soft targets.
+    """
+
+    reliability: Sequence[Reliability] = ()
+    confusion: Confusion | None = None
+    classes: Sequence[ClassChange] = ()
+    fixed: Sequence[Change] = ()
+    broken: Sequence[Change] = ()
+    softened: Softened | None = None

@@ -1,9 +1,10 @@
-"""The parts of `material` that tell where results are from. See there for what holds of all."""
+"""The parts of a report about where its results come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kdistill.config import Distill
+from kdistill.runs.survey import FoundRun
 
 
 @dataclass(frozen=True)
@@ -11,9 +12,9 @@ class Objective:
     """What the distilled student minimises.
 
     Attributes:
-        formula: in one line, with its numbers.
-        distill: the section of the config.
-        l2: the penalty on the student's weights, which both arms minimise with the rest; 0 for none.
+        formula: the objective in one line, with its numbers.
+        distill: the config's section `distill`.
+        l2: the L2 penalty on the student's weights, in both arms; 0 for none.
     """
 
     formula: str
@@ -23,42 +24,34 @@ class Objective:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run of the experiment, in whatever state.
+    """One run of the experiment, in whatever state.
 
     Attributes:
-        arm: its name.
-        seed: of the run.
-        state: `complete`, `running`, `interrupted`, `failed` or `damaged`.
-        problem: what is wrong with it, in a sentence; None where nothing is.
-        epochs: how many are done; None where unknown.
-        best_epoch: whose weights were kept; None before it is finished.
-        seconds: of training; None where unknown.
-        finished: when, ISO 8601 in UTC; None before.
-        model_sha256: of its model's file; None before it is finished.
+        found: arm, seed, state, problem and number of epochs.
+        best_epoch: the epoch whose weights were kept; None for an unfinished run.
+        seconds: duration of training; None if unknown.
+        finished: when the run finished, ISO 8601 in UTC; None for an unfinished run.
+        model_sha256: SHA-256 of the model file; None for an unfinished run.
     """
 
-    arm: str
-    seed: int
-    state: str
-    problem: str | None
-    epochs: int | None
-    best_epoch: int | None
-    seconds: float | None
-    finished: str | None
-    model_sha256: str | None
+    found: FoundRun
+    best_epoch: int | None = None
+    seconds: float | None = None
+    finished: str | None = None
+    model_sha256: str | None = None
 
 
 @dataclass(frozen=True)
 class Data:
-    """What the models were trained and scored on.
+    """The data that the models were trained and scored on.
 
     Attributes:
         dataset: `digits`, `fashion_mnist`, `mnist`, `npz`, `image_folder` or `csv`.
-        shape: of one example; empty where unknown.
-        examples: how many `train`, `validation` and `test` have; empty where no run tells.
-        validation: how validation examples came to be, in words.
-        fingerprint: SHA-256 of examples, labels and class names; None where unknown.
-        split_fingerprint: SHA-256 of which example is used for what; None where unknown.
+        shape: shape of one example; empty if unknown.
+        examples: number of examples in `train`, `validation` and `test`; empty before the first run.
+        validation: which examples are the validation split, in words.
+        fingerprint: SHA-256 of examples, labels and class names; None if unknown.
+        split_fingerprint: SHA-256 of the division into splits; None if unknown.
     """
 
     dataset: str
@@ -71,14 +64,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How to get the same again.
+    """How to reproduce the runs.
 
     Attributes:
-        commands: in order, for a shell.
-        config: the resolved config, YAML, as it lies in the experiment's folder.
-        versions: of each package, all that runs were made with.
-        machine: threads and device of the runs, in words; empty where no run tells.
-        runs: every run, by seed and arm; those of a sweep's cells are not among them.
+        commands: shell commands, in order.
+        config: the resolved config, YAML, as stored in the experiment's folder.
+        versions: for each package the versions that the runs were made with.
+        machine: threads and device of the runs, in words; empty if unknown.
+        runs: every run, by seed and arm; for a sweep the runs of its winner.
     """
 
     commands: Sequence[str]

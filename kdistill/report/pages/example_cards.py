@@ -1,95 +1,81 @@
-"""Test examples as a page shows them: the picture or the row, its class, and what each model says of it."""
+"""Test examples as a page shows them: the image or the row, its class, and the prediction of each arm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from kdistill.core.formatting import percent
-from kdistill.report.content.report import Change, Example, Floats
+from kdistill.report.content.predictions import Change, Example, Floats
 from kdistill.runs import ARMS
 
 
 @dataclass(frozen=True)
-class Says:
-    """What the models of one arm say of an example, on average over the seeds.
+class ArmPrediction:
+    """The prediction of one arm for an example: the mean over the seeds.
 
     Attributes:
-        arm: its name.
-        answer: the class that it finds most likely.
-        share: the probability of that, 0 to 1.
-        true_share: the probability of the true class.
-        right: whether the two are the same class.
+        arm: name of the arm.
+        predicted: name of the most probable class.
+        probability: of the most probable class, 0 to 1.
+        true_probability: of the true class, 0 to 1.
+        correct: whether the most probable class is the true one.
     """
 
     arm: str
-    answer: str
-    share: float
-    true_share: float
-    right: bool
+    predicted: str
+    probability: float
+    true_probability: float
+    correct: bool
+
+    @property
+    def text(self) -> str:
+        """The prediction in a line, without the arm."""
+        text = f"{self.predicted} {percent(self.probability)}"
+        return text if self.correct else f"{text}, true class {percent(self.true_probability)}"
 
 
 @dataclass(frozen=True)
 class Card:
-    """A test example that changed.
+    """A test example that distillation changed.
 
     Attributes:
-        example: which.
+        example: the example.
         label: name of its true class.
-        changed: in how many seeds it did, in words.
-        says: what each arm says.
+        changed: in how many seeds it changed, in words.
+        predictions: of each arm that is known, in the order of the arms.
     """
 
     example: Example
     label: str
     changed: str
-    says: Sequence[Says]
+    predictions: Sequence[ArmPrediction]
+
+    @property
+    def alt(self) -> str:
+        """The alternative text of the example's image."""
+        return f"Test example {self.example.number}, of class {self.label}; {self.changed}"
 
 
-def cards(changes: Sequence[Change], names: Sequence[str], fixed: bool) -> list[Card]:
-    """Return the examples that distillation fixed, or else broke.
+def card(change: Change, names: Sequence[str], fixed: bool) -> Card:
+    """Return the card of an example.
 
     Args:
-        changes: the examples.
+        change: the example.
         names: of the classes.
-        fixed: which of the two is told.
+        fixed: whether the page shows it as fixed by distillation, or else as broken.
     """
-    return [
-        Card(change.example, names[change.example.label], _in_words(change, fixed), says(change, names))
-        for change in changes
-    ]
+    label, shares = change.example.label, change.probabilities
+    predictions = [_prediction(arm, shares[arm], label, names) for arm in ARMS if arm in shares]
+    return Card(change.example, names[label], _changed(change, fixed), predictions)
 
 
-def says(change: Change, names: Sequence[str]) -> list[Says]:
-    """Return what each arm says, in the order of the arms."""
-    return [_says(arm, shares, change.example.label, names) for arm, shares in _ordered(change.probabilities)]
+def _prediction(arm: str, shares: Floats, label: int, names: Sequence[str]) -> ArmPrediction:
+    best = int(shares.argmax())
+    return ArmPrediction(arm, names[best], float(shares[best]), float(shares[label]), best == label)
 
 
-def _ordered(probabilities: Mapping[str, Floats]) -> list[tuple[str, Floats]]:
-    return [(arm, probabilities[arm]) for arm in ARMS if arm in probabilities]
-
-
-def _says(arm: str, shares: Floats, label: int, names: Sequence[str]) -> Says:
-    answer = int(np.argmax(shares))
-    return Says(arm, names[answer], float(shares[answer]), float(shares[label]), answer == label)
-
-
-def _in_words(change: Change, fixed: bool) -> str:
-    done, undone = (change.fixed_in, change.broken_in) if fixed else (change.broken_in, change.fixed_in)
-    words = ("fixed", "broken") if fixed else ("broken", "fixed")
+def _changed(change: Change, fixed: bool) -> str:
+    counts = [("fixed", change.fixed_in), ("broken", change.broken_in)]
+    (word, seeds), (opposite, others) = counts if fixed else reversed(counts)
     if change.seeds == 1:
-        return words[0]
-    text = f"{words[0]} in {done} of {change.seeds} seeds"
-    return f"{text}, {words[1]} in {undone}" if undone else text
-
-
-def described(card: Card) -> str:
-    """Return the text that stands for the picture of an example."""
-    return f"Test example {card.example.number}, of class {card.label}; {card.changed}"
-
-
-def spoken(one: Says) -> str:
-    """Return what an arm says in a line, without its name."""
-    if one.right:
-        return f"{one.answer} {percent(one.share)}"
-    return f"{one.answer} {percent(one.share)}, true class {percent(one.true_share)}"
+        return word
+    return f"{word} in {seeds} of {change.seeds} seeds" + (f", {opposite} in {others}" if others else "")

@@ -1,42 +1,41 @@
-"""Writes a page: `report.html` alone, and `report.md` with its pictures in a folder beside it."""
+"""Writes a report: `report.html` alone, and `report.md` with its pictures in a folder beside it."""
 
 from pathlib import Path
 from typing import TypedDict
 
 from kdistill.core import files
-from kdistill.report.content.report import Material
-from kdistill.report.pages import markdown
-from kdistill.report.pages.html import render
-from kdistill.report.plots import all_plots as drawn
+from kdistill.report.content.report import Report
+from kdistill.report.pages import html, markdown
+from kdistill.report.plots import all_plots
 
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "report-files"
 
 
 class Page(TypedDict):
-    """A page that was written, and what it says first."""
+    """The files of a report, and its main statements."""
 
     experiment: str
     folder: str
     html: str  # a path
-    markdown: str
-    pictures: list[str]
+    markdown: str  # a path
+    pictures: list[str]  # paths
     bytes: int  # of the HTML
-    verdict: str | None  # None where there is none
+    verdict: str | None
     verdict_text: str | None
     state: list[str]
     warnings: list[str]
     missing: dict[str, str]
 
 
-def write(folder: Path, material: Material) -> Page:
-    """Write the page in both forms into the folder of its experiment, each file whole or not at all.
+def write(folder: Path, report: Report) -> Page:
+    """Write a report in both forms into the folder of its experiment, each file whole or not at all.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    plots = drawn.draw(material)
-    html = render(material, plots)
-    text, pictures = markdown.render(material, PICTURES, plots)
+    plots = all_plots.draw(report)
+    page = html.render(report, plots)
+    text, pictures = markdown.render(report, PICTURES, plots)
     home = folder / PICTURES
     with files.writing(folder):
         home.mkdir(exist_ok=True)
@@ -44,21 +43,21 @@ def write(folder: Path, material: Material) -> Page:
             with files.replacing(home / name) as temporary:
                 temporary.write_bytes(content)
         files.write_text(folder / MARKDOWN, text)
-        files.write_text(folder / HTML, html)
-        for left in home.glob("*.png"):  # of a page before, which showed more
+        files.write_text(folder / HTML, page)
+        for left in home.glob("*.png"):  # of an earlier report with more pictures
             if left.name not in pictures:
                 left.unlink(missing_ok=True)
         files.sweep(home)
     return {
-        "experiment": material.name,
+        "experiment": report.name,
         "folder": str(folder),
         "html": str(folder / HTML),
         "markdown": str(folder / MARKDOWN),
         "pictures": [str(home / name) for name in pictures],
-        "bytes": len(html.encode()),
-        "verdict": material.verdict.decision if material.verdict else None,
-        "verdict_text": material.verdict.sentence if material.verdict else None,
-        "state": list(material.state),
-        "warnings": list(material.warnings),
-        "missing": dict(material.missing),
+        "bytes": len(page.encode()),
+        "verdict": report.verdict.decision if report.verdict else None,
+        "verdict_text": report.verdict.sentence if report.verdict else None,
+        "state": list(report.state),
+        "warnings": list(report.warnings),
+        "missing": dict(report.missing),
     }

@@ -1,1 +1,1 @@
-"""Draws the figures of a report."""
+"""Draws a report's plots."""

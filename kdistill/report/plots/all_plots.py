@@ -1,44 +1,36 @@
-"""All pictures of a page, each drawn once for both of its forms."""
+"""All plots of a report, each drawn once for both HTML and Markdown, and the images of its examples."""
 
 import io
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.report.content.report import Material
+from kdistill.report.content.report import Report
 from kdistill.report.plots import curves, predictions, sweep, verdict
 from kdistill.report.plots.figure import Plot
 
 Plots = dict[str, list[Plot]]
-ENLARGED = 112  # pixels that the longer side of a small image has in a file of its own, at least
+ENLARGED = 112  # pixels of the longer side of a small image in a file, at least
 
 
-def draw(material: Material) -> Plots:
-    """Return the plots of each part of a page, by the names of `material.PARTS`; none for a part that has nothing."""
-    plots: Plots = {
-        "verdict": [verdict.differences(material.verdict)] if material.verdict else [],
-        "curves": curves.curves(material.curves),
-        "reliability": predictions.reliability(material.reliability),
-        "confusion": predictions.confusion(material.confusion) if material.confusion else [],
-        "softened": predictions.softened(material.softened, material.class_names) if material.softened else [],
-        "sweep": [],
-        "benchmark": verdict.costs(material.benchmark) if material.benchmark else [],
+def draw(report: Report) -> Plots:
+    """Return the plots of each part of a report; an empty list for a part that has none."""
+    found = report.predictions
+    swept = sweep.sweep(report.sweep) if report.sweep else None
+    return {
+        "verdict": [verdict.differences(report.verdict)] if report.verdict else [],
+        "curves": curves.curves(report.curves),
+        "reliability": [predictions.reliability(arm) for arm in found.reliability],
+        "confusion": predictions.confusion(found.confusion) if found.confusion else [],
+        "softened": predictions.softened(found.softened, report.class_names) if found.softened else [],
+        "sweep": [swept] if swept else [],
+        "benchmark": verdict.costs(report.benchmark["rows"]) if report.benchmark else [],
     }
-    if material.sweep and (picture := sweep.sweep(material.sweep)):
-        plots["sweep"] = [picture]
-    return plots
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image of the data.
-
-    Attributes:
-        png: the file.
-        width: on the page, in pixels.
-        height: likewise.
-    """
+class Picture(NamedTuple):
+    """A PNG file, and its width and height on the page in pixels."""
 
     png: bytes
     width: int
@@ -46,12 +38,12 @@ class Picture:
 
 
 def picture(image: NDArray[np.uint8], shown: int = ENLARGED, enlarge: bool = False) -> Picture:
-    """Return an image (height, width) or (height, width, 3) as a PNG file, and the size in which it is shown.
+    """Return an image (height, width) or (height, width, 3) as a PNG file, and its size on the page.
 
     Args:
         image: of the data.
         shown: pixels of its longer side on the page.
-        enlarge: a small image in the file itself, each pixel a square: not every viewer can do that.
+        enlarge: enlarge a small image in the file itself, each pixel to a square, since Markdown viewers cannot.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Plots of how runs went, epoch by epoch, all arms together."""
+"""Learning curves: each measure over the epochs, all arms together."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from kdistill.core.formatting import counted, number
-from kdistill.report.content.report import Curves, Floats
+from kdistill.report.content.predictions import Floats
+from kdistill.report.content.report import Curves
 from kdistill.report.plots.figure import COLOURS, DASHES, MARKERS, Plot, drawing
 from kdistill.runs import ARMS
 
 EVERY_RUN = 10
-"""Up to so many runs of an arm have a line each; of more the median and a band are drawn."""
+"""Runs of an arm up to which each has its own line; more are drawn as their median and a band."""
 MOST_POINTS = 200  # of a line
 
 MEASURES = (
-    ("val_accuracy", "Accuracy on validation", "accuracy", ARMS),
-    ("loss", "What each arm minimises, on train", "loss", ARMS),
-    ("soft", "Soft term: distance to the teacher, on train", "soft term, unweighted", ("distilled",)),
-    ("hard", "Hard term: distance to the labels, on train", "cross-entropy (nats)", ARMS),
-    ("val_nll", "Negative log-likelihood on validation", "NLL (nats)", ARMS),
+    ("val_accuracy", "Validation accuracy", "accuracy", ARMS),
+    ("loss", "Training loss (objective of each arm)", "loss", ARMS),
+    ("soft", "Soft loss on train", "soft loss (unweighted)", ("distilled",)),
+    ("hard", "Hard loss on train", "cross-entropy (nats)", ARMS),
+    ("val_nll", "Validation NLL", "NLL (nats)", ARMS),
 )
 
 
@@ -35,53 +36,44 @@ def curves(arms: Sequence[Curves]) -> list[Plot]:
 
 
 def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plot:
+    drawn = [getattr(run, measure) for arm in arms for run in arm.runs]
+    low, high = _limits(measure, drawn)
     with drawing(330, 260) as (figure, axes):
-        drawn, highest = list[Floats](), list[float]()
         for arm in arms:
             runs = [getattr(run, measure) for run in arm.runs]
             (_each if len(runs) <= EVERY_RUN else _band)(axes, arm, runs)
-            _chosen(axes, arm, runs)
-            drawn += runs
-            # The first epochs are often so bad that nothing could be told of the others.
-            later = [run[len(run) // 10 :] if measure != "val_accuracy" else run for run in runs]
-            highest.append(max(float(np.nanmax(run)) for run in later))
-        low, high = _worth_seeing(arms, measure, min(float(np.nanmin(run)) for run in drawn), max(highest))
-        is_cut = any(float(np.nanmin(run)) < low or float(np.nanmax(run)) > high for run in drawn)
-        axes.set_ylim(low, high)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.set_ylabel(label)
+            _mark_kept(axes, arm, runs)
+        axes.set(xlabel="epoch", ylabel=label, ylim=(low, high))
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.legend(loc="lower right" if measure == "val_accuracy" else "upper right")
+    is_cut = any(np.nanmin(run) < low or np.nanmax(run) > high for run in drawn)
     note = "The first epochs of some runs lie beyond the axes." if is_cut else ""
-    return Plot(f"curves-{measure.replace('_', '-')}", title, _in_words(arms, measure), figure, note)
+    return Plot(f"curves-{measure.replace('_', '-')}", title, _alt(arms, measure), figure, note)
 
 
-def _worth_seeing(arms: Sequence[Curves], measure: str, low: float, high: float) -> tuple[float, float]:
-    if measure == "val_accuracy":
-        # From where all arms are after a tenth of their epochs.
-        low = min(float(np.nanmin(run.val_accuracy[len(run.epochs) // 10 :])) for arm in arms for run in arm.runs)
+def _limits(measure: str, drawn: Sequence[Floats]) -> tuple[float, float]:
+    """Return the limits of the y axis: the first tenth of the epochs is often too bad to be shown with the others."""
+    later = [run[len(run) // 10 :] for run in drawn]
+    is_accuracy = measure == "val_accuracy"
+    low = min(float(np.nanmin(run)) for run in (later if is_accuracy else drawn))
+    high = max(float(np.nanmax(run)) for run in (drawn if is_accuracy else later))
     room = 0.06 * ((high - low) or abs(high) or 1)
     return low - room, high + room
 
 
 def _each(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
+    width, alpha = 1.6 if len(runs) == 1 else 1.0, 1 if len(runs) <= 3 else 0.75
     for place, (run, values) in enumerate(zip(arm.runs, runs, strict=True)):
         step = -(-len(values) // MOST_POINTS)
-        axes.plot(
-            run.epochs[::step],
-            values[::step],
-            color=COLOURS[arm.arm],
-            linestyle=DASHES[arm.arm],
-            linewidth=1.6 if len(runs) == 1 else 1.0,
-            alpha=1 if len(runs) <= 3 else 0.75,
-            marker=MARKERS[arm.arm] if len(values) == 1 else None,
-            label=arm.arm if place == 0 else None,
-        )
+        (line,) = axes.plot(run.epochs[::step], values[::step], color=COLOURS[arm.arm], linestyle=DASHES[arm.arm])
+        line.set(linewidth=width, alpha=alpha, marker=MARKERS[arm.arm] if len(values) == 1 else "none")
+        if place == 0:
+            line.set_label(arm.arm)
 
 
 def _band(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
-    """Draw the median, and the middle four fifths of the runs that came so far, while half of them are still there."""
+    """Draw the median and the middle 80 % of the runs, up to the epoch that half of them have reached."""
     longest = int(np.median([len(values) for values in runs]))
     table = np.full((len(runs), longest), np.nan)
     for row, values in zip(table, runs, strict=True):
@@ -93,35 +85,25 @@ def _band(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
     axes.plot(epochs, middle, color=COLOURS[arm.arm], linestyle=DASHES[arm.arm], linewidth=1.8, label=arm.arm)
 
 
-def _chosen(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
+def _mark_kept(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
     """Mark the epochs whose weights were kept; of many runs the median one."""
     places = [(run.best, values[run.best - 1]) for run, values in zip(arm.runs, runs, strict=True)]
     if len(places) > EVERY_RUN:
         places = [np.median(places, axis=0)]
     x, y = np.transpose(places)
-    axes.plot(
-        x,
-        y,
-        marker=MARKERS[arm.arm],
-        linestyle="none",
-        color=COLOURS[arm.arm],
-        markeredgecolor=COLOURS["paper"],
-        markersize=7.5,
-    )
+    edge = COLOURS["paper"]
+    axes.plot(x, y, MARKERS[arm.arm], color=COLOURS[arm.arm], markeredgecolor=edge, markersize=7.5)
 
 
-def _in_words(arms: Sequence[Curves], measure: str) -> str:
+def _alt(arms: Sequence[Curves], measure: str) -> str:
     told = []
     for arm in arms:
-        kept = [getattr(run, measure)[run.best - 1] for run in arm.runs]
-        epochs = [run.best for run in arm.runs]
-        told.append(
-            f"{arm.arm}, {counted(len(kept), 'run')}: {number(float(np.mean(kept)))} on average in the epoch that was "
-            f"kept, {_between(epochs)} of {_between([len(run.epochs) for run in arm.runs])}"
-        )
+        mean = float(np.mean([getattr(run, measure)[run.best - 1] for run in arm.runs]))
+        best, epochs = _range([run.best for run in arm.runs]), _range([len(run.epochs) for run in arm.runs])
+        told.append(f"{arm.arm}, {counted(len(arm.runs), 'run')}: mean {number(mean)} at kept epoch {best} of {epochs}")
     return f"{'; '.join(told)}."
 
 
-def _between(numbers: Sequence[int]) -> str:
+def _range(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low} to {high}"

@@ -1,8 +1,8 @@
-"""Matplotlib figures as parts of a page: SVG that follows the page's colour scheme, and PNG for everywhere else.
+"""Matplotlib figures as parts of a page: SVG in the page's colour scheme for HTML, and PNG for Markdown.
 
-A figure is drawn once, in the colours of the light scheme. Each of these stands for a role, and for nothing else, so
-that in SVG it becomes the CSS variable of that role; `templates/style.css` sets them for both schemes. Nothing is drawn
-with pyplot: there is no global state, and no display.
+A figure is drawn once, in the colours of the light scheme. Each colour stands for one role, so that SVG can have the
+CSS variable of that role instead; `templates/style.css` sets the variables for both schemes. Nothing is drawn with
+pyplot: there is no global state, and no display.
 """
 
 import io
@@ -16,7 +16,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
@@ -32,11 +31,10 @@ COLOURS = {
     "more": "#5b9bd5",
     "less": "#e69f00",
 }
-"""The roles, as in `style.css`, in the light scheme.
+"""The colour of each role in the light scheme, as in `style.css`.
 
-The arms are Okabe and Ito's bluish green, vermilion and blue, which survive colour-blindness (the first two darkened,
-so that text in them is legible on white); `more` and `less` fill cells, at most so strongly that ink is legible on
-them.
+The arms are Okabe and Ito's bluish green, vermilion and blue, which colour-blind readers can tell apart (the first two
+darkened, so that text in them is legible on white); `more` and `less` fill cells, and ink is legible on both.
 """
 MARKERS = {"teacher": "s", "baseline": "^", "distilled": "o"}
 DASHES = {"teacher": (0, (6, 2, 1, 2)), "baseline": (0, (4, 2)), "distilled": "solid"}
@@ -50,7 +48,6 @@ STYLE: dict[Any, Any] = {
     "text.color": COLOURS["ink"],
     "text.parse_math": False,  # a dollar in a class name is a dollar
     "axes.titlesize": 11.0,
-    "axes.labelsize": 11.0,
     "axes.labelcolor": COLOURS["ink"],
     "axes.edgecolor": COLOURS["muted"],
     "axes.linewidth": 0.8,
@@ -59,37 +56,34 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
-    "axes.unicode_minus": True,
     "grid.color": COLOURS["line"],
     "grid.linewidth": 0.7,
-    "xtick.color": COLOURS["muted"],
-    "ytick.color": COLOURS["muted"],
-    "xtick.labelcolor": COLOURS["muted"],
-    "ytick.labelcolor": COLOURS["muted"],
-    "xtick.labelsize": 10.0,
-    "ytick.labelsize": 10.0,
+    **{f"{axis}tick.{key}": COLOURS["muted"] for axis in "xy" for key in ("color", "labelcolor")},
+    **{f"{axis}tick.labelsize": 10.0 for axis in "xy"},
     "legend.fontsize": 10.0,
     "legend.frameon": False,
     "figure.dpi": PIXELS,
-    "svg.fonttype": "none",  # text stays text: it can be searched, read out, and has the page's font
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud, and has the page's font
     "path.simplify_threshold": 0.3,
 }
 SVG = "http://www.w3.org/2000/svg"
+NO_METADATA: dict[str, None] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"""(?:url\(#|href="#)([^)"]+)""")
 _FONT = re.compile(r"""(['"]?)DejaVu Sans\1""")
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}")
 
 
 @dataclass
 class Plot:
-    """A picture with what is said about it.
+    """A figure with its texts.
 
     Attributes:
-        name: of files and ids: lower-case letters and hyphens, unique on its page.
-        title: what it shows.
-        alt: what can be seen in it, for whoever cannot; with the numbers that matter.
-        figure: which has no title of its own.
-        note: what should be known to read it, if anything.
+        name: name of its files and ids: lower-case letters and hyphens, unique on a page.
+        title: what the figure shows.
+        alt: alternative text for screen readers, with the numbers that matter.
+        figure: without a title of its own.
+        note: how to read the figure; empty if that is obvious.
     """
 
     name: str
@@ -100,8 +94,8 @@ class Plot:
 
     @property
     def svg(self) -> str:
-        """The figure as an SVG element, to stand in HTML, in the colours of the page."""
-        return _inline(self._saved("svg", metadata={"Date": None}), self.name, self.alt)
+        """The figure as an SVG element for HTML, in the colours of the page."""
+        return _inline(self._saved("svg", metadata=NO_METADATA), self.name, self.alt)
 
     @property
     def png(self) -> bytes:
@@ -127,9 +121,9 @@ class Plot:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    """Draw in the style of the page, whatever the user's own `matplotlibrc` says."""
+    """Apply the style of the page instead of the user's own `matplotlibrc`."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A name in a script that DejaVu has no glyphs of is drawn by the browser, which has.
+        # DejaVu has no glyphs for some scripts; the browser has.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -138,37 +132,25 @@ def _style(salt: str) -> Iterator[None]:
 
 
 @contextmanager
-def drawing(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure with one pair of axes, to draw within the `with`; it is laid out at the end of that.
+def drawing(width: float, height: float, **options: Any) -> Iterator[tuple[Figure, Any]]:
+    """Give a figure to draw within the `with`, at whose end it is laid out.
 
     Args:
         width: in pixels of the page.
-        height: likewise.
-    """
-    with drawing_several(width, height) as (figure, (axes,)):
-        yield figure, axes
-
-
-@contextmanager
-def drawing_several(width: float, height: float, **options: Any) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure with several pairs of axes.
-
-    Args:
-        width: in pixels of the page.
-        height: likewise.
-        options: of `Figure.subplots`.
+        height: in pixels of the page.
+        options: of `Figure.subplots`, whose result comes with the figure: one pair of axes, or an array of them.
     """
     with _style("drawing"):
         figure = Figure(figsize=(width / PIXELS, height / PIXELS))
-        yield figure, list(figure.subplots(squeeze=False, **options).flat)
-        # Once, here: a figure with an engine of its own is laid out and drawn again for every file that is saved.
+        yield figure, figure.subplots(**options)
+        # Once, here: a figure that has a layout engine is laid out and drawn again for every file.
         ConstrainedLayoutEngine().execute(figure)
 
 
 def _inline(svg: bytes, name: str, alt: str) -> str:
-    """Return an SVG file of Matplotlib's as an element that shares no id with any other on the page."""
+    """Return a Matplotlib SVG file as an element for HTML, whose ids all begin with its name."""
     root = ElementTree.fromstring(svg)
-    used = {reference for element in root.iter() for reference in _references(element)}
+    used = set(_REFERENCE.findall(svg.decode()))
     for element in root.iter():
         identity = element.attrib.pop("id", None)
         if identity in used:
@@ -176,9 +158,6 @@ def _inline(svg: bytes, name: str, alt: str) -> str:
         for key, value in list(element.attrib.items()):
             del element.attrib[key]
             element.set("href" if key == XLINK_HREF else key, _restyled(key, value, name))
-    for left in [child for child in root if child.tag == f"{{{SVG}}}metadata"]:
-        root.remove(left)
-    root.attrib.pop("version", None)
     for key in ("width", "height"):
         root.set(key, root.attrib[key].removesuffix("pt"))
     root.attrib |= {"role": "img", "aria-label": alt, "class": "plot"}
@@ -186,16 +165,8 @@ def _inline(svg: bytes, name: str, alt: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _references(element: ElementTree.Element) -> Iterator[str]:
-    for key, value in element.attrib.items():
-        if key == XLINK_HREF and value.startswith("#"):
-            yield value[1:]
-        elif value.startswith("url(#"):
-            yield value[5:-1]
-
-
 def _restyled(key: str, value: str, name: str) -> str:
-    """Return an attribute's value with the page's colours and font, ids of its own, and the digits that are seen."""
+    """Return an attribute's value with the page's colours and font, prefixed ids, and visible digits only."""
     if key == "style":
         for role, colour in COLOURS.items():
             value = value.replace(colour, f"var(--{role})")

@@ -1,93 +1,74 @@
-"""The heat map of a sweep over two keys, and the line of one over a single key."""
+"""The plot of a sweep: a heat map over two keys, or points over a single key."""
 
-from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
-from matplotlib.patches import Rectangle
 
-from kdistill.core.formatting import number, setting
+from kdistill.core.formatting import number, setting, settings
 from kdistill.report.content.report import Cell, Sweep
 from kdistill.report.content.text import short
-from kdistill.report.plots.figure import COLOURS, Plot, drawing
-from kdistill.report.plots.predictions import STRONGEST, cells
+from kdistill.report.plots.figure import COLOURS, DASHES, Plot, drawing
+from kdistill.report.plots.heat_map import STRONGEST, Axis, heat_map
 
 MOST_VALUES = 14  # of an axis of a heat map
 
 
-def settings(sweep: Sweep, cell: Cell) -> str:
-    """Return what a cell sets, in one line."""
-    keys = [key for key, _ in sweep.axes]
-    return ", ".join(f"{key} = {setting(value)}" for key, value in zip(keys, cell.settings, strict=True))
-
-
 def sweep(found: Sweep) -> Plot | None:
-    """Draw the validation accuracy of every cell; None where neither a map nor a line can hold them."""
-    scored = [cell for cell in found.cells if cell.accuracy]
-    if not scored:
+    """Draw the validation accuracy of every cell; None for more than two keys, or too many values."""
+    if not any(cell.accuracy for cell in found.cells):
         return None
     if len(found.axes) == 1:
-        return _line(found, scored)
-    if len(found.axes) == 2 and all(len(values) <= MOST_VALUES for _, values in found.axes):
+        return _points(found)
+    if len(found.axes) == 2 and all(len(values) <= MOST_VALUES for values in found.axes.values()):
         return _map(found)
     return None
 
 
-def _in_words(found: Sweep, scored: Sequence[Cell]) -> str:
-    ranked = sorted(scored, key=lambda cell: cell.accuracy["mean"] if cell.accuracy else 0.0)
-    told = [
-        f"{word} {settings(found, cell)} with {number(cell.accuracy['mean'])}"
-        for word, cell in (("best", ranked[-1]), ("worst", ranked[0]))
-        if cell.accuracy
-    ]
-    beside = "" if found.baseline is None else f"; the student alone has {number(found.baseline)}"
-    return f"Validation accuracy of {len(scored)} cells: {', '.join(told)}{beside}."
+def _alt(found: Sweep) -> str:
+    scored = [(cell.accuracy["mean"], settings(cell.settings)) for cell in found.cells if cell.accuracy]
+    (high, best), (low, worst) = max(scored, key=itemgetter(0)), min(scored, key=itemgetter(0))
+    ends = f"best {best} with {number(high)}, worst {worst} with {number(low)}"
+    alone = "" if found.baseline is None else f"; the student alone has {number(found.baseline)}"
+    return f"Validation accuracy of {len(scored)} cells: {ends}{alone}."
 
 
-def _line(found: Sweep, scored: Sequence[Cell]) -> Plot:
-    key, values = found.axes[0]
-    places = {setting(value): place for place, value in enumerate(values)}
+def _points(found: Sweep) -> Plot:
+    ((key, of_key),) = found.axes.items()
+    labels = [setting(value) for value in of_key]
     with drawing(440, 280) as (figure, axes):
-        for cell in scored:
-            x, marker = places[setting(cell.settings[0])], "*" if cell.is_winner else "o"
-            if cell.accuracy is None:
-                continue
-            axes.plot([x] * len(cell.accuracy["values"]), cell.accuracy["values"], ".", color=COLOURS["muted"])
-            axes.plot(
-                [x], [cell.accuracy["mean"]], marker, color=COLOURS["distilled"], markersize=13 if marker == "*" else 8
-            )
+        for cell in found.cells:
+            if cell.accuracy:
+                x, values = labels.index(setting(cell.settings[key])), cell.accuracy["values"]
+                marker, size = ("*", 13) if cell.is_winner else ("o", 8)
+                axes.plot([x] * len(values), values, ".", color=COLOURS["muted"])
+                axes.plot([x], [cell.accuracy["mean"]], marker, color=COLOURS["distilled"], markersize=size)
         if found.baseline is not None:
-            axes.axhline(found.baseline, color=COLOURS["baseline"], linestyle=(0, (4, 2)), label="baseline alone")
+            axes.axhline(found.baseline, color=COLOURS["baseline"], linestyle=DASHES["baseline"], label="baseline")
             axes.legend()
-        labels = [short(setting(value), 12) for value in values]
-        axes.set_xticks(range(len(values)), labels, rotation=0 if sum(map(len, labels)) < 45 else 90)
-        axes.set_xlim(-0.5, len(values) - 0.5)
-        axes.set_xlabel(short(key, 50))
-        axes.set_ylabel("validation accuracy")
+        shown = [short(label, 12) for label in labels]
+        axes.set_xticks(range(len(labels)), shown, rotation=0 if sum(map(len, shown)) < 45 else 90)
+        axes.set(xlim=(-0.5, len(labels) - 0.5), xlabel=short(key, 50), ylabel="validation accuracy")
     note = "A large mark is the mean of a cell, a small one a seed; the star is the winner."
-    return Plot("sweep", f"Validation accuracy against {key}", _in_words(found, scored), figure, note)
+    return Plot("sweep", f"Validation accuracy against {key}", _alt(found), figure, note)
 
 
 def _map(found: Sweep) -> Plot:
-    (row_key, rows), (column_key, columns) = found.axes
-    scored = [cell for cell in found.cells if cell.accuracy]
-    means = [cell.accuracy["mean"] for cell in scored if cell.accuracy]
-    low, reach = min(means), (max(means) - min(means)) or 1
-    places = {(setting(row), setting(column)): (y, x) for y, row in enumerate(rows) for x, column in enumerate(columns)}
-    with drawing(160 + 58 * len(columns), 100 + 34 * len(rows)) as (figure, axes):
-        for cell in found.cells:
-            y, x = places[setting(cell.settings[0]), setting(cell.settings[1])]
-            text = "failed" if cell.failed else "-"
-            if cell.accuracy:
-                alpha = round(float(STRONGEST * (cell.accuracy["mean"] - low) / reach), 2)
-                axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS["more"], alpha=alpha, linewidth=0))
-                text = number(cell.accuracy["mean"]).removeprefix("0")
-            weight = "bold" if cell.is_winner else "normal"
-            axes.text(
-                x, y, f"{text} ★" if cell.is_winner else text, ha="center", va="center", fontsize=10, weight=weight
-            )
-        cells(axes, [short(setting(row), 12) for row in rows], [short(setting(column), 12) for column in columns])
-        axes.set_xlabel(short(column_key, 50))
-        axes.set_ylabel(short(row_key, 30))
-        axes.tick_params(axis="x", rotation=0 if np.max([len(setting(c)) for c in columns]) <= 7 else 90)
+    (row_key, rows), (column_key, columns) = found.axes.items()
+    cells = {(setting(cell.settings[row_key]), setting(cell.settings[column_key])): cell for cell in found.cells}
+    table = [[cells.get((setting(row), setting(column))) for column in columns] for row in rows]
+    means = np.array([[cell.accuracy["mean"] if cell and cell.accuracy else np.nan for cell in row] for row in table])
+    low, high = np.nanmin(means), np.nanmax(means)
+    figure = heat_map(
+        Axis(short(row_key, 30), [short(setting(row), 12) for row in rows], 34),
+        Axis(short(column_key, 50), [short(setting(column), 12) for column in columns], 58),
+        STRONGEST * (means - low) / ((high - low) or 1),
+        [[_text(cell) if cell else "" for cell in row] for row in table],
+    )
     note = "The darker, the better; the star is the winner."
-    return Plot("sweep", "Validation accuracy of every cell", _in_words(found, scored), figure, note)
+    return Plot("sweep", "Validation accuracy of every cell", _alt(found), figure, note)
+
+
+def _text(cell: Cell) -> str:
+    if not cell.accuracy:
+        return "failed" if cell.failed else "-"
+    return number(cell.accuracy["mean"]).removeprefix("0") + (" ★" if cell.is_winner else "")

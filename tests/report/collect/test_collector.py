@@ -9,22 +9,19 @@ import numpy as np
 import own_data
 import pytest
 from command_line import document, run
+from report_content import PARTS, PREDICTIONS, parts
 from small_experiment import SET
 
 from kdistill.core import errors
 from kdistill.recipes.session import Options
 from kdistill.report.collect.collector import collect
-from kdistill.report.content.report import PARTS
 from kdistill.runs import Experiment
-
-ANSWERS = ("reliability", "confusion", "classes", "fixed", "broken", "softened")
 
 
 def told(folder, images=3, **options):
-    """Collect, and check what holds of every material."""
+    """Collect, and check what holds for every report."""
     found = collect(folder, Options(**options), images)
-    for part in PARTS:
-        is_there = getattr(found, part)
+    for part, is_there in parts(found).items():
         if part in ("sweep", "benchmark"):
             assert not (is_there and part in found.missing)
         else:
@@ -64,31 +61,32 @@ def test_it_says_what_reproduce_said(three_seeds):
 def test_its_pictures_agree_with_its_numbers(three_seeds):
     found = told(three_seeds)
     by_name = {arm.name: arm for arm in found.arms}
-    for reliability in found.reliability:
+    for reliability in found.predictions.reliability:
         assert reliability.count.sum() == 3 * 540
         right = np.nansum(reliability.accuracy * reliability.count) / reliability.count.sum()
         assert right == pytest.approx(by_name[reliability.arm].accuracy["mean"])
         assert reliability.ece == pytest.approx(by_name[reliability.arm].ece["mean"])
-    counts = np.array([change.examples for change in found.classes])
+    counts = np.array([change.examples for change in found.predictions.classes])
     for arm in ("baseline", "distilled"):
-        shares = np.array([getattr(change, arm) for change in found.classes])
+        shares = np.array([getattr(change, arm) for change in found.predictions.classes])
         assert (shares * counts).sum() / counts.sum() == pytest.approx(by_name[arm].accuracy["mean"])
-    net = sum(change.fixed - change.broken for change in found.classes) / 540
+    net = sum(change.fixed - change.broken for change in found.predictions.classes) / 540
     assert net == pytest.approx(found.verdict.difference["mean"])
-    for change in (*found.fixed, *found.broken):
+    for change in (*found.predictions.fixed, *found.predictions.broken):
         answers = {arm: values.argmax() for arm, values in change.probabilities.items()}
         assert set(answers) == {"teacher", "baseline", "distilled"}
         assert all(values.sum() == pytest.approx(1) for values in change.probabilities.values())
     assert [curves.arm for curves in found.curves] == ["teacher", "baseline", "distilled"]
     assert all(len(curves.runs) == 3 for curves in found.curves)
-    assert found.softened.temperature == 4.0
+    assert found.predictions.softened.temperature == 4.0
 
 
 def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
     program = (
         "import sys; from pathlib import Path; from kdistill.report.collect.collector import collect\n"
         "from kdistill.recipes.session import Options\n"
-        f"found = collect(Path({str(three_seeds)!r}), Options(), 3); assert found.confusion and found.softened\n"
+        f"found = collect(Path({str(three_seeds)!r}), Options(), 3).predictions\n"
+        "assert found.confusion and found.softened\n"
         "heavy = {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules); assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
@@ -101,8 +99,10 @@ def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
     (copied / "seed-1/distilled/test.json").unlink()
     after = told(copied)
     assert after.verdict == before.verdict
-    np.testing.assert_array_equal(after.confusion.distilled, before.confusion.distilled)
-    assert [change.example.number for change in after.fixed] == [change.example.number for change in before.fixed]
+    np.testing.assert_array_equal(after.predictions.confusion.distilled, before.predictions.confusion.distilled)
+    assert [change.example.number for change in after.predictions.fixed] == [
+        change.example.number for change in before.predictions.fixed
+    ]
     assert len(list(copied.rglob("outputs.npz"))) == 9
 
 
@@ -111,7 +111,7 @@ def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
     (copied / "seed-2/baseline/result.json").unlink()
     found = told(copied)
     assert found.verdict.seeds == [0]
-    assert [len(arm.seeds) for arm in found.arms] == [1, 1, 1]
+    assert [len(arm.accuracy["values"]) for arm in found.arms] == [1, 1, 1]
     assert found.verdict.difference["ci_low"] is None
     assert any("baseline, seed 2, is interrupted after epoch 1" in sentence for sentence in found.state)
     assert any("without seeds 1, 2" in sentence for sentence in found.state)
@@ -125,12 +125,12 @@ def test_a_beginning_is_told_as_far_as_it_goes(copied):
     (copied / "summary.json").unlink()
     found = told(copied)
     assert found.verdict is None
-    assert "Of no seed both students have finished" in found.missing["verdict"]
+    assert "No seed has both" in found.missing["verdict"]
     assert [arm.name for arm in found.arms] == ["teacher", "baseline"]
     assert [curves.arm for curves in found.curves] == ["teacher", "baseline"]
-    assert [reliability.arm for reliability in found.reliability] == ["teacher", "baseline"]
-    assert found.confusion is None
-    assert found.softened.of == "the teacher of seed 0"
+    assert [reliability.arm for reliability in found.predictions.reliability] == ["teacher", "baseline"]
+    assert found.predictions.confusion is None
+    assert found.predictions.softened.of == "the teacher of seed 0"
 
 
 def test_of_nothing_but_a_config_everything_is_missing(copied):
@@ -205,16 +205,16 @@ def test_rows_of_a_table_are_told_by_their_columns(tmp_path, monkeypatch):
     found = told(folder)
     assert found.data.shape == (3,)
     assert sorted(found.class_names) == ["<b>", "a|b"]
-    assert [name for name, _ in found.softened.examples[0].example.values] == ["a", "b", "c"]
+    assert [name for name, _ in found.predictions.softened.examples[0].example.values] == ["a", "b", "c"]
     x["y_train"][:] = x["y_train"][::-1]
     own_data.write_csv(path, x["x_train"], x["y_train"], ("<b>", "a|b"))
     changed = told(folder)
     assert changed.verdict == found.verdict
-    assert all("no longer those" in changed.missing[part] for part in ANSWERS)
+    assert all("has changed since" in changed.missing[part] for part in PREDICTIONS)
     path.unlink()
     gone = told(folder)
     assert gone.verdict == found.verdict
-    assert all("The data cannot be read" in gone.missing[part] for part in ANSWERS)
+    assert all("The data cannot be read" in gone.missing[part] for part in PREDICTIONS)
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_images_of_any_range_and_colour_can_be_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
     path = own_data.write_npz(tmp_path / "x.npz", **own_data.arrays(shape=(6, 5, 3), dtype=np.float32))
     found = told(own(tmp_path, "npz", path))
-    assert found.softened.examples[0].example.image.shape == (6, 5, 3)
+    assert found.predictions.softened.examples[0].example.image.shape == (6, 5, 3)
 
 
 @pytest.mark.slow
@@ -234,10 +234,10 @@ def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
     summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
     found = told(tmp_path / "quickstart")
     teacher = found.arms[0]
-    assert (teacher.title, teacher.seeds) == ("2 teachers", [])
+    assert teacher.title == "2 teachers"
     assert teacher.accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
     assert teacher.parameters == summary["arms"]["teacher"]["parameters"]
-    assert found.softened.of == "the mean of 2 teachers"
+    assert found.predictions.softened.of == "the mean of 2 teachers"
     assert "mean of 2 softmax" in found.objective.formula
     elsewhere[0].unlink()
     for path in (tmp_path / "quickstart/cache").glob("logits-*"):
@@ -264,7 +264,6 @@ def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path
     known = json.loads((three_seeds / "summary.json").read_text())["arms"]["teacher"]["accuracy"]["values"]
     assert found.arms[0].accuracy["values"] == pytest.approx([known[2], known[1]])  # digits have one test split
     assert [(path.parent / "outputs.npz").read_bytes() for path in teachers] == before
-    assert found.arms[0].seeds == ([2, 1] if validation == 0.2 else [])
 
 
 def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
@@ -279,7 +278,7 @@ def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
         document(command, *more, *SET, "--output-dir", tmp_path)
     found = told(tmp_path / "quickstart")
     assert found.arms[0].accuracy["mean"] == 1.0
-    assert (found.arms[0].parameters, found.softened.of) == (None, "the teacher")
+    assert (found.arms[0].parameters, found.predictions.softened.of) == (None, "the teacher")
     assert found.provenance.commands[1].endswith(f"--seed 0 --teacher-logits {path}")
     assert (found.arms[0].parameters, found.arms[0].file_bytes) == (None, None)
     np.savez(path, labels=arrays["y_train"], train=logits["train"])
@@ -295,7 +294,7 @@ def test_shared_teachers_count_once(tmp_path):
     assert found.verdict.about == summary["comparison"]["about"]
     assert found.arms[0].accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
     assert found.provenance.commands[0].endswith("--seeds 0,1,2 --teacher-seeds 0,")
-    assert found.reliability[0].runs == 1
+    assert found.predictions.reliability[0].runs == 1
 
 
 @pytest.mark.slow
@@ -316,8 +315,8 @@ def test_of_a_sweep_the_winner_is_told_of(tmp_path):
         (home / name).unlink()
     unfinished = told(home)
     assert unfinished.verdict is None
-    assert not unfinished.sweep.finished
-    assert "chosen no cell" in unfinished.missing["verdict"]
+    assert unfinished.sweep.command is None
+    assert "selected no cell" in unfinished.missing["verdict"]
     assert sorted(path for path in home.rglob("test.json")) == before
 
 
@@ -331,10 +330,10 @@ def test_what_benchmark_kept_is_told(copied):
     info = {"machine": "a machine", "cores": 2, "threads": 1, "how": "so"}
     benchmark.keep(Experiment(copied), {"rows": [row], "run_info": info})
     found = told(copied).benchmark
-    assert found.rows[0]["latency"] == {"1": timed}
-    assert found.machine == "a machine, 2 cores, 1 thread"
+    assert found["rows"][0]["latency"] == {"1": timed}
+    assert found["run_info"] == info
     model.write_bytes(model.read_bytes() + b"more")
-    assert "no longer the model that was measured" in told(copied).missing["benchmark"]
+    assert "changed since the benchmark" in told(copied).missing["benchmark"]
 
 
 def test_a_config_that_is_not_valid_is_an_error_with_its_place(copied):

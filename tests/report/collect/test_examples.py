@@ -22,7 +22,7 @@ def taken(labels, *seeds):
     pairs = Pairs(Tally("baseline", labels, 2), Tally("distilled", labels, 2))
     for baseline, distilled in seeds:
         outputs = [np.eye(2)[np.where(right, labels, 1 - labels)] for right in (baseline, distilled)]
-        pairs.take(*outputs)
+        pairs.add(*outputs)
     return pairs, {"baseline": pairs.baseline, "distilled": pairs.distilled}
 
 

@@ -36,7 +36,7 @@ def home(tmp_path):
 
 
 def told(experiment):
-    return sweep.sweep(subject.find(experiment.folder, Options()))
+    return sweep.collect_sweep(subject.find(experiment.folder, Options()))
 
 
 def test_a_finished_sweep_is_told_as_it_was_written_down(home):
@@ -44,9 +44,8 @@ def test_a_finished_sweep_is_told_as_it_was_written_down(home):
     (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": cells}))
     found, why = told(home)
     assert why == ""
-    assert found.finished
-    assert found.axes == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
-    assert [one.settings for one in found.cells] == [[1, [8]], [1, [16]], [4, [8]], [4, [16]]]
+    assert list(found.axes.items()) == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
+    assert [list(one.settings.values()) for one in found.cells] == [[1, [8]], [1, [16]], [4, [8]], [4, [16]]]
     assert [one.accuracy and one.accuracy["mean"] for one in found.cells] == [0.6, None, 0.7, 0.9]
     assert [one.is_winner for one in found.cells] == [False, False, False, True]
     assert [one.done for one in found.cells] == [2, 1, 2, 2]
@@ -83,9 +82,9 @@ def test_of_an_unfinished_sweep_the_cells_are_told_that_were_begun(home):
     begin(home, "b", 8, [0.5, None])
     begin(home, "a", 2, [0.6, 0.8])
     found, why = told(home)
-    assert (why, found.finished, found.seeds, found.command) == ("", False, 2, None)
-    assert found.axes == [("distill.temperature", [2.0, 8.0])]
-    assert [(one.settings, one.done) for one in found.cells] == [([2.0], 2), ([8.0], 1)]
+    assert (why, found.seeds, found.command) == ("", 2, None)
+    assert found.axes == {"distill.temperature": [2.0, 8.0]}
+    assert [(one.settings["distill.temperature"], one.done) for one in found.cells] == [(2.0, 2), (8.0, 1)]
     assert [one.accuracy["mean"] for one in found.cells] == pytest.approx([0.7, 0.5])
     assert [one.nll["mean"] for one in found.cells] == pytest.approx([0.3, 0.5])
     assert not any(one.is_winner for one in found.cells)
@@ -93,7 +92,7 @@ def test_of_an_unfinished_sweep_the_cells_are_told_that_were_begun(home):
 
 def test_one_cell_alone_cannot_be_told_from_others(home):
     begin(home, "a", 2, [0.6])
-    assert told(home) == (None, "The sweep has not come far enough to tell its cells apart.")
+    assert told(home) == (None, "Only one cell of the sweep was started, so that the keys it varies are not known yet.")
 
 
 def test_what_is_no_sweep_has_nothing_missing(home):

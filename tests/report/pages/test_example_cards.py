@@ -1,22 +1,22 @@
 import dataclasses
 
-import page_material as made
 import pytest
+import report_content as made
 
 from kdistill.report.pages import example_cards
 
 
-def test_a_card_says_what_each_arm_answers_and_how_likely_it_finds_the_truth():
-    card = example_cards.cards([made.change()], "abcd", fixed=True)[0]
+def test_a_card_has_the_prediction_of_each_arm_and_the_probability_of_the_true_class():
+    card = example_cards.card(made.change(), "abcd", fixed=True)
     assert card.label == "a"
-    assert [example_cards.spoken(one) for one in card.says] == ["a 70.0 %", "b 65.0 %, true class 25.0 %", "a 50.0 %"]
-    assert [one.arm for one in card.says] == ["teacher", "baseline", "distilled"]
+    assert [one.text for one in card.predictions] == ["a 70.0 %", "b 65.0 %, true class 25.0 %", "a 50.0 %"]
+    assert [one.arm for one in card.predictions] == ["teacher", "baseline", "distilled"]
 
 
 def test_an_arm_that_is_not_known_is_left_out():
     change = made.change()
     change.probabilities.pop("teacher")
-    assert [one.arm for one in example_cards.says(change, "abcd")] == ["baseline", "distilled"]
+    assert [one.arm for one in example_cards.card(change, "abcd", fixed=True).predictions] == ["baseline", "distilled"]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_an_arm_that_is_not_known_is_left_out():
 def test_in_how_many_seeds_it_changed(fixed, counts, words):
     fixed_in, broken_in, seeds = counts
     change = dataclasses.replace(made.change(), fixed_in=fixed_in, broken_in=broken_in, seeds=seeds)
-    card = example_cards.cards([change], "abcd", fixed)[0]
+    card = example_cards.card(change, "abcd", fixed)
     assert card.changed == words
-    assert example_cards.described(card) == f"Test example 7, of class a; {words}"
+    assert card.alt == f"Test example 7, of class a; {words}"

@@ -2,8 +2,8 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
-import page_material as made
 import pytest
+import report_content as made
 
 from kdistill.config import Distill
 from kdistill.report.pages.html import SECTIONS, prose, render
@@ -47,7 +47,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html():
-    return render(made.material())
+    return render(made.report())
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_names_are_text_whatever_is_in_them(read):
     "end", ["</style><script>x()</script>", '"><script>x()</script>', "</svg><script>x()</script>"]
 )
 def test_no_name_can_become_an_element(end):
-    named = made.material(name=end, class_names=[end] * 4, confusion=made.confusion([end] * 4), sweep=None)
+    named = made.report(name=end, class_names=[end] * 4, confusion=made.confusion([end] * 4), sweep=None)
     read = Reader(render(named))
     assert not read.all("script")
     assert (read.open, read.wrong) == ([], [])
@@ -118,19 +118,21 @@ def test_pictures_tables_and_figures_have_their_words(read):
 
 def test_the_numbers_are_there(read):
     assert "Mean difference +0.16 points, 95 % interval -0.10 to +0.42, p = 0.2." in read.text
-    assert "1 of 5 seeds differ by McNemar's test" in read.text
+    assert "McNemar's test at 5 % finds a difference in 1 of 5 seeds" in read.text
     assert "0.9050 ± 0.0071" in read.text
     assert "0.8300" in read.text
     assert "numpy 2.4 and 2.5" in read.text
     assert "kdistill reproduce -c 'a b.yaml'" in read.text
     assert "1,210" in read.text
+    assert "Measured 2026-01-01T00:00:00 on a machine, 2 cores, 1 thread." in read.text
+    assert "Minimum detectable difference 0.50 points (80 % power)." in read.text
     assert "e" * 64 in read.text
     assert "loss = 0.9 * 4^2 * KL(...)" in read.text
-    assert "1 thing speaks against this result." in read.text
+    assert "1 caveat" in read.text
 
 
 def test_p_values_that_are_tiny_are_not_shown_as_none():
-    assert "p < 0.001." in Reader(render(made.material(verdict=made.verdict(p_value=1e-9)))).text
+    assert "p < 0.001." in Reader(render(made.report(verdict=made.verdict(p_value=1e-9)))).text
 
 
 def test_backticks_are_code_and_nothing_in_them_is_markup():
@@ -146,37 +148,40 @@ def test_of_an_experiment_with_nothing_the_page_says_why():
         assert f"No {part} <yet>." in read.text
     ids = [attrs["id"] for attrs in read.all("h2")]
     assert "sweep" not in ids  # it was never to have one
-    assert "Nothing that kdistill looks for" in read.text
+    assert "None found." in read.text
 
 
 def test_what_was_never_to_be_has_no_section():
-    read = Reader(render(made.material(sweep=None, benchmark=None)))
-    assert not {"sweep", "benchmark"} & {attrs.get("id") for _, attrs in read.elements}
+    read = Reader(render(made.report(sweep=None)))
+    assert "sweep" not in {attrs.get("id") for _, attrs in read.elements}
 
 
 def test_a_temperature_of_one_softens_nothing_and_that_is_said(read):
-    assert "they are not softened" not in read.text
-    assert "they are not softened" in Reader(render(made.material(softened=made.softened(1.0)))).text
+    assert "Soft targets at T = 1 and T = 4" in read.text
+    unsoftened = Reader(render(made.report(softened=made.softened(1.0)))).text
+    assert "they are not softened" in unsoftened
+    assert "Soft targets at T = 1 " in unsoftened
+    assert "T = 4" not in unsoftened.partition("Objective")[0]
 
 
 def test_matched_logits_have_another_objective():
     distill = Distill(alpha=0.9, temperature=4.0, soft_loss="mse")
-    objective = dataclasses.replace(made.material().objective, distill=distill)
-    text = Reader(render(made.material(objective=objective))).text
+    objective = dataclasses.replace(made.report().objective, distill=distill)
+    text = Reader(render(made.report(objective=objective))).text
     assert "the student's divided by T = 4, the teacher's by 4, times T² = 16: T cancels" in text
     assert "penalty" not in text
     distill = distill.model_copy(update={"teacher_temperature": 2.0})
     objective = dataclasses.replace(objective, distill=distill, l2=0.01)
-    text = Reader(render(made.material(objective=objective))).text
+    text = Reader(render(made.report(objective=objective))).text
     assert "the teacher's by 2, times T² = 16." in text
     assert "both add an L2 penalty on the student's weights, 0.01 times" in text
     assert "Kullback" not in text
 
 
-def test_the_same_material_is_the_same_page(html):
-    assert render(made.material(), all_plots.draw(made.material())) == html
+def test_the_same_content_is_the_same_page(html):
+    assert render(made.report(), all_plots.draw(made.report())) == html
 
 
 def test_characters_that_no_page_can_hold_do_not_stop_it():
-    named = made.material(name="a\x00b\udc80", class_names=["\x00", "\ud800", "\x1b[31m", "é"], sweep=None)
+    named = made.report(name="a\x00b\udc80", class_names=["\x00", "\ud800", "\x1b[31m", "é"], sweep=None)
     render(named).encode()

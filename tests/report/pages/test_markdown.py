@@ -2,8 +2,8 @@ import io
 import re
 from html.parser import HTMLParser
 
-import page_material as made
 import pytest
+import report_content as made
 from markdown_it import MarkdownIt
 from PIL import Image
 
@@ -12,7 +12,7 @@ from kdistill.report.pages import markdown
 
 @pytest.fixture(scope="module")
 def rendered():
-    return markdown.render(made.material(), "report-files")
+    return markdown.render(made.report(), "report-files")
 
 
 class Elements(HTMLParser):

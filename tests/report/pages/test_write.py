@@ -14,19 +14,19 @@ from kdistill.runs import judge
 
 
 @pytest.fixture(scope="module")
-def material(finished_experiment):
+def report(finished_experiment):
     return collect(finished_experiment / "quickstart", Options(), 2)
 
 
 @pytest.fixture(scope="module")
-def small(material):
-    return with_few_pictures(material)
+def small(report):
+    return with_few_pictures(report)
 
 
-def test_everything_that_is_said_to_be_written_is(material, tmp_path):
-    said = write.write(tmp_path, material)
+def test_everything_that_is_said_to_be_written_is(report, tmp_path):
+    said = write.write(tmp_path, report)
     assert said["bytes"] == os.path.getsize(tmp_path / "report.html")
-    assert said["verdict_text"] == material.verdict.sentence
+    assert said["verdict_text"] == report.verdict.sentence
     assert {str(path) for path in (tmp_path / "report-files").iterdir()} == set(said["pictures"])
     assert said["pictures"]
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.md", "report-files"}
@@ -37,10 +37,10 @@ def test_everything_that_is_said_to_be_written_is(material, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_material_gives_the_same_bytes(material, tmp_path):
+def test_the_same_material_gives_the_same_bytes(report, tmp_path):
     written = []
     for _ in range(2):
-        write.write(tmp_path, material)
+        write.write(tmp_path, report)
         written.append({path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
     assert written[0] == written[1]
 

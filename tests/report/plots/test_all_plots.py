@@ -1,8 +1,8 @@
 import io
 
 import numpy as np
-import page_material as made
 import pytest
+import report_content as made
 from PIL import Image
 
 from kdistill.report.plots import all_plots
@@ -33,7 +33,7 @@ def test_a_large_image_is_made_small():
 
 
 def test_every_plot_of_a_page_has_a_name_of_its_own():
-    names = [plot.name for plots in all_plots.draw(made.material()).values() for plot in plots]
+    names = [plot.name for plots in all_plots.draw(made.report()).values() for plot in plots]
     assert len(names) == len(set(names)) == 16
 
 

@@ -1,7 +1,7 @@
 import dataclasses
 
 import numpy as np
-import page_material as made
+import report_content as made
 
 from kdistill.report.plots import curves
 from kdistill.report.plots.figure import COLOURS, DASHES
@@ -65,7 +65,7 @@ def test_arms_differ_in_more_than_colour():
 
 def test_the_alternative_text_says_what_was_kept():
     alt = drawn([made.curves("baseline", runs=1)]).alt
-    assert alt == "baseline, 1 run: 0.9000 on average in the epoch that was kept, 5 of 8."
+    assert alt == "baseline, 1 run: mean 0.9000 at kept epoch 5 of 8."
 
 
 def test_first_epochs_that_are_cut_off_are_told_of():

@@ -1,14 +1,14 @@
 import dataclasses
 
 import numpy as np
-import page_material as made
+import report_content as made
 
 from kdistill.report.plots import predictions
 from kdistill.report.plots.figure import COLOURS
 
 
 def test_reliability_shows_filled_bins_alone_and_those_of_few_answers_hollow():
-    plot = predictions.reliability([made.reliability("baseline")])[0]
+    plot = predictions.reliability(made.reliability("baseline"))
     above, below = plot.figure.axes
     _, line, few, enough = above.lines
     np.testing.assert_array_equal(line.get_xydata(), [[0.4, 0.25], [0.6, 0.5], [0.9, 0.85]])
@@ -17,7 +17,7 @@ def test_reliability_shows_filled_bins_alone_and_those_of_few_answers_hollow():
     assert few.get_markerfacecolor() == COLOURS["paper"]
     assert [bar.get_height() for bar in below.patches] == [0, 0.04, 0.2, 0.76]
     # (4 * 0.15 + 20 * 0.1 + 76 * 0.05) / 100
-    assert "on average 6.4 points surer than it is right; 76.0 % of the answers" in plot.alt
+    assert "on average 6.4 points overconfident; 76.0 % of the predictions" in plot.alt
 
 
 def cells(plot):

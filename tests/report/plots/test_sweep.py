@@ -1,7 +1,7 @@
 import dataclasses
 
-import page_material as made
 import pytest
+import report_content as made
 
 from kdistill.report.plots import sweep
 
@@ -15,13 +15,13 @@ def test_a_sweep_over_two_keys_is_a_map_in_the_order_of_its_axes():
     # By column and row: alpha, temperature.
     assert texts(plot) == {(0, 0): ".9050", (1, 0): "failed", (0, 1): ".9250 ★", (1, 1): ".9350"}
     shades = [patch.get_alpha() for patch in plot.figure.axes[0].patches]
-    assert shades == pytest.approx([0, 0.6, 0.9])
+    assert shades == pytest.approx([0.6, 0.9])  # the worst cell is as light as the page
 
 
 def test_the_alternative_text_names_best_and_worst():
     alt = sweep.sweep(made.sweep()).alt
-    assert "3 cells: best distill.temperature = 4, distill.alpha = 0.9 with 0.9350" in alt
-    assert "worst distill.temperature = 1, distill.alpha = 0.1 with 0.9050" in alt
+    assert "3 cells: best distill.temperature=4, distill.alpha=0.9 with 0.9350" in alt
+    assert "worst distill.temperature=1, distill.alpha=0.1 with 0.9050" in alt
     assert "the student alone has 0.8800" in alt
 
 
