@@ -104,7 +104,7 @@ def _warnings(subject: Subject, scores: Scores, arms: list[Arm], provenance: Pro
     warnings = []
     if subject.config.data.validation == "test":
         warnings.append(
-            "Early stopping selected the epoch on the test split (data.validation: test): test scores are "
+            "Early stopping chose the epoch on the test split (data.validation: test), so test scores are "
             "optimistically biased."
         )
     seeds = len(scores.seeds)

@@ -84,8 +84,7 @@ def environment(autoescape: bool) -> Environment:
     made.filters |= {"points": points, "percent": percent, "score": number, "file_size": file_size, "counted": counted}
     made.filters |= {"prose": prose, "data_uri": data_uri, "short": short, "settings": settings}
     made.globals |= {"signs": {arm: SIGNS[mark] for arm, mark in MARKERS.items()}, "mean_sd": mean_sd}
-    made.globals |= {"picture_of": partial(all_plots.picture, shown=SHOWN)}
-    made.globals |= {"inline": Markup}  # names in our own SVG are escaped already
+    made.globals |= {"picture_of": partial(all_plots.picture, shown=SHOWN), "inline": Markup}  # SVG is escaped already
     return made
 
 

@@ -96,12 +96,12 @@ def _mark_kept(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
 
 
 def _alt(arms: Sequence[Curves], measure: str) -> str:
-    told = []
+    alts = []
     for arm in arms:
         mean = float(np.mean([getattr(run, measure)[run.best - 1] for run in arm.runs]))
         best, epochs = _range([run.best for run in arm.runs]), _range([len(run.epochs) for run in arm.runs])
-        told.append(f"{arm.arm}, {counted(len(arm.runs), 'run')}: mean {number(mean)} at kept epoch {best} of {epochs}")
-    return f"{'; '.join(told)}."
+        alts.append(f"{arm.arm}, {counted(len(arm.runs), 'run')}: mean {number(mean)} at kept epoch {best} of {epochs}")
+    return f"{'; '.join(alts)}."
 
 
 def _range(numbers: Sequence[int]) -> str:

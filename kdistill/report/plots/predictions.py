@@ -93,11 +93,11 @@ def softened(found: Softened, classes: Sequence[str]) -> list[Plot]:
                 panel.tick_params(axis="y", length=0)
             panels[0].set_yticks(range(len(likely)), [short(classes[label], 14) for label in likely])
             panels[0].invert_yaxis()  # shared by all panels
-        told = []
+        probable = []
         for label in likely[:2]:
             at = [f"{percent(float(of[label]))} at T = {temperature}" for temperature, of in shown.items()]
-            told.append(f"{short(classes[label])} {' and '.join(at)}")
+            probable.append(f"{short(classes[label])} {' and '.join(at)}")
         label = short(classes[example.example.label])
-        alt = f"An example of {label}. Most probable: {'; '.join(told)}."
+        alt = f"An example of {label}. Most probable: {'; '.join(probable)}."
         plots.append(Plot(f"softened-{number}", f"A test example of {label}", alt, figure))
     return plots

@@ -100,11 +100,11 @@ def _costs(rows: Sequence[Measured], cost: list[float], name: str, label: str, u
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
         _number(axes, marks)
-    told = [
+    texts = [
         f"{short(row['name'], 40)} {number(row['accuracy'])} at {x:.3g} {unit}"
         for row, x in zip(rows, cost, strict=True)
     ]
-    return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(told) + ".", figure, "Numbers as in the table.")
+    return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(texts) + ".", figure, "Numbers as in the table.")
 
 
 def _number(axes: Axes, marks: list[tuple[float, float]]) -> None:

@@ -1,4 +1,4 @@
-"""What a page tells of real experiments: whole, begun, damaged, of tables, of teachers from elsewhere."""
+"""Reports on real experiments: complete, unfinished, damaged, on tables, with teachers from elsewhere."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from kdistill.report.collect.collector import collect
 from kdistill.runs import Experiment
 
 
-def told(folder, images=3, **options):
+def collected(folder, images=3, **options):
     """Collect, and check what holds for every report."""
     found = collect(folder, Options(**options), images)
     for part, is_there in parts(found).items():
@@ -45,8 +45,8 @@ def copied(three_seeds, tmp_path):
     return tmp_path / "quickstart"
 
 
-def test_it_says_what_reproduce_said(three_seeds):
-    found, summary = told(three_seeds), json.loads((three_seeds / "summary.json").read_text())
+def test_its_numbers_are_those_of_reproduce(three_seeds):
+    found, summary = collected(three_seeds), json.loads((three_seeds / "summary.json").read_text())
     assert found.verdict.to_json() == summary["comparison"]
     for arm in found.arms:
         said = summary["arms"][arm.name]
@@ -59,7 +59,7 @@ def test_it_says_what_reproduce_said(three_seeds):
 
 
 def test_its_pictures_agree_with_its_numbers(three_seeds):
-    found = told(three_seeds)
+    found = collected(three_seeds)
     by_name = {arm.name: arm for arm in found.arms}
     for reliability in found.predictions.reliability:
         assert reliability.count.sum() == 3 * 540
@@ -81,7 +81,7 @@ def test_its_pictures_agree_with_its_numbers(three_seeds):
     assert found.predictions.softened.temperature == 4.0
 
 
-def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
+def test_tensorflow_is_not_started_when_outputs_are_stored(three_seeds):
     program = (
         "import sys; from pathlib import Path; from kdistill.report.collect.collector import collect\n"
         "from kdistill.recipes.session import Options\n"
@@ -92,12 +92,12 @@ def test_where_outputs_are_kept_no_tensorflow_is_started(three_seeds):
     subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
-def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
-    before = told(three_seeds)
+def test_outputs_that_are_not_stored_are_computed_again_to_the_same(three_seeds, copied):
+    before = collected(three_seeds)
     for path in copied.rglob("outputs.npz"):
         path.unlink()
     (copied / "seed-1/distilled/test.json").unlink()
-    after = told(copied)
+    after = collected(copied)
     assert after.verdict == before.verdict
     np.testing.assert_array_equal(after.predictions.confusion.distilled, before.predictions.confusion.distilled)
     assert [change.example.number for change in after.predictions.fixed] == [
@@ -106,10 +106,10 @@ def test_what_is_not_kept_is_computed_to_the_same(three_seeds, copied):
     assert len(list(copied.rglob("outputs.npz"))) == 9
 
 
-def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
+def test_seeds_without_both_students_are_left_out_and_named(copied):
     shutil.rmtree(copied / "seed-1/distilled")
     (copied / "seed-2/baseline/result.json").unlink()
-    found = told(copied)
+    found = collected(copied)
     assert found.verdict.seeds == [0]
     assert [len(arm.accuracy["values"]) for arm in found.arms] == [1, 1, 1]
     assert found.verdict.difference["ci_low"] is None
@@ -119,11 +119,11 @@ def test_seeds_that_are_not_whole_are_left_out_and_named(copied):
     assert found.provenance.commands[0].endswith("--seeds 0,1,2")
 
 
-def test_a_beginning_is_told_as_far_as_it_goes(copied):
+def test_an_experiment_without_distilled_runs_is_reported_as_far_as_it_goes(copied):
     for path in copied.glob("seed-*/distilled"):
         shutil.rmtree(path)
     (copied / "summary.json").unlink()
-    found = told(copied)
+    found = collected(copied)
     assert found.verdict is None
     assert "No seed has both" in found.missing["verdict"]
     assert [arm.name for arm in found.arms] == ["teacher", "baseline"]
@@ -133,19 +133,19 @@ def test_a_beginning_is_told_as_far_as_it_goes(copied):
     assert found.predictions.softened.of == "the teacher of seed 0"
 
 
-def test_of_nothing_but_a_config_everything_is_missing(copied):
+def test_with_only_a_config_every_part_is_missing(copied):
     for path in copied.iterdir():
         if path.name != "config.yaml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    found = told(copied)
+    found = collected(copied)
     assert set(found.missing) == {*PARTS} - {"sweep"}
     assert found.data.shape == (8, 8)
     assert found.class_names == list("0123456789")
 
 
-def test_a_damaged_run_counts_for_nothing_and_is_named(copied):
+def test_a_damaged_run_is_left_out_and_named(copied):
     (copied / "seed-0/distilled/model.keras").write_bytes(b"not a model")
-    found = told(copied)
+    found = collected(copied)
     assert found.verdict.seeds == [1, 2]
     assert any("seed 0" in sentence and "damaged" in sentence for sentence in found.state)
 
@@ -153,7 +153,7 @@ def test_a_damaged_run_counts_for_nothing_and_is_named(copied):
 def test_runs_of_another_config_are_left_out(copied):
     path = copied / "config.yaml"
     path.write_text(path.read_text().replace("temperature: 4.0", "temperature: 2.0"))
-    found = told(copied)
+    found = collected(copied)
     assert found.verdict is None
     assert "distill.temperature: was 4.0, is now 2.0" in " ".join(found.state)
     assert [arm.name for arm in found.arms] == ["teacher", "baseline"]
@@ -161,22 +161,22 @@ def test_runs_of_another_config_are_left_out(copied):
 
 @pytest.mark.parametrize("file", ["summary.json", "seed-0/distilled/manifest.json", "seed-0/distilled/history.jsonl"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"[]", b'{"arms": []}'])
-def test_whatever_lies_there_a_page_comes_of_it(copied, file, content):
+def test_a_damaged_file_does_not_stop_the_report(copied, file, content):
     (copied / file).write_bytes(content)
-    found = told(copied)
+    found = collected(copied)
     assert len(found.arms) == 3
 
 
-def test_more_is_warned_of_on_test_data_that_chose(copied):
+def test_epochs_selected_on_test_are_a_caveat(copied):
     path = copied / "config.yaml"
     path.write_text(path.read_text().replace("validation: 0.2", "validation: test"))
-    assert any("on the test split" in warning for warning in told(copied).warnings)
+    assert any("on the test split" in warning for warning in collected(copied).warnings)
 
 
 def test_it_can_be_moved(copied, tmp_path):
-    before = told(copied)
+    before = collected(copied)
     shutil.move(copied, tmp_path / "elsewhere")
-    after = told(tmp_path / "elsewhere")
+    after = collected(tmp_path / "elsewhere")
     assert after.verdict == before.verdict
     assert str(tmp_path / "elsewhere") in after.provenance.commands[0]
 
@@ -197,22 +197,22 @@ def own(folder, dataset, path, more=""):
     return folder / "mine"
 
 
-def test_rows_of_a_table_are_told_by_their_columns(tmp_path, monkeypatch):
+def test_rows_of_a_table_are_shown_by_their_columns(tmp_path, monkeypatch):
     monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
     x = own_data.arrays(train=60, shape=(3,))
     path = own_data.write_csv(tmp_path / "t.csv", x["x_train"], x["y_train"], ("<b>", "a|b"))
     folder = own(tmp_path, "csv", path, ", label: kind, test: 0.4")
-    found = told(folder)
+    found = collected(folder)
     assert found.data.shape == (3,)
     assert sorted(found.class_names) == ["<b>", "a|b"]
     assert [name for name, _ in found.predictions.softened.examples[0].example.values] == ["a", "b", "c"]
     x["y_train"][:] = x["y_train"][::-1]
     own_data.write_csv(path, x["x_train"], x["y_train"], ("<b>", "a|b"))
-    changed = told(folder)
+    changed = collected(folder)
     assert changed.verdict == found.verdict
     assert all("has changed since" in changed.missing[part] for part in PREDICTIONS)
     path.unlink()
-    gone = told(folder)
+    gone = collected(folder)
     assert gone.verdict == found.verdict
     assert all("The data cannot be read" in gone.missing[part] for part in PREDICTIONS)
 
@@ -221,18 +221,18 @@ def test_rows_of_a_table_are_told_by_their_columns(tmp_path, monkeypatch):
 def test_images_of_any_range_and_colour_can_be_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("KDISTILL_CACHE_DIR", str(tmp_path / "cache"))
     path = own_data.write_npz(tmp_path / "x.npz", **own_data.arrays(shape=(6, 5, 3), dtype=np.float32))
-    found = told(own(tmp_path, "npz", path))
+    found = collected(own(tmp_path, "npz", path))
     assert found.predictions.softened.examples[0].example.image.shape == (6, 5, 3)
 
 
 @pytest.mark.slow
-def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
+def test_teachers_from_elsewhere_are_reported(three_seeds, tmp_path):
     teachers = [three_seeds / f"seed-{seed}/teacher/model.keras" for seed in (0, 1)]
     elsewhere = [shutil.copy(path, tmp_path / f"t{number}.keras") for number, path in enumerate(teachers)]
     named = "--set", f"distill.teachers=[{', '.join(map(str, elsewhere))}]"
     run("reproduce", "--seeds", 2, *SET, *named, "--workers", 1, "--output-dir", tmp_path)
     summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
-    found = told(tmp_path / "quickstart")
+    found = collected(tmp_path / "quickstart")
     teacher = found.arms[0]
     assert teacher.title == "2 teachers"
     assert teacher.accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
@@ -242,14 +242,14 @@ def test_teachers_from_elsewhere_are_told_of_too(three_seeds, tmp_path):
     elsewhere[0].unlink()
     for path in (tmp_path / "quickstart/cache").glob("logits-*"):
         path.unlink()
-    gone = told(tmp_path / "quickstart")
+    gone = collected(tmp_path / "quickstart")
     assert [arm.name for arm in gone.arms] == ["baseline", "distilled"]
     assert any("no such model file" in sentence for sentence in gone.state)
     assert "softened" in gone.missing
 
 
 @pytest.mark.parametrize("validation", [0.2, 0.1], ids=["the same division", "another"])
-def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path, validation):
+def test_each_seed_has_the_teacher_of_its_distilled_run(three_seeds, tmp_path, validation):
     """Runs of another experiment: their scores are taken over where they are of the same data, divided alike."""
     place = ["--output-dir", tmp_path, *SET, "--set", f"data.validation={validation}"]
     teachers = [three_seeds / f"seed-{of}/teacher/model.keras" for of in (2, 1)]
@@ -257,7 +257,7 @@ def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path
         run("baseline", "--seed", seed, *place)
         run("distill", "--seed", seed, "--teacher", teacher, *place)
     before = [(path.parent / "outputs.npz").read_bytes() for path in teachers]
-    found = told(tmp_path / "quickstart")
+    found = collected(tmp_path / "quickstart")
     named = [line for line in found.provenance.commands if "--teacher" in line]
     assert [line.rpartition(" ")[2] for line in named] == list(map(str, teachers))
     assert not any("train-teacher" in line or "reproduce" in line for line in found.provenance.commands)
@@ -266,7 +266,7 @@ def test_each_seed_is_told_with_the_teacher_that_taught_it(three_seeds, tmp_path
     assert [(path.parent / "outputs.npz").read_bytes() for path in teachers] == before
 
 
-def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
+def test_a_teacher_of_logits_is_reported(three_seeds, tmp_path):
     data = tmp_path / "data.npz"
     run("data", "export", data)
     arrays = np.load(data)
@@ -276,13 +276,13 @@ def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
     for command in ("baseline", "distill"):
         more = ["--teacher-logits", path] if command == "distill" else []
         document(command, *more, *SET, "--output-dir", tmp_path)
-    found = told(tmp_path / "quickstart")
+    found = collected(tmp_path / "quickstart")
     assert found.arms[0].accuracy["mean"] == 1.0
     assert (found.arms[0].parameters, found.predictions.softened.of) == (None, "the teacher")
     assert found.provenance.commands[1].endswith(f"--seed 0 --teacher-logits {path}")
     assert (found.arms[0].parameters, found.arms[0].file_bytes) == (None, None)
     np.savez(path, labels=arrays["y_train"], train=logits["train"])
-    without = told(tmp_path / "quickstart")
+    without = collected(tmp_path / "quickstart")
     assert any("its logits on the test split are not known" in sentence for sentence in without.state)
 
 
@@ -290,7 +290,7 @@ def test_a_teacher_of_logits_is_told_of_too(three_seeds, tmp_path):
 def test_shared_teachers_count_once(tmp_path):
     run("reproduce", "--seeds", 3, "--teacher-seeds", 1, *SET, "--workers", 1, "--output-dir", tmp_path)
     summary = json.loads((tmp_path / "quickstart/summary.json").read_text())
-    found = told(tmp_path / "quickstart")
+    found = collected(tmp_path / "quickstart")
     assert found.verdict.about == summary["comparison"]["about"]
     assert found.arms[0].accuracy["values"] == summary["arms"]["teacher"]["accuracy"]["values"]
     assert found.provenance.commands[0].endswith("--seeds 0,1,2 --teacher-seeds 0,")
@@ -298,11 +298,11 @@ def test_shared_teachers_count_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_of_a_sweep_the_winner_is_told_of(tmp_path):
+def test_the_report_of_a_sweep_is_about_its_winner(tmp_path):
     run("sweep", "--grid", "distill.alpha=0.1,0.9", "--seeds", 2, *SET, "--workers", 1, "--output-dir", tmp_path)
     home = tmp_path / "quickstart"
     summary = json.loads((home / "sweep.json").read_text())
-    found = told(home)
+    found = collected(home)
     assert found.verdict.sentence == summary["test"]["comparison"]["verdict_text"]
     assert found.verdict.about == summary["test"]["comparison"]["about"]
     assert found.sweep.test.sentence == found.verdict.sentence
@@ -310,17 +310,17 @@ def test_of_a_sweep_the_winner_is_told_of(tmp_path):
     assert found.objective.distill.alpha == summary["winner"]["set"]["distill.alpha"]
     before = sorted(path for path in home.rglob("test.json"))
     (home / "sweep.json").write_text('{"seeds": [0]}')
-    assert "cannot be read" in told(home).missing["sweep"]
+    assert "cannot be read" in collected(home).missing["sweep"]
     for name in ("sweep.json", "winner.yaml"):
         (home / name).unlink()
-    unfinished = told(home)
+    unfinished = collected(home)
     assert unfinished.verdict is None
     assert unfinished.sweep.command is None
     assert "selected no cell" in unfinished.missing["verdict"]
     assert sorted(path for path in home.rglob("test.json")) == before
 
 
-def test_what_benchmark_kept_is_told(copied):
+def test_a_stored_benchmark_is_reported(copied):
     model = copied / "seed-0/distilled/model.keras"
     timed = {"p50_ms": 2.0, "per_second": 500.0, "calls": 200}
     row = {"name": "distilled", "path": str(model), "format": "keras", "parameters": 7, "file_bytes": 8}
@@ -329,11 +329,11 @@ def test_what_benchmark_kept_is_told(copied):
 
     info = {"machine": "a machine", "cores": 2, "threads": 1, "how": "so"}
     benchmark.keep(Experiment(copied), {"rows": [row], "run_info": info})
-    found = told(copied).benchmark
+    found = collected(copied).benchmark
     assert found["rows"][0]["latency"] == {"1": timed}
     assert found["run_info"] == info
     model.write_bytes(model.read_bytes() + b"more")
-    assert "changed since the benchmark" in told(copied).missing["benchmark"]
+    assert "changed since the benchmark" in collected(copied).missing["benchmark"]
 
 
 def test_a_config_that_is_not_valid_is_an_error_with_its_place(copied):

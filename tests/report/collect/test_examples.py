@@ -26,7 +26,7 @@ def taken(labels, *seeds):
     return pairs, {"baseline": pairs.baseline, "distilled": pairs.distilled}
 
 
-def test_what_changed_in_most_seeds_comes_first_and_what_changed_back_does_not_come():
+def test_examples_changed_in_most_seeds_come_first_and_those_changed_back_are_left_out():
     data = splits(np.zeros((6, 2, 2), np.uint8))
     first = np.array([0, 1, 0, 1, 1, 0], bool), np.array([1, 0, 1, 1, 0, 0], bool)
     second = np.array([0, 0, 1, 1, 1, 0], bool), np.array([1, 1, 0, 1, 0, 0], bool)
@@ -101,5 +101,5 @@ def test_several_teachers_are_softened_one_by_one_and_then_averaged():
     ("shape", "is_image"),
     [((8, 8), True), ((8, 8, 1), True), ((8, 8, 3), True), ((9,), False), ((8, 8, 3, 2), False), ((8, 8, 9), False)],
 )
-def test_what_can_be_shown_as_a_picture(shape, is_image):
+def test_shapes_that_can_be_displayed_as_images(shape, is_image):
     assert examples.is_image(shape) is is_image

@@ -35,14 +35,14 @@ def home(tmp_path):
     return experiment
 
 
-def told(experiment):
+def collected(experiment):
     return sweep.collect_sweep(subject.find(experiment.folder, Options()))
 
 
-def test_a_finished_sweep_is_told_as_it_was_written_down(home):
+def test_a_finished_sweep_is_read_from_its_summary(home):
     cells = [cell(1, [8], 0.6), cell(1, [16], 0, ["diverged"]), cell(4, [8], 0.7), cell(4, [16], 0.9)]
     (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": cells}))
-    found, why = told(home)
+    found, why = collected(home)
     assert why == ""
     assert list(found.axes.items()) == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
     assert [list(one.settings.values()) for one in found.cells] == [[1, [8]], [1, [16]], [4, [8]], [4, [16]]]
@@ -53,9 +53,9 @@ def test_a_finished_sweep_is_told_as_it_was_written_down(home):
     assert (found.seeds, found.baseline, found.test, found.command) == (2, 0.75, None, "kdistill x")
 
 
-def test_a_summary_that_is_not_one_is_said_to_be_unreadable(home):
+def test_a_malformed_summary_is_reported(home):
     (home.folder / "sweep.json").write_text('{"axes": 3, "winner": null, "test": null}')
-    found, why = told(home)
+    found, why = collected(home)
     assert found is None
     assert "cannot be read" in why
 
@@ -63,7 +63,7 @@ def test_a_summary_that_is_not_one_is_said_to_be_unreadable(home):
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_damaged_summary_is_as_good_as_none(home, text):
     (home.folder / "sweep.json").write_text(text)
-    assert told(home) == (None, "")
+    assert collected(home) == (None, "")
 
 
 def begin(home, name, temperature, accuracies):
@@ -78,10 +78,10 @@ def begin(home, name, temperature, accuracies):
             making.finish({"validation": {"accuracy": accuracy, "nll": 1 - accuracy}, "file_bytes": 7})
 
 
-def test_of_an_unfinished_sweep_the_cells_are_told_that_were_begun(home):
+def test_an_unfinished_sweep_has_the_cells_that_were_started(home):
     begin(home, "b", 8, [0.5, None])
     begin(home, "a", 2, [0.6, 0.8])
-    found, why = told(home)
+    found, why = collected(home)
     assert (why, found.seeds, found.command) == ("", 2, None)
     assert found.axes == {"distill.temperature": [2.0, 8.0]}
     assert [(one.settings["distill.temperature"], one.done) for one in found.cells] == [(2.0, 2), (8.0, 1)]
@@ -90,10 +90,13 @@ def test_of_an_unfinished_sweep_the_cells_are_told_that_were_begun(home):
     assert not any(one.is_winner for one in found.cells)
 
 
-def test_one_cell_alone_cannot_be_told_from_others(home):
+def test_a_single_cell_does_not_show_what_the_sweep_varies(home):
     begin(home, "a", 2, [0.6])
-    assert told(home) == (None, "Only one cell of the sweep was started, so that the keys it varies are not known yet.")
+    assert collected(home) == (
+        None,
+        "Only one cell of the sweep was started, so that the keys it varies are not known yet.",
+    )
 
 
-def test_what_is_no_sweep_has_nothing_missing(home):
-    assert told(home) == (None, "")
+def test_an_experiment_that_is_no_sweep_misses_nothing(home):
+    assert collected(home) == (None, "")

@@ -340,7 +340,7 @@ def test_a_page_can_be_printed(page, tmp_path):
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_what_was_reported_of_one_page_is_not_told_of_the_next(page, tmp_path):
+def test_messages_of_one_page_are_not_those_of_the_next(page, tmp_path):
     page.look()
     page.open(written(tmp_path, SCRIPTED.replace("</main>", "</main><script>console.warn('once')</script>")))
     assert page.messages() == ["warning: once"]
@@ -348,7 +348,7 @@ def test_what_was_reported_of_one_page_is_not_told_of_the_next(page, tmp_path):
     assert page.messages() == []
 
 
-def test_what_goes_wrong_is_said(browser, page, tmp_path):
+def test_a_failure_of_the_page_is_an_error(browser, page, tmp_path):
     with pytest.raises(chromium.BrowserError, match="FILE_NOT_FOUND"):
         page.open(tmp_path / "none.html")
     with pytest.raises(chromium.BrowserError, match="Error: broken"):
@@ -357,13 +357,13 @@ def test_what_goes_wrong_is_said(browser, page, tmp_path):
         browser.call("No.such")
 
 
-def test_no_browser_is_said(monkeypatch, tmp_path):
+def test_a_missing_browser_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(chromium.BrowserError, match=r"no browser on the PATH: looked for chromium.*apt-get install"):
         chromium.Browser()
 
 
-def test_a_browser_that_does_not_start_is_said(monkeypatch, tmp_path):
+def test_a_browser_that_does_not_start_is_an_error(monkeypatch, tmp_path):
     fake = tmp_path / "chromium"
     fake.write_text("#!/bin/sh\necho cannot be run here >&2\nexit 3\n")
     fake.chmod(0o700)
@@ -422,7 +422,7 @@ def test_a_browser_that_is_stopped_is_ended_all_the_same():
     assert not browser.folder.exists()
 
 
-def test_a_browser_ends_with_whoever_started_it():
+def test_a_browser_ends_with_the_process_that_started_it():
     """Even one that was killed, and could not say goodbye."""
     program = "import chromium, time; print(chromium.Browser().folder, flush=True); time.sleep(60)"
     process = subprocess.Popen(

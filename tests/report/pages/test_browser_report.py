@@ -107,7 +107,7 @@ def _plain(text):
         pytest.param("one seed", "seed", marks=pytest.mark.campaign),
     ],
 )
-def test_what_is_missing_is_said(page, report, kind, words):
+def test_missing_parts_are_named(page, report, kind, words):
     page.look()
     page.open(report(kind))
     assert words in page.evaluate(SHOWN_TEXT).lower()

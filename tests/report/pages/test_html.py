@@ -140,7 +140,7 @@ def test_backticks_are_code_and_nothing_in_them_is_markup():
     assert prose("one ` alone") == "one ` alone"
 
 
-def test_of_an_experiment_with_nothing_the_page_says_why():
+def test_a_page_without_results_gives_the_reasons():
     read = Reader(render(made.nothing()))
     assert (read.open, read.wrong) == ([], [])
     assert "There is no verdict." in read.text
@@ -151,12 +151,12 @@ def test_of_an_experiment_with_nothing_the_page_says_why():
     assert "None found." in read.text
 
 
-def test_what_was_never_to_be_has_no_section():
+def test_an_experiment_that_is_no_sweep_has_no_section_for_one():
     read = Reader(render(made.report(sweep=None)))
     assert "sweep" not in {attrs.get("id") for _, attrs in read.elements}
 
 
-def test_a_temperature_of_one_softens_nothing_and_that_is_said(read):
+def test_a_temperature_of_one_softens_nothing_and_the_page_says_so(read):
     assert "Soft targets at T = 1 and T = 4" in read.text
     unsoftened = Reader(render(made.report(softened=made.softened(1.0)))).text
     assert "they are not softened" in unsoftened

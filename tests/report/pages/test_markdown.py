@@ -95,7 +95,7 @@ def test_sentences_keep_their_code():
     assert "<" not in markdown.sentence("cell `<img src=x>`` chosen")  # which a single backtick does not open
 
 
-def test_of_an_experiment_with_nothing_it_says_why():
+def test_a_text_without_results_gives_the_reasons():
     text, files = markdown.render(made.nothing(), "files")
     assert not files
     assert "**There is no verdict.**" in text

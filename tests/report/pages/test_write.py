@@ -1,4 +1,4 @@
-"""Files of a page: whole or not there, and nothing of an older one is left."""
+"""Files of a report: whole or not there, without files of an earlier report."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ def small(report):
     return with_few_pictures(report)
 
 
-def test_everything_that_is_said_to_be_written_is(report, tmp_path):
+def test_every_file_that_is_named_is_written(report, tmp_path):
     said = write.write(tmp_path, report)
     assert said["bytes"] == os.path.getsize(tmp_path / "report.html")
     assert said["verdict_text"] == report.verdict.sentence

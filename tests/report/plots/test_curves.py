@@ -63,12 +63,12 @@ def test_arms_differ_in_more_than_colour():
     assert len({str(dashes) for dashes in DASHES.values()}) == 3
 
 
-def test_the_alternative_text_says_what_was_kept():
+def test_the_alternative_text_has_the_kept_epoch_and_its_score():
     alt = drawn([made.curves("baseline", runs=1)]).alt
     assert alt == "baseline, 1 run: mean 0.9000 at kept epoch 5 of 8."
 
 
-def test_first_epochs_that_are_cut_off_are_told_of():
+def test_first_epochs_beyond_the_axes_are_noted():
     assert drawn([made.curves("baseline")], "curves-loss").note == ""
     run = made.curve(epochs=50)
     bad = dataclasses.replace(run, loss=np.concatenate([[1e6], run.loss[1:]]))

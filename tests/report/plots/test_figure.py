@@ -27,7 +27,7 @@ def references(svg):
     return set(re.findall(r"url\(#([^)]*)\)", svg)) | set(re.findall(r'href="#([^"]*)"', svg))
 
 
-def test_an_svg_is_well_formed_and_says_what_it_shows():
+def test_an_svg_is_well_formed_and_has_an_alternative_text():
     root = ElementTree.fromstring(plot().svg)
     assert root.tag.endswith("svg")
     assert (root.get("role"), root.get("aria-label")) == ("img", 'alt <text> "quoted"')

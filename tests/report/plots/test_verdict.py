@@ -38,7 +38,7 @@ def test_the_interval_and_the_mean_are_drawn_below_the_seeds():
     assert any(line.shape == (1, 2) and np.allclose(line, [[100 * found.difference["mean"], 0]]) for line in drawn)
 
 
-def test_without_an_interval_none_is_drawn_and_that_is_said():
+def test_without_an_interval_none_is_drawn_and_the_note_says_so():
     plot = verdict.differences(made.verdict(seeds=1, low=None, high=None))
     assert "no interval" in plot.alt
     assert "95 %" not in plot.note
@@ -75,7 +75,7 @@ def test_costs_put_every_model_where_its_size_and_its_time_are():
 
 
 @pytest.mark.parametrize(("smallest", "largest"), [(26_800, 34_000), (9_000, 370_000), (40, 90_000_000_000)])
-def test_costs_are_told_in_plain_figures(smallest, largest):
+def test_costs_have_plain_numbers_on_the_axis(smallest, largest):
     first = made.benchmark()["rows"][0]
     rows = [{**first, "file_bytes": bytes_} for bytes_ in (smallest, largest)]
     size, _ = verdict.costs(rows)
