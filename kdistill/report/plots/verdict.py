@@ -17,10 +17,10 @@ from kdistill.runs.benchmark import Measured
 
 EVERY_SEED = 25
 """Seeds up to which each has its own line; more are stacked like a histogram."""
-MARK, NUMBER = 10, 16
+MARK, NUMBER = 11.5, 16
 """Least distance in pixels of a number's centre from a mark, and from another number."""
 TURNS = np.pi * np.array([0, 1, 0.5, 1.5, 0.25, 0.75, 1.25, 1.75])
-PLACES = np.concatenate([distance * np.transpose([np.sin(TURNS), np.cos(TURNS)]) for distance in (11, 18, 26)])
+PLACES = np.concatenate([distance * np.transpose([np.sin(TURNS), np.cos(TURNS)]) for distance in (12, 19, 27)])
 """Offsets in pixels of a number from its mark, by preference: above, below, right, left, diagonal, farther."""
 
 
