@@ -40,8 +40,7 @@ def changes(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], most: in
 
 def _change(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], number: int) -> Change:
     means = {arm: tally.probabilities[number] / tally.models for arm, tally in tallies.items() if tally.models}
-    fixed, broken = int(pairs.fixed[number]), int(pairs.broken[number])
-    return Change(example(splits, number), fixed, broken, pairs.seeds, means)
+    return Change(example(splits, number), int(pairs.fixed[number]), int(pairs.broken[number]), pairs.seeds, means)
 
 
 def softened(splits: Splits, logits: Floats, temperature: float) -> list[SoftExample]:

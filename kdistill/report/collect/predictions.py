@@ -24,12 +24,11 @@ def collect_predictions(subject: Subject, scores: Scores, most: int) -> tuple[Pr
         scores: their test scores.
         most: the most examples to show of those that distillation fixed, and of those that it broke.
     """
-    if not any(scores.by_arm.values()):
-        why = scores.missing().get("verdict", "No run was scored on the test split.")
-        return Predictions(), dict.fromkeys(PARTS, why)
-    splits, problem = subject.data
+    splits, why = None, scores.missing().get("verdict", "No run was scored on the test split.")
+    if any(scores.by_arm.values()):
+        splits, why = subject.data
     if splits is None:
-        return Predictions(), dict.fromkeys(PARTS, problem)
+        return Predictions(), dict.fromkeys(PARTS, why)
     return _Gathered(subject, scores, splits).predictions(most)
 
 

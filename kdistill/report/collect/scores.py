@@ -50,11 +50,10 @@ class Scores:
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}") if self.subject.is_winner else verdict
 
     def _pair(self, seed: int) -> Pair:
-        distilled, baseline = (
-            Answers(self.by_arm[arm][seed]["accuracy"], correct_answers(self.subject.runs[arm][seed]))
-            for arm in ("distilled", "baseline")
-        )
-        return Pair(seed, distilled, baseline)
+        def answers(arm: str) -> Answers:
+            return Answers(self.by_arm[arm][seed]["accuracy"], correct_answers(self.subject.runs[arm][seed]))
+
+        return Pair(seed, answers("distilled"), answers("baseline"))
 
     def arms(self) -> list[Arm]:
         """Return the arms over `seeds`; without any, over all scored runs."""

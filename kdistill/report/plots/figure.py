@@ -143,8 +143,12 @@ def drawing(width: float, height: float, **options: Any) -> Iterator[tuple[Figur
     with _style("drawing"):
         figure = Figure(figsize=(width / PIXELS, height / PIXELS))
         yield figure, figure.subplots(**options)
-        # Once, here: a figure that has a layout engine is laid out and drawn again for every file.
-        ConstrainedLayoutEngine().execute(figure)
+        lay_out(figure)
+
+
+def lay_out(figure: Figure) -> None:
+    """Lay out a figure as it is now: one that has a layout engine is laid out and drawn again for every file."""
+    ConstrainedLayoutEngine().execute(figure)
 
 
 def _inline(svg: bytes, name: str, alt: str) -> str:

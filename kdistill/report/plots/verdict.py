@@ -12,7 +12,7 @@ from kdistill.evaluation.statistics import Difference
 from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content.predictions import Floats
 from kdistill.report.content.text import short
-from kdistill.report.plots.figure import COLOURS, MARKERS, Plot, drawing
+from kdistill.report.plots.figure import COLOURS, MARKERS, Plot, drawing, lay_out
 from kdistill.runs.benchmark import Measured
 
 EVERY_SEED = 25
@@ -99,11 +99,10 @@ def _costs(rows: Sequence[Measured], cost: list[float], name: str, label: str, u
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
         axes.margins(0.15, 0.2)
+        lay_out(figure)  # distances in pixels are final from here on
         _number(axes, marks)
-    texts = [
-        f"{short(row['name'], 40)} {number(row['accuracy'])} at {x:.3g} {unit}"
-        for row, x in zip(rows, cost, strict=True)
-    ]
+    named = zip((short(row["name"], 40) for row in rows), marks, strict=True)
+    texts = [f"{model} {number(y)} at {x:.3g} {unit}" for model, (x, y) in named]
     return Plot(f"cost-{name}", f"Accuracy against {name}", "; ".join(texts) + ".", figure, "Numbers as in the table.")
 
 
