@@ -316,7 +316,7 @@ def test_the_report_of_a_sweep_is_about_its_winner(tmp_path):
     unfinished = collected(home)
     assert unfinished.verdict is None
     assert unfinished.sweep.command is None
-    assert "selected no cell" in unfinished.missing["verdict"]
+    assert "has not selected a cell" in unfinished.missing["verdict"]
     assert sorted(path for path in home.rglob("test.json")) == before
 
 
