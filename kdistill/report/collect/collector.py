@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdistill.core.formatting import settings
 from kdistill.core.listener import Listener
+from kdistill.datasets.splits import SELECTED_ON_TEST
 from kdistill.evaluation import statistics
 from kdistill.evaluation.verdict import nothing_to_transfer
 from kdistill.recipes.session import Options
@@ -103,10 +104,7 @@ def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str
 def _warnings(subject: Subject, scores: Scores, arms: list[Arm], provenance: Provenance) -> list[str]:
     warnings = []
     if subject.config.data.validation == "test":
-        warnings.append(
-            "Early stopping chose the epoch on the test split (data.validation: test), so test scores are "
-            "optimistically biased."
-        )
+        warnings.append(SELECTED_ON_TEST)
     seeds = len(scores.seeds)
     if 0 < seeds < FEW_SEEDS:
         least = f"an interval needs at least {statistics.LEAST_SEEDS}, and " if seeds < statistics.LEAST_SEEDS else ""
