@@ -104,7 +104,7 @@ def evaluate(
     model, _ = models.load_classifier(path, session.splits.shape, classes)
     logits = predict.logits(predict.predictor(model), test)
     metrics.check_logits(logits, str(path))
-    taught = None if teacher is None or teacher.test is None else metrics.together(teacher.test)
+    taught = None if teacher is None or teacher.test is None else metrics.ensemble_logits(teacher.test)
     own: Any = dataclasses.asdict(metrics.score(logits, test.all_labels))
     scores: ScoresOnTest = own | {
         "parameters": models.parameters(model),
@@ -123,7 +123,7 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     """
     if teacher.test is None:  # which is found out earlier, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    own: Any = dataclasses.asdict(metrics.score(metrics.together(teacher.test), session.splits.test.all_labels))
+    own: Any = dataclasses.asdict(metrics.score(metrics.ensemble_logits(teacher.test), session.splits.test.all_labels))
     return own | {
         "parameters": teacher.parameters,
         "file_bytes": logits_file.model_bytes(teacher.paths),

@@ -12,8 +12,8 @@ WINNER_FILE = "winner.yaml"
 
 CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
 CHOSEN_HERE = (
-    "The winner was chosen among all cells by these very runs, which flatters it; "
-    "`reproduce` with its config judges it by fresh seeds."
+    "The winner was selected among all cells on these same runs, so its scores are optimistically biased; "
+    "`reproduce` with its config estimates them on fresh seeds."
 )
 
 

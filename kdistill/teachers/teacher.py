@@ -70,7 +70,7 @@ class AnyTeacher:
     @cached_property
     def validation_scores(self) -> metrics.Scores:
         """Its scores on the validation split; of several teachers, those of their mean probability."""
-        return metrics.score(metrics.together(self.validation), self.splits.validation.all_labels)
+        return metrics.score(metrics.ensemble_logits(self.validation), self.splits.validation.all_labels)
 
 
 class Teacher(AnyTeacher):

@@ -104,7 +104,7 @@ class _Gathered:
             if logits is None:
                 self.problems.append("The teacher's logits on the test split are not known.")
                 continue
-            self.tallies["teacher"].take(metrics.together(logits))
+            self.tallies["teacher"].take(metrics.ensemble_logits(logits))
             self.teacher = self.teacher or (_name_of(teacher), logits)
 
     def _counts(self, seed: int) -> bool:

@@ -100,7 +100,7 @@ class Scores:
                 f"The teacher is not scored: {problem or 'its logits on the test split are not known.'}"
             )
             return None
-        scores: Any = asdict(metrics.score(metrics.together(logits), splits.test.all_labels))
+        scores: Any = asdict(metrics.score(metrics.ensemble_logits(logits), splits.test.all_labels))
         parameters = self._reproduced_parameters()
         size = logits_file.model_bytes(teacher.paths)
         more = {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
