@@ -103,7 +103,7 @@ def opened(path: Path) -> Iterator[CsvFile]:
         DataError: it is no regular file, or cannot be read; and what `CsvFile` raises.
     """
     try:
-        files.regular(path)
+        files.stat_regular(path)
         # Spreadsheets begin their files with a byte order mark.
         stream = open(path, encoding="utf-8-sig", newline="")  # noqa: SIM115
     except OSError as error:

@@ -110,7 +110,7 @@ def opened(path: Path) -> zipfile.ZipFile:
         DataError: it is no regular file, no archive, or cannot be read.
     """
     with reading(path):
-        files.regular(path)
+        files.stat_regular(path)
         return zipfile.ZipFile(path)
 
 

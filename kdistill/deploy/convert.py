@@ -40,7 +40,7 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
     """
     signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype="float32", name="input")]
     try:
-        with backend.noise_held_back(shown_on_failure=False), warnings.catch_warnings():
+        with backend.quiet_stderr(shown_on_failure=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _WRITERS[form.format](model, form, path, rows, signature)
     except (OSError, MemoryError):

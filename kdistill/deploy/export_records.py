@@ -241,7 +241,7 @@ def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -
 @contextlib.contextmanager
 def making(export: Path) -> Iterator[Path]:
     """Yield a temporary path beside `export` that ends as it does; whatever is left there afterwards is removed."""
-    files.sweep(export.parent, TEMPORARY)
+    files.remove_stale(export.parent, TEMPORARY)
     temporary = files.temporary_for(export, TEMPORARY)
     try:
         yield temporary

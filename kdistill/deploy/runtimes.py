@@ -105,7 +105,7 @@ class LiteRT:
     def __init__(self, path: Path, threads: int) -> None:
         from kdistill.core import backend
 
-        with backend.noise_held_back(shown_on_failure=False):
+        with backend.quiet_stderr(shown_on_failure=False):
             from ai_edge_litert.interpreter import Interpreter
 
             try:

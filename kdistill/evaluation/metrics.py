@@ -1,4 +1,4 @@
-"""Accuracy, negative log-likelihood, calibration, agreement and KL divergence of logits: float64, without TensorFlow."""
+"""Accuracy, negative log-likelihood, calibration, agreement and KL of logits: in float64, without TensorFlow."""
 
 from dataclasses import dataclass
 

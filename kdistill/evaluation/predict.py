@@ -40,8 +40,8 @@ def logits(predict: Predict, split: Examples, batch_size: int = BATCH_SIZE) -> F
     """Return the float32 logits (n, classes) of every example of `split`, in its order.
 
     Args:
-        batch_size: examples at a time, fewer where these are more than `BATCH_VALUES`.
+        batch_size: examples in a batch; fewer if they have more than `BATCH_VALUES` values together.
     """
     batch_size = max(1, min(batch_size, BATCH_VALUES // max(1, split.images[:1].size)))
-    # A model may compute in another precision.
+    # The cast is for models that compute in another precision.
     return np.concatenate([predict(images).numpy().astype(np.float32) for images, _ in split.chunks(batch_size)])

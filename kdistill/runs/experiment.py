@@ -78,5 +78,5 @@ class Experiment:
         with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.folder, self.cache):
-                files.sweep(folder)
+                files.remove_stale(folder)
             files.write_text(self.folder / "config.yaml", config_text)

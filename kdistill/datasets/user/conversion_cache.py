@@ -58,7 +58,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
     temporary = files.temporary_for(folder)
     try:
         temporary.mkdir(parents=True)
-        files.sweep(folder.parent)
+        files.remove_stale(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
         splits = _open(temporary)  # to be kept: by the time it has its name, another process may have replaced it
@@ -118,7 +118,7 @@ def regular_file(path: Path) -> os.stat_result:
         DataError: there is none.
     """
     try:
-        return files.regular(path)
+        return files.stat_regular(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -93,7 +93,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; whatever is wrong with it becomes an UnreadableError."""
     try:
-        files.regular(path)
+        files.stat_regular(path)
         with Image.open(path, formats=FORMATS) as image:
             # Pillow 13.0 makes black images of those that are not compressed, without a word.
             if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:

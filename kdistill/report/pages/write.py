@@ -48,7 +48,7 @@ def write(folder: Path, material: Material) -> Page:
         for left in home.glob("*.png"):  # of a page before, which showed more
             if left.name not in pictures:
                 left.unlink(missing_ok=True)
-        files.sweep(home)
+        files.remove_stale(home)
     return {
         "experiment": material.name,
         "folder": str(folder),
