@@ -54,7 +54,7 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
         making = _begin(session, run, fit, teacher)
         with _recording_failure(session, run, making, fit), _following(session, making, fit) as listener:
             care = _Checkpointing(making, fit, _cadence(session, run), session.title(run), received, listener)
-            for record in fit.epochs(care.between):
+            for record in fit.epochs(care.after_segment):
                 making.record(record)
                 listener.hear(EpochDone(record))
                 care.after(record["epoch"])
@@ -132,7 +132,7 @@ def _following(session: Session, making: Making, fit: Fit) -> AbstractContextMan
         soft = {} if fit.objective.uses_teacher else {"soft": None}
         return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
 
-    return trackers.following(session.options.track, making.run.folder, making.history, session.listener, more)
+    return trackers.tracking(session.options.track, making.run.folder, making.history, session.listener, more)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Checkpointing:
     received: signals.Received
     listener: Listener
 
-    def between(self, done: float) -> None:
+    def after_segment(self, done: float) -> None:
         """Take care of a run in the middle of an epoch, of which the share `done` is done."""
         self.listener.hear(EpochProgress(done))
         self.stop_if_asked()

@@ -12,8 +12,8 @@ def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimi
     """Return the optimizer that a `training` section describes.
 
     Args:
-        training: one arm's merged training section.
-        steps_per_epoch: a schedule without `decay_steps` decays over the whole run, `epochs` times this.
+        training: the merged `training` section of one arm.
+        steps_per_epoch: batches in an epoch; a schedule without `decay_steps` decays over all epochs.
     """
     rate = _learning_rate(training, steps_per_epoch)
     match training.optimizer:
@@ -28,7 +28,7 @@ def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimi
 
 
 def learning_rate_after(training: "Training", steps_per_epoch: int, epoch: int) -> float:
-    """Return the learning rate at the end of an epoch, counted from 1; for the arguments see `build`."""
+    """Return the learning rate at the end of an epoch, counted from 1; `build` describes the other arguments."""
     rate = _learning_rate(training, steps_per_epoch)
     return rate if isinstance(rate, float) else float(rate(epoch * steps_per_epoch))
 
