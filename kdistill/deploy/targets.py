@@ -162,7 +162,7 @@ def check_data(target: Target, session: Session) -> None:
         ModelError: the model was trained on other data, or exported for other data, or may have been trained on
             examples that are held back here; or the classes are others, or in another order.
     """
-    modelfiles.check_is_there(target.path)
+    modelfiles.check_exists(target.path)
     splits, name = session.splits, session.config.name
     about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
     if target.path.suffix != ".keras":

@@ -33,7 +33,7 @@ class Checked:
     """How many numbers the weights file holds."""
 
 
-def check_is_there(path: Path) -> None:
+def check_exists(path: Path) -> None:
     """Refuse the path of a model file, or of a file of logits, at which there is nothing.
 
     Raises:

@@ -17,7 +17,7 @@ from kdistill.evaluation import metrics, predict
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest
-from kdistill.teachers import logits_file, opening
+from kdistill.teachers import load, logits_file
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
@@ -62,7 +62,7 @@ def _data(session: Session, teacher: AnyTeacher | None = None) -> fit.Data:
         return fit.Data(train, validation, augmentation=augmentation)
     if augmentation is None:
         return fit.Data(train, validation, teacher.train, teacher.validation)
-    opening.check_can_be_asked(session.config, teacher)
+    load.check_augmentation(session.config, teacher)
     session.listener.note(
         "Augmentation: the teacher is asked about every image as the student sees it; cached logits are not used"
     )

@@ -26,7 +26,7 @@ from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes.session import Session
 from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Result, Run, SplitScores, judge
-from kdistill.teachers import opening
+from kdistill.teachers import load
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
@@ -237,7 +237,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what speaks against the comparison that this run is for, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
-        warnings += opening.warnings(session.config, session.splits, teacher)
+        warnings += load.warnings(session.config, session.splits, teacher)
         taught = teacher.validation_scores.accuracy
         rival = session.experiment.run("baseline", run.seed)
         if judge(rival, session.specification("baseline", run.seed)).counts:
@@ -249,7 +249,7 @@ def _about(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
     """Return what a manifest records beside the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
-        "data": opening.about_data(session.splits),
+        "data": load.about_data(session.splits),
         "teacher_files": [_place(path, session.experiment) for path in teacher.paths] if teacher else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],

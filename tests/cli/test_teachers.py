@@ -244,7 +244,7 @@ def test_what_cannot_be_augmented_is_refused_before_anything_is_trained(arrays, 
     np.savez(tmp_path / "l.npz", train=rows, labels=arrays["y_train"])
     place = ["--output-dir", tmp_path / "o", *SHORT]
     refused = run("distill", "--teacher-logits", tmp_path / "l.npz", *MOVED, *place, code=4)
-    assert "has no model to ask" in refused.stderr
+    assert "has no model that computes the logits" in refused.stderr
     too_far = ["--set", "augmentation.shift=8"]
     for command in (["baseline"], ["reproduce"], ["baseline", "--dry-run"]):
         assert "expected fewer pixels than the images have" in run(*command, *too_far, *place, code=3).stderr
