@@ -1,4 +1,4 @@
-"""How long a call takes: warmed up, repeated often enough and long enough, each call timed by itself."""
+"""Latency of a call: percentiles over many single calls, after a warm-up."""
 
 import time
 from collections.abc import Callable
@@ -8,17 +8,18 @@ import numpy as np
 from kdistill.runs.benchmark import Latency
 
 WARM_UP = 20  # calls
-LEAST_CALLS = 200  # of which the 99th percentile leaves out the two slowest
-LEAST_SECONDS = 1.0  # so that one pause of the machine is not a large part of it
-MOST_SECONDS = 60.0  # a model so slow that it takes longer is timed by fewer calls, which are counted
+LEAST_CALLS = 200  # the 99th percentile leaves out the two slowest
+LEAST_SECONDS = 1.0  # a single pause of the machine must not dominate
+MOST_SECONDS = 60.0  # slower models are timed with fewer than `LEAST_CALLS` calls
 
 
 def measure(call: Callable[[], object], batch: int, least_seconds: float = LEAST_SECONDS) -> Latency:
     """Time a call until it has been made `LEAST_CALLS` times and for `least_seconds`.
 
     Args:
-        call: what is timed.
-        batch: how many examples one call takes.
+        call: the function to time.
+        batch: examples in one call.
+        least_seconds: how long calls are timed at least.
     """
     for _ in range(WARM_UP):
         call()

@@ -87,9 +87,7 @@ def check(paths: Sequence[Path], student: Run) -> None:
                 hint="Copy the file elsewhere first, or choose another --output-dir.",
             )
         if any(path.resolve() == other.resolve() for other in paths[:number]):
-            raise ModelError(
-                f"{path}: this teacher is given twice", hint="All teachers weigh the same: name it once."
-            )
+            raise ModelError(f"{path}: this teacher is given twice", hint="All teachers weigh the same: name it once.")
 
 
 def check_shapes(paths: Sequence[Path], splits: Splits) -> None:

@@ -323,5 +323,5 @@ def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tm
     run("distill", "--teacher", moved, *place, "--overwrite")
     moved.unlink()
     left = run("benchmark", tmp_path / "quickstart/seed-0/distilled", "--json")
-    assert "the teacher is not there any more" in left.stderr
+    assert "the teacher's file is missing" in left.stderr
     assert [row["name"] for row in json.loads(left.stdout)["rows"]] == ["distilled"]
