@@ -15,21 +15,14 @@ SMALL_STEP_FLOPS = 2e9
 
 
 def step_flops(multiplications: int, batch_size: int) -> int:
-    """Return the floating-point operations of a training step.
-
-    Args:
-        multiplications: multiply-adds of the forward pass for one example (`modelfiles.flops`); the backward pass takes
-            twice as many.
-        batch_size: examples in a step.
-    """
-    return 6 * multiplications * batch_size
+    """Return the floating-point operations of a training step, from the multiply-adds of one forward pass."""
+    return 6 * multiplications * batch_size  # two operations each; the backward pass takes twice as many
 
 
 def threads_for(step_flops: float) -> int:
     """Return the intra-op threads for a training step: one for small steps, every core for large ones.
 
-    Nothing is timed: the last bits of a result may depend on the number, so the same config on the same machine always
-    gets the same one.
+    Nothing is timed, since the last bits of a result may depend on the number of threads.
     """
     return 1 if step_flops < SMALL_STEP_FLOPS else cores()
 

@@ -29,15 +29,7 @@ def version_of(package: str) -> str | None:
 
 
 def check_installed(extra: str, what: str) -> None:
-    """Raise if an extra is not installed.
-
-    Args:
-        extra: a key of `MODULES`.
-        what: the option or file that needs the extra, as the user wrote it.
-
-    Raises:
-        ConfigError: the extra is not installed; the hint has the command that installs it.
-    """
+    """Raise ConfigError if an extra is not installed that `what`, an option or file of the user, needs."""
     if not installed(extra):
         raise ConfigError(
             f"{what}: needs the extra `{extra}`, which is not installed",

@@ -33,11 +33,7 @@ _REASONS = {
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn an OSError while writing to `place` into an OutputError.
-
-    Raises:
-        OutputError: names the file and the reason.
-    """
+    """Turn an OSError while writing to `place` into an OutputError that names the file and the reason."""
     try:
         yield
     except OSError as error:
@@ -50,11 +46,7 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(place: Path) -> Iterator[None]:
-    """Turn an OSError while reading `place` into an OutputError, except that the file is missing.
-
-    Raises:
-        OutputError: names the file and the reason; the file itself may be undamaged.
-    """
+    """Turn an OSError while reading `place` into an OutputError, unless the file is missing."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -67,11 +59,7 @@ def reading(place: Path) -> Iterator[None]:
 
 
 def stat_regular(path: Path) -> os.stat_result:
-    """Return the status of a regular file. To be called before `open`, which waits for ever on a named pipe.
-
-    Raises:
-        OSError: the file is missing, or is not a regular file.
-    """
+    """Return the status of a regular file; raise OSError for others, such as a named pipe, on which `open` waits."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "expected a regular file; received a folder, pipe or device", str(path))
@@ -153,12 +141,7 @@ def put(source: Path, target: Path, aside: Path | None = None) -> None:
 
 
 def remove_stale(folder: Path, prefix: str = TEMPORARY) -> None:
-    """Remove from a folder the unfinished files and folders of killed processes: those older than a day.
-
-    Args:
-        folder: the folder to clean.
-        prefix: how the temporary names begin.
-    """
+    """Remove from a folder the unfinished files of killed processes: names with `prefix` that are older than a day."""
     for left in folder.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE:
@@ -191,11 +174,7 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
-    """Return a document written by `write_sealed`; None if it is missing or was changed.
-
-    Raises:
-        OutputError: the file exists and cannot be read.
-    """
+    """Return a document of `write_sealed`; None if it is missing or was changed. OutputError: it cannot be read."""
     try:
         with reading(path):
             content = path.read_bytes()
@@ -211,11 +190,7 @@ def _seal(document: dict[str, Any]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content.
-
-    Raises:
-        OutputError: the file exists and cannot be read.
-    """
+    """Return the SHA-256 of a file's content. OutputError: the file exists and cannot be read."""
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -224,9 +199,7 @@ def cached_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, from a cache of this process while the file's status is unchanged.
 
     A file that changed in the last seconds is not cached: its time of modification may not show a second change.
-
-    Raises:
-        OutputError: the file exists and cannot be read.
+    Raises OutputError if the file cannot be read.
     """
     found = os.stat(path)
     state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

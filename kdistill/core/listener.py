@@ -104,12 +104,7 @@ class Listener:
     """Receives events and ignores them; the listener in `cli.rendering.screen` shows them."""
 
     def hear(self, event: Event, name: str = "") -> None:
-        """Receive an event.
-
-        Args:
-            event: what happened.
-            name: the name of the event's run, if several run at the same time.
-        """
+        """Receive an event; `name` is that of its run, if several run at the same time."""
 
     def note(self, text: str) -> None:
         """Receive a `Note`."""

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 class Standardization:
     """Subtracts the mean and divides by the standard deviation.
 
-    Attributes:
-        mean: one value for each position of the last axis, or a single one for all.
-        variance: one value above 0 for each position of the last axis, or a single one for all.
+    Both have one value for each position of the last axis, or a single one for all; variances are above 0.
     """
 
     mean: tuple[float, ...]

@@ -26,11 +26,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Received:
-    """The deferred signal.
-
-    Attributes:
-        signum: its number; None until one arrives.
-    """
+    """The number of the deferred signal; None until one arrives."""
 
     signum: int | None = None
 

@@ -39,17 +39,11 @@ PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model or export to measure.
+    """A model or export to measure."""
 
-    Attributes:
-        name: such as `teacher` or `distilled LiteRT int8`, or a path.
-        target: the model or export.
-        record: the record of an export, if it has one.
-    """
-
-    name: str
+    name: str  # such as `teacher` or `distilled LiteRT int8`, or a path
     target: Target
-    record: Record | None = None
+    record: Record | None = None  # of an export that has one
 
 
 def benchmark(

@@ -138,21 +138,13 @@ def size(path: Path) -> int:
 
 
 def write_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Write the names of the classes, and of features if there are any, into the folder of an export.
-
-    Raises:
-        OutputError: the folder has other names.
-    """
+    """Write the names of classes and features into the folder of an export; OutputError if it has other names."""
     check_names(export, classes, features)
     beside.write(export.parent, classes, features)
 
 
 def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Raise if the folder of an export has other names of classes or features.
-
-    Raises:
-        OutputError: names the file.
-    """
+    """Raise OutputError if the folder of an export has other names of classes or features."""
     known = [(beside.CLASSES, beside.class_names, classes), (beside.FEATURES, beside.feature_names, features)]
     for file, read_names, names in known:
         try:

@@ -26,18 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """The options of an export.
-
-    Attributes:
-        form: format, quantization and outputs.
-        output: the path of the export, or an existing folder for a file of the default name; None for the model's
-            folder.
-        overwrite: replace another export.
-    """
+    """The options of an export."""
 
     form: Form
-    output: Path | None = None
-    overwrite: bool = False
+    output: Path | None = None  # the export, or a folder for one of the default name; by default the model's folder
+    overwrite: bool = False  # replace another export
 
 
 class Exported(Record):

@@ -11,19 +11,12 @@ SAVED_MODEL = "saved_model.pb"  # a file in every folder of a SavedModel
 
 @dataclass(frozen=True)
 class Format:
-    """A format of model files.
+    """A format of model files."""
 
-    Attributes:
-        title: its name in messages.
-        suffix: of the file; empty for a folder.
-        quantizations: values of `--quantize`; empty if models are not exported to this format.
-        packages: whose versions are recorded with an export.
-    """
-
-    title: str
-    suffix: str
-    quantizations: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    title: str  # in messages
+    suffix: str  # of the file; empty for a folder
+    quantizations: tuple[str, ...] = ()  # values of `--quantize`; empty if models are not exported to this format
+    packages: tuple[str, ...] = ()  # whose versions are recorded with an export
 
 
 _ALL = ("none", "dynamic", "int8", "float16")
@@ -37,17 +30,11 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Form:
-    """What a model is exported as.
+    """What a model is exported as."""
 
-    Attributes:
-        format: `litert`, `onnx` or `saved-model`.
-        quantize: `none`, `dynamic`, `int8` or `float16`.
-        with_softmax: the export returns probabilities instead of logits.
-    """
-
-    format: str
-    quantize: str = "none"
-    with_softmax: bool = False
+    format: str  # a key of `FORMATS`
+    quantize: str = "none"  # one of the format's `quantizations`
+    with_softmax: bool = False  # the export returns probabilities instead of logits
 
     @property
     def outputs(self) -> str:
@@ -57,16 +44,15 @@ class Form:
     @property
     def title(self) -> str:
         """The name in messages, such as `LiteRT int8`."""
-        quantized = [] if self.quantize == "none" else [self.quantize]
-        return " ".join([FORMATS[self.format].title, *quantized, *(["with softmax"] if self.with_softmax else [])])
+        parts = [FORMATS[self.format].title, self.quantize, "with softmax" if self.with_softmax else "none"]
+        return " ".join(part for part in parts if part != "none")
 
     def default_name(self, model_file: Path) -> str:
         """Return the default name of an export of `model_file`, such as `model-int8.tflite` or `saved-model`."""
-        parts = [model_file.stem, *([] if self.quantize == "none" else [self.quantize])]
-        parts += ["softmax"] if self.with_softmax else []
-        if self.format == "saved-model":
-            parts = [*(part for part in parts if part != "model"), "saved-model"]
-        return "-".join(parts) + FORMATS[self.format].suffix
+        stem = [] if self.format == "saved-model" and model_file.stem == "model" else [model_file.stem]
+        options = [self.quantize, "softmax" if self.with_softmax else "none"]
+        folder = ["saved-model"] if self.format == "saved-model" else []
+        return "-".join([*stem, *(part for part in options if part != "none"), *folder]) + FORMATS[self.format].suffix
 
 
 def format_of(path: Path) -> str:

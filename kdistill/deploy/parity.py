@@ -24,15 +24,10 @@ BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The accepted differences between an export and its model.
+    """The accepted differences between an export and its model."""
 
-    Attributes:
-        difference: the largest difference of an output, relative to the size of the example's outputs (`_sizes`).
-        agreement: the smallest share of examples with the same predicted class, which bounds the loss of accuracy.
-    """
-
-    difference: float
-    agreement: float
+    difference: float  # the largest of an output, relative to the size of the example's outputs (`_sizes`)
+    agreement: float  # the smallest share of examples with the same predicted class: bounds the loss of accuracy
 
 
 TOLERANCES = {
@@ -77,16 +72,7 @@ def _sizes(reference: Floats) -> NDArray[np.float64]:
 
 
 def check(parity: Parity, form: Form, export: str) -> None:
-    """Raise if an export differs more from its model than its quantization explains.
-
-    Args:
-        parity: what `compare` returned.
-        form: of the export.
-        export: its name in the message.
-
-    Raises:
-        ParityError: with the measured and the accepted differences.
-    """
+    """Raise ParityError if an export, called `export` in the message, differs more than its quantization explains."""
     tolerance = TOLERANCES[form.quantize]
     share = parity["largest_share"]
     if share is not None and share <= tolerance.difference and parity["agreement"] >= tolerance.agreement:
@@ -105,10 +91,7 @@ def check(parity: Parity, form: Form, export: str) -> None:
 def outputs_of(path: Path, form: Form, split: Split, threads: int) -> Floats:
     """Return an export's outputs on a split, float32 (n, classes), computed in its own runtime.
 
-    A SavedModel runs in a new process that loads only TensorFlow.
-
-    Raises:
-        ModelError: the export cannot be opened, or its runtime fails.
+    A SavedModel runs in a new process that loads only TensorFlow. Raises ModelError if the export cannot be used.
     """
     if form.format == "saved-model":
         return _in_new_process(path, split)

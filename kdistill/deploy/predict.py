@@ -81,13 +81,7 @@ class Predictor:
         return Reader(self.shape, drop, skip, features, self._listener.note)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
-        """Yield the predictions batch by batch.
-
-        Args:
-            reader: a reader of examples of this model's shape.
-            source: a file, a folder of images, or `-` for a table on standard input.
-            top: number of classes for each example; all classes if there are fewer.
-        """
+        """Yield predictions batch by batch: of each example of a source (`Reader.read`) the `top` likeliest classes."""
         for names, examples in reader.read(source):
             self._warn_of_other_scale(examples)
             p = self._probabilities(examples)

@@ -34,13 +34,10 @@ Batch = tuple[list[str], NDArray]
 
 
 def check(source: str) -> None:
-    """Raise if a source is missing or of an unknown kind; its content is checked when it is read.
+    """Raise DataError if a source is missing or of an unknown kind; its content is checked when it is read.
 
     Args:
         source: a file, a folder of images, or `-` for a table on standard input.
-
-    Raises:
-        DataError: names the source.
     """
     path, known = Path(source), (*IMAGES, ARRAY, TABLE)
     if source == STDIN:

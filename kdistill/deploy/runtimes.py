@@ -22,15 +22,10 @@ DAMAGED_HINT = "If kdistill made it, make it again with `kdistill export ... --o
 
 
 class Runtime(Protocol):
-    """An opened model.
+    """An opened model."""
 
-    Attributes:
-        shape: of one example.
-        classes: number of outputs for one example.
-    """
-
-    shape: tuple[int, ...]
-    classes: int
+    shape: tuple[int, ...]  # of one example
+    classes: int  # the number of outputs for one example
 
     def outputs(self, images: NDArray) -> Floats:
         """Return the model's outputs, float32 (n, classes), for raw values (n, *shape)."""
@@ -38,15 +33,10 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a `.keras` model is adapted to the raw examples of a data set.
+    """How a `.keras` model is adapted to the raw examples of a data set."""
 
-    Attributes:
-        shape: of one example.
-        scaling: factor and offset of raw values, each a number or one for each position of the last axis; None if the
-            model takes raw values.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of one example
+    # Factor and offset of raw values, each a number or one for each position of the last axis.
     scaling: tuple[Any, Any] | None = None
 
 

@@ -18,17 +18,11 @@ RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
 @dataclass(frozen=True)
 class Target:
-    """A model file or an export.
-
-    Attributes:
-        path: of the model file or export.
-        run: the run whose model it is, if there is one.
-        preprocessing: the scaling of raw values in front of the model; see `preprocessing.scaling`.
-    """
+    """A model file or an export."""
 
     path: Path
-    run: Run | None = None
-    preprocessing: str = preprocessing.NONE
+    run: Run | None = None  # whose model it is, if a run has made it
+    preprocessing: str = preprocessing.NONE  # scaling of raw values in front of the model: `preprocessing.scaling`
 
     @property
     def config_file(self) -> Path | None:
@@ -40,11 +34,7 @@ class Target:
 
 
 def find(path: Path) -> Target:
-    """Return the model of a path: the folder of a finished run, a model file, or an export.
-
-    Raises:
-        ModelError: the path is missing or something else, or the run is not finished or damaged.
-    """
+    """Return the model of a path: the folder of a finished run, a model file, or an export; else raise ModelError."""
     path = resolve_dots(path)
     if not path.is_dir() or (path / formats.SAVED_MODEL).is_file():
         formats.format_of(path)
@@ -71,11 +61,7 @@ def _run(folder: Path) -> Run | None:
 
 
 def of_run(run: Run) -> Target:
-    """Return the model of a run.
-
-    Raises:
-        ModelError: the run is not finished, or damaged.
-    """
+    """Return the model of a run; raise ModelError if the run is not finished, or damaged."""
     status = judge(run)
     if status.damage:
         raise ModelError(f"{run.folder}: {status.damage}", hint="Make the run again: the same command does it.")
@@ -88,11 +74,7 @@ def of_run(run: Run) -> Target:
 
 
 def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
-    """Return the finished models of a session's experiment and seed.
-
-    Raises:
-        ModelError: no run of these arms is finished, or one is damaged.
-    """
+    """Return the finished models of a session's experiment and seed; ModelError if there is none, or one is damaged."""
     runs = [session.experiment.run(arm, session.config.seed) for arm in arms]
     found = [of_run(run) for run in runs if run.finished]
     if not found:
@@ -151,11 +133,9 @@ def with_preprocessing(target: Target, session: Session) -> Target:
 
 
 def check_data(target: Target, session: Session) -> None:
-    """Raise if a model is known to be made from other data than the session's.
+    """Raise ModelError if a model is known to be made from other data than the session's.
 
-    Raises:
-        ModelError: the model was trained on or exported for other data, or may have been trained on this test split; or
-            its classes are others, or in another order.
+    It has other classes, was trained on or exported for other data, or may have been trained on this test split.
     """
     modelfiles.check_exists(target.path)
     splits, name = session.splits, session.config.name

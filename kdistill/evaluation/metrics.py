@@ -27,19 +27,12 @@ def ensemble_logits(logits: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metrics of one model on one split.
+    """The metrics of one model on one split."""
 
-    Attributes:
-        accuracy: share of examples whose largest logit is the label's.
-        nll: mean negative log-likelihood of the labels at T = 1, in nats.
-        ece: expected calibration error, in [0, 1]; see `calibration_error`.
-        class_accuracy: (classes,) accuracy per class; None for a class without examples.
-    """
-
-    accuracy: float
-    nll: float
-    ece: float
-    class_accuracy: list[float | None]
+    accuracy: float  # share of examples whose largest logit is the label's
+    nll: float  # mean negative log-likelihood of the labels at T = 1, in nats
+    ece: float  # expected calibration error, in [0, 1]: `calibration_error`
+    class_accuracy: list[float | None]  # accuracy per class; None for a class without examples
 
 
 def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
@@ -95,16 +88,7 @@ NO_SOFTMAX = "Save the model without its last softmax: probabilities would be so
 
 
 def check_logits(logits: Floats, source: str, hint: str = NO_SOFTMAX) -> None:
-    """Refuse outputs that cannot be logits: not finite, or probabilities.
-
-    Args:
-        logits: (n, classes).
-        source: the name of the model or file, for the message.
-        hint: what the user can do about probabilities.
-
-    Raises:
-        ModelError: names `source` and what was found.
-    """
+    """Raise ModelError if outputs (n, classes) of `source` are not finite, or are probabilities (with this hint)."""
     if not np.isfinite(logits).all():
         row = int(np.argwhere(~np.isfinite(logits).all(axis=-1))[0, 0])
         raise ModelError(f"{source}: expected finite logits; row {row} is {logits[row].tolist()}")

@@ -125,12 +125,7 @@ def probability_of_improvement(distilled: Sequence[float], baseline: Sequence[fl
 def count_disagreements(first_correct: Sequence[bool], second_correct: Sequence[bool]) -> tuple[int, int]:
     """Return how many examples only the first, and how many only the second model classified correctly.
 
-    Args:
-        first_correct: (examples,) whether the first model's prediction is correct.
-        second_correct: (examples,) whether the second model's prediction of the same example is correct.
-
-    Raises:
-        ValueError: the shapes differ.
+    Both arguments are (examples,), of the same examples in the same order; ValueError if their shapes differ.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape:
@@ -142,11 +137,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p value of the exact (conditional, binomial) McNemar test of two models on one test set.
 
     It tests whether these two models differ, not whether distillation helps, since other seeds give other models: it
-    describes one seed and does not enter the verdict. 1.0 if both models are right on the same examples.
-
-    Args:
-        only_first: examples that only the first model classified correctly.
-        only_second: examples that only the second model classified correctly.
+    describes one seed and does not enter the verdict. 1.0 if both models are right on the same examples. For the
+    arguments see `count_disagreements`.
     """
     if only_first == only_second == 0:
         return 1.0

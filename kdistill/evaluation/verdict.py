@@ -28,34 +28,22 @@ from kdistill.evaluation.statistics import (
 
 
 class Contrast(NamedTuple):
-    """The names of the two arms that are compared, and the words of the verdict.
+    """The names of the two arms that are compared, and the words of the verdict."""
 
-    Attributes:
-        first: the arm whose accuracy is the minuend: differences are `first - second`.
-        second: the arm that is subtracted.
-        better: the verdict if the interval lies above zero: one word, and the beginning of a sentence.
-        worse: the verdict if the interval lies below zero: one word, and the beginning of a sentence.
-    """
-
-    first: str
+    first: str  # differences are `first - second`
     second: str
-    better: tuple[str, str]
-    worse: tuple[str, str]
+    better: tuple[str, str]  # if the interval lies above zero: one word, and the beginning of a sentence
+    worse: tuple[str, str]  # if the interval lies below zero: one word, and the beginning of a sentence
 
 
 DISTILLATION = Contrast("distilled", "baseline", ("helps", "Distillation helps"), ("hurts", "Distillation hurts"))
 
 
 class Answers(NamedTuple):
-    """How a model classified the test split.
-
-    Attributes:
-        accuracy: the share of correct predictions.
-        correct: (examples,) whether each prediction is correct; empty if only the accuracy is known.
-    """
+    """How a model classified the test split."""
 
     accuracy: float
-    correct: Sequence[bool] = ()
+    correct: Sequence[bool] = ()  # (examples,) of each prediction; empty if only the accuracy is known
 
 
 class Pair(NamedTuple):

@@ -37,11 +37,7 @@ class TeacherFiles:
         return runs.joint_weights(recorded) if len(recorded) == len(self.paths) else None
 
     def check_exist(self) -> None:
-        """Raise if a file is missing.
-
-        Raises:
-            ModelError: names the file.
-        """
+        """Raise ModelError if a file is missing."""
         for path in self.paths:
             modelfiles.check_exists(path)
 
@@ -74,11 +70,7 @@ def find_own(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
 
 
 def check(paths: Sequence[Path], student: Run) -> None:
-    """Raise if a teacher's file is missing, is given twice, or lies in the student's own folder.
-
-    Raises:
-        ModelError: names the file.
-    """
+    """Raise ModelError if a teacher's file is missing, is given twice, or lies in the student's own folder."""
     for number, path in enumerate(paths):
         modelfiles.check_exists(path)
         if path.resolve().is_relative_to(student.folder.resolve()):  # which is emptied when the run begins
@@ -91,27 +83,18 @@ def check(paths: Sequence[Path], student: Run) -> None:
 
 
 def check_shapes(paths: Sequence[Path], splits: Splits) -> None:
-    """Raise if a file of logits has arrays of other shapes than the data need.
-
-    Raises:
-        ModelError: names the file and the array.
-    """
+    """Raise ModelError if a file of logits has arrays of other shapes than the data need."""
     for path in paths:
         if path.suffix == SUFFIX:
             LogitsFile(path, splits, shapes_only=True)
 
 
 def check_test_logits(paths: Sequence[Path]) -> None:
-    """Raise if a file of logits has none for the test split, on which teacher and students are compared.
-
-    Raises:
-        ModelError: names the file.
-    """
+    """Raise ModelError if a file of logits has none for the test split, on which teacher and students are compared."""
     for path in paths:
-        if path.suffix == SUFFIX and zipfile.is_zipfile(path):  # any other file fails when it is read
-            with zipfile.ZipFile(path) as archive:
-                if "test.npy" not in archive.namelist():
-                    raise ModelError(
-                        f"{path}: expected logits for the test split, on which teacher and students are compared",
-                        hint="Add an array `test` to the file of logits.",
-                    )
+        # A file that is no archive fails when it is read.
+        if path.suffix == SUFFIX and zipfile.is_zipfile(path) and "test.npy" not in zipfile.ZipFile(path).namelist():
+            raise ModelError(
+                f"{path}: expected logits for the test split, on which teacher and students are compared",
+                hint="Add an array `test` to the file of logits.",
+            )

@@ -63,11 +63,7 @@ def _check_classes(path: Path, splits: Splits) -> None:
 
 
 def check_augmentation(config: Config, teacher: AnyTeacher) -> None:
-    """Raise if images are augmented and a teacher is a file of logits.
-
-    Raises:
-        ModelError: names the files.
-    """
+    """Raise ModelError if images are augmented and a teacher is a file of logits."""
     if config.augmentation.changes_images and not teacher.predictors:
         raise ModelError(
             f"{', '.join(map(str, teacher.paths))}: augmentation changes the images in every epoch, and a file of "

@@ -37,8 +37,6 @@ LAYOUT = (
     "and `classes`; `kdistill data export` writes the examples in the order of the rows."
 )
 
-Header = tuple[tuple[int, ...], np.dtype]
-
 
 def model_bytes(paths: Sequence[Path]) -> int | None:
     """Return the total size of the teachers' model files in bytes; None if a file of logits is among them."""
@@ -63,6 +61,7 @@ class LogitsFile:
         self._splits = splits
         self._shapes_only = shapes_only
         self._classes = len(splits.classes)
+        self._headers: dict[str, npy.Header] = {}
         try:
             self._read()
         except ModelError as error:
@@ -78,7 +77,9 @@ class LogitsFile:
             )
         try:
             with zipfile.ZipFile(self.path) as archive:
-                self._headers = {name: _header(archive, name) for name in npy.names(archive)}
+                for name in npy.names(archive):
+                    with archive.open(f"{name}{npy.SUFFIX}") as member:
+                        self._headers[name] = npy.read_header(member)
             with np.load(self.path, allow_pickle=False) as arrays:
                 self._take(arrays)
         except ModelError:
@@ -150,7 +151,7 @@ class LogitsFile:
         if name not in self._headers:
             received_names = ", ".join(sorted(self._headers)) or "none"
             raise ModelError(f"expected an array `{name}`; received {received_names}", hint=LAYOUT)
-        received, dtype = self._headers[name]
+        received, _, dtype = self._headers[name]
         if received != shape:
             hint = EXPORT if received[:1] != shape[:1] else None
             raise ModelError(f"{name}: expected an array of shape {shape}; received {received}", hint=hint)
@@ -186,9 +187,3 @@ class LogitsFile:
             return self._logits[name]
         all_rows = splits.training_part().rows
         return self._logits["train"][np.searchsorted(all_rows, getattr(splits, name).rows)]
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> Header:
-    with archive.open(f"{name}{npy.SUFFIX}") as member:
-        shape, _, dtype = npy.read_header(member)
-    return shape, dtype

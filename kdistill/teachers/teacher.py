@@ -105,14 +105,7 @@ class ModelTeacher(AnyTeacher):
         self.predictors = [self._predict]
 
     def check_accuracy(self, recorded: float) -> None:
-        """Raise if the accuracy on the validation split is not the one recorded after training.
-
-        Args:
-            recorded: the accuracy on this validation split in the result of the teacher's run.
-
-        Raises:
-            ModelError: the accuracies differ by more than 0.001.
-        """
+        """Raise ModelError if the accuracy on the validation split differs from the recorded one by over 0.001."""
         found = self.validation_scores.accuracy
         if abs(found - recorded) > 1e-3:
             raise ModelError(
@@ -124,9 +117,7 @@ class ModelTeacher(AnyTeacher):
     def logits(self, split: str) -> Floats:
         """Return the logits (n, classes) on a split of the data, from the cache or computed and cached.
 
-        Raises:
-            ModelError: the logits are not finite.
-            OutputError: the cache cannot be written.
+        Raises ModelError if they are not finite, and OutputError if the cache cannot be written.
         """
         rows = getattr(self.splits, split)
         kept = self.cache.load(split, (len(rows), len(self.splits.classes)))

@@ -194,11 +194,7 @@ class Fit:
         return -(-self._progress.examples // self.batch_size)
 
     def state(self) -> State:
-        """Return copies of all that `restore` needs to resume the run.
-
-        Raises:
-            DivergedError: a weight is not finite.
-        """
+        """Return copies of all that `restore` needs; raise DivergedError if a weight is not finite."""
         if not self.engine.is_finite():
             raise DivergedError(f"training diverged: a weight is not a finite number in epoch {self.epochs_done + 1}")
         done = {"epochs_done": np.array(self.epochs_done)}

@@ -101,15 +101,10 @@ SOFT_LOSSES: dict[str, Callable[..., tf.Tensor]] = {"kl": kl_loss, "mse": mse_lo
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training step minimises: `alpha * soft + (1 - alpha) * hard`, or the hard loss alone.
+    """What a training step minimises: `alpha * soft + (1 - alpha) * hard`, or the hard loss alone."""
 
-    Attributes:
-        soft_loss: a key of `SOFT_LOSSES`; None for the hard loss alone.
-        numbers: `alpha`, `temperature`, `teacher_temperature` and `scale`; empty for the hard loss alone.
-    """
-
-    soft_loss: str | None = None
-    numbers: dict[str, float] = field(default_factory=dict)
+    soft_loss: str | None = None  # a key of `SOFT_LOSSES`; None for the hard loss alone
+    numbers: dict[str, float] = field(default_factory=dict)  # alpha, temperature, teacher_temperature, scale
 
     @property
     def uses_teacher(self) -> bool:

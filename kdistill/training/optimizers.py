@@ -9,11 +9,9 @@ if TYPE_CHECKING:
 
 
 def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer that a `training` section describes.
+    """Return the optimizer of an arm's merged `training` section, with its learning-rate schedule.
 
-    Args:
-        training: the merged `training` section of one arm.
-        steps_per_epoch: batches in an epoch; a schedule without `decay_steps` decays over all epochs.
+    A schedule without `decay_steps` decays over all epochs, `steps_per_epoch` batches each.
     """
     rate = _learning_rate(training, steps_per_epoch)
     match training.optimizer:

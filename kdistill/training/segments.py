@@ -42,19 +42,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Segment:
-    """The arguments of one call of the engine.
+    """The arguments of one call of the engine."""
 
-    Attributes:
-        examples: number of examples, without the padding.
-        batches: number of batches, without the padding.
-        block: images, labels and teacher logits, each (segment, batch, ...), padded to the engine's shape.
-        draws: the augmentation's draws (segment, batch, 5) in a tuple; an empty tuple without augmentation.
-    """
-
-    examples: int
-    batches: int
+    examples: int  # without the padding
+    batches: int  # without the padding
+    # Images, labels and teacher logits, each (segment, batch, ...), padded to the engine's shape.
     block: tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]
-    draws: tuple[NDArray[np.int32], ...]
+    draws: tuple[NDArray[np.int32], ...]  # (segment, batch, 5) of the augmentation; an empty tuple without one
 
 
 class Segments:
@@ -116,10 +110,7 @@ class Segments:
 def batches_in_segment(train: Split, batch_size: int, multiplications: int) -> int:
     """Return the number of batches in a segment: `SEGMENT_BATCHES`, or fewer by `SEGMENT_BYTES` or `SEGMENT_FLOPS`.
 
-    Args:
-        train: the training split.
-        batch_size: examples in a batch.
-        multiplications: of the model's forward pass for one example; see `modelfiles.flops`.
+    `multiplications` are those of the forward pass for one example; see `modelfiles.flops`.
     """
     whole = max(1, len(train) // batch_size)
     example_bytes = train.images[:1].nbytes
