@@ -22,7 +22,7 @@ OVERHEAD = 64 * KIB  # what a zip archive of three members may add: headers, dir
 EXPANSION, EXPANSION_FLOOR = 100, 16 * MIB
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path makes one slash of two; C:/ is a drive, not a scheme
-# The end record of an archive without comment: counts, size and offset of the directory. A locator before it means zip64.
+# The end record of an archive without comment: counts, size and offset of the directory. A locator before it: zip64.
 END = struct.Struct("<4s4H2LH")
 END_MAGIC, ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x05\x06", b"PK\x06\x07", 20
 DIRECTORY_LIMIT = 4 * KIB
