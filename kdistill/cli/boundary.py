@@ -12,7 +12,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from kdistill.cli.output import cannot_write
 from kdistill.cli.rendering.console import console, give_up
-from kdistill.core.errors import KdistillError, OutputError, bug
+from kdistill.core.errors import KdistillError, OutputError, bug_message
 from kdistill.core.signals import Stopped
 
 BUG = 1
@@ -76,7 +76,7 @@ def _report(error: Exception, debug: bool) -> None:
     if isinstance(error, KdistillError):
         message, hint = error.message, error.hint or ""
     else:
-        message, hint = bug(error), "Run it again with --debug and report what it prints."
+        message, hint = bug_message(error), "Run it again with --debug and report what it prints."
     _print(f"[bold red]Error:[/bold red] {escape(message)}", hint)
 
 

@@ -63,17 +63,17 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a model for another runtime; the export is kept only if its predictions on the test split agree."""
-    from kdistill.deploy import export_records, exports, targets
+    from kdistill.deploy import exports, formats, targets
 
-    if quantize not in export_records.QUANTIZATIONS[format]:
+    if quantize not in formats.FORMATS[format].quantizations:
         raise typer.BadParameter(
-            f"a {format} takes {', '.join(export_records.QUANTIZATIONS[format])}", param_hint="--quantize"
+            f"a {format} takes {', '.join(formats.FORMATS[format].quantizations)}", param_hint="--quantize"
         )
-    order = exports.Order(export_records.Form(format, quantize, with_softmax), output, overwrite)
+    request = exports.ExportRequest(formats.Form(format, quantize, with_softmax), output, overwrite)
     named = [targets.find(model)] if model else []
     with _session(common, named) as session:
         target = named[0] if named else targets.of_experiment(session, ["distilled"])[0]
-        document = exports.export(session, target, order)
+        document = exports.export(session, target, request)
     emit(document, tables.export, common.json)
 
 

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, files, signals, the listener, TensorFlow's start, formatting."""
+"""Shared by all packages: errors, atomic files, signals, events, the start of TensorFlow, formatting."""

@@ -1,4 +1,4 @@
-"""Starts TensorFlow once, quietly, with a settled number of threads. Imported before anything that needs it."""
+"""The start of TensorFlow: once, quietly, on one device and with a fixed number of threads."""
 
 import contextlib
 import os
@@ -9,33 +9,26 @@ from collections.abc import Iterator
 from kdistill.core import signals
 from kdistill.core.errors import ConfigError, KdistillError
 
-# Below this much arithmetic in one training step (a 784-2048-2048-10 network at batch 64, say) one thread. A second one
-# gains half at most on smaller steps, and nothing on a busy machine; a second run beside the first gains nearly all.
+# Training steps with less arithmetic (such as a 784-2048-2048-10 network at batch 64) get one thread: a second thread
+# gains at most half, and nothing on a busy machine, where a second run in parallel gains nearly all.
 SMALL_STEP_FLOPS = 2e9
 
 
 def step_flops(multiplications: int, batch_size: int) -> int:
-    """Return the floating-point operations of a training step.
-
-    Args:
-        multiplications: for one example, going forward, each with its addition; see `arithmetic`. Backward takes twice
-            as many.
-        batch_size: examples in a step.
-    """
-    return 6 * multiplications * batch_size
+    """Return the floating-point operations of a training step, from the multiply-adds of one forward pass."""
+    return 6 * multiplications * batch_size  # two operations each; the backward pass takes twice as many
 
 
 def threads_for(step_flops: float) -> int:
-    """Return the intra-op threads for a training step of `step_flops` floating-point operations.
+    """Return the intra-op threads for a training step: one for small steps, every core for large ones.
 
-    One thread for small steps, every core for large ones. Nothing is timed: the same config on the same machine
-    always gets the same number, on which the last bits of a result may depend.
+    Nothing is timed, since the last bits of a result may depend on the number of threads.
     """
     return 1 if step_flops < SMALL_STEP_FLOPS else cores()
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -47,14 +40,17 @@ def started() -> bool:
 
 
 def start(threads: int, device: str = "auto") -> int:
-    """Import TensorFlow and Keras with `threads` intra-op threads, unless they have been; return the number in force.
+    """Import TensorFlow and Keras, unless this process has imported them already.
 
     Args:
-        threads: at least 1.
+        threads: intra-op threads, at least 1.
         device: `auto` (a GPU if TensorFlow sees one), `cpu`, or `gpu`.
 
+    Returns:
+        The number of intra-op threads in force.
+
     Raises:
-        ConfigError: `gpu` was asked for and there is none.
+        ConfigError: the device is `gpu` and there is none.
         KdistillError: TensorFlow cannot be imported.
     """
     if not started():
@@ -64,7 +60,7 @@ def start(threads: int, device: str = "auto") -> int:
             "--device gpu: TensorFlow sees no GPU on this machine",
             hint="Use --device cpu, or install `kdistill[gpu]` and run `kdistill doctor`.",
         )
-    # Set before the import, by `_start` or by whoever started this process: Ray, for one.
+    # Set before the import, by `_start` or by the parent of this process, such as Ray.
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS", threads))
 
 
@@ -75,8 +71,8 @@ def _start(threads: int, device: str) -> None:
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    # An interrupt may be swallowed by what is called in the middle of an import: it is raised at its end.
-    with signals.held_back(), noise_held_back():
+    # Code that runs during the import may swallow an interrupt: it is raised afterwards.
+    with signals.held_back(), quiet_stderr():
         _import()
 
 
@@ -94,16 +90,16 @@ def _import() -> None:
             f"Keras runs on {keras.backend.backend()!r} here; kdistill needs 'tensorflow'",
             hint="Set KERAS_BACKEND=tensorflow.",
         )
-    # The first use of the runtime prints too: let it happen while standard error is held back.
+    # The first operation prints log lines too, so it is done here, inside `quiet_stderr`.
     tf.zeros(())
     tf.get_logger().setLevel("ERROR")
 
 
-def forget_models() -> None:
-    """Let TensorFlow forget the names of variables of models that are gone, which costs a tenth of a second.
+def clear_keras_session() -> None:
+    """Free the names of the variables of deleted models, which takes a tenth of a second.
 
-    It keeps some 36 kB for each name that it has met (of TensorFlow 2.21), and Keras numbers the variables of an
-    optimizer on and on: a process that makes a hundred runs would grow by as many times half a megabyte.
+    TensorFlow 2.21 keeps about 36 kB for each name, and Keras gives the variables of every optimizer new names: without
+    this call a process grows by half a megabyte a run.
     """
     if started():
         import keras
@@ -119,16 +115,16 @@ def gpus() -> list[str]:
 
 
 @contextlib.contextmanager
-def noise_held_back(shown_on_failure: bool = True) -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file: the log lines of TensorFlow and its converters obey no setting.
+def quiet_stderr(shown_on_failure: bool = True) -> Iterator[None]:
+    """Redirect file descriptor 2 to a temporary file: no setting silences all of TensorFlow's log lines.
 
     Args:
-        shown_on_failure: print what was held back if an exception comes, since it may say why; not if interrupted.
+        shown_on_failure: print the redirected lines after an exception (not after an interrupt): they may explain it.
     """
     _flush_stderr()
-    with tempfile.TemporaryFile() as held:
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as redirected:
+        stderr = os.dup(2)
+        os.dup2(redirected.fileno(), 2)
         failed = False
         try:
             yield
@@ -137,14 +133,14 @@ def noise_held_back(shown_on_failure: bool = True) -> Iterator[None]:
             raise
         finally:
             _flush_stderr()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             if failed and shown_on_failure:
-                held.seek(0)
+                redirected.seek(0)
                 with contextlib.suppress(OSError):
-                    sys.stderr.write(held.read().decode(errors="replace"))
+                    sys.stderr.write(redirected.read().decode(errors="replace"))
 
 
 def _flush_stderr() -> None:
-    with contextlib.suppress(OSError):  # nobody may be reading it any more
+    with contextlib.suppress(OSError):  # a closed pipe
         sys.stderr.flush()

@@ -1,12 +1,13 @@
-"""The errors a user can cause, each with the exit code of the command line.
-
-A message says what happened, what was expected and what was received; `hint` says what to do next.
-Anything that is not a KdistillError is a bug (exit code 1).
-"""
+"""The errors that a user can correct, each with its exit code. Any other exception is a bug (exit code 1)."""
 
 
 class KdistillError(Exception):
-    """A failure that is the user's to mend: printed as one short message, never as a traceback."""
+    """An error that the user can correct: printed as a short message, never as a traceback.
+
+    Args:
+        message: what happened, what was expected, what was received.
+        hint: what to do next.
+    """
 
     exit_code = 1
 
@@ -16,8 +17,8 @@ class KdistillError(Exception):
         self.hint = hint
 
 
-def bug(error: Exception) -> str:
-    """Return what is said of an error that is not a user's to mend."""
+def bug_message(error: Exception) -> str:
+    """Return the one-line message for an exception that is a bug."""
     return f"this is a bug in kdistill: {type(error).__name__}: {error}".splitlines()[0]
 
 
@@ -52,10 +53,10 @@ class OutputError(KdistillError):
 
 
 class ParityError(KdistillError):
-    """An export does not do what its model does; it was not kept."""
+    """The outputs of an export differ from those of its model; the export was not kept."""
 
     exit_code = 8
 
 
 class DamagedError(Exception):
-    """A file does not hold what it should. The text says how, and leaves the file to be named by who knows it best."""
+    """A file's content is invalid. The text does not name the file: the caller turns it into an error that does."""

@@ -1,11 +1,11 @@
-"""The optional extras: which there are, whether they are installed, and what is said where one is missing."""
+"""The optional extras of the installation: names, modules, and the error if one is missing."""
 
 import importlib.util
 from importlib.metadata import PackageNotFoundError, version
 
 from kdistill.core.errors import ConfigError
 
-# Extra -> the modules that are there when it is installed.
+# Extra -> the modules that it installs, separated by spaces.
 MODULES = {
     "gpu": "nvidia",
     "litert": "ai_edge_litert",
@@ -21,7 +21,7 @@ def installed(extra: str) -> bool:
 
 
 def version_of(package: str) -> str | None:
-    """Return the version of a package, by the name that pip knows it by; None where it is not installed."""
+    """Return the version of a package, given its name on PyPI; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -29,11 +29,7 @@ def version_of(package: str) -> str | None:
 
 
 def check_installed(extra: str, what: str) -> None:
-    """Refuse `what` (as the user wrote it) where the extra that it needs is not installed.
-
-    Raises:
-        ConfigError: with the command that installs it.
-    """
+    """Raise ConfigError if an extra is not installed that `what`, an option or file of the user, needs."""
     if not installed(extra):
         raise ConfigError(
             f"{what}: needs the extra `{extra}`, which is not installed",

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON documents that tell when they were changed."""
+"""Atomic writes of files and folders, and JSON documents that are sealed: written with their own SHA-256."""
 
 import contextlib
 import errno
@@ -16,11 +16,11 @@ from typing import Any
 from kdistill.core.errors import OutputError
 
 SEAL = "sha256"
-TEMPORARY = ".new-"  # what every temporary name begins with; whatever still has one was never finished
-STALE = 86_400.0  # seconds after which something unfinished is nobody's any more
-SETTLED = 3.0  # seconds after which a file that is written again has another time of its last change
+TEMPORARY = ".new-"  # the prefix of temporary names
+STALE = 86_400.0  # seconds after which an unfinished file is considered abandoned
+SETTLED = 3.0  # seconds after which another write changes a file's time of modification
 
-_remembered: dict[Path, tuple[object, str]] = {}  # the state of each file, and the SHA-256 that it had then
+_hashes: dict[Path, tuple[object, str]] = {}  # by file: its status and its SHA-256
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -33,11 +33,7 @@ _REASONS = {
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn a failure of the file system while writing to `place` into a message.
-
-    Raises:
-        OutputError: in place of any OSError.
-    """
+    """Turn an OSError while writing to `place` into an OutputError that names the file and the reason."""
     try:
         yield
     except OSError as error:
@@ -50,11 +46,7 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(place: Path) -> Iterator[None]:
-    """Turn a failure of the file system while reading `place` into a message: it is no proof of damage.
-
-    Raises:
-        OutputError: in place of any OSError but that the file is not there.
-    """
+    """Turn an OSError while reading `place` into an OutputError, unless the file is missing."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -66,12 +58,8 @@ def reading(place: Path) -> Iterator[None]:
         ) from error
 
 
-def regular(path: Path) -> os.stat_result:
-    """Return the status of a regular file. To open a named pipe would be to wait for ever.
-
-    Raises:
-        OSError: there is none, or it is something else.
-    """
+def stat_regular(path: Path) -> os.stat_result:
+    """Return the status of a regular file; raise OSError for others, such as a named pipe, on which `open` waits."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "expected a regular file; received a folder, pipe or device", str(path))
@@ -79,18 +67,18 @@ def regular(path: Path) -> os.stat_result:
 
 
 def temporary_for(path: Path, prefix: str = TEMPORARY) -> Path:
-    """Return a hidden name beside `path` that no other process uses. It ends as `path` does."""
+    """Return a hidden path in the same folder, unique to this call, with the suffix of `path`."""
     return path.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; the file written there is brought to disk and renamed to `path`.
+    """Yield a temporary path; the file written there is synced to disk and renamed to `path`.
 
-    Whoever reads `path` sees the old file or the new one, whole, even after a power cut.
+    A reader of `path` sees the complete old file or the complete new one, even after a power failure.
 
     Raises:
-        OSError: the disk is full or read-only; what was at `path` is still there.
+        OSError: the disk is full or read-only; the old file is unchanged.
     """
     temporary = temporary_for(path)
     try:
@@ -101,66 +89,59 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def to_disk(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems cannot do it for folders
+        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems cannot sync folders
             raise
     finally:
         os.close(descriptor)
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a folder or file, and bring the new name to disk."""
+    """Rename a folder or file, and sync the new name to disk."""
     os.replace(source, target)
-    to_disk(target.parent)
+    sync(target.parent)
 
 
 def put(source: Path, target: Path, aside: Path | None = None) -> None:
-    """Bring what is finished at `source` to disk and give it its name, in the place of a file or folder there.
+    """Sync `source` to disk and rename it to `target`, replacing a file or folder there.
 
-    A process that is killed on the way leaves the old one or the new one there, whole; of folders, between two renames,
-    neither: then the new one is whole at `source`, and the old one at `aside`.
+    If the process is killed, `target` is the complete old one or the complete new one. A folder is replaced in two
+    renames; if the process is killed between them, the new folder is at `source` and the old one at `aside`.
 
     Args:
-        source: a file or folder beside `target`.
-        target: its name.
-        aside: where an old folder is for the moment between two renames; by default `source` with `-old`.
+        source: a complete file or folder in the parent folder of `target`.
+        target: the final path.
+        aside: where an old folder is moved between the two renames; by default `<source>-old`.
 
     Raises:
-        OSError: the disk is full or read-only, or another process was quicker; an old folder is there again.
+        OSError: the disk is full or read-only, or another process wrote `target` first; an old folder is restored.
     """
     for path in (*source.rglob("*"), source):
-        to_disk(path)
+        sync(path)
     if not target.is_dir():
         move(source, target)
         return
     aside = aside or source.with_name(f"{source.name}-old")
     remove(aside)
-    with contextlib.suppress(FileNotFoundError):  # another process has just taken it away
+    with contextlib.suppress(FileNotFoundError):  # another process has just moved it
         move(target, aside)
     try:
         move(source, target)
     except BaseException:
-        with contextlib.suppress(OSError):  # what another process has put there stays
+        with contextlib.suppress(OSError):  # another process has written `target` since
             os.rename(aside, target)
         raise
     finally:
         remove(aside)
 
 
-def sweep(folder: Path, prefix: str = TEMPORARY) -> None:
-    """Remove from a folder what processes that were killed had not finished to write, if it is older than a day.
-
-    What is younger may be another process's that is still at it.
-
-    Args:
-        folder: in which it was to be written.
-        prefix: what the names of such files and folders begin with.
-    """
+def remove_stale(folder: Path, prefix: str = TEMPORARY) -> None:
+    """Remove from a folder the unfinished files of killed processes: names with `prefix` that are older than a day."""
     for left in folder.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE:
@@ -168,7 +149,7 @@ def sweep(folder: Path, prefix: str = TEMPORARY) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder, as far as that can be done, if it is there."""
+    """Remove a file, a link or a folder; errors are ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -177,27 +158,23 @@ def remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON to `path`, whole or not at all."""
+    """Write `value` as JSON to `path` atomically."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_sealed(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON document with the SHA-256 of its content in it: what `read_sealed` reads."""
+    """Write a JSON document that includes the SHA-256 of its content, for `read_sealed`."""
     write_json(path, {**document, SEAL: _seal(document)})
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
-    """Return a document written by `write_sealed`, or None if it is missing or is not what was written.
-
-    Raises:
-        OutputError: it is there and cannot be read.
-    """
+    """Return a document of `write_sealed`; None if it is missing or was changed. OutputError: it cannot be read."""
     try:
         with reading(path):
             content = path.read_bytes()
@@ -213,26 +190,20 @@ def _seal(document: dict[str, Any]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content.
-
-    Raises:
-        OutputError: it is there and cannot be read.
-    """
+    """Return the SHA-256 of a file's content. OutputError: the file exists and cannot be read."""
     with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remembered_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, which is read once in a process for as long as the file stays as it is.
+def cached_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, from a cache of this process while the file's status is unchanged.
 
-    A file that was changed in the last seconds is read each time: a file system's clock may not tell two changes apart.
-
-    Raises:
-        OutputError: it is there and cannot be read.
+    A file that changed in the last seconds is not cached: its time of modification may not show a second change.
+    Raises OutputError if the file cannot be read.
     """
     found = os.stat(path)
     state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if _remembered.get(path, (None, ""))[0] != state:
+    if _hashes.get(path, (None, ""))[0] != state:
         settled = time.time() - max(found.st_mtime, found.st_ctime) > SETTLED
-        _remembered[path] = (state if settled else None, sha256(path))
-    return _remembered[path][1]
+        _hashes[path] = (state if settled else None, sha256(path))
+    return _hashes[path][1]

@@ -1,4 +1,4 @@
-"""How numbers, sizes, shapes and lists of names are written, wherever a person reads them."""
+"""Numbers, sizes, shapes and lists of names as text."""
 
 import difflib
 import json
@@ -10,7 +10,7 @@ NAMED_AT_MOST = 5
 
 
 def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
-    """Return the first few names, and how many there are besides."""
+    """Return at most `most` names, and the number of those left out: `a, b and 3 more`."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -21,54 +21,54 @@ def closest(word: str, known: Sequence[str]) -> str | None:
 
 
 def number(value: float | None) -> str:
-    """Return a score as it is shown; a dash where there is none."""
+    """Return a score with four decimals; a dash for None."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def file_size(count: int | None) -> str:
-    """Return a number of bytes as it is shown; a dash where there is none."""
+    """Return a number of bytes in kB or MB; a dash for None."""
     if count is None:
         return "-"
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def setting(value: Any) -> str:
-    """Return the value of a config key as a config has it: null, true, [16, 8], text without quotes."""
+    """Return the value of a config key as YAML: null, true, [16, 8], text without quotes."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """Return config keys with their values: distill.alpha=0.5, distill.temperature=4."""
+    """Return config keys with their values: `distill.alpha=0.5, distill.temperature=4`."""
     return ", ".join(f"{key}={setting(value)}" for key, value in values.items())
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return the last part of each config key, if it tells all of them apart; else the keys themselves."""
+    """Return the last part of each config key if these are all different; else the keys themselves."""
     last = {key: key.rpartition(".")[2] for key in keys}
     return last if len(set(last.values())) == len(last) else {key: key for key in last}
 
 
 def dimensions(shape: Sequence[int]) -> str:
-    """Return the shape of an example as it is shown: 28 x 28 x 3."""
+    """Return the shape of an example: `28 x 28 x 3`."""
     return " x ".join(map(str, shape))
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
+    """Return a number with its noun: `1 seed`, `5 seeds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def points(fraction: float) -> str:
-    """Return a difference of accuracies in points, with its sign; one digit where two decimals would show 0.00."""
+    """Return a difference of accuracies in points, with its sign and two decimals; one digit if these would be 0.00."""
     value = round(100 * fraction, 6) + 0.0
     return f"{value:+.1g}" if 0 < abs(value) < 0.005 else f"{value:+.2f}"
 
 
 def percent(fraction: float | None) -> str:
-    """Return a share in per cent with one decimal; a dash where there is none."""
+    """Return a share in per cent with one decimal; a dash for None and NaN."""
     return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f} %"
 
 
 def listed(names: list[str]) -> str:
-    """Return names in a sentence: `a`, `a and b`, `a, b and c`."""
+    """Return names as part of a sentence: `a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

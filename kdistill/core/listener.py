@@ -1,4 +1,4 @@
-"""The events of a command, and the listener that hears them. The recipes print nothing: a listener may."""
+"""The events of a command, and the listener that receives them. The recipes print nothing: a listener may."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,40 +8,40 @@ from typing import Any, TypedDict
 class EpochRecord(TypedDict):
     """The figures of one epoch: a line of `history.jsonl`.
 
-    `loss` to `penalty` are means over the training examples, under changing weights; the others are of the validation
-    split. Losses are in nats.
+    `loss` to `penalty` are means over the training examples while the weights change; `val_*` are of the validation
+    split, after the epoch. Losses are in nats.
     """
 
     epoch: int  # from 1
-    loss: float  # what is minimised
+    loss: float  # the objective, with the penalty
     soft: float  # the soft term, T^2 included
-    hard: float
+    hard: float  # the cross-entropy with the labels
     penalty: float  # of regularisation
-    val_loss: float  # the objective
+    val_loss: float  # the objective, without the penalty
     val_nll: float
     val_accuracy: float
     best: bool  # the best epoch so far
-    patience_left: int | None  # epochs without improvement that are still allowed; None for ever
+    patience_left: int | None  # epochs without improvement before training stops; None if it never stops
     seconds: float
 
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence worth telling: what is reused, what takes a while."""
+    """An informative message, such as which run is reused."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Caution:
-    """A sentence that the reader of the result must know."""
+    """A warning: a message that the reader of the result must know."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Downloading:
-    """How many bytes of a file have been received; `total` is how many there will be, if known."""
+    """The progress of a download, in bytes; `total` is None if the server does not report it."""
 
     name: str
     received: int
@@ -50,7 +50,7 @@ class Downloading:
 
 @dataclass(frozen=True)
 class Planned:
-    """How many of all runs are done."""
+    """The number of finished runs, and of all runs."""
 
     done: int
     total: int
@@ -58,18 +58,18 @@ class Planned:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins, or goes on after the epochs in `history`."""
+    """A run begins, or resumes after the epochs in `history`."""
 
     arm: str
     seed: int
-    epochs: int  # at most
+    epochs: int  # the maximum
     history: Sequence[EpochRecord] = ()
-    examples: int = 0  # that an epoch trains on; 0 where that is not known
+    examples: int = 0  # in an epoch; 0 if unknown
 
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """The share of the current epoch that is done, from 0 to 1."""
+    """The share of the current epoch that has been trained, from 0 to 1."""
 
     share: float
 
@@ -83,7 +83,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run that began last has ended, with this result."""
+    """The run that was started last has ended."""
 
     arm: str
     seed: int
@@ -92,35 +92,30 @@ class RunFinished:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """A run could not be made, and why."""
+    """A run has failed."""
 
-    message: str
+    message: str  # the reason
 
 
 Event = Note | Caution | Downloading | Planned | RunStarted | EpochProgress | EpochDone | RunFinished | RunFailed
 
 
 class Listener:
-    """Hears events and does nothing; the screen's listener shows them."""
+    """Receives events and ignores them; the listener in `cli.rendering.screen` shows them."""
 
     def hear(self, event: Event, name: str = "") -> None:
-        """Take in an event.
-
-        Args:
-            event: what has happened.
-            name: of the run that it happened to, where several go on at the same time.
-        """
+        """Receive an event; `name` is that of its run, if several run at the same time."""
 
     def note(self, text: str) -> None:
-        """Take in a `Note`."""
+        """Receive a `Note`."""
         self.hear(Note(text))
 
     def warning(self, text: str) -> None:
-        """Take in a `Caution`."""
+        """Receive a `Caution`."""
         self.hear(Caution(text))
 
     def of(self, name: str) -> "Listener":
-        """Return a listener for the events of one of several runs."""
+        """Return a listener that passes events on with the name of one of several runs."""
         return _OfRun(self, name)
 
 

@@ -1,4 +1,4 @@
-"""How raw values become what a network likes: by a factor, or by the mean and variance of the training examples."""
+"""The scaling of raw values in front of a network: by a factor, or by mean and variance of the training examples."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,19 @@ from dataclasses import dataclass
 class Standardization:
     """Subtracts the mean and divides by the standard deviation.
 
-    Attributes:
-        mean: of each value of the last axis, or of all values where it is a single one.
-        variance: likewise, none of them 0.
+    Both have one value for each position of the last axis, or a single one for all; variances are above 0.
     """
 
     mean: tuple[float, ...]
     variance: tuple[float, ...]
 
 
-# A factor, or a standardization: what the first layer of a model does to raw values.
+# What a model's first layer does to raw values: multiply by a factor, or standardise.
 Scale = float | Standardization
 
 
 def described(scale: Scale) -> str:
-    """Return what is done to raw values, in words."""
+    """Return a description of `scale`, such as `multiplied by 0.00392157`."""
     if isinstance(scale, Standardization):
         return "standardised by mean and variance of the training examples"
     return "as they are" if scale == 1 else f"multiplied by {scale:.6g}"

@@ -1,4 +1,4 @@
-"""Signals that ask to stop: held back while a run trains, so that it can stop where it can go on from."""
+"""Signals that stop the program, deferred while a run trains, so that it stops at a checkpoint."""
 
 import contextlib
 import signal
@@ -6,17 +6,16 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# SIGHUP: the terminal has gone.
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked to stop. It unwinds like Ctrl-C.
+    """A signal stops the program; the exception unwinds like Ctrl-C.
 
     Attributes:
-        signum: which signal.
-        where: what was stopped, and where it goes on; empty where nothing was under way.
-        failure: what failed between the signal and the stop: a checkpoint that cannot be written, for one.
+        signum: the number of the signal.
+        where: what was stopped and where it resumes; empty if nothing was running.
+        failure: an exception between the signal and the stop, such as a checkpoint that cannot be written.
     """
 
     def __init__(self, signum: int, where: str = "", failure: Exception | None = None) -> None:
@@ -27,12 +26,12 @@ class Stopped(KeyboardInterrupt):
 
 
 class Received:
-    """The signal that has arrived, if one has."""
+    """The number of the deferred signal; None until one arrives."""
 
     signum: int | None = None
 
     def take(self, signum: int, frame: FrameType | None) -> None:
-        """Remember the first signal; the second does not wait."""
+        """Handle a signal: remember the first one, raise Stopped for the second."""
         if self.signum is not None:
             raise Stopped(signum)
         self.signum = signum
@@ -40,14 +39,16 @@ class Received:
 
 @contextlib.contextmanager
 def held_back(title: str = "") -> Iterator[Received]:
-    """Hold the first signal back, for the loop inside to look at; a second one raises Stopped at once.
+    """Defer the first stopping signal, which the code inside checks; a second one raises Stopped at once.
 
-    One that the loop did not come to look at is raised at the end; so is one after which the loop failed, with the
-    failure, or else whoever goes on after failures would go on after the signal. `title` names what is at work, for
-    that case.
+    At the end, a deferred signal that was not checked raises Stopped. If the code inside failed after a signal, Stopped
+    carries the failure, so that a caller that continues after failures does not continue after the signal.
 
     Signals that this process ignores stay ignored, as under nohup. Outside the main thread, where Python handles no
-    signals, nothing is held back.
+    signals, nothing is deferred.
+
+    Args:
+        title: what is running, for the message of Stopped after a failure.
     """
     received = Received()
     if threading.current_thread() is not threading.main_thread():
@@ -72,7 +73,7 @@ def held_back(title: str = "") -> Iterator[Received]:
 
 
 def raise_on_termination() -> None:
-    """Let SIGTERM and SIGHUP unwind like Ctrl-C, unless they are ignored."""
+    """Make SIGTERM and SIGHUP raise Stopped, unless this process ignores them."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)

@@ -99,7 +99,7 @@ def opened(path: Path) -> Iterator[CsvFile]:
         DataError: it is not a regular file or cannot be read, or `CsvFile` raises one.
     """
     try:
-        files.regular(path)
+        files.stat_regular(path)
         # Spreadsheets begin their files with a byte order mark.
         stream = open(path, encoding="utf-8-sig", newline="")  # noqa: SIM115
     except OSError as error:

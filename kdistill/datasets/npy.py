@@ -97,7 +97,7 @@ def opened(path: Path) -> zipfile.ZipFile:
         DataError: it is not a regular file or not an archive, or cannot be read.
     """
     with reading(path):
-        files.regular(path)
+        files.stat_regular(path)
         return zipfile.ZipFile(path)
 
 

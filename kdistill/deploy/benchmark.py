@@ -1,5 +1,6 @@
-"""Models and exports side by side: what each costs and what it still knows, each in a process of its own."""
+"""Benchmark of models and exports: size, latency, memory and accuracy, each model in its own process."""
 
+import contextlib
 import json
 import os
 import platform
@@ -17,14 +18,14 @@ from scipy.special import softmax
 from kdistill.core import backend, extras, files
 from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
-from kdistill.deploy import export_records, latency, parity, runtimes, targets
-from kdistill.deploy.export_records import Form, Record
+from kdistill.deploy import export_records, formats, latency, parity, runtimes, targets
+from kdistill.deploy.export_records import Record
+from kdistill.deploy.formats import Form
 from kdistill.deploy.targets import Target
 from kdistill.recipes import evaluate
 from kdistill.recipes.session import Session
 from kdistill.runs.benchmark import Benchmark, Machine, Measured, Ratios
 
-Document = dict[str, Any]
 Floats = NDArray[np.floating]
 
 BATCHES = (1, 32)
@@ -38,17 +39,11 @@ PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class Entry:
-    """A row to be.
+    """A model or export to measure."""
 
-    Attributes:
-        name: `teacher`, `distilled litert int8`, or a path.
-        target: the model or export.
-        record: of an export, where it has one.
-    """
-
-    name: str
+    name: str  # such as `teacher` or `distilled LiteRT int8`, or a path
     target: Target
-    record: Record | None = None
+    record: Record | None = None  # of an export that has one
 
 
 def benchmark(
@@ -57,20 +52,20 @@ def benchmark(
     """Measure models on the test split of a session's data.
 
     Args:
-        named: runs (each with its teacher and its exports) and files; without any, all of the session's experiment.
+        named: runs (each with its teacher and its exports) and files; if empty, all runs of the session's experiment.
         threads: within one call.
-        least_seconds: for which a call is timed, at each batch size.
+        least_seconds: how long calls are timed at each batch size.
 
     Raises:
         ModelError: a model is missing or damaged, or does not fit the data.
-        ConfigError: the extra of a file that was named is not installed.
+        ConfigError: the extra of a named file is not installed.
     """
     chosen = [targets.with_preprocessing(target, session) for target in named or targets.of_experiment(session)]
     entries = _entries(session, chosen)
     for entry in entries:
         targets.check_data(entry.target, session)
     test, labels = session.splits.test, session.splits.test.all_labels
-    with parity.handed_over(test) as images:
+    with parity.images_file(test) as images:
         bench = _Bench(session, images, threads, least_seconds)
         rows = [bench.row(entry, labels, len(session.splits.classes)) for entry in entries]
     for row in rows:
@@ -86,17 +81,18 @@ def benchmark(
 
 
 def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
-    """Return the rows in order: teachers, students, each followed by its exports. What is named twice is there once."""
-    taught = [teacher for target in named if target.run for teacher in targets.teachers_of(target.run)]
-    teachers = [teacher for teacher in dict.fromkeys(taught) if _runs(session, teacher)]
+    """Return the models in order, without duplicates: teachers, then students, each followed by its exports."""
+    every = [teacher for target in named if target.run for teacher in targets.teachers_of(target.run)]
+    teachers = [teacher for teacher in dict.fromkeys(every) if _is_measurable(session, teacher)]
     found: dict[Path, Entry] = {}
     for target in [*teachers, *named]:
         record = None if target.path.suffix == ".keras" else export_records.checked(target.path)
-        _add(found, Entry(_name(target, record), target, record))
+        found.setdefault(target.path.resolve(), Entry(_name(target, record), target, record))
         for export in export_records.of_model(target.path) if target.run or target in teachers else []:
             record = export_records.checked(export)
-            if record and _can_run(session, export):
-                _add(found, Entry(f"{_name(target, None)} {_form(record).title}", Target(export), record))
+            if record and _has_runtime(session, export):
+                name = f"{_name(target, None)} {_form(record).title}"
+                found.setdefault(export.resolve(), Entry(name, Target(export), record))
     names = [entry.name for entry in found.values()]
     return [
         entry if names.count(entry.name) == 1 else Entry(str(entry.target.path), entry.target, entry.record)
@@ -104,24 +100,20 @@ def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
     ]
 
 
-def _add(found: dict[Path, Entry], entry: Entry) -> None:
-    found.setdefault(entry.target.path.resolve(), entry)
-
-
-def _runs(session: Session, teacher: Target) -> bool:
-    """Whether a teacher that nobody named can be measured; if not, that is said and it is left out."""
+def _is_measurable(session: Session, teacher: Target) -> bool:
+    """Whether a run's teacher is a model that exists; if not, the listener gets the reason."""
     if teacher.path.suffix != ".keras":
-        session.listener.note(f"{teacher.path} is left out: of logits alone nothing can be measured.")
+        session.listener.note(f"{teacher.path} is left out: a file of logits cannot be measured.")
     elif not teacher.path.is_file():
-        session.listener.warning(f"{teacher.path} is left out: the teacher is not there any more.")
+        session.listener.warning(f"{teacher.path} is left out: the teacher's file is missing.")
     else:
         return True
     return False
 
 
-def _can_run(session: Session, export: Path) -> bool:
-    """Whether the runtime of an export that nobody named is there; if not, that is said and it is left out."""
-    kind = export_records.kind_of(export)
+def _has_runtime(session: Session, export: Path) -> bool:
+    """Whether the runtime of a run's export is installed; if not, the listener gets a warning."""
+    kind = formats.format_of(export)
     if kind in extras.MODULES and not extras.installed(kind):
         session.listener.warning(f"{export} is left out: run `pip install 'kdistill[{kind}]'` to measure it.")
         return False
@@ -141,7 +133,7 @@ def _name(target: Target, record: Record | None) -> str:
 
 
 class _Bench:
-    """Measures one model after another; remembers what Keras models put out, to hold their exports against."""
+    """Measures one model after another, and keeps the logits of Keras models to compare their exports with."""
 
     def __init__(self, session: Session, images: Path, threads: int, least_seconds: float) -> None:
         self._session, self._images = session, images
@@ -149,7 +141,7 @@ class _Bench:
         self._logits: dict[tuple[str, str], Floats] = {}  # by the file's SHA-256 and the preprocessing
 
     def row(self, entry: Entry, labels: NDArray[np.integer], classes: int) -> Measured:
-        """Return the row of one model, but for its ratios."""
+        """Return the measurements of one model, without the ratios."""
         path = entry.target.path
         self._session.listener.note(f"Measuring {entry.name}")
         measured, outputs = self._measure(path, BATCHES, entry.target.preprocessing)
@@ -164,7 +156,7 @@ class _Bench:
         return {
             "name": entry.name,
             "path": str(path),
-            "format": export_records.kind_of(path),
+            "format": formats.format_of(path),
             "quantize": record["quantize"] if record else None,
             "parameters": record["parameters"] if record and parameters is None else parameters,
             "file_bytes": export_records.size(path),
@@ -175,13 +167,13 @@ class _Bench:
         }
 
     def _difference(self, path: Path, record: Record | None, outputs: Floats) -> float | None:
-        """Return how far an export's outputs are from those of the model that it came from, on the test split."""
+        """Return the largest difference of an export's outputs from its model's, on the test split."""
         if path.suffix == ".keras":
             return None
         source = export_records.origin(path, record) if record else None
         if record is None or source is None:
-            why = "the model that it came from is not there any more" if record else "it has no record"
-            self._session.listener.warning(f"{path}: {why}: its difference from that model is left out.")
+            why = "its model is missing or was changed" if record else "it has no record"
+            self._session.listener.warning(f"{path}: {why}: the difference from its model is left out.")
             return None
         whose = record["model_sha256"], record.get("preprocessing", preprocessing.NONE)
         if whose not in self._logits:
@@ -191,7 +183,7 @@ class _Bench:
             expected = softmax(expected.astype(np.float64), axis=-1)
         return float(np.abs(outputs - expected).max())
 
-    def _measure(self, path: Path, batches: Sequence[int], preprocess: str) -> tuple[Document, Floats]:
+    def _measure(self, path: Path, batches: Sequence[int], preprocess: str) -> tuple[dict[str, Any], Floats]:
         found, scaling = self._images.with_name("outputs.npy"), None
         if preprocess != preprocessing.NONE:
             scaling = [array.tolist() for array in preprocessing.scaling(self._session.splits, preprocess)]
@@ -207,11 +199,11 @@ class _Bench:
         }
         command = [sys.executable, "-m", "kdistill.deploy.measure_process", json.dumps(request)]
         environment = runtimes.quiet_environment()
-        home = str(Path(__file__).parents[2])  # a checkout need not be installed
+        home = str(Path(__file__).parents[2])  # for a checkout that is not installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise ModelError(
                 f"{path}: measuring it ended with exit code {done.returncode}: {reason[:300]}", runtimes.DAMAGED_HINT
             )
@@ -222,7 +214,6 @@ class _Bench:
 
 
 def _ratios(row: Measured, reference: Measured) -> Ratios:
-
     def times(larger: float | None, smaller: float | None) -> float | None:
         return larger / smaller if larger and smaller else None
 
@@ -246,18 +237,13 @@ def _run_info(threads: int, least_seconds: float) -> Machine:
         "threads": threads,
         "how": HOW,
         "least_seconds": least_seconds,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: extras.version_of(name) for name in PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **{name: extras.version_of(name) for name in PACKAGES}},
     }
 
 
 def _processor() -> str:
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

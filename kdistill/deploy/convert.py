@@ -1,6 +1,6 @@
-"""A Keras model, written in the form of another runtime: `model.export`, and the quantizers of LiteRT and ONNX Runtime.
+"""Conversion of a Keras model: `model.export`, tf2onnx, and the quantizers of LiteRT and ONNX Runtime.
 
-Raw values go in as float32, in batches of any size; what comes out is what the model puts out.
+An export takes raw values as float32, in batches of any size, and returns what the model returns.
 """
 
 import re
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from kdistill.core import backend
 from kdistill.core.errors import ModelError
 from kdistill.datasets import Split
-from kdistill.deploy.export_records import Form
+from kdistill.deploy.formats import Form
 
-# As many examples as TensorFlow's guide to quantization after training asks for ("a few hundred").
+# "A few hundred" in TensorFlow's guide to post-training quantization.
 CALIBRATION_ROWS = 500
 
 Rows = Callable[[], Iterator[NDArray]]
@@ -30,28 +30,28 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
     """Write a model to `path`.
 
     Args:
-        model: float32 in, logits or probabilities out; batch size left open.
-        form: what to write.
-        path: ends as the form wants it.
-        rows: yields raw examples (1, *shape) of the training split, from which int8 learns the ranges of values.
+        model: float32 in, logits or probabilities out; the batch size is open.
+        form: the format and quantization to write.
+        path: the file or folder to write, with the suffix of the format.
+        rows: yields raw examples (1, *shape) of the training split, to calibrate the ranges of int8.
 
     Raises:
-        ModelError: the form has no operation for a layer; names what it was.
+        ModelError: the format has no counterpart of an operation; names the operation.
     """
     signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype="float32", name="input")]
     try:
-        with backend.noise_held_back(shown_on_failure=False), warnings.catch_warnings():
+        with backend.quiet_stderr(shown_on_failure=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _WRITERS[form.format](model, form, path, rows, signature)
+            WRITERS[form.format](model, form, path, rows, signature)
     except (OSError, MemoryError):
-        raise  # of the disk or the machine, not of the model
-    except Exception as error:  # the converters raise whatever they come across
+        raise  # not caused by the model
+    except Exception as error:  # the converters raise many kinds
         raise ModelError(f"{path}: cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
 
 
 def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
     built_ins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8 if form.quantize == "int8" else tf.lite.OpsSet.TFLITE_BUILTINS
-    # Keras allows operations of TensorFlow too, which the runtime does not have.
+    # Keras would also allow operations of TensorFlow, which the runtime does not have.
     target: dict[str, Any] = {"supported_ops": [built_ins]}
     options: dict[str, Any] = {}
     if form.quantize != "none":
@@ -66,7 +66,7 @@ def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: l
 def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
-    # `model.export` does not say that it is not training, and layers such as RandomFlip then take it that it is.
+    # `model.export` does not pass training=False, without which layers such as RandomFlip are active.
     archive.add_endpoint("serve", partial(model, training=False), input_signature=signature)
     archive.write_out(str(path), verbose=False)
 
@@ -84,10 +84,10 @@ def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: lis
 
 
 def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
-    """Write a model as tf2onnx does it, but for two things.
+    """Write a float32 model with tf2onnx.
 
-    `model.export` would make inputs of constants, such as the mean of a Normalization; and tf2onnx has nothing for the
-    `Erfc` in GELU.
+    `model.export` would turn constants, such as the mean of a Normalization, into inputs; and tf2onnx does not know the
+    operation `Erfc`, which GELU uses.
     """
     import tf2onnx
 
@@ -109,7 +109,7 @@ def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
 
 
 def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
-    """Replace an operation Erfc(x) of TensorFlow by 1 - Erf(x)."""
+    """Replace TensorFlow's Erfc(x) by 1 - Erf(x)."""
     import tf2onnx
 
     shapes, types = [context.get_shape(node.output[0])], [context.get_dtype(node.output[0])]
@@ -122,14 +122,15 @@ def _erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
 
 
 def _check_onnx(written: Any) -> None:
-    """Refuse operations that ONNX does not have: tf2onnx leaves those of TensorFlow in, and says nothing."""
+    """Raise if an operation is not in ONNX: tf2onnx silently keeps those of TensorFlow."""
     import onnx
 
     versions = {entry.domain: entry.version for entry in written.opset_import}
-    unknown = set()
-    for node in written.graph.node:
-        if not onnx.defs.has(node.op_type, versions.get(node.domain, 1), node.domain):
-            unknown.add(f"tf.{node.op_type}")
+    unknown = {
+        f"tf.{node.op_type}"
+        for node in written.graph.node
+        if not onnx.defs.has(node.op_type, versions.get(node.domain, 1), node.domain)
+    }
     if unknown:
         raise ValueError("".join(f"'{name}' op is neither in ONNX nor known to tf2onnx\n" for name in sorted(unknown)))
 
@@ -137,14 +138,15 @@ def _check_onnx(written: Any) -> None:
 def _onnx_dynamic(plain: Path, path: Path, rows: Rows) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Unsigned: for signed weights ONNX Runtime has no convolution on the processor.
+    # Unsigned, since ONNX Runtime has no convolution with signed weights on the CPU.
     quantize_dynamic(plain, path, weight_type=QuantType.QUInt8)
 
 
 def _onnx_int8(plain: Path, path: Path, rows: Rows) -> None:
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    name = _input_name(plain)
+    name = onnx.load(plain).graph.input[0].name
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -155,7 +157,7 @@ def _onnx_int8(plain: Path, path: Path, rows: Rows) -> None:
             return None if row is None else {name: row}
 
     types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
-    # Weights of 7 bits: ONNX Runtime adds products of 8 up in 16 bits on processors without VNNI, where they overflow.
+    # `reduce_range`, weights of 7 bits: sums of 8-bit products overflow 16 bits on processors without VNNI.
     quantize_static(plain, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True, **types)
 
 
@@ -166,18 +168,12 @@ def _onnx_float16(plain: Path, path: Path, rows: Rows) -> None:
     onnx.save(convert_float_to_float16(onnx.load(plain), keep_io_types=True), path)
 
 
-def _input_name(path: Path) -> str:
-    import onnx
-
-    return onnx.load(path).graph.input[0].name
-
-
-_WRITERS = {"litert": _litert, "onnx": _onnx, "saved-model": _saved_model}
+WRITERS = {"litert": _litert, "onnx": _onnx, "saved-model": _saved_model}
 _QUANTIZERS = {"dynamic": _onnx_dynamic, "int8": _onnx_int8, "float16": _onnx_float16}
 
 
 def _reason(error: Exception) -> str:
-    """Return the names of the operations that there are no counterparts of, or else the first line of an error."""
+    """Return the operations without a counterpart, or else the first line of the error."""
     text = str(error)
     missing = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither", text)))
     if missing:
@@ -193,6 +189,6 @@ def _hint(form: Form) -> str:
 
 
 def calibration(train: Split) -> Rows:
-    """Return a source of at most `CALIBRATION_ROWS` raw examples (1, *shape), evenly spread over a training split."""
+    """Return a function that yields at most `CALIBRATION_ROWS` examples (1, *shape), evenly spaced in `train`."""
     places = np.unique(np.linspace(0, len(train) - 1, CALIBRATION_ROWS).astype(np.int64))
     return lambda: (train.take(places[[number]])[0].astype(np.float32) for number in range(len(places)))

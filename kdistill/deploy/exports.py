@@ -1,4 +1,4 @@
-"""An export, from a Keras model to a file that is kept only if it makes of the test split what the model does."""
+"""Export of a Keras model, which is kept only if its outputs on the test split agree with the model's."""
 
 import dataclasses
 import os
@@ -13,8 +13,9 @@ import numpy as np
 from kdistill.core import extras, files
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import preprocessing
-from kdistill.deploy import export_records, targets
-from kdistill.deploy.export_records import Form, Identity, Record
+from kdistill.deploy import export_records, formats, targets
+from kdistill.deploy.export_records import Identity, Record
+from kdistill.deploy.formats import Form
 from kdistill.deploy.targets import Target
 from kdistill.recipes import checks, evaluate
 from kdistill.recipes.session import Session
@@ -22,76 +23,60 @@ from kdistill.recipes.session import Session
 if TYPE_CHECKING:
     import keras
 
-PACKAGES = {
-    "litert": ("tensorflow", "ai-edge-litert"),
-    "onnx": ("tensorflow", "tf2onnx", "onnxruntime"),
-    "saved-model": ("tensorflow",),
-}
-
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be exported.
-
-    Attributes:
-        form: the format, and how it is quantized.
-        output: where to; a folder that is there gets a file of the usual name. None is beside the model.
-        overwrite: replace what is there.
-    """
+class ExportRequest:
+    """The options of an export."""
 
     form: Form
-    output: Path | None = None
-    overwrite: bool = False
+    output: Path | None = None  # the export, or a folder for one of the default name; by default the model's folder
+    overwrite: bool = False  # replace another export
 
 
 class Exported(Record):
-    """An export that was made, or was there already."""
+    """The document of `kdistill export`."""
 
     path: str
     run_info: dict[str, Any]  # `reused`, `seconds`
 
 
-def export(session: Session, target: Target, order: Order) -> Exported:
-    """Export a model, unless that very export is there already.
+def export(session: Session, target: Target, request: ExportRequest) -> Exported:
+    """Export a model, or reuse an export of the same identity.
 
     Raises:
-        ModelError: the model is missing or damaged, does not fit the data, or the form has no operation for it.
-        ConfigError: an extra is missing.
-        OutputError: something else is in the place of the export, or nothing can be written there.
-        ParityError: the export does not do what the model does; nothing is left of it.
+        ModelError: the model is missing or damaged, does not fit the data, or cannot be converted.
+        ConfigError: an extra is not installed.
+        OutputError: the output path has another file, or cannot be written.
+        ParityError: the outputs of the export differ from the model's; the export is removed.
     """
     started = time.perf_counter()
-    form, source = order.form, target.path
-    if export_records.kind_of(source) != "keras":
+    form, source = request.form, target.path
+    if formats.format_of(source) != "keras":
         raise ModelError(f"{source}: expected a `.keras` file or the folder of a run to export; received an export")
     if form.format in extras.MODULES:
         extras.check_installed(form.format, f"--format {form.format}")
-    place = _place(source, order)
+    place = _place(source, request)
     target = targets.with_preprocessing(target, session)
     targets.check_data(target, session)
     identity = _identity(session, target, form)
-    reused = _is_there(place, identity, order.overwrite)
-    if not reused:
+    reused = _is_exported(place, identity, request.overwrite)
+    if reused:
+        session.listener.note(f"{place}: complete, reused")
+    else:
         export_records.check_names(place, session.splits.classes, session.splits.features)
         checks.writable(place.parent)
         _make(session, target, place, identity, form)
-    else:
-        session.listener.note(f"{place}: complete, reused")
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
     made: Any = {"path": str(place), **(export_records.read(place) or {}), "run_info": run_info}
     return made
 
 
-def _place(source: Path, order: Order) -> Path:
-    """Return where an export goes.
-
-    Raises:
-        OutputError: the path cannot be that of an export of this format.
-    """
-    name = order.form.default_name(source)
-    if order.output is None:
+def _place(source: Path, request: ExportRequest) -> Path:
+    """Return the path of the export; raise OutputError if it does not suit the format."""
+    name = request.form.default_name(source)
+    if request.output is None:
         return source.parent / name
-    place, ending = targets.named(order.output), export_records.ENDINGS[order.form.format]
+    place, ending = targets.resolve_dots(request.output), formats.FORMATS[request.form.format].suffix
     if place.is_dir() and not export_records.record_file(place).exists():
         place = place / name
     if ending and place.suffix != ending:
@@ -117,12 +102,8 @@ def _identity(session: Session, target: Target, form: Form) -> Identity:
     return identity
 
 
-def _is_there(place: Path, identity: Identity, overwrite: bool) -> bool:
-    """Whether this very export is there, whole.
-
-    Raises:
-        OutputError: something else is, and may not be replaced.
-    """
+def _is_exported(place: Path, identity: Identity, overwrite: bool) -> bool:
+    """Whether an undamaged export of this identity exists; raise OutputError if another file must not be replaced."""
     record = export_records.read(place)
     if not os.path.lexists(place):
         _check_record_file(place, record)
@@ -130,29 +111,30 @@ def _is_there(place: Path, identity: Identity, overwrite: bool) -> bool:
     if record and not export_records.damage(place, record):
         keys = dict.fromkeys([*identity, "preprocessing"])
         differs = ", ".join(key for key in keys if record.get(key) != identity.get(key))
-        if not differs:  # one with the record of an earlier version is made again
+        if not differs:  # exports with the record of an earlier version are made again
             return "largest_share" in record["parity"] and "largest_input" in record
         problem = f"this is another export: its {differs.replace('_sha256', '')} differs"
     else:
-        problem = "this exists, and is not what `kdistill export` wrote there"
+        problem = "this file exists and was not written by `kdistill export`, or was changed"
     if not overwrite:
         raise OutputError(f"{place}: {problem}", hint="Use --overwrite to replace it, or another --output.")
-    if not record and place.is_dir() and not (place / export_records.SAVED_MODEL).is_file():
+    if not record and place.is_dir() and not (place / formats.SAVED_MODEL).is_file():
         raise OutputError(f"{place}: a folder that is not a SavedModel is not replaced", hint="Give another --output.")
     return False
 
 
 def _check_record_file(place: Path, record: Record | None) -> None:
-    """Refuse a name of which the record would take the place of another file, such as the result of a run."""
+    """Raise if the record would replace another file, such as the result of a run."""
     file = export_records.record_file(place)
     if os.path.lexists(file) and "sha256_of_export" not in (record or {}):
         raise OutputError(
-            f"{file}: this exists, and would be the record of {place.name}", hint="Give --output another name."
+            f"{file}: this file exists, and the record of {place.name} would replace it",
+            hint="Give --output another name.",
         )
 
 
 def _make(session: Session, target: Target, place: Path, identity: Identity, form: Form) -> None:
-    """Convert a model, hold the result against it, and put it in its place with its record."""
+    """Convert a model, check the parity of the export, and write it with its record."""
     session.start()
     from kdistill import models
     from kdistill.deploy import convert, parity
@@ -161,10 +143,10 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, for
         model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
     except ModelError as error:
         raise ModelError(error.message, error.hint or evaluate.held_against(session.config)) from error
-    _tell(session, target, form, notes)
+    _note_changes(session, target, form, notes)
     model = _with_raw_values(session, target, model)
     test, train = session.splits.test, session.splits.train
-    served, reference = _served(model, target.path, form, test)
+    served, reference = _with_outputs(model, target.path, form, test)
     with export_records.making(place) as temporary, files.writing(place):
         try:
             convert.convert(served, form, temporary, convert.calibration(train))
@@ -181,15 +163,15 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, for
             "classes": list(session.splits.classes),
             "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
-            "versions": {package: version(package) for package in PACKAGES[form.format]},
+            "versions": {package: version(package) for package in formats.FORMATS[form.format].packages},
         }
         export_records.put(temporary, place)
         export_records.write(place, {**identity, **about})
         export_records.write_names(place, session.splits.classes, session.splits.features)
 
 
-def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> None:
-    """Say what is done to a model from elsewhere."""
+def _note_changes(session: Session, target: Target, form: Form, notes: list[str]) -> None:
+    """Note how the export differs from a model that no run has made."""
     from kdistill import models
 
     note = session.listener.note
@@ -203,7 +185,7 @@ def _tell(session: Session, target: Target, form: Form, notes: list[str]) -> Non
 
 
 def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> "keras.Model":
-    """Return a model that takes raw values, of the shape of the data where it would take any."""
+    """Return a model that takes raw values in the shape of the data."""
     from kdistill.models import adapt_inputs
 
     shape, scaled = session.splits.shape, []
@@ -212,11 +194,10 @@ def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> 
     return adapt_inputs.in_front(model, shape, scaled) if scaled or None in model.inputs[0].shape[1:] else model
 
 
-def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:
-    """Return the model that is exported, and what it makes of the test split in Keras.
+def _with_outputs(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:
+    """Return the model to export, with a softmax if the form has one, and its outputs on the test split in Keras.
 
-    Raises:
-        ModelError: it computes in another precision, or its outputs are no logits.
+    Raises ModelError if it computes in another precision, or its outputs are not logits.
     """
     import keras
 
@@ -233,11 +214,7 @@ def _served(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["k
 
 
 def _check_precision(model: "keras.Model", path: Path) -> None:
-    """Refuse a model that computes in 16 or 64 bits, which not every runtime does.
-
-    Raises:
-        ModelError: naming the precision.
-    """
+    """Raise if a model does not compute in float32, the only precision that all runtimes support."""
     import keras
 
     types = {layer.compute_dtype for layer in model._flatten_layers()}

@@ -1,10 +1,11 @@
-"""One model measured in a process of its own, so that its memory is its own:
+"""Measures one model in its own process, whose peak memory is then the model's:
 
     python -m kdistill.deploy.measure_process REQUEST
 
-REQUEST is a JSON document; see `main`. Nothing of kdistill is imported that the runtime of the model does not need.
+REQUEST is a JSON document; see `main`. Modules that the model's runtime does not need are not imported.
 """
 
+import contextlib
 import json
 import sys
 from functools import partial
@@ -18,16 +19,16 @@ from kdistill.deploy import latency, runtimes
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
-    """Open a model, time it, and ask it about all images.
+    """Open a model, time it, and compute its outputs for all images.
 
     Args:
-        request: `model` (a path), `scaling` (see `runtimes.Fitting`), `images` (a .npy file of raw values), `outputs`
-            (the .npy file to write), `threads`, `batches` (those to time), `seconds` (at least, for each) and
-            `rows_at_once`.
+        request: `model` (a path), `scaling` (as in `runtimes.Fitting`), `images` (a .npy file of raw values), `outputs`
+            (the .npy file to write), `threads`, `batches` (sizes to time), `seconds` (at least, for each size) and
+            `rows_at_once` (the batch size for `outputs`).
 
     Returns:
-        `parameters` (None but for Keras), `latency` by batch size (see `latency.measure`), `peak_memory_bytes` until
-        then (None where the system does not tell); or `error`: `message` and `hint`.
+        `parameters` (None except for Keras), `latency` by batch size (see `latency.measure`) and `peak_memory_bytes`
+        after timing (None if unknown); or `error` with `message` and `hint`.
     """
     try:
         images = np.load(request["images"], mmap_mode="r", allow_pickle=False)
@@ -52,22 +53,20 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory that this process has ever held, in bytes; None where the system does not tell.
+    """Return the peak memory of this process in bytes; None if the system does not report it.
 
-    Linux's getrusage would count what the parent held when it started this process.
+    On Linux, getrusage would include the parent's memory at the time of the fork.
     """
-    try:
+    with contextlib.suppress(OSError, ValueError):
         status = Path("/proc/self/status").read_text(encoding="ascii")
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
+    with contextlib.suppress(ImportError):  # on Windows
         import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return None
 
 
 if __name__ == "__main__":

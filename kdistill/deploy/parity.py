@@ -1,4 +1,4 @@
-"""Whether an export does what its model does: both are asked about every test example, each in its own runtime."""
+"""Parity of an export with its model: the outputs of both on the test split, each in its own runtime."""
 
 import contextlib
 import subprocess
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from kdistill.core.errors import ModelError, ParityError
 from kdistill.datasets import Split
 from kdistill.deploy import runtimes
-from kdistill.deploy.export_records import Form, Parity
+from kdistill.deploy.export_records import Parity
+from kdistill.deploy.formats import Form
 
 Floats = NDArray[np.floating]
 
@@ -23,32 +24,27 @@ BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an export may be from its model.
+    """The accepted differences between an export and its model."""
 
-    Attributes:
-        difference: the largest difference of two outputs, as a share of their size: see `_sizes`.
-        agreement: the least share of examples for which both choose the same class. It bounds the loss of accuracy.
-    """
-
-    difference: float
-    agreement: float
+    difference: float  # the largest of an output, relative to the size of the example's outputs (`_sizes`)
+    agreement: float  # the smallest share of examples with the same predicted class: bounds the loss of accuracy
 
 
 TOLERANCES = {
-    # The same float32 numbers, added in another order: a few units in the last of 24 bits for each layer.
+    # Sums of the same float32 numbers in another order: a few units in the last of 24 bits for each layer.
     "none": Tolerance(1e-4, 0.998),
-    # Weights of 11 bits: each is off by at most 2^-11 of itself, in every layer.
+    # Weights of 11 bits: each has a relative error of at most 2^-11, in every layer.
     "float16": Tolerance(1e-2, 0.99),
-    # Weights of 8 bits: each is off by up to 1/254 of the largest in its channel or layer, which small ones feel.
+    # Weights of 8 bits: each has an error of up to 1/254 of the largest in its channel or layer.
     "dynamic": Tolerance(0.1, 0.98),
-    # Values between the layers have 8 bits too, over ranges seen on a few hundred training examples; an example beyond
-    # them is cut off, so that a single output may be far off, where the class seldom is.
+    # Activations have 8 bits too, over the ranges of a few hundred training examples; values beyond are clipped: then
+    # a single output may differ much, while the predicted class seldom does.
     "int8": Tolerance(0.4, 0.97),
 }
 
 
 def compare(reference: Floats, found: Floats, labels: NDArray[np.integer]) -> Parity:
-    """Return how far outputs (n, classes) of an export are from those of its model, the `reference`."""
+    """Return the differences of an export's outputs (n, classes) from its model's, the `reference`."""
     classes, expected = found.argmax(axis=-1), reference.argmax(axis=-1)
     differences = np.abs(found.astype(np.float64) - reference).max(axis=-1)
     finite, sizes = bool(np.isfinite(found).all()), _sizes(reference)
@@ -65,27 +61,18 @@ def compare(reference: Floats, found: Floats, labels: NDArray[np.integer]) -> Pa
 
 
 def _sizes(reference: Floats) -> NDArray[np.float64]:
-    """Return the size of each example's outputs: how far the largest is from their mean, which a softmax ignores.
+    """Return the size (n,) of each example's outputs: the largest deviation from their mean, which softmax ignores.
 
-    What is computed for all examples with one precision is as far off for those of small outputs. So an example counts
-    at least as much as all but the largest hundredth do; those would otherwise allow the others anything.
+    Rounding errors do not shrink with an example's outputs, so sizes below the 99th percentile are raised to it; the
+    largest hundredth is excluded, since one extreme example would excuse any error of the others.
     """
     centred = reference.astype(np.float64) - reference.mean(axis=-1, keepdims=True, dtype=np.float64)
-    own = np.abs(centred).max(axis=-1)
-    return np.maximum(own, np.quantile(own, 0.99))
+    sizes = np.abs(centred).max(axis=-1)
+    return np.maximum(sizes, np.quantile(sizes, 0.99))
 
 
 def check(parity: Parity, form: Form, export: str) -> None:
-    """Refuse an export that is further from its model than its quantization explains.
-
-    Args:
-        parity: see `compare`.
-        form: what the export is.
-        export: what to call it.
-
-    Raises:
-        ParityError: saying what was measured and what is accepted.
-    """
+    """Raise ParityError if an export, called `export` in the message, differs more than its quantization explains."""
     tolerance = TOLERANCES[form.quantize]
     share = parity["largest_share"]
     if share is not None and share <= tolerance.difference and parity["agreement"] >= tolerance.agreement:
@@ -97,32 +84,28 @@ def check(parity: Parity, form: Form, export: str) -> None:
         f"received {apart} and {100 * parity['agreement']:.2f} % equal labels on {parity['examples']:,} test examples "
         f"(accuracy {parity['accuracy']:.4f}; the model's {parity['model_accuracy']:.4f})",
         hint="The export was not kept. "
-        + ("This is a fault of the converter." if form.quantize == "none" else "Try --quantize float16 or none."),
+        + ("This is an error of the converter." if form.quantize == "none" else "Try --quantize float16 or none."),
     )
 
 
 def outputs_of(path: Path, form: Form, split: Split, threads: int) -> Floats:
-    """Return what an export makes of every example of a split, in its own runtime: float32 (n, classes).
+    """Return an export's outputs on a split, float32 (n, classes), computed in its own runtime.
 
-    A SavedModel is asked in a fresh process that knows nothing but TensorFlow.
-
-    Raises:
-        ModelError: it cannot be opened, or asked.
+    A SavedModel runs in a new process that loads only TensorFlow. Raises ModelError if the export cannot be used.
     """
     if form.format == "saved-model":
-        return _in_fresh_process(path, split)
-    runtime = runtimes.open_model(path, threads)
-    return through(runtime, split)
+        return _in_new_process(path, split)
+    return outputs_on(split, runtimes.open_model(path, threads))
 
 
-def through(runtime: runtimes.Runtime, split: Split) -> Floats:
-    """Return what an open model makes of every example of a split: float32 (n, classes)."""
+def outputs_on(split: Split, runtime: runtimes.Runtime) -> Floats:
+    """Return an opened model's outputs on a split, float32 (n, classes)."""
     return np.concatenate([runtime.outputs(images) for images, _ in split.chunks(BATCH_SIZE)])
 
 
 @contextlib.contextmanager
-def handed_over(split: Split) -> Iterator[Path]:
-    """Yield a file of the raw values (n, *shape) of a split, for another process; it is gone afterwards."""
+def images_file(split: Split) -> Iterator[Path]:
+    """Yield a temporary .npy file of the raw values (n, *shape) of a split, for another process."""
     with tempfile.TemporaryDirectory(prefix="kdistill-") as folder:
         path = Path(folder) / "images.npy"
         shape = (len(split), *split.images.shape[1:])
@@ -136,9 +119,9 @@ def handed_over(split: Split) -> Iterator[Path]:
         yield path
 
 
-def _in_fresh_process(path: Path, split: Split) -> Floats:
+def _in_new_process(path: Path, split: Split) -> Floats:
     program = Path(__file__).with_name("run_saved_model.py")
-    with handed_over(split) as images:
+    with images_file(split) as images:
         outputs = images.with_name("outputs.npy")
         command = [sys.executable, "-P", program, path, images, outputs, BATCH_SIZE]
         environment = runtimes.quiet_environment()

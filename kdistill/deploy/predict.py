@@ -1,4 +1,4 @@
-"""Classes and probabilities of examples that nobody has labelled, a batch at a time."""
+"""Predicted classes and probabilities of unlabelled examples."""
 
 from collections.abc import Iterator, Sequence
 from math import prod
@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
-from kdistill.deploy import export_records, runtimes, targets
+from kdistill.deploy import export_records, formats, runtimes, targets
 from kdistill.deploy.read_inputs import Reader
 from kdistill.modelfiles.names import CLASSES, class_names, feature_names
 
@@ -21,10 +21,10 @@ Choice = TypedDict("Choice", {"class": str, "probability": float})
 
 
 class Row(TypedDict):
-    """What a model says of an example."""
+    """The prediction for one example."""
 
-    name: str
-    top: list[Choice]  # best first
+    name: str  # of the image file, or the number of the row
+    top: list[Choice]  # the most probable classes, in descending order
 
 
 class Predictor:
@@ -34,17 +34,17 @@ class Predictor:
         path: the folder of a run, a `.keras` file, or an export.
         threads: within one call.
         device: `auto`, `cpu` or `gpu`.
-        listener: told where the classes have no names.
+        listener: receives notes and warnings.
 
     Raises:
-        ModelError: the model is missing or damaged, or has not as many outputs as there are names.
-        ConfigError: the extra that it needs is not installed.
+        ModelError: the model is missing or damaged, or its outputs do not match the class names.
+        ConfigError: the extra of its runtime is not installed.
     """
 
     def __init__(self, path: Path, threads: int, device: str, listener: Listener) -> None:
         self._listener = listener
         target = targets.find(path)
-        kind = export_records.kind_of(target.path)
+        kind = formats.format_of(target.path)
         record = None if kind == "keras" else export_records.checked(target.path)
         self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None
         names = class_names(target.path)
@@ -58,13 +58,13 @@ class Predictor:
                 "distill.teachers and has teacher.preprocessing."
             )
         if names is None:
-            listener.warning(f"{target.path}: there is no {CLASSES} beside it: classes are numbers.")
+            listener.warning(f"{target.path}: its folder has no {CLASSES}: classes are numbers.")
             names = [str(number) for number in range(self._model.classes)]
         if len(names) != self._model.classes:
             raise ModelError(
-                f"{target.path}: expected as many outputs as {CLASSES} beside it names classes, {len(names)}; "
+                f"{target.path}: expected as many outputs as {CLASSES} in its folder names classes, {len(names)}; "
                 f"received {self._model.classes}",
-                hint="Put the names of this model's classes beside it, in the order of its outputs.",
+                hint=f"Write the names of this model's classes to {CLASSES}, in the order of its outputs.",
             )
         self.classes = names
 
@@ -74,59 +74,42 @@ class Predictor:
         return self._model.shape
 
     def reader(self, drop: Sequence[str], skip: bool) -> Reader:
-        """Return a reader of examples of this model; see `Reader` for `drop` and `skip`."""
+        """Return a reader of examples of this model's shape; `Reader` describes `drop` and `skip`."""
         features = self.features or ()
-        if len(features) != prod(self.shape):  # those of another model, or there are none
+        if len(features) != prod(self.shape):  # the file has the features of another model
             features = ()
         return Reader(self.shape, drop, skip, features, self._listener.note)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
-        """Yield the rows of a batch after another.
-
-        Args:
-            reader: of examples of this model's shape.
-            source: see `Reader.read`.
-            top: how many classes, of which there may be fewer.
-        """
+        """Yield predictions batch by batch: of each example of a source (`Reader.read`) the `top` likeliest classes."""
         for names, examples in reader.read(source):
-            self._warn_of_another_scale(examples)
-            chances = self._probabilities(examples)
-            # Stable, so that of equal ones the first is chosen, as by argmax.
-            best = np.argsort(-chances, axis=-1, kind="stable")[:, :top]
+            self._warn_of_other_scale(examples)
+            p = self._probabilities(examples)
+            best = np.argsort(-p, axis=-1, kind="stable")[:, :top]  # stable: of equal ones the first, as by argmax
             yield [
-                {
-                    "name": name,
-                    "top": [
-                        {"class": self.classes[choice], "probability": float(chances[row, choice])}
-                        for choice in best[row]
-                    ],
-                }
-                for row, name in enumerate(names)
+                {"name": name, "top": [{"class": self.classes[i], "probability": float(row[i])} for i in order]}
+                for name, row, order in zip(names, p, best, strict=True)
             ]
 
-    def _warn_of_another_scale(self, examples: NDArray) -> None:
-        """Say once that values are scaled otherwise than those that the model is made for: it would not notice."""
+    def _warn_of_other_scale(self, examples: NDArray) -> None:
+        """Warn once if the values are not on the scale of the training data."""
         if self._largest is None or not examples.size:
             return
         least, most = float(examples.min()), float(examples.max())
         scaled_before = self._largest > 2 and most <= 1 and bool((examples % 1).any())
         if scaled_before or least < 0 or most > 2 * self._largest:
             self._listener.warning(
-                f"The values lie from {least:g} to {most:g}, and the model is made for values from 0 to "
-                f"{self._largest:g}: give it values on the scale of those that it was trained on."
+                f"The values lie from {least:g} to {most:g}, and the model expects values from 0 to "
+                f"{self._largest:g}: give it values on the scale of its training data."
             )
             self._largest = None
 
     def _probabilities(self, examples: NDArray) -> Floats:
-        """Return probabilities (n, classes) in float64.
-
-        Raises:
-            ModelError: what comes out is not finite.
-        """
+        """Return probabilities (n, classes) in float64. Raises ModelError if an output is not finite."""
         outputs = self._model.outputs(examples).astype(np.float64)
         if not np.isfinite(outputs).all():
             raise ModelError("the model's outputs are NaN or infinite: expected values of the kind it was trained on")
-        if self._outputs is None:  # an export from elsewhere does not say what it puts out
+        if self._outputs is None:  # an export of another program has no record of its outputs
             sums = bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
             self._outputs = "probabilities" if sums else "logits"
         return outputs if self._outputs == "probabilities" else softmax(outputs, axis=-1)

@@ -1,14 +1,14 @@
-"""What a model is to be asked about: images, arrays or rows of a table, read a few at a time, however many there are.
+"""Examples for `predict`: images, arrays or rows of a table, read in batches, however many there are.
 
-Images are decoded as those of an `image_folder` are, made grey or RGB by the model's channels, and resized to its
-input. Arrays (`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) have to
-fit.
+Images are decoded like those of an `image_folder`, converted to the model's channels, and resized to its input. Arrays
+(`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) must have the model's shape.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -34,13 +34,10 @@ Batch = tuple[list[str], NDArray]
 
 
 def check(source: str) -> None:
-    """Refuse a source in which there is nothing to read; what is in it is seen when it is read.
+    """Raise DataError if a source is missing or of an unknown kind; its content is checked when it is read.
 
     Args:
         source: a file, a folder of images, or `-` for a table on standard input.
-
-    Raises:
-        DataError: nothing is there, or it is of another kind.
     """
     path, known = Path(source), (*IMAGES, ARRAY, TABLE)
     if source == STDIN:
@@ -62,12 +59,12 @@ class Reader:
     """Reads examples for a model.
 
     Attributes:
-        shape: of one example, as the model takes it.
-        drop: names of columns of a table that are no features, such as the label.
-        skip: go on where an image cannot be read.
-        features: names of the columns that the model takes, in its order; empty where they are not known.
-        note: told which columns are left out that the model does not take.
-        skipped: what was not read, and why.
+        shape: of one example of the model.
+        drop: names of columns of a table that are not features, such as the label.
+        skip: continue after an image that cannot be read.
+        features: names of the columns of the model's training data, in order; empty if unknown.
+        note: called with a sentence on columns that are ignored.
+        skipped: the error messages of images that could not be read.
     """
 
     shape: tuple[int, ...]
@@ -78,13 +75,13 @@ class Reader:
     skipped: list[str] = field(default_factory=list)
 
     def read(self, source: str) -> Iterator[Batch]:
-        """Yield the names of some examples (files, or row numbers from 0) and their raw values (n, *shape), on and on.
+        """Yield batches: the names of the examples (files, or row numbers from 0) and their raw values (n, *shape).
 
         Args:
             source: a file, a folder of images, or `-` for a table on standard input.
 
         Raises:
-            DataError: it is missing, damaged, of another kind, or does not fit; naming the file, row or line.
+            DataError: the source is missing, damaged, of another kind or shape; names the file, row or line.
             ModelError: the model does not take examples of this kind.
         """
         check(source)
@@ -98,23 +95,18 @@ class Reader:
 
     def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
         size, channels = _image_size(self.shape)
-        names: list[str] = []
-        images: list[NDArray] = []
+        readable = self._readable(paths, size, channels)
+        while batch := list(islice(readable, BATCH_SIZE)):
+            yield [str(path.relative_to(folder)) for path, _ in batch], np.stack([image for _, image in batch])
+
+    def _readable(self, paths: Sequence[Path], size: tuple[int, int], channels: int) -> Iterator[tuple[Path, NDArray]]:
         for path in paths:
             try:
-                image = _read_image(path, size, channels)
+                yield path, _read_image(path, size, channels).reshape(self.shape)
             except DataError as error:
                 if not self.skip:
                     raise
                 self.skipped.append(error.message)
-                continue
-            names.append(str(path.relative_to(folder)))
-            images.append(image.reshape(self.shape))
-            if len(images) == BATCH_SIZE:
-                yield names, np.stack(images)
-                names, images = [], []
-        if images:
-            yield names, np.stack(images)
 
     def _arrays(self, path: Path) -> Iterator[Batch]:
         with npy.opened(path) as archive:
@@ -145,7 +137,7 @@ class Reader:
             count += len(rows)
 
     def _features_of(self, table: CsvFile) -> list[str]:
-        """Return the names of the columns that are features, in the order of the model."""
+        """Return the names of the columns to read, in the model's order."""
         names, place = table.columns, table.place
         if not self.features and all(map(is_number, names)):
             raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
@@ -166,16 +158,14 @@ class Reader:
         return features
 
     def _known(self, received: list[str], place: str) -> list[str]:
-        """Return the features of the model, all of which have to be in a table; others are left out, which is said."""
-        there, taken = set(received), set(self.features)
-        if missing := [name for name in self.features if name not in there]:
+        """Return the model's features after a check that a table has all of them; other columns are noted."""
+        if missing := [name for name in self.features if name not in set(received)]:
             raise DataError(
                 f"{place}: expected the columns that the model was trained on: {first_few(missing, NAMED)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing; received {first_few(received, NAMED)}"
             )
-        if others := [name for name in received if name not in taken]:
-            one = "it" if len(others) == 1 else "them"
-            self.note(f"{place}: left out, since the model does not take {one}: {first_few(others, NAMED)}.")
+        if others := [name for name in received if name not in set(self.features)]:
+            self.note(f"{place}: ignored, not among the model's features: {first_few(others, NAMED)}.")
         return list(self.features)
 
 
@@ -187,7 +177,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
-    """Return height and width of the images that a model takes, and how many channels they have."""
+    """Return (height, width) and the channels of a model's images."""
     channels = shape[2] if len(shape) == 3 else 1
     if len(shape) not in (2, 3) or channels not in (1, 3):
         raise ModelError(
@@ -204,12 +194,12 @@ def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.
             return image_decoding.decode(path, size, channels)
     except image_decoding.UnreadableError as error:
         raise DataError(
-            f"{path}: this image cannot be read: {error}", hint="Pass --on-error skip to go on without such images."
+            f"{path}: this image cannot be read: {error}", hint="Pass --on-error skip to skip such images."
         ) from error
 
 
 def _pieces(stream: IO[bytes], header: npy.Header) -> Iterator[tuple[int, NDArray]]:
-    """Yield the rows of an array as they come, with the number of the first: it may be larger than memory."""
+    """Yield batches of rows, with the number of their first: the array may be larger than memory."""
     npy.read_header(stream)
     count, *shape = header.shape
     for start in range(0, count, BATCH_SIZE):
@@ -219,6 +209,6 @@ def _pieces(stream: IO[bytes], header: npy.Header) -> Iterator[tuple[int, NDArra
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether examples of `shape` are those of `wanted`: flat ones are, and a single channel may be left out."""
+    """Whether examples of `shape` can be reshaped to `wanted`: flattened ones, or without axes of size 1."""
     without = [tuple(size for size in sizes if size != 1) for sizes in (shape, wanted)]
     return without[0] == without[1] or shape == (prod(wanted),)

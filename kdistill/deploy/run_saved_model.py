@@ -1,8 +1,8 @@
-"""A SavedModel in a process that does not know kdistill and loads nothing by Keras. Run as a file, never imported:
+"""Runs a SavedModel with TensorFlow alone, without kdistill and Keras. A script, never imported:
 
-    python -P fresh.py SAVED_MODEL IMAGES.npy OUTPUTS.npy ROWS_AT_ONCE
+    python -P run_saved_model.py SAVED_MODEL IMAGES.npy OUTPUTS.npy ROWS_AT_ONCE
 
-Raw values (n, *shape) are read from IMAGES.npy; what the signature `serving_default` makes of them goes to OUTPUTS.npy.
+IMAGES.npy has raw values (n, *shape); the outputs of the signature `serving_default` are written to OUTPUTS.npy.
 """
 
 import sys
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def main(folder: str, images_file: str, outputs_file: str, size: str) -> None:
-    """Ask the model in `folder` about all images, `size` at a time."""
+    """Compute the outputs for all images, `size` at a time."""
     images = np.load(images_file, mmap_mode="r", allow_pickle=False)
     model = tf.saved_model.load(folder)
     serve = model.signatures["serving_default"]
@@ -24,7 +24,7 @@ def main(folder: str, images_file: str, outputs_file: str, size: str) -> None:
         outputs.append(output.numpy())
     np.save(outputs_file, np.concatenate(outputs), allow_pickle=False)
     if "kdistill" in sys.modules:
-        raise SystemExit("expected a process that does not know kdistill")
+        raise SystemExit("expected a process that has not imported kdistill")
 
 
 if __name__ == "__main__":

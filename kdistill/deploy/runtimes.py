@@ -1,6 +1,6 @@
-"""Model files opened in their own runtimes: raw values in, logits or probabilities out.
+"""Model files opened in their runtimes: raw values in, logits or probabilities out.
 
-Each runtime is imported when a file of its kind is opened, and no other with it.
+Each class imports its runtime when it opens a file, so that a process loads no other runtime.
 """
 
 import os
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import extras
 from kdistill.core.errors import ModelError
-from kdistill.deploy import export_records
+from kdistill.deploy.formats import FORMATS, format_of
 
 Floats = NDArray[np.floating]
 
@@ -22,31 +22,21 @@ DAMAGED_HINT = "If kdistill made it, make it again with `kdistill export ... --o
 
 
 class Runtime(Protocol):
-    """A model, ready to be asked.
+    """An opened model."""
 
-    Attributes:
-        shape: of one example.
-        classes: how many values come out for each.
-    """
-
-    shape: tuple[int, ...]
-    classes: int
+    shape: tuple[int, ...]  # of one example
+    classes: int  # the number of outputs for one example
 
     def outputs(self, images: NDArray) -> Floats:
-        """Return what the model makes of raw values (n, *shape): float32 (n, classes)."""
+        """Return the model's outputs, float32 (n, classes), for raw values (n, *shape)."""
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a `.keras` file is made to take raw examples of a data set.
+    """How a `.keras` model is adapted to the raw examples of a data set."""
 
-    Attributes:
-        shape: of one example.
-        scaling: factor and offset of raw values, each a number or one for each of the last axis; None where the model
-            takes them as they are.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of one example
+    # Factor and offset of raw values, each a number or one for each position of the last axis.
     scaling: tuple[Any, Any] | None = None
 
 
@@ -57,26 +47,22 @@ def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting |
         path: a `.keras`, `.tflite` or `.onnx` file, or the folder of a SavedModel.
         threads: for one operation.
         device: of Keras and SavedModel: `auto`, `cpu` or `gpu`.
-        fitting: of Keras, where the model is to fit some data.
+        fitting: of Keras: adapts the model to the data, if it is given.
 
     Raises:
-        ModelError: it is missing, damaged, or not a classifier with one input and one output.
-        ConfigError: the extra that it needs is not installed.
+        ModelError: the file is missing, damaged, or not a classifier with one input and one output.
+        ConfigError: the extra of the runtime is not installed.
     """
-    kind = export_records.kind_of(path)
+    kind = format_of(path)
     if kind in extras.MODULES:
         extras.check_installed(kind, str(path))
-    if kind == "litert":
-        return LiteRT(path, threads)
-    if kind == "onnx":
-        return Onnx(path, threads)
-    return Keras(path, threads, device, fitting) if kind == "keras" else SavedModel(path, threads, device)
+    return RUNTIMES[kind](path, threads, device, fitting)
 
 
 class Keras:
-    """A `.keras` file as a compiled `tf.function` of the call of the model; a last softmax is taken off."""
+    """A `.keras` file as a compiled `tf.function`; a final softmax is removed."""
 
-    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None = None) -> None:
+    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None) -> None:
         from kdistill.core import backend
 
         backend.start(threads, device)
@@ -95,17 +81,49 @@ class Keras:
         self._predict = predict.predictor(model)
 
     def outputs(self, images: NDArray) -> Floats:
-        """Return the logits (n, classes) of raw values (n, *shape)."""
+        """Return the logits (n, classes) for raw values (n, *shape)."""
         return self._predict(images).numpy().astype(np.float32, copy=False)
 
 
-class LiteRT:
+class _Export:
+    """A model whose file declares its inputs and outputs; subclasses implement `_run`."""
+
+    def _declare(self, path: Path, shapes: list[list[tuple]], types: set[str]) -> None:
+        """Set `shape` and `classes`, and raise ModelError unless there are one float32 input and one float32 output."""
+        inputs, outputs = shapes
+        sizes = [*inputs[0][1:], outputs[0][1]] if len(inputs) == len(outputs) == 1 and len(outputs[0]) == 2 else [None]
+        if not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+            raise ModelError(
+                f"{path}: expected one input of a fixed shape and one output, a value for each class; "
+                f"received {inputs} and {outputs}"
+            )
+        if not types <= {"float32", "tensor(float)"}:
+            raise ModelError(f"{path}: expected float32 in and out; received {', '.join(sorted(types))}")
+        *shape, self.classes = (int(size) for size in sizes if size)
+        self.shape, self._path = tuple(shape), path
+        self._one_at_a_time = inputs[0][:1] == (1,)
+
+    def outputs(self, images: NDArray) -> Floats:
+        """Return the outputs (n, classes) for raw values (n, *shape). Raises ModelError if the runtime fails."""
+        values = images.astype(np.float32, copy=False)
+        try:
+            if self._one_at_a_time:  # an export of another program with a fixed batch size
+                return np.concatenate([self._run(value[None]) for value in values])
+            return self._run(values)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise _unusable(self._path, error) from error
+
+    def _run(self, values: NDArray) -> Floats:
+        raise NotImplementedError
+
+
+class LiteRT(_Export):
     """A `.tflite` file in the interpreter of ai-edge-litert, with its built-in operations alone."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None) -> None:
         from kdistill.core import backend
 
-        with backend.noise_held_back(shown_on_failure=False):
+        with backend.quiet_stderr(shown_on_failure=False):
             from ai_edge_litert.interpreter import Interpreter
 
             try:
@@ -115,116 +133,79 @@ class LiteRT:
                 raise _unusable(path, error) from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         types = {str(np.dtype(tensor["dtype"])) for tensor in (*inputs, *outputs)}
-        shapes = [[tuple(tensor["shape_signature"]) for tensor in tensors] for tensors in (inputs, outputs)]
-        self.shape, self.classes = _one_in_one_out(path, shapes[0], shapes[1], types)
+        self._declare(path, [[tuple(t["shape_signature"]) for t in tensors] for tensors in (inputs, outputs)], types)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self._batch, self._path = int(inputs[0]["shape"][0]), path
-        self._single = shapes[0][0][0] == 1
+        self._batch = int(inputs[0]["shape"][0])
 
-    def outputs(self, images: NDArray) -> Floats:
-        """Return what comes out (n, classes) for raw values (n, *shape)."""
-        return _in_batches(self._path, self._ask, images, self._single)
-
-    def _ask(self, images: NDArray) -> Floats:
-        if len(images) != self._batch:
-            self._interpreter.resize_tensor_input(self._input, images.shape)
+    def _run(self, values: NDArray) -> Floats:
+        if len(values) != self._batch:
+            self._interpreter.resize_tensor_input(self._input, values.shape)
             self._interpreter.allocate_tensors()
-            self._batch = len(images)
-        self._interpreter.set_tensor(self._input, images)
+            self._batch = len(values)
+        self._interpreter.set_tensor(self._input, values)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
 
 
-class Onnx:
-    """An `.onnx` file in a session of ONNX Runtime, on the processor."""
+class Onnx(_Export):
+    """An `.onnx` file in a session of ONNX Runtime, on the CPU."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4  # what it would log is in the exception, too
+        options.log_severity_level = 4  # the exceptions have the same text
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common parent
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise _unusable(path, error) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         types = {tensor.type for tensor in (*inputs, *outputs)}
-        shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, outputs)]
-        self.shape, self.classes = _one_in_one_out(path, shapes[0], shapes[1], types)
-        self._input, self._path = inputs[0].name, path
-        self._single = shapes[0][0][0] == 1
+        self._declare(path, [[tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, outputs)], types)
+        self._input = inputs[0].name
 
-    def outputs(self, images: NDArray) -> Floats:
-        """Return what comes out (n, classes) for raw values (n, *shape)."""
-        return _in_batches(self._path, self._ask, images, self._single)
-
-    def _ask(self, images: NDArray) -> Floats:
-        return self._session.run(None, {self._input: images})[0]
+    def _run(self, values: NDArray) -> Floats:
+        return self._session.run(None, {self._input: values})[0]
 
 
-class SavedModel:
-    """The folder of a SavedModel, by its signature `serving_default`, as TensorFlow Serving takes it."""
+class SavedModel(_Export):
+    """The folder of a SavedModel, through its signature `serving_default`, as TensorFlow Serving uses it."""
 
-    def __init__(self, path: Path, threads: int, device: str) -> None:
+    def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None) -> None:
         from kdistill.core import backend
 
         backend.start(threads, device)
         import tensorflow as tf
 
         try:
-            self._loaded = tf.saved_model.load(str(path))  # kept: the signature does not keep its variables alive
+            self._loaded = tf.saved_model.load(str(path))  # the signature does not keep its variables alive
             self._serve = self._loaded.signatures["serving_default"]
-        except Exception as error:  # whatever a damaged one makes TensorFlow raise
+        except Exception as error:  # TensorFlow raises many kinds for damaged folders
             raise _unusable(path, error) from error
         inputs = list(self._serve.structured_input_signature[1].items())
         outputs = list(self._serve.structured_outputs.items())
         types = {spec.dtype.name for _, spec in (*inputs, *outputs)}
-        shapes = [[tuple(spec.shape) for _, spec in specs] for specs in (inputs, outputs)]
-        self.shape, self.classes = _one_in_one_out(path, shapes[0], shapes[1], types)
+        self._declare(path, [[tuple(spec.shape) for _, spec in specs] for specs in (inputs, outputs)], types)
         self._input, self._output, self._constant = inputs[0][0], outputs[0][0], tf.constant
 
-    def outputs(self, images: NDArray) -> Floats:
-        """Return what comes out (n, classes) for raw values (n, *shape)."""
-        values = self._constant(images.astype(np.float32, copy=False))
-        return self._serve(**{self._input: values})[self._output].numpy()
+    def _run(self, values: NDArray) -> Floats:
+        return self._serve(**{self._input: self._constant(values)})[self._output].numpy()
 
 
-def _one_in_one_out(path: Path, inputs: list[Any], outputs: list[Any], types: set[str]) -> tuple[tuple[int, ...], int]:
-    """Return the shape of one example and the number of outputs of a file that says what goes in and comes out."""
-    if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0]) != 2 or not _known([*inputs[0][1:], outputs[0][1]]):
-        raise ModelError(
-            f"{path}: expected one input of a fixed shape and one output, a value for each class; "
-            f"received {inputs} and {outputs}"
-        )
-    if not types <= {"float32", "tensor(float)"}:
-        raise ModelError(f"{path}: expected float32 in and out; received {', '.join(sorted(types))}")
-    return tuple(int(size) for size in inputs[0][1:]), int(outputs[0][1])
-
-
-def _in_batches(path: Path, ask: Callable[[NDArray], Floats], images: NDArray, single: bool) -> Floats:
-    """Ask about images (n, *shape) at once, or one by one where a file made elsewhere takes no more.
-
-    Raises:
-        ModelError: its runtime fails.
-    """
-    values = images.astype(np.float32, copy=False)
-    try:
-        return np.concatenate([ask(value[None]) for value in values]) if single else ask(values)
-    except Exception as error:  # those of ONNX Runtime have no common parent
-        raise _unusable(path, error) from error
-
-
-def _known(sizes: list[Any]) -> bool:
-    return all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+RUNTIMES: dict[str, Callable[[Path, int, str, Fitting | None], Runtime]] = {
+    "keras": Keras,
+    "litert": LiteRT,
+    "onnx": Onnx,
+    "saved-model": SavedModel,
+}
 
 
 def _unusable(path: Path, error: Exception) -> ModelError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    name = export_records.NAMES[export_records.kind_of(path)]
-    return ModelError(f"{path}: {name} cannot use this model: {reason[:300]}", DAMAGED_HINT)
+    return ModelError(f"{path}: {FORMATS[format_of(path)].title} cannot use this model: {reason[:300]}", DAMAGED_HINT)
 
 
 def quiet_environment() -> dict[str, str]:
-    """Return the environment of a process of its own that opens a model on the processor and says nothing."""
+    """Return the environment of a child process that opens a model on the CPU, without TensorFlow's log lines."""
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}

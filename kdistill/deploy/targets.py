@@ -1,4 +1,4 @@
-"""Which model a command means: the folder of a run, a model file, or the experiment of a config."""
+"""The model that a command's argument means: of a run's folder, a model file, or the experiment of a config."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from kdistill import modelfiles
 from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
-from kdistill.deploy import export_records
+from kdistill.deploy import export_records, formats
 from kdistill.modelfiles.names import class_names
 from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, judge, run_of_model, taken_apart, teacher_files
@@ -18,38 +18,26 @@ RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
 @dataclass(frozen=True)
 class Target:
-    """A model to be shipped.
-
-    Attributes:
-        path: of the model file, or of an export.
-        run: which it is the result of, if it is.
-        preprocessing: what is done to raw values before it is given them: see `preprocessing.scaling`.
-    """
+    """A model file or an export."""
 
     path: Path
-    run: Run | None = None
-    preprocessing: str = preprocessing.NONE
+    run: Run | None = None  # whose model it is, if a run has made it
+    preprocessing: str = preprocessing.NONE  # scaling of raw values in front of the model: `preprocessing.scaling`
 
     @property
     def config_file(self) -> Path | None:
-        """The config of the experiment that it is in, if it is in one."""
+        """The config of the experiment that the file lies in; None if it lies in none."""
         folder = (self.run.folder if self.run else self.path.parent).absolute()
         # A run is two levels below its experiment, in a sweep four.
-        for experiment in folder.parents[1:4:2]:
-            if (experiment / "config.yaml").is_file():
-                return experiment / "config.yaml"
-        return None
+        found = (experiment / "config.yaml" for experiment in folder.parents[1:4:2])
+        return next((path for path in found if path.is_file()), None)
 
 
 def find(path: Path) -> Target:
-    """Return what a path means: the folder of a finished run, a model file, or an export.
-
-    Raises:
-        ModelError: nothing is there, the run is not finished or damaged, or it is something else.
-    """
-    path = named(path)
-    if not path.is_dir() or (path / export_records.SAVED_MODEL).is_file():
-        export_records.kind_of(path)
+    """Return the model of a path: the folder of a finished run, a model file, or an export; else raise ModelError."""
+    path = resolve_dots(path)
+    if not path.is_dir() or (path / formats.SAVED_MODEL).is_file():
+        formats.format_of(path)
         run = _run(path.parent)
         return Target(path, run if run and run.model_file == path else None)
     run = _run(path)
@@ -60,8 +48,8 @@ def find(path: Path) -> Target:
     return of_run(run)
 
 
-def named(path: Path) -> Path:
-    """Return a path that ends in a name, beside which others can be: `.` and `..` do not."""
+def resolve_dots(path: Path) -> Path:
+    """Return the absolute path of `.` or `..`, which have no name; other paths unchanged."""
     return path.resolve() if path.name in ("", "..") else path
 
 
@@ -73,28 +61,20 @@ def _run(folder: Path) -> Run | None:
 
 
 def of_run(run: Run) -> Target:
-    """Return the model of a run.
-
-    Raises:
-        ModelError: it has not finished, or is damaged.
-    """
+    """Return the model of a run; raise ModelError if the run is not finished, or damaged."""
     status = judge(run)
     if status.damage:
         raise ModelError(f"{run.folder}: {status.damage}", hint="Make the run again: the same command does it.")
     if not status.counts:
         raise ModelError(
-            f"{run.folder}: expected a finished run; this one is not there or not finished",
-            hint="Give its training command again: it goes on where it was.",
+            f"{run.folder}: expected a finished run; this one is missing or not finished",
+            hint="Give its training command again: it resumes the run.",
         )
     return Target(run.model_file, run)
 
 
 def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
-    """Return the finished models of a session's experiment and seed.
-
-    Raises:
-        ModelError: there is none of these arms, or one is damaged.
-    """
+    """Return the finished models of a session's experiment and seed; ModelError if there is none, or one is damaged."""
     runs = [session.experiment.run(arm, session.config.seed) for arm in arms]
     found = [of_run(run) for run in runs if run.finished]
     if not found:
@@ -107,9 +87,9 @@ def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
 
 
 def teachers_of(run: Run) -> list[Target]:
-    """Return the models that taught a run, or for a baseline the student beside it; none for a teacher.
+    """Return the teachers of a distilled run, or of a baseline's distilled run; an empty list for a teacher.
 
-    Files that have gone, and files of logits, are among them: see `is_there`.
+    Missing files and files of logits are included.
     """
     if run.arm == "teacher":
         return []
@@ -118,27 +98,24 @@ def teachers_of(run: Run) -> list[Target]:
     places = [Path(os.path.normpath(experiment / place)) for place in teacher_files(manifest or {})]
     if not places:
         return [Target(own.model_file)] if judge(own).counts else []
-    # Both are in the order of the teachers' weights.
-    asked = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
+    # Paths and scalings are both in the order of the teachers' fingerprints.
+    scalings = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
     return [
-        # As the user would write it.
-        Target(
-            own.model_file if place == own.model_file.absolute() else _from_here(place),
-            None,
-            scaled or preprocessing.NONE,
-        )
-        for place, scaled in zip(places, asked, strict=False)
+        Target(_as_typed(place, own.model_file), None, scaled or preprocessing.NONE)
+        for place, scaled in zip(places, scalings, strict=False)
     ]
 
 
-def _from_here(place: Path) -> Path:
+def _as_typed(place: Path, own: Path) -> Path:
+    if place == own.absolute():
+        return own
     return place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
 
 
 def with_preprocessing(target: Target, session: Session) -> Target:
-    """Return a target with the preprocessing that it gets as a teacher: of the config, or of a run of its experiment.
+    """Return a target with the preprocessing of a teacher: of the config, or of a run of the session's experiment.
 
-    Nothing else is given scaled values: the models of runs take raw ones.
+    The models of runs take raw values.
     """
     name = session.config.teacher.preprocessing
     if target.path.suffix != ".keras" or run_of_model(target.path):
@@ -156,13 +133,11 @@ def with_preprocessing(target: Target, session: Session) -> Target:
 
 
 def check_data(target: Target, session: Session) -> None:
-    """Refuse a model that was made from other data than the session's, as far as that can be told.
+    """Raise ModelError if a model is known to be made from other data than the session's.
 
-    Raises:
-        ModelError: the model was trained on other data, or exported for other data, or may have been trained on
-            examples that are held back here; or the classes are others, or in another order.
+    It has other classes, was trained on or exported for other data, or may have been trained on this test split.
     """
-    modelfiles.check_is_there(target.path)
+    modelfiles.check_exists(target.path)
     splits, name = session.splits, session.config.name
     about, made = ((target.run.manifest or {}) if target.run else {}).get("data", {}), "trained on"
     if target.path.suffix != ".keras":
@@ -171,11 +146,11 @@ def check_data(target: Target, session: Session) -> None:
     hint = "Give the -c and --set that it was made with."
     if about and about.get("fingerprint") != splits.fingerprint:
         raise ModelError(f"{target.path}: was {made} other data than that of the config `{name}`", hint=hint)
-    # Named data sets, and those that bring a test part, have the same one whatever is held back for validation.
+    # Data with a test part of their own have the same test split for every `data.validation` and `data.split_seed`.
     if about and session.config.data.test is not None and about.get("split_fingerprint") != splits.split_fingerprint:
         raise ModelError(
-            f"{target.path}: was {made} the data of the config `{name}`, otherwise divided: what it was trained on may "
-            "be in the test split here",
+            f"{target.path}: was {made} another split of the data of the config `{name}`: its training examples may "
+            "be in this test split",
             hint=hint,
         )
     names = class_names(target.path)

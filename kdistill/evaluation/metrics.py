@@ -1,4 +1,4 @@
-"""How well logits fit labels, and each other, in float64: pure functions of arrays, which know no TensorFlow."""
+"""Accuracy, negative log-likelihood, calibration, agreement and KL of logits: in float64, without TensorFlow."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ Floats = NDArray[np.floating]
 CALIBRATION_BINS = 15
 
 
-def together(logits: Floats) -> Floats:
-    """Return logits (n, classes) of the mean of several teachers' probabilities at T = 1.
+def ensemble_logits(logits: Floats) -> Floats:
+    """Return the logarithm (n, classes) of the mean of several teachers' probabilities at T = 1.
 
     Args:
-        logits: theirs, (n, teachers, classes); those of one alone, (n, classes), are returned as they are.
+        logits: (n, teachers, classes); the logits of one teacher, (n, classes), are returned unchanged.
     """
     if logits.ndim == 2:
         return logits
@@ -27,23 +27,16 @@ def together(logits: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well one model's logits fit the labels of one split.
+    """The metrics of one model on one split."""
 
-    Attributes:
-        accuracy: share of examples whose largest logit is the label's.
-        nll: mean negative log-likelihood of the labels at T = 1, in nats.
-        ece: expected calibration error; see `calibration_error`.
-        class_accuracy: the accuracy within each class; None for a class without examples.
-    """
-
-    accuracy: float
-    nll: float
-    ece: float
-    class_accuracy: list[float | None]
+    accuracy: float  # share of examples whose largest logit is the label's
+    nll: float  # mean negative log-likelihood of the labels at T = 1, in nats
+    ece: float  # expected calibration error, in [0, 1]: `calibration_error`
+    class_accuracy: list[float | None]  # accuracy per class; None for a class without examples
 
 
 def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
-    """Score `logits` (n, classes) against integer `labels` (n,), in float64."""
+    """Return the metrics of `logits` (n, classes) against integer `labels` (n,), in float64."""
     log_p = log_softmax(logits.astype(np.float64), axis=-1)
     correct = log_p.argmax(axis=-1) == labels
     classes = logits.shape[-1]
@@ -62,25 +55,25 @@ def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
     """Return the expected calibration error of Guo et al., "On Calibration of Modern Neural Networks" (2017).
 
-    The examples are sorted into equally wide bins of confidence; the result is the mean distance between a bin's
-    confidence and its accuracy, weighted by the examples in it: 0 is perfect, 1 the worst.
+    The examples are sorted into `bins` of confidence of equal width; the result is the mean distance between a bin's
+    mean confidence and its accuracy, weighted by the bin's examples: 0 is perfect, 1 the worst.
 
     Args:
-        confidence: largest probability of each example, shape (n,).
-        correct: whether that class was right, shape (n,).
-        bins: how many bins between 0 and 1; a bin includes its upper edge.
+        confidence: (n,) largest probability of each example.
+        correct: (n,) whether the class of that probability is the label.
+        bins: number of bins between 0 and 1; a bin includes its upper edge.
     """
     gap = np.bincount(bin_of(confidence, bins), weights=confidence - correct, minlength=bins)
     return float(np.abs(gap).sum() / len(confidence))
 
 
 def bin_of(confidence: Floats, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
-    """Return in which of equally wide bins between 0 and 1 each confidence (n,) falls; one on an edge in the lower."""
+    """Return the bin (n,) from 0 on of each confidence (n,): bins of equal width that include their upper edge."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def agreement(teacher_logits: Floats, student_logits: Floats) -> float:
-    """Return the share of examples for which teacher and student (n, classes) choose the same class."""
+    """Return the share of examples for which teacher and student logits (n, classes) predict the same class."""
     return float((teacher_logits.argmax(axis=-1) == student_logits.argmax(axis=-1)).mean())
 
 
@@ -95,21 +88,9 @@ NO_SOFTMAX = "Save the model without its last softmax: probabilities would be so
 
 
 def check_logits(logits: Floats, source: str, hint: str = NO_SOFTMAX) -> None:
-    """Refuse outputs that cannot be logits: not finite, or probabilities.
-
-    Args:
-        logits: (n, classes).
-        source: where they come from, for messages.
-        hint: what to do about probabilities.
-
-    Raises:
-        ModelError: naming `source` and what was seen.
-    """
+    """Raise ModelError if outputs (n, classes) of `source` are not finite, or are probabilities (with this hint)."""
     if not np.isfinite(logits).all():
         row = int(np.argwhere(~np.isfinite(logits).all(axis=-1))[0, 0])
         raise ModelError(f"{source}: expected finite logits; row {row} is {logits[row].tolist()}")
     if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
-        raise ModelError(
-            f"{source}: expected logits; every row sums to 1, so these are probabilities",
-            hint=hint,
-        )
+        raise ModelError(f"{source}: expected logits; every row sums to 1, so these are probabilities", hint=hint)

@@ -1,7 +1,7 @@
-"""Statistics of many runs: means, paired tests, intervals.
+"""Statistics over runs: means, paired tests, intervals, power.
 
-Accuracies and their differences are fractions of the test split (0.0043). scipy is imported where it is used: commands
-that compute nothing do not load it.
+Accuracies and their differences are fractions of the test split (0.0043). SciPy is imported inside the functions, so
+that commands that compute nothing start fast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ import numpy as np
 
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
-"""Fewer give neither interval nor p: with two, a t interval has one degree of freedom and says next to nothing."""
+"""Seeds required for an interval and a p value: with two seeds a t interval has one degree of freedom."""
 LEAST_SEEDS_FOR_BOOTSTRAP = 20
-"""With fewer the bootstrap is too narrow: at 3 to 10 seeds it excluded zero in 15 to 28 % of null cases."""
+"""Seeds required for the bootstrap: at 3 to 10 seeds its interval excluded zero in 15 to 28 % of null cases."""
 POWER = 0.8
 ROUNDING = 1e-9
-"""Differences of accuracy that are no further apart than this are equal: a test example counts for far more."""
+"""Accuracies that differ by at most this are equal: one test example changes an accuracy by far more."""
 
 
 class Summary(TypedDict):
-    """One measure over several runs."""
+    """One metric over several runs."""
 
     values: list[float]
     mean: float
@@ -29,22 +29,22 @@ class Summary(TypedDict):
 
 
 class Difference(Summary):
-    """Paired differences, with the interval of their mean; its ends are None where `paired_t` has none."""
+    """Paired differences, with the interval of their mean."""
 
-    ci_low: float | None
+    ci_low: float | None  # None if `paired_t` returns None
     ci_high: float | None
     confidence: float
 
 
 class Interval(TypedDict):
-    """An interval of the mean difference at `CONFIDENCE`."""
+    """A confidence interval of the mean difference, at the level `CONFIDENCE`."""
 
     low: float
     high: float
 
 
 class PairedT(NamedTuple):
-    """The paired t test: interval of the mean difference at `CONFIDENCE`, and two-sided p value of no difference."""
+    """The paired t test: confidence interval of the mean difference at `CONFIDENCE`, and two-sided p value."""
 
     low: float
     high: float
@@ -60,14 +60,14 @@ def summarize(values: Sequence[float]) -> Summary:
     }
 
 
-def summaries(scores: Sequence[Mapping[str, Any]], *measures: str) -> dict[str, Any]:
-    """Return the `Summary` of each measure over some scores; None where one of its values is."""
-    values = {measure: [of[measure] for of in scores] for measure in measures}
-    return {measure: None if None in of else summarize(of) for measure, of in values.items()}
+def summaries(scores: Sequence[Mapping[str, Any]], *metrics: str) -> dict[str, Any]:
+    """Return the `Summary` of each metric over `scores`; None for a metric with a missing value."""
+    values = {metric: [of[metric] for of in scores] for metric in metrics}
+    return {metric: None if None in of else summarize(of) for metric, of in values.items()}
 
 
 def paired_differences(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return `first - second`, pair by pair, summarized, with the interval of `paired_t` (None where it has none)."""
+    """Return the summary of `first - second`, pair by pair, with the interval of `paired_t`."""
     differences = [a - b for a, b in zip(finite(first), finite(second), strict=True)]
     test = paired_t(differences)
     return {
@@ -82,8 +82,8 @@ def paired_t(differences: Sequence[float]) -> PairedT | None:
     """Test whether the mean of paired differences is zero.
 
     Returns:
-        None below `LEAST_SEEDS`, and where all differences are equal: their spread, which the interval is made of,
-        cannot be estimated then (a p of 0 would follow from three seeds that gained one test example each).
+        None below `LEAST_SEEDS`, and if all differences are equal: their variance cannot be estimated then (three seeds
+        that gain one test example each would give p = 0).
     """
     if len(differences) < LEAST_SEEDS or _all_equal(differences):
         return None
@@ -95,12 +95,10 @@ def paired_t(differences: Sequence[float]) -> PairedT | None:
 
 
 def bootstrap(differences: Sequence[float]) -> Interval | None:
-    """Return the BCa bootstrap interval of the mean difference.
-
-    Bias-corrected and accelerated (Efron 1987), 9999 resamples, always of the same random stream.
+    """Return the bootstrap interval of the mean difference: BCa (Efron 1987), 9999 resamples, a fixed random seed.
 
     Returns:
-        None below `LEAST_SEEDS_FOR_BOOTSTRAP`, and where all differences are equal.
+        None below `LEAST_SEEDS_FOR_BOOTSTRAP`, and if all differences are equal.
     """
     if len(differences) < LEAST_SEEDS_FOR_BOOTSTRAP or _all_equal(differences):
         return None
@@ -113,11 +111,10 @@ def bootstrap(differences: Sequence[float]) -> Interval | None:
 
 
 def probability_of_improvement(distilled: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return how often a distilled run beats a baseline run: the share of all pairs of runs, a tie counted as half.
+    """Return the share of all n * m pairs of runs in which the distilled run is more accurate; a tie counts one half.
 
-    All n * m pairs, also those of different seeds: the Mann-Whitney U statistic over n * m. 0.5 is no improvement. It
-    says how often, not by how much. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the
-    Statistical Precipice", NeurIPS 2021, and its library rliable.
+    It is the Mann-Whitney U statistic over n * m; 0.5 means no improvement. Source: Agarwal et al., "Deep
+    Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021, and its library rliable.
     """
     from scipy.stats import mannwhitneyu
 
@@ -128,12 +125,7 @@ def probability_of_improvement(distilled: Sequence[float], baseline: Sequence[fl
 def count_disagreements(first_correct: Sequence[bool], second_correct: Sequence[bool]) -> tuple[int, int]:
     """Return how many examples only the first, and how many only the second model classified correctly.
 
-    Args:
-        first_correct: shape (examples,), whether the first model is right on each.
-        second_correct: the same for the second model, on the same examples in the same order.
-
-    Raises:
-        ValueError: the shapes differ.
+    Both arguments are (examples,), of the same examples in the same order; ValueError if their shapes differ.
     """
     first, second = np.asarray(first_correct, dtype=bool), np.asarray(second_correct, dtype=bool)
     if first.shape != second.shape:
@@ -144,12 +136,9 @@ def count_disagreements(first_correct: Sequence[bool], second_correct: Sequence[
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p value of the exact (conditional, binomial) McNemar test of two models on one test set.
 
-    It asks whether these two models differ, not whether distillation helps: other seeds make other models. So it
-    describes a seed and has no say in the verdict. 1.0 where the models are right on the same examples.
-
-    Args:
-        only_first: examples that only the first model classified correctly.
-        only_second: examples that only the second model classified correctly.
+    It tests whether these two models differ, not whether distillation helps, since other seeds give other models: it
+    describes one seed and does not enter the verdict. 1.0 if both models are right on the same examples. For the
+    arguments see `count_disagreements`.
     """
     if only_first == only_second == 0:
         return 1.0
@@ -158,11 +147,11 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
 
 
-def smallest_detectable(sd: float, seeds: int, power: float = POWER) -> float:
-    """Return the smallest true difference that the verdict would not have missed, with probability `power`.
+def minimum_detectable_difference(sd: float, seeds: int, power: float = POWER) -> float:
+    """Return the smallest true difference that the paired t test detects with probability `power`.
 
-    Exact for normal differences: the power of the two-sided paired t test at 1 - `CONFIDENCE`, from the noncentral t
-    distribution, solved for the difference. As good as `sd`, which few seeds estimate roughly.
+    Exact for normal differences: the power of the two-sided test at the level 1 - `CONFIDENCE`, from the noncentral t
+    distribution, solved for the difference. It is as uncertain as `sd`.
 
     Args:
         sd: standard deviation of the paired differences; the result has its unit.
@@ -192,7 +181,7 @@ def _detectable_in_sds(seeds: int, power: float) -> float:
 
 
 def finite(values: Sequence[float]) -> list[float]:
-    """Return values as floats. Raises ValueError where there are none, or one is not finite."""
+    """Return values as floats. Raises ValueError if there are none, or one is not finite."""
     numbers = [float(value) for value in values]
     if not numbers or not np.all(np.isfinite(numbers)):
         raise ValueError(f"expected one or more finite numbers, got {numbers}")

@@ -20,7 +20,9 @@ Document = dict[str, Any]
 
 B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
 MEASURES = ("accuracy", "nll", "ece", "agreement")
-SCORED_ON_TEST = "early stopping chose the epoch on the test split (data.validation: test), so test scores flatter"
+SCORED_ON_TEST = (
+    "early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically biased"
+)
 
 
 @dataclass(frozen=True)

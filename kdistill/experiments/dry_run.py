@@ -353,20 +353,20 @@ def _checked_teacher(session: Session, paths: Sequence[Path]) -> FoundTeacher:
         return {"path": names, "weights": joint_weights(models), "validation_accuracy": None, "warnings": []}
     teacher_files.check_shapes(paths, session.splits)
     session.start()
-    from kdistill.teachers import opening
+    from kdistill.teachers import load
 
     with tempfile.TemporaryDirectory() as place:
-        teacher = opening.open_teacher(session.config, session.splits, Path(place), teacher_files.find(paths))
+        teacher = load.load_teacher(session.config, session.splits, Path(place), teacher_files.find(paths))
         for note in teacher.notes:
             session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
-        warnings = opening.warnings(session.config, session.splits, teacher)
+        warnings = load.warnings(session.config, session.splits, teacher)
     return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
 
 
 def _check_model(session: Session, path: Path) -> str:
     """Open a model file as far as it can be without data; return the fingerprint of its weights."""
-    modelfiles.check_is_there(path)
+    modelfiles.check_exists(path)
     backend.start(session.threads, session.options.device)
     from kdistill import models
 

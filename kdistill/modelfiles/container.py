@@ -1,4 +1,4 @@
-"""The zip archive around a model: which paths are opened, and what is unpacked of them."""
+"""The zip archive of a `.keras` file: which paths are opened, and which members are unpacked."""
 
 import copy
 import os
@@ -14,21 +14,22 @@ from kdistill.core.errors import ModelError
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-# The largest size of each member, unpacked. A ResNet-152 needs half a MiB of config and, with the optimizer's state,
-# three quarters of a GiB of weights.
+# The maximum unpacked size of each member. A ResNet-152 has half a MiB of config and, with the optimizer's state, three
+# quarters of a GiB of weights.
 LIMITS = {METADATA: 64 * KIB, CONFIG: 4 * MIB, WEIGHTS: 2 * GIB}
 OVERHEAD = 64 * KIB  # what a zip archive of three members may add: headers, directory, alignment
-# Keras stores members as they are. Repacked, weights that are not nearly all zeros shrink far less than this.
+# The maximum compression ratio. Keras does not compress; weights that are not nearly all zeros shrink far less.
 EXPANSION, EXPANSION_FLOOR = 100, 16 * MIB
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path makes one slash of two; C:/ is a drive, not a scheme
-# The end of every archive of fewer than 65,535 members and 4 GiB that has no comment: counts, size and place of the
-# directory. A locator before it says that zip64's record holds instead.
+# The end record of an archive without comment: counts, size and offset of the directory. A locator before it: zip64.
 END = struct.Struct("<4s4H2LH")
 END_MAGIC, ZIP64_LOCATOR, ZIP64_LOCATOR_SIZE = b"PK\x05\x06", b"PK\x06\x07", 20
 DIRECTORY_LIMIT = 4 * KIB
 ENCRYPTED = 0x1 | 0x40
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Raised by zipfile for damaged archives; RuntimeError also for zip features that Python lacks.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, IndexError, RuntimeError)
 
 HINT = "Give the path of a `.keras` file on this machine, as written by `model.save(...)` or by kdistill."
 DAMAGED_HINT = "Copy or download the file again, or take another one."
@@ -36,10 +37,10 @@ FOREIGN_HINT = "Save the model again with Keras 3: `model.save('name.keras')`."
 
 
 def read(path: Path) -> dict[str, bytes]:
-    """Return the members of a `.keras` file by name, their sizes and checksums right.
+    """Return the members of a `.keras` file by name, with correct sizes and checksums.
 
     Raises:
-        ModelError: not a regular local `.keras` file, damaged, too large, or not the members of a model.
+        ModelError: not a regular local `.keras` file, damaged, too large, or it has other members.
     """
     _check_path(path)
     try:
@@ -51,24 +52,14 @@ def read(path: Path) -> dict[str, bytes]:
                 for info in infos:
                     _check_member(info)
                 return {info.filename: _unpack(archive, info) for info in infos}
-    # RuntimeError, NotImplementedError: a zip feature that Python lacks. The others but OSError: damaged.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        IndexError,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except ZIP_ERRORS as error:
         raise ModelError(f"the file is damaged: {error}", DAMAGED_HINT) from error
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror or error}", HINT) from error
 
 
 def _check_path(path: Path) -> None:
-    """Refuse what is not a regular local file before it is opened: opening a named pipe would wait for ever."""
+    """Raise unless the path is a regular local file, before it is opened: `open` waits for ever on a named pipe."""
     if ADDRESS.match(str(path)):
         raise ModelError("expected a file on this machine; received an address", HINT)
     try:
@@ -92,9 +83,9 @@ def _check_path(path: Path) -> None:
 
 
 def _check_ends(file: IO[bytes]) -> None:
-    """Refuse what does not begin and end as an archive of three members.
+    """Raise unless the file begins and ends like an archive of three members.
 
-    Python reads a whole directory into memory before it can be asked how long that is.
+    zipfile would read a directory of any size into memory.
     """
     if not file.read(4).startswith(b"PK\x03\x04"):
         raise ModelError("not a `.keras` file: expected a zip archive; received something else", FOREIGN_HINT)
@@ -126,7 +117,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:
-    """Judge a member by what the archive says of it; `_unpack` holds it to that."""
+    """Check a member by its entry in the directory; `_unpack` checks that the content agrees with the entry."""
     name = info.filename
     if info.flag_bits & ENCRYPTED:
         raise ModelError(f"not accepted: {name} is encrypted", FOREIGN_HINT)
@@ -140,14 +131,13 @@ def _check_member(info: zipfile.ZipInfo) -> None:
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return a member, of exactly the size and checksum that the archive says.
+    """Return a member that has exactly the declared size and checksum.
 
-    The zipfile module ends a member where its declared size ends, and unpacks what it holds beyond that all the same:
-    Keras, which reads through it, is given no such member.
+    zipfile, which Keras uses, unpacks members beyond their declared size, so these are rejected here.
     """
     packed = copy.copy(info)
     packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
-    packed.CRC = None  # type: ignore[assignment]  # of what is unpacked, and compared below
+    packed.CRC = None  # type: ignore[assignment]  # the checksum of the unpacked content is compared below
     with archive.open(packed) as stream:
         content = stream.read()
     whole = len(content) == info.compress_size

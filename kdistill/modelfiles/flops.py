@@ -1,21 +1,14 @@
-"""How much a model computes, and whether images are large enough for it: known before TensorFlow is started.
+"""Multiply-adds of a model's forward pass for one example, computed from its config without TensorFlow.
 
-Counted are multiplications, each with its addition, for one example going forward: a weight of a dense layer takes part
-in one, a weight of a convolution in one for each position of its output.
+A weight of a dense layer takes part in one, a weight of a convolution in one for each position of its output.
 """
 
 from math import prod
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 def of_config(config: Any) -> int:
-    """Return the multiplications of a Keras model, from its config (`get_config()`, or that in a `.keras` file).
-
-    Dense layers and convolutions are counted; what others do is small beside it.
-    """
+    """Return the multiply-adds of the dense layers and convolutions in a Keras model's config."""
     if isinstance(config, list | tuple):
         return sum(map(of_config, config))
     if not isinstance(config, dict):

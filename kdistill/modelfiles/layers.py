@@ -1,13 +1,13 @@
-"""The config of a model: the classes that it may name.
+"""The config of a model, and the classes that it may name.
 
-How Keras 3.15 comes from a config to code, and what is held against each way:
+The ways from a config to code in Keras 3.15, and the check against each:
 
-- a dict with a `class_name` becomes an object of that class: the class has to be in `ALLOWED`, with its module. Without
-  a module Keras would look the name up as older formats did;
-- `registered_name` looks up what a program has registered, and `function` a function: neither is accepted;
-- a name that starts and ends with two underscores is a value of Python: those of `VALUES` are plain data;
-- the compile section is built even with `compile=False`, but for the outermost one: no inner one is accepted;
-- the calls in `inbound_nodes` run at once, whatever they cost, unless an argument is a symbolic tensor: one has to be;
+- a dict with a `class_name` becomes an object of that class: the class and its module must be in `ALLOWED`. Without a
+  module Keras would look the name up like older formats;
+- `registered_name` looks up registered code, and `function` a function: neither is accepted;
+- a name that starts and ends with two underscores is a Python value: those in `VALUES` are plain data;
+- Keras builds inner compile sections even with `compile=False`: none is accepted;
+- the calls in `inbound_nodes` run at once, unless an argument is a symbolic tensor: one must be;
 - all other names (of activations, initializers, types) are looked up in closed lists of Keras.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from kdistill.core.errors import ModelError
 
-DEPTH = 100  # a model within a model takes four levels
+DEPTH = 100  # levels of nesting; a model within a model takes four
 OBJECTS = 20_000  # a ResNet-152 has 4,000
 
 MODELS = {("keras", "Sequential"), ("keras.src.models.functional", "Functional")}
@@ -40,7 +40,7 @@ _NAMES = {
         Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling""",
     "keras.regularizers": "L1 L2 L1L2 OrthogonalRegularizer",
     "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
-    # What `x + y` and `keras.ops` leave in a model.
+    # Created by `x + y` and `keras.ops`.
     "keras.src.ops.numpy": """
         Add Subtract Multiply Divide TrueDivide Negative Absolute Square Sqrt Power Exp Log Tanh
         Maximum Minimum Clip Mean Sum Max Min Average
@@ -104,14 +104,14 @@ def check(content: bytes) -> dict[str, Any]:
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Return a text from a file so that it can be printed: short, and without control characters."""
+    """Return text from a file for a message: shortened, and without control characters."""
     text = str(value) if isinstance(value, Exception) else repr(value)
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 class _Walk:
-    """A way through all of a config, which counts the objects on it."""
+    """Checks all parts of a config, and counts its objects."""
 
     def __init__(self) -> None:
         self.objects = 0

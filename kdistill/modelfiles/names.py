@@ -1,7 +1,7 @@
-"""What stands beside a model in its folder: the names of its classes and, of one for tables, of its features.
+"""The names of a model's classes and features, in JSON lists in its folder.
 
-classes.json    a JSON list, in the order of the outputs
-features.json   a JSON list, in the order of the inputs
+classes.json    in the order of the outputs
+features.json   in the order of the inputs; only of models for tables
 """
 
 import json
@@ -16,26 +16,20 @@ FEATURES = "features.json"
 
 
 def class_names(model: Path) -> list[str] | None:
-    """Return the names of a model's classes, from the file beside it; None where there is no such file.
+    """Return the names of a model's classes; None if there is no such file.
 
-    Raises:
-        ModelError: the file is there and holds something else.
-        OutputError: it is there and cannot be read.
+    Raises ModelError if the file has another content, and OutputError if it cannot be read.
     """
     return _names(model.parent / CLASSES, "classes")
 
 
 def feature_names(model: Path) -> list[str] | None:
-    """Return the names of a model's features, likewise. Models of images and of arrays have none."""
+    """Return the names of a model's features; None if there is no such file. Raises like `class_names`."""
     return _names(model.parent / FEATURES, "features")
 
 
 def write(folder: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Write the names of classes and, where there are any, of features into the folder of a model.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
+    """Write the names of classes, and of features if there are any, into the folder of a model."""
     files.write_json(folder / CLASSES, list(classes))
     if features:
         files.write_json(folder / FEATURES, list(features))

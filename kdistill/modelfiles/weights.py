@@ -1,8 +1,8 @@
-"""The weights of a model: an HDF5 file of which only plain arrays are accepted.
+"""The weights of a model: an HDF5 file in which only plain arrays are accepted.
 
-HDF5 can point outside the file, call plugins to unpack data, and declare arrays that it does not hold. Every link and
-every array's description is looked at before any array is read. The HDF5 library itself trusts some of what it reads:
-what it would follow for ever is looked at before it is opened.
+HDF5 can refer to other files, call plugins to unpack data, and declare arrays that are not in the file. All links and
+declarations are checked before any array is read. Structures that the HDF5 library would follow for ever are checked
+before the library opens the file.
 """
 
 import io
@@ -18,12 +18,12 @@ from kdistill.core.errors import ModelError
 OBJECTS = 20_000  # groups and arrays. A ResNet-152 with the optimizer's state has 4,000
 NAME = re.compile(r"\w{1,200}", re.ASCII)
 LINKS = {h5py.SoftLink: "a soft link", h5py.ExternalLink: "a link to another file"}
-# Read only where training goes on; after a step that diverged it may hold anything.
+# The optimizer's state is used only to continue training, and may be NaN after a step that diverged.
 UNREAD = "/optimizer"
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# For each version of the first block: where it says how many bytes an offset and a length take (8, here as everywhere),
-# and where it says how far the file is shifted (not at all).
+# By version of the superblock: the positions of the sizes of offsets and lengths (8 bytes each) and of the base address
+# (0).
 FIRST_BLOCKS = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
 HEAP = struct.Struct("<4sB3x3Q")  # names of links: version, size, first free block, place
 LAST_FREE, OFFSET = 1, struct.Struct("<Q")
@@ -34,10 +34,10 @@ NOT_FINITE_HINT = "The training that made it has diverged: train it again, with 
 
 
 def check(content: bytes) -> int:
-    """Return how many numbers a weights file holds, all of them finite.
+    """Return the number of values in a weights file.
 
     Raises:
-        ModelError: damaged, something in it is not accepted, or a weight is NaN or infinite.
+        ModelError: the file is damaged or not accepted, or a weight is NaN or infinite.
     """
     _check_first_block(content)
     _check_heaps(content)
@@ -50,13 +50,13 @@ def check(content: bytes) -> int:
             return sum(int(array.size) for _, array in arrays)
     except ModelError:
         raise
-    except Exception as error:  # h5py turns HDF5's errors into those that fit best: OSError, KeyError, RuntimeError...
+    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError and others for HDF5's errors
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise ModelError(f"model.weights.h5 is damaged: {reason}", DAMAGED_HINT) from error
 
 
 def _check_first_block(content: bytes) -> None:
-    """Refuse what no version of HDF5 writes by itself, so that an offset is a place in the file."""
+    """Raise unless the superblock is as HDF5 writes it by default, so that an offset is a position in the file."""
     if not content.startswith(SIGNATURE) or len(content) < 64:
         raise ModelError("model.weights.h5 is damaged: it is no HDF5 file", DAMAGED_HINT)
     sizes, shift = FIRST_BLOCKS.get(content[8], (0, 0))
@@ -65,7 +65,7 @@ def _check_first_block(content: bytes) -> None:
 
 
 def _check_heaps(content: bytes) -> None:
-    """Refuse a list of free blocks that leads back to itself: HDF5 1.14 follows it until no memory is left."""
+    """Raise if a list of free blocks is circular: HDF5 1.14 follows it until no memory is left."""
     blocks = len(content) // 16  # at most, as each takes two numbers
     heaps = 0
     start = content.find(b"HEAP")
@@ -85,7 +85,7 @@ def _check_heaps(content: bytes) -> None:
 
 
 def _arrays(file: h5py.File, size: int) -> list[tuple[str, h5py.Dataset]]:
-    """Return all arrays with their names, none of them read yet."""
+    """Return all arrays with their names, unread."""
     arrays: list[tuple[str, h5py.Dataset]] = []
     seen = {_address(file)}
     groups: list[tuple[str, h5py.Group]] = [("", file)]
@@ -115,7 +115,7 @@ def _arrays(file: h5py.File, size: int) -> list[tuple[str, h5py.Dataset]]:
 
 
 def _names(group: h5py.Group) -> list[str]:
-    """Return the names in a group; a damaged index may lead back to itself and name them for ever."""
+    """Return the names in a group; the index of a damaged file may be circular."""
     names: list[bytes] = []
 
     def stop(name: bytes) -> bool | None:
@@ -139,12 +139,12 @@ def _follow(group: h5py.Group, name: str, place: str) -> h5py.Group | h5py.Datas
 
 
 def _address(item: h5py.Group | h5py.Dataset) -> tuple[int, ...]:
-    # Not h5o.get_info: it also measures the group's index, and never returns where that leads back to itself.
+    # h5o.get_info would also measure the group's index, and never return if that is circular.
     return tuple(h5py.h5g.get_objinfo(item.id).objno)
 
 
 def _check_array(array: h5py.Dataset, place: str) -> int:
-    """Return the bytes of an array of numbers that is stored whole and as it is."""
+    """Return the size in bytes of an array; raise unless it is numeric, contiguous and uncompressed."""
     properties = array.id.get_create_plist()
     # Compressed arrays are chunked. Keras writes none, and unpacking could load a plugin.
     if properties.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT) or properties.get_nfilters():

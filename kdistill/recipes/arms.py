@@ -17,7 +17,7 @@ from kdistill.evaluation import metrics, predict
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest
-from kdistill.teachers import logits_file, opening
+from kdistill.teachers import load, logits_file
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
@@ -62,7 +62,7 @@ def _data(session: Session, teacher: AnyTeacher | None = None) -> fit.Data:
         return fit.Data(train, validation, augmentation=augmentation)
     if augmentation is None:
         return fit.Data(train, validation, teacher.train, teacher.validation)
-    opening.check_can_be_asked(session.config, teacher)
+    load.check_augmentation(session.config, teacher)
     session.listener.note(
         "Augmentation: the teacher is asked about every image as the student sees it; cached logits are not used"
     )
@@ -104,7 +104,7 @@ def evaluate(
     model, _ = models.load_classifier(path, session.splits.shape, classes)
     logits = predict.logits(predict.predictor(model), test)
     metrics.check_logits(logits, str(path))
-    taught = None if teacher is None or teacher.test is None else metrics.together(teacher.test)
+    taught = None if teacher is None or teacher.test is None else metrics.ensemble_logits(teacher.test)
     own: Any = dataclasses.asdict(metrics.score(logits, test.all_labels))
     scores: ScoresOnTest = own | {
         "parameters": model.count_params(),
@@ -123,7 +123,7 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     """
     if teacher.test is None:  # which is found out earlier, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    own: Any = dataclasses.asdict(metrics.score(metrics.together(teacher.test), session.splits.test.all_labels))
+    own: Any = dataclasses.asdict(metrics.score(metrics.ensemble_logits(teacher.test), session.splits.test.all_labels))
     return own | {
         "parameters": teacher.parameters,
         "file_bytes": logits_file.model_bytes(teacher.paths),

@@ -26,7 +26,7 @@ from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes.session import Session
 from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Result, Run, SplitScores, judge
-from kdistill.teachers import opening
+from kdistill.teachers import load
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
@@ -54,7 +54,7 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
         making = _begin(session, run, fit, teacher)
         with _recording_failure(session, run, making, fit), _following(session, making, fit) as listener:
             care = _Checkpointing(making, fit, _cadence(session, run), session.title(run), received, listener)
-            for record in fit.epochs(care.between):
+            for record in fit.epochs(care.after_segment):
                 making.record(record)
                 listener.hear(EpochDone(record))
                 care.after(record["epoch"])
@@ -132,7 +132,7 @@ def _following(session: Session, making: Making, fit: Fit) -> AbstractContextMan
         soft = {} if fit.objective.uses_teacher else {"soft": None}
         return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
 
-    return trackers.following(session.options.track, making.run.folder, making.history, session.listener, more)
+    return trackers.tracking(session.options.track, making.run.folder, making.history, session.listener, more)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Checkpointing:
     received: signals.Received
     listener: Listener
 
-    def between(self, done: float) -> None:
+    def after_segment(self, done: float) -> None:
         """Take care of a run in the middle of an epoch, of which the share `done` is done."""
         self.listener.hear(EpochProgress(done))
         self.stop_if_asked()
@@ -237,7 +237,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what speaks against the comparison that this run is for, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
-        warnings += opening.warnings(session.config, session.splits, teacher)
+        warnings += load.warnings(session.config, session.splits, teacher)
         taught = teacher.validation_scores.accuracy
         rival = session.experiment.run("baseline", run.seed)
         if judge(rival, session.specification("baseline", run.seed)).counts:
@@ -249,7 +249,7 @@ def _about(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
     """Return what a manifest records beside the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
-        "data": opening.about_data(session.splits),
+        "data": load.about_data(session.splits),
         "teacher_files": [_place(path, session.experiment) for path in teacher.paths] if teacher else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],

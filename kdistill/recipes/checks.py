@@ -78,7 +78,7 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
         check_images(section, role, shape)
         if section.model:
             path = Path(section.model)
-            modelfiles.check_is_there(path)
+            modelfiles.check_exists(path)
             modelfiles.check(path)
             if path.resolve().is_relative_to(run.folder.resolve()):
                 raise ModelError(

@@ -26,7 +26,7 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     """
     document: Document = {"experiment": session.experiment.name, "split": "test", "models": [], "arms": {}}
     for path in model_files:
-        modelfiles.check_is_there(path)
+        modelfiles.check_exists(path)
     if model_files:
         document["models"] = [{"path": str(path), **_score_file(session, path)} for path in model_files]
     else:

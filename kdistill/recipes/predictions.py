@@ -63,7 +63,7 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
         ModelError: a file has gone, is damaged, or is no longer the teacher that it was.
     """
     found = files.find(paths)
-    found.check_are_there()
+    found.check_exist()
     kept = _kept(session, found, identity)
     if kept is not None:
         return kept

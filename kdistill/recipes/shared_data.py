@@ -30,19 +30,19 @@ class SharedData:
     def teacher(
         self, config: Config, splits: Splits, cache: Path, found: TeacherFiles, listener: Listener
     ) -> "AnyTeacher":
-        """Return an opened and checked teacher: see `opening.open_teacher`. One is kept: its logits take room.
+        """Return an opened and checked teacher: see `load.load_teacher`. One is kept: its logits take room.
 
         The listener hears what was done to its files to use them.
         """
-        from kdistill.teachers.opening import open_teacher
+        from kdistill.teachers.load import load_teacher
 
-        found.check_are_there()
+        found.check_exist()
         asked = (config.teacher.preprocessing, config.augmentation.changes_images)
         files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in found.paths]
         key = (files, splits.fingerprint, splits.split_fingerprint, asked)
         if self._teacher is None or self._teacher[0] != key:
             self._teacher = None  # before another one takes room
-            self._teacher = (key, open_teacher(config, splits, cache, found))
+            self._teacher = (key, load_teacher(config, splits, cache, found))
             for note in self._teacher[1].notes:
                 listener.note(note)
         return self._teacher[1]

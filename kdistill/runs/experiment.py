@@ -12,8 +12,8 @@ WINNER_FILE = "winner.yaml"
 
 CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
 CHOSEN_HERE = (
-    "The winner was chosen among all cells by these very runs, which flatters it; "
-    "`reproduce` with its config judges it by fresh seeds."
+    "The winner was selected among all cells on these same runs, so its scores are optimistically biased; "
+    "`reproduce` with its config estimates them on fresh seeds."
 )
 
 
@@ -78,5 +78,5 @@ class Experiment:
         with files.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.folder, self.cache):
-                files.sweep(folder)
+                files.remove_stale(folder)
             files.write_text(self.folder / "config.yaml", config_text)

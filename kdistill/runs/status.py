@@ -121,7 +121,7 @@ def _damage(run: Run, by_size: bool) -> str | None:
         path = run.folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if not by_size and files.remembered_sha256(path) != sha256:
+        if not by_size and files.cached_sha256(path) != sha256:
             return f"{name} is not the file that was written: its SHA-256 differs"
     size, expected = run.model_file.stat().st_size if by_size else None, result.get("file_bytes")
     if by_size and size != expected:

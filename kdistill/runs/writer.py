@@ -89,7 +89,7 @@ class Making:
         if self.run.folder.exists():
             shutil.rmtree(self.run.folder)
         self.run.folder.mkdir(parents=True)
-        files.to_disk(self.run.folder.parent)
+        files.sync(self.run.folder.parent)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         """Bring the folder to where it was at a checkpoint."""

@@ -1,1 +1,1 @@
-"""Teachers: found, checked, opened, and asked for their logits, each once."""
+"""Teachers: files are found and checked (`files`), loaded (`load`), and give logits (`teacher`, `logits_file`)."""

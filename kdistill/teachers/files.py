@@ -1,4 +1,4 @@
-"""The files of a run's teachers: found, and checked as far as that goes before TensorFlow is started."""
+"""The files of a run's teachers, and the checks of them that need no TensorFlow."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ OTHER_TEACHER = (
 
 @dataclass(frozen=True)
 class TeacherFiles:
-    """The teachers of one run, found and not opened.
+    """The files of a run's teachers, which may be missing.
 
     Attributes:
-        paths: of `.keras` files, or `.npz` files of logits, which may not be there.
-        runs: for each file the complete run whose model it is; None for a file from elsewhere.
+        paths: `.keras` files, or `.npz` files of logits.
+        runs: for each file the complete run whose model it is; None for a file that no run has made.
     """
 
     paths: tuple[Path, ...]
@@ -32,40 +32,36 @@ class TeacherFiles:
 
     @property
     def recorded_weights(self) -> str | None:
-        """The fingerprint of the teachers, if all are models of complete runs, which record it."""
+        """The joint fingerprint of the teachers' weights, from their runs' records; None if one has no run."""
         recorded = [run.weights for run in self.runs if run and run.weights]
         return runs.joint_weights(recorded) if len(recorded) == len(self.paths) else None
 
-    def check_are_there(self) -> None:
-        """Refuse files that are not there.
-
-        Raises:
-            ModelError: naming the file.
-        """
+    def check_exist(self) -> None:
+        """Raise ModelError if a file is missing."""
         for path in self.paths:
-            modelfiles.check_is_there(path)
+            modelfiles.check_exists(path)
 
 
 def find(paths: Sequence[Path]) -> TeacherFiles:
-    """Return the teachers in files, which may not be there."""
+    """Return the teachers at `paths`, with their runs; a file may be missing."""
     return TeacherFiles(tuple(paths), tuple(map(runs.run_of_model, paths)))
 
 
 def find_own(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
-    """Return an experiment's own teacher.
+    """Return the teacher that the experiment trains itself.
 
     Args:
-        run: of the teacher.
-        specification: that it has to be made from.
+        run: the teacher's run.
+        specification: the specification that the run must have.
 
     Raises:
-        ModelError: it is missing, damaged or not finished; says which command makes it.
-        OutputError: it was made from another config.
+        ModelError: the run is missing, damaged or not finished; the hint names the command that makes it.
+        OutputError: the run has another specification.
     """
     status = runs.judge(run)
     if not status.counts:
         raise ModelError(
-            f"{run.folder}: distill needs a finished teacher; {status.damage or 'not there, or not finished'}",
+            f"{run.folder}: distill needs a finished teacher; {status.damage or 'it is missing or not finished'}",
             hint=f"Run `kdistill train-teacher` with the same -c, --set, --output-dir and --seed {run.seed} "
             "first, or give --teacher PATH.",
         )
@@ -74,44 +70,31 @@ def find_own(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
 
 
 def check(paths: Sequence[Path], student: Run) -> None:
-    """Refuse teachers that are not there, are given twice, or are part of the run that they are to teach.
-
-    Raises:
-        ModelError: naming the file.
-    """
+    """Raise ModelError if a teacher's file is missing, is given twice, or lies in the student's own folder."""
     for number, path in enumerate(paths):
-        modelfiles.check_is_there(path)
+        modelfiles.check_exists(path)
         if path.resolve().is_relative_to(student.folder.resolve()):  # which is emptied when the run begins
             raise ModelError(
-                f"{path}: this is the very run that would be made: a student cannot be its own teacher",
+                f"{path}: this file belongs to the student's own run: a student cannot be its own teacher",
                 hint="Copy the file elsewhere first, or choose another --output-dir.",
             )
         if any(path.resolve() == other.resolve() for other in paths[:number]):
-            raise ModelError(f"{path}: this teacher is given twice", hint="Each teacher counts the same: name it once.")
+            raise ModelError(f"{path}: this teacher is given twice", hint="All teachers weigh the same: name it once.")
 
 
 def check_shapes(paths: Sequence[Path], splits: Splits) -> None:
-    """Refuse files of logits whose arrays are not of the shapes that the data ask for.
-
-    Raises:
-        ModelError: naming the file and the array.
-    """
+    """Raise ModelError if a file of logits has arrays of other shapes than the data need."""
     for path in paths:
         if path.suffix == SUFFIX:
             LogitsFile(path, splits, shapes_only=True)
 
 
 def check_test_logits(paths: Sequence[Path]) -> None:
-    """Refuse a file of logits without those of the test split, on which teacher and students are to be compared.
-
-    Raises:
-        ModelError: naming the file.
-    """
+    """Raise ModelError if a file of logits has none for the test split, on which teacher and students are compared."""
     for path in paths:
-        if path.suffix == SUFFIX and zipfile.is_zipfile(path):  # what is none is refused when it is read
-            with zipfile.ZipFile(path) as archive:
-                if "test.npy" not in archive.namelist():
-                    raise ModelError(
-                        f"{path}: expected logits for the test split, on which teacher and students are compared",
-                        hint="Add an array `test` to the file of logits.",
-                    )
+        # A file that is no archive fails when it is read.
+        if path.suffix == SUFFIX and zipfile.is_zipfile(path) and "test.npy" not in zipfile.ZipFile(path).namelist():
+            raise ModelError(
+                f"{path}: expected logits for the test split, on which teacher and students are compared",
+                hint="Add an array `test` to the file of logits.",
+            )

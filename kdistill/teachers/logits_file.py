@@ -1,15 +1,15 @@
 """A teacher's logits from a file that any program can write: an `.npz` archive of NumPy arrays.
 
-    train         (rows, classes)   for the training part in the data set's own order, validation rows included
-    validation    (rows, classes)   for data that comes with a validation part of its own, and for no other
-    test          (rows, classes)   optional unless `data.validation` is `test`; without it agreement is left out
-    labels        (rows,)           the labels of `train`; this or `fingerprint` has to be there: it shows the row order
-    test_labels   (rows,)           likewise of `test`, optional
-    fingerprint   text              of the data, as `kdistill data export` writes it
-    classes       (classes,)        names, or labels from 0 on; optional: it shows the order of the columns
+    train         (rows, classes)   the training part in the data set's own order, validation rows included
+    validation    (rows, classes)   only for data that have a validation part of their own
+    test          (rows, classes)   optional unless `data.validation` is `test`; without it there is no agreement
+    labels        (rows,)           labels of `train`; `labels` or `fingerprint` is required to check the row order
+    test_labels   (rows,)           labels of `test`, optional
+    fingerprint   text              fingerprint of the data, as `kdistill data export` writes it
+    classes       (classes,)        names, or labels from 0 on, in the order of the columns; optional
 
-`kdistill data export` writes the rows in this order. Nothing in a file is trusted: shapes and types are read and
-checked before any array is, and no object is ever unpickled.
+`kdistill data export` writes the examples in this order. Files are not trusted: shapes and types are checked before any
+array is read, and no object is unpickled.
 """
 
 import hashlib
@@ -28,35 +28,32 @@ from kdistill.evaluation.metrics import check_logits
 SUFFIX = ".npz"
 LOGITS, LABELS, TEXT = "f", "iu", "U"
 LONGEST_TEXT = 4000  # bytes of one name, four for each character
-EXPORT = "`kdistill data export` writes the examples in the order that is expected, with their labels and fingerprint."
+EXPORT = "`kdistill data export` writes the examples in the expected order, with their labels and fingerprint."
 TAKE_LOG = (
-    "Give logits; of probabilities their logarithm does as well: np.log(np.clip(p, 1e-7, 1)), "
-    "or predict_log_proba in scikit-learn."
+    "Give logits, or the logarithm of probabilities: np.log(np.clip(p, 1e-7, 1)), or predict_log_proba in scikit-learn."
 )
 LAYOUT = (
-    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and where there are "
-    "such `test` and `classes`; `kdistill data export` writes the examples that the rows are of."
+    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and optionally `test` "
+    "and `classes`; `kdistill data export` writes the examples in the order of the rows."
 )
-
-Header = tuple[tuple[int, ...], np.dtype]
 
 
 def model_bytes(paths: Sequence[Path]) -> int | None:
-    """Return the size of teachers' files together; None where one has logits, not a model."""
+    """Return the total size of the teachers' model files in bytes; None if a file of logits is among them."""
     return None if any(path.suffix == SUFFIX for path in paths) else sum(path.stat().st_size for path in paths)
 
 
 class LogitsFile:
-    """The logits in an archive, checked against a data set.
+    """The logits in an archive, checked against the data.
 
     Args:
-        path: of the archive.
-        splits: the data that they are of.
-        shapes_only: read and check what the arrays say of themselves, and none of their values.
+        path: the archive.
+        splits: the data of the logits.
+        shapes_only: check shapes and types, and read no values.
 
     Raises:
-        ModelError: it is missing or damaged, its rows or classes are not those of the data, or what it holds cannot be
-            logits.
+        ModelError: the file is missing or damaged, its rows or classes are not those of the data, or its values cannot
+            be logits.
     """
 
     def __init__(self, path: Path, splits: Splits, shapes_only: bool = False) -> None:
@@ -64,6 +61,7 @@ class LogitsFile:
         self._splits = splits
         self._shapes_only = shapes_only
         self._classes = len(splits.classes)
+        self._headers: dict[str, npy.Header] = {}
         try:
             self._read()
         except ModelError as error:
@@ -79,12 +77,14 @@ class LogitsFile:
             )
         try:
             with zipfile.ZipFile(self.path) as archive:
-                self._headers = {name: _header(archive, name) for name in npy.names(archive)}
+                for name in npy.names(archive):
+                    with archive.open(f"{name}{npy.SUFFIX}") as member:
+                        self._headers[name] = npy.read_header(member)
             with np.load(self.path, allow_pickle=False) as arrays:
                 self._take(arrays)
         except ModelError:
             raise
-        except Exception as error:  # whatever a damaged archive makes zipfile and NumPy raise
+        except Exception as error:  # zipfile and NumPy raise many kinds for damaged archives
             reason = str(error).split("\n")[0][:200] or type(error).__name__
             raise ModelError(
                 f"expected an archive of NumPy arrays; it cannot be read: {reason}",
@@ -92,28 +92,23 @@ class LogitsFile:
             ) from error
 
     def _take(self, arrays: Any) -> None:
-        """Read and check all arrays, those first that tell whether the others are in the right order."""
-        needed = {"train", "test" if self._splits.validation_is_test else "validation"}
-        parts = {name: split for name, split in self._parts().items() if name in needed or name in self._headers}
-        self._check_headers(parts)
-        if self._shapes_only:
-            return
-        self._check_rows(arrays, parts)
-        self._check_classes(arrays)
-        self._logits = {name: self._logits_of(arrays, name, split) for name, split in parts.items()}
-
-    def _parts(self) -> dict[str, Split]:
-        """Return whose logits a file may hold."""
         splits = self._splits
         own = {"validation": splits.validation} if splits.has_own_validation else {}
-        return {"train": splits.training_part(), **own, "test": splits.test}
+        possible = {"train": splits.training_part(), **own, "test": splits.test}
+        needed = {"train", "test" if splits.validation_is_test else "validation"}
+        parts = {name: split for name, split in possible.items() if name in needed or name in self._headers}
+        self._check_headers(parts)
+        if not self._shapes_only:
+            self._check_rows(arrays, parts)
+            self._check_classes(arrays)
+            self._logits = {name: self._logits_of(arrays, name) for name in parts}
 
     def _check_headers(self, parts: dict[str, Split]) -> None:
         """Check shapes and types of all arrays."""
         for name, split in parts.items():
             self._check_header(name, LOGITS, (len(split), self._classes))
         if not {"labels", "fingerprint"} & set(self._headers):
-            raise ModelError("expected `labels` or `fingerprint`, which show the order of the rows", hint=EXPORT)
+            raise ModelError("expected `labels` or `fingerprint`, to check the order of the rows", hint=EXPORT)
         if "fingerprint" in self._headers:
             self._check_header("fingerprint", TEXT, ())
         for name, part in (("labels", "train"), ("test_labels", "test")):
@@ -123,7 +118,7 @@ class LogitsFile:
             self._check_header("classes", TEXT + LABELS, (self._classes,))
 
     def _check_rows(self, arrays: Any, parts: dict[str, Split]) -> None:
-        """Check that the rows are those of the data, in its order."""
+        """Check that the rows are those of the data, in the same order."""
         if "fingerprint" in self._headers and (found := str(arrays["fingerprint"])) != self._splits.fingerprint:
             raise ModelError(
                 f"the logits are of other data: expected the fingerprint {self._splits.fingerprint[:16]}...; "
@@ -149,15 +144,14 @@ class LogitsFile:
         if found not in (list(self._splits.classes), list(range(self._classes))):
             raise ModelError(
                 f"classes: expected {', '.join(self._splits.classes[:20])}; received {', '.join(map(str, found[:20]))}",
-                hint="Bring the columns of the logits into the order of the data's classes.",
+                hint="Sort the columns of the logits into the order of the data's classes.",
             )
 
     def _check_header(self, name: str, kinds: str, shape: tuple[int, ...]) -> None:
-        """Check shape and type of an array before it is read."""
         if name not in self._headers:
-            there = ", ".join(sorted(self._headers)) or "none"
-            raise ModelError(f"expected an array `{name}`; received {there}", hint=LAYOUT)
-        received, dtype = self._headers[name]
+            received_names = ", ".join(sorted(self._headers)) or "none"
+            raise ModelError(f"expected an array `{name}`; received {received_names}", hint=LAYOUT)
+        received, _, dtype = self._headers[name]
         if received != shape:
             hint = EXPORT if received[:1] != shape[:1] else None
             raise ModelError(f"{name}: expected an array of shape {shape}; received {received}", hint=hint)
@@ -165,8 +159,8 @@ class LogitsFile:
             words = {LOGITS: "floating-point numbers", LABELS: "whole numbers", TEXT: "text"}
             raise ModelError(f"{name}: expected {words.get(kinds, 'names or labels')}; received {dtype}")
 
-    def _logits_of(self, arrays: Any, name: str, split: Split) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    def _logits_of(self, arrays: Any, name: str) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # too large values become infinite, which `check_logits` refuses
             logits = arrays[name].astype(np.float32)
         if np.isneginf(logits).any():
             row = int(np.argwhere(np.isneginf(logits))[0, 0])
@@ -176,7 +170,7 @@ class LogitsFile:
 
     @property
     def identity(self) -> str:
-        """The SHA-256 of the rows of `train` alone: whether the file has logits for test changes no student."""
+        """The SHA-256 of the array `train`; logits for the test split do not change a student."""
         return hashlib.sha256(np.ascontiguousarray(self._logits["train"]).data).hexdigest()
 
     @property
@@ -193,10 +187,3 @@ class LogitsFile:
             return self._logits[name]
         all_rows = splits.training_part().rows
         return self._logits["train"][np.searchsorted(all_rows, getattr(splits, name).rows)]
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> Header:
-    """Return shape and type of an array, of which nothing else is read."""
-    with archive.open(f"{name}{npy.SUFFIX}") as member:
-        shape, _, dtype = npy.read_header(member)
-    return shape, dtype

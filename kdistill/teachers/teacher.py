@@ -1,7 +1,4 @@
-"""Trained teachers: opened, checked, and asked once for their logits, which are kept.
-
-A student is distilled from one model, from the logits that another program has written, or from several of these.
-"""
+"""A teacher: a model, a file of logits, or an ensemble of these, with its logits on the splits of the data."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,7 +16,7 @@ from kdistill.models import adapt_inputs
 from kdistill.runs import LogitsCache, Run, joint_weights, teacher_identity
 from kdistill.teachers.logits_file import LogitsFile
 
-# Logits computed in another batch differ in their last bits; a wrong row or another model differs by far more.
+# Logits computed in another batch differ in their last bits; those of another row or model by far more.
 SPOT_CHECK_ROWS = 64
 SPOT_CHECK_TOLERANCE = 1e-3
 
@@ -28,12 +25,12 @@ class AnyTeacher:
     """What a student is distilled from.
 
     Attributes:
-        paths: of its files.
-        runs: for each file the complete run whose model it is; None for a file from elsewhere.
-        weights: a fingerprint of all that its logits depend on besides the data.
-        notes: what was done to its files to use them.
-        predictors: to ask about images that are not in the data; empty where logits are all there is.
-        parameters: how many weights all its models have together; None where that is not known.
+        paths: the teacher's files.
+        runs: for each file the complete run whose model it is; None for a file that no run has made.
+        weights: a fingerprint of everything but the data that the logits depend on.
+        notes: how models were changed when they were loaded, as sentences.
+        predictors: functions from raw values to logits, one for each model; empty if a file of logits is among them.
+        parameters: number of weights of all models; None if a file of logits is among them.
         splits: the data.
     """
 
@@ -46,42 +43,42 @@ class AnyTeacher:
     splits: Splits
 
     def logits(self, split: str) -> Floats | None:
-        """Return its logits on a split of the data, (n, classes); of several teachers (n, teachers, classes).
+        """Return the logits (n, classes), of an ensemble (n, teachers, classes), on the split of this name.
 
-        None where they are not known, which those on `train` and `validation` are.
+        None only for `test`, if a file of logits has none.
         """
         raise NotImplementedError
 
     @cached_property
     def train(self) -> Floats:
-        """Its logits on the training split: see `logits`."""
+        """The logits on the training split, (n, classes) or (n, teachers, classes)."""
         return np.asarray(self.logits("train"))
 
     @cached_property
     def validation(self) -> Floats:
-        """Its logits on the validation split: see `logits`."""
+        """The logits on the validation split, (n, classes) or (n, teachers, classes)."""
         return np.asarray(self.logits("validation"))
 
     @cached_property
     def test(self) -> Floats | None:
-        """Its logits on the test split: see `logits`."""
+        """The logits on the test split, (n, classes) or (n, teachers, classes); None if a file of logits has none."""
         return self.logits("test")
 
     @cached_property
     def validation_scores(self) -> metrics.Scores:
-        """Its scores on the validation split; of several teachers, those of their mean probability."""
-        return metrics.score(metrics.together(self.validation), self.splits.validation.all_labels)
+        """The metrics on the validation split; of an ensemble, those of its mean probability."""
+        return metrics.score(metrics.ensemble_logits(self.validation), self.splits.validation.all_labels)
 
 
-class Teacher(AnyTeacher):
-    """A frozen model and the splits that it is asked about.
+class ModelTeacher(AnyTeacher):
+    """A teacher that is a Keras model, whose logits are cached.
 
     Args:
-        path: of its `.keras` file.
-        splits: the data; its input shape and classes must fit.
-        cache: the folder in which its logits are kept.
-        run: whose model it is; without one it is from elsewhere.
-        preprocess: how raw values are scaled for one from elsewhere: see `preprocessing.scaling`.
+        path: the `.keras` file.
+        splits: the data; input shape and number of classes must fit the model.
+        cache: the folder of cached logits.
+        run: the run whose model it is, if a run has made it.
+        preprocess: how raw values are scaled for a model that no run has made; see `preprocessing.scaling`.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit the data.
@@ -95,7 +92,7 @@ class Teacher(AnyTeacher):
         self.splits = splits
         self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
         self.weights = models.fingerprint(self.model)
-        if run is None:  # of which no specification has the layers
+        if run is None:  # the specification of a run has the layers
             self.weights = teacher_identity(self.weights, modelfiles.hashes(path)[0], preprocess)
             if preprocess != preprocessing.NONE:
                 scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
@@ -108,14 +105,7 @@ class Teacher(AnyTeacher):
         self.predictors = [self._predict]
 
     def check_accuracy(self, recorded: float) -> None:
-        """Refuse a teacher that no longer does what it did when it was trained.
-
-        Args:
-            recorded: its accuracy on this very validation split, as written down after its training.
-
-        Raises:
-            ModelError: the accuracies differ by more than one example in a thousand.
-        """
+        """Raise ModelError if the accuracy on the validation split differs from the recorded one by over 0.001."""
         found = self.validation_scores.accuracy
         if abs(found - recorded) > 1e-3:
             raise ModelError(
@@ -125,11 +115,9 @@ class Teacher(AnyTeacher):
             )
 
     def logits(self, split: str) -> Floats:
-        """Return its logits (n, classes) on a split of the data, which are computed once and kept.
+        """Return the logits (n, classes) on a split of the data, from the cache or computed and cached.
 
-        Raises:
-            ModelError: they are not finite.
-            OutputError: they cannot be kept.
+        Raises ModelError if they are not finite, and OutputError if the cache cannot be written.
         """
         rows = getattr(self.splits, split)
         kept = self.cache.load(split, (len(rows), len(self.splits.classes)))
@@ -141,18 +129,14 @@ class Teacher(AnyTeacher):
         return logits
 
     def _agrees(self, logits: Floats, split: Split) -> bool:
-        """Whether logits that were kept are still those of this model, in a few rows."""
+        """Whether a sample of cached logits equals the model's."""
         rows = np.unique(np.linspace(0, len(split) - 1, SPOT_CHECK_ROWS, dtype=np.int64))
         expected = self._predict(split.take(rows)[0]).numpy()
         return np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
 
 
-class Logits(AnyTeacher):
-    """A teacher of which there are logits alone, in a file that any program may have written.
-
-    Raises:
-        ModelError: see `LogitsFile`.
-    """
+class LogitsTeacher(AnyTeacher):
+    """A teacher that is a file of logits; raises what `LogitsFile` raises."""
 
     def __init__(self, path: Path, splits: Splits) -> None:
         self.paths = (path,)
@@ -165,18 +149,17 @@ class Logits(AnyTeacher):
         self.weights = self._file.identity
 
     def logits(self, split: str) -> Floats | None:
-        """Return its logits (n, classes) on a split of the data, if the file has them."""
+        """Return the logits (n, classes) on a split of the data; None for `test` if the file has none."""
         return self._file.of(split) if split != "test" or self._file.has_test else None
 
 
-class Teachers(AnyTeacher):
-    """Several teachers, which teach the mean of their softened outputs.
+class TeacherEnsemble(AnyTeacher):
+    """Several teachers, whose mean softened output is the soft target.
 
-    Their order is no part of it: they are put into one that depends on them alone, so that the sums over them are the
-    same to the last bit.
+    They are sorted by their fingerprints, so that sums over them do not depend on the order in which they are given.
 
     Args:
-        several: at least two, of the same data.
+        several: at least two teachers of the same data.
     """
 
     def __init__(self, several: Sequence[AnyTeacher]) -> None:
@@ -186,12 +169,12 @@ class Teachers(AnyTeacher):
         self.runs = tuple(run for teacher in self.several for run in teacher.runs)
         self.weights = joint_weights(teacher.weights for teacher in several)
         self.notes = [note for teacher in several for note in teacher.notes]
-        asked = [teacher.predictors for teacher in self.several]
-        self.predictors = [predict for predictors in asked for predict in predictors] if all(asked) else []
+        each = [teacher.predictors for teacher in self.several]
+        self.predictors = [predict for predictors in each for predict in predictors] if all(each) else []
         known = [teacher.parameters for teacher in several if teacher.parameters is not None]
         self.parameters = sum(known) if len(known) == len(several) else None
 
     def logits(self, split: str) -> Floats | None:
-        """Return their logits (n, teachers, classes) on a split of the data, if all are known."""
+        """Return the logits (n, teachers, classes) on a split; None for `test` if one teacher has none."""
         parts = [getattr(teacher, split) for teacher in self.several]
         return None if any(part is None for part in parts) else np.stack(parts, axis=1)

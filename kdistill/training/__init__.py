@@ -1,1 +1,1 @@
-"""The loss, the compiled loop, and the epochs around it."""
+"""Training: the loss (`losses`), the compiled step (`compiled_loop`), and the epochs around it (`fit`)."""

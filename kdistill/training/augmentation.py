@@ -1,8 +1,8 @@
-"""Images moved at random while training: shifted, mirrored, cropped and enlarged again.
+"""Augmentation of images: random shifts, horizontal flips and resized crops.
 
-What happens to an image is drawn on the host, from the seed and the epoch alone. So two runs of one seed see the same
-images, a run that is resumed goes on with those that it would have seen, and nothing has to be kept for it. The images
-are moved inside the compiled step, by two matrix products, which XLA compiles where it cannot Keras's own layers.
+The parameters are drawn on the host, from the seed and the epoch alone: two runs of one seed and a resumed run see the
+same images, and a checkpoint needs no state of it. The images are transformed inside the compiled step by two matrix
+products, since XLA cannot compile Keras's own layers.
 """
 
 import math
@@ -12,22 +12,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-# Draws of a stream of their own: the order of the examples in an epoch is drawn from [seed, epoch].
-STREAM = 1
-
-# What is drawn for an image, in this order.
-DRAWS = ("down", "right", "mirrored", "top", "left")
+STREAM = 1  # augmentation is drawn from [seed, epoch, STREAM], the order of the examples from [seed, epoch]
+DRAWS = ("down", "right", "mirrored", "top", "left")  # the columns of `Augmentation.draw`
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How images are changed, a new draw for each image and epoch.
+    """The ranges of the random transformations, which are drawn for each image and epoch.
 
     Attributes:
-        shift: most pixels that an image is moved by, up or down and left or right; what it leaves is 0.
-        flip: mirror an image, left to right, in half of all draws.
-        crop: pixels by which a window, anywhere in the image, is smaller than it in height and width; it is enlarged
-            again to the size of the image, bilinearly. 0 for none.
+        shift: largest shift in pixels, vertically and horizontally; uncovered pixels are 0.
+        flip: mirror an image left to right, with probability 1/2.
+        crop: pixels by which a randomly placed window is smaller than the image in height and width; the window is
+            resized to the image, bilinearly. 0 disables it.
     """
 
     shift: int = 0
@@ -35,7 +32,7 @@ class Augmentation:
     crop: int = 0
 
     def draw(self, seed: int, epoch: int, examples: int) -> NDArray[np.int32]:
-        """Return what happens to each example in an epoch, (examples, 5): see `DRAWS`."""
+        """Return the parameters (examples, 5) of each example in an epoch; for the columns see `DRAWS`."""
         rng = np.random.default_rng([seed, epoch, STREAM])
         shifts = rng.integers(-self.shift, self.shift, (examples, 2), endpoint=True)
         mirrored = rng.integers(0, int(self.flip), (examples, 1), endpoint=True)
@@ -43,14 +40,14 @@ class Augmentation:
         return np.concatenate([shifts, mirrored, corners], axis=1).astype(np.int32)
 
     def apply(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Return the images as drawn: a window is enlarged, mirrored, then shifted.
+        """Return the transformed images: cropped and resized, mirrored, then shifted.
 
         Args:
             images: (batch, height, width) or (batch, height, width, channels), raw values.
-            draws: (batch, 5), see `DRAWS`.
+            draws: (batch, 5), rows of what `draw` returns.
 
         Returns:
-            float32, in the shape of `images`. Where only whole pixels are moved the values are exactly the raw ones.
+            float32, in the shape of `images`; without a crop, pixels keep their exact values.
         """
         height, width = images.shape[1:3]
         down, right, mirrored, top, left = tf.unstack(tf.cast(draws, tf.float32)[..., None], axis=1)
@@ -63,9 +60,9 @@ class Augmentation:
         return tf.reshape(moved, tf.shape(images))
 
     def _weights(self, size: int, shift: tf.Tensor, mirrored: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
-        """Return how much of each old row (or column) is in each new one: (batch, new, old).
+        """Return the weight of each old row (or column) in each new one, (batch, new, old).
 
-        The coordinates are those of `tf.image.resize`: pixels are squares, and their centres are interpolated.
+        The coordinates are those of `tf.image.resize`: pixels are squares whose centres are interpolated.
         """
         place = tf.range(size, dtype=tf.float32) - shift
         inside = tf.cast((place >= 0) & (place < size), tf.float32)

@@ -1,12 +1,11 @@
-"""The compiled loop over a segment of batches, shared by all runs of one shape.
+"""The compiled training step, in a compiled loop over batches.
 
-At batch 32 a small network's arithmetic takes a fraction of what one call into TensorFlow costs. So the loop over
-batches itself is compiled, with XLA, and Python is entered once in about a hundred batches.
+At batch 32 the arithmetic of a small network takes a fraction of the time of one call into TensorFlow. So the loop over
+the batches of a segment is compiled too, with XLA, and Python is entered once in about a hundred batches.
 """
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -20,23 +19,23 @@ from kdistill.training.losses import Objective
 
 ENGINES_KEPT = 8
 
-# Arrays by name: what a checkpoint has to keep.
+# Arrays by name, as a checkpoint stores them.
 State = dict[str, np.ndarray]
 
-# What a step reports, in this order: the loss with its penalty, the parts of the objective, the penalty.
+# What a step returns, in this order; `loss` includes the penalty of regularisation.
 TERMS = ("loss", "soft", "hard", "penalty")
 
 
 class Engine:
-    """A model and an optimizer with their compiled step, used by one run after another.
+    """A model and an optimizer with their compiled step, shared by successive runs.
 
-    Compiling takes longer than a short run. So runs that differ only in their seed, their learning rate or the
-    objective's numbers share an engine, and each starts by giving it its own state.
+    Compilation takes longer than a short run. So runs that differ only in their seed, their learning rate or the
+    objective's numbers share an engine; each run begins by copying its state into it (`start`).
 
     Args:
-        model: what is trained; the engine works on a copy of it.
-        optimizer: likewise.
-        terms: see `Objective`.
+        model: the model to train; the engine trains a copy.
+        optimizer: the optimizer; the engine uses a copy.
+        objective: the loss; its numbers are passed to `segment` instead.
         augmentation: of the images in a step, if any.
     """
 
@@ -44,7 +43,7 @@ class Engine:
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        terms: Callable,
+        objective: Objective,
         augmentation: Augmentation | None = None,
     ) -> None:
         self.model = keras.models.clone_model(model, clone_function=_trainable_copy, recursive=True)
@@ -52,62 +51,61 @@ class Engine:
         self.optimizer.build(self.model.trainable_variables)
         self.predict = predict.predictor(self.model)
         self._augmentation = augmentation
-        self._terms = terms
-        # Without AutoGraph, whose rewriting of Python takes as long as all the rest of tracing.
-        self._segment = tf.function(self._loop, jit_compile=True, autograph=False)
+        self._objective = objective
+        # AutoGraph's rewriting of Python would take as long as all the rest of tracing.
+        self._xla_segment = tf.function(self._loop, jit_compile=True, autograph=False)
         self._plain_segment = tf.function(self._loop, autograph=False)
         self.compiled = True
         if not _suits_xla(self.model):
-            self._give_up_xla()
-        self.owner: object = None  # the fit whose state is in it
+            self._disable_xla()
+        self.owner: object = None  # the fit whose state the engine holds
 
     def start(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-        """Take over the weights, random states and optimizer state of a new run."""
+        """Copy the weights, random states and optimizer state of a new run into the engine."""
         optimizer.build(model.trainable_variables)
-        _copy(model.variables, self.model.variables)
-        _copy(optimizer.variables, self.optimizer.variables)
+        sources = [*model.variables, *optimizer.variables]
+        for source, target in zip(sources, self._variables().values(), strict=True):
+            target.assign(source.value)
 
     def state(self) -> State:
         """Return copies of all that a step changes: weights, random states, the optimizer's variables."""
-        groups = {"model": self.model.variables, "optimizer": self.optimizer.variables}
-        return {
-            f"{group}/{number}": variable.numpy()
-            for group, variables in groups.items()
-            for number, variable in enumerate(variables)
-        }
+        return {name: variable.numpy() for name, variable in self._variables().items()}
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned, of an engine of the same shape."""
-        for group, variables in (("model", self.model.variables), ("optimizer", self.optimizer.variables)):
-            for number, variable in enumerate(variables):
-                variable.assign(state[f"{group}/{number}"])
+        """Set all variables to what `state` of an engine of the same shape returned."""
+        for name, variable in self._variables().items():
+            variable.assign(state[name])
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        groups = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        return {f"{group}/{n}": variable for group, variables in groups.items() for n, variable in enumerate(variables)}
 
     def is_finite(self) -> bool:
-        """Whether every weight is a finite number."""
+        """Whether every weight is finite."""
         return all(np.isfinite(weight.numpy()).all() for weight in self.model.weights)
 
     def segment(self, images, labels, teacher_logits, numbers, batches, draws=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
-        """Train on the first `batches` of a block of batches; return the sums of `TERMS` over them.
+        """Train on the first `batches` batches of a segment; return the sums of `TERMS` over them.
 
         Args:
             images: (segment, batch, *shape), raw values.
             labels: (segment, batch), int32.
             teacher_logits: (segment, batch, classes) or (segment, batch, teachers, classes), float32; or
                 (segment, batch, 0) without a teacher.
-            numbers: what the objective takes, as float32 scalars.
-            batches: how many batches to train on; the rest of the block is padding.
-            draws: what the augmentation does to each image, (segment, batch, 5), where there is one.
+            numbers: `Objective.numbers` as float32 scalars.
+            batches: how many batches to train on; the rest of the segment is padding.
+            draws: (segment, batch, 5) of `Augmentation.draw`, if there is an augmentation.
         """
         arguments = (images, labels, teacher_logits, numbers, tf.constant(batches), draws)
         if self.compiled:
             try:
-                return self._segment(*arguments).numpy().astype(np.float64)
+                return self._xla_segment(*arguments).numpy().astype(np.float64)
             except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                # A layer that XLA cannot compile. Compilation fails before anything has run.
-                self._give_up_xla()
+                # XLA cannot compile a layer. Compilation fails before any batch is trained on.
+                self._disable_xla()
         return self._plain_segment(*arguments).numpy().astype(np.float64)
 
-    def _give_up_xla(self) -> None:
+    def _disable_xla(self) -> None:
         self.compiled = False
         for layer in self.model._flatten_layers():
             if isinstance(layer, FastDropout):
@@ -120,7 +118,7 @@ class Engine:
             seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
             with tf.GradientTape() as tape:
                 student_logits = self.model(seen, training=True)
-                terms = self._terms(labels[batch], teacher_logits[batch], student_logits, **numbers)
+                terms = self._objective(labels[batch], teacher_logits[batch], student_logits, numbers)
                 penalty = tf.add_n([0.0, *self.model.losses])
                 total = terms["loss"] + penalty
             self.optimizer.apply(tape.gradient(total, weights), weights)
@@ -131,17 +129,16 @@ class Engine:
 
 
 class FastDropout(keras.layers.Dropout):
-    """Keras's Dropout with random numbers that XLA computes quickly on a CPU.
+    """Keras's Dropout with a random generator that is fast under XLA on a CPU.
 
-    Keras leaves the choice of generator to TensorFlow, whose choice makes an epoch of a 784-128-10 network eight
-    times slower. It has the same state as Keras's layer and exists only inside an engine: models are saved with
-    Keras's own.
+    With TensorFlow's default generator an epoch of a 784-128-10 network takes eight times as long. The layer has the
+    same state as Keras's and exists only inside an engine: models are saved with Keras's own.
     """
 
-    generator = "threefry"  # exists under XLA only
+    generator = "threefry"  # available under XLA only
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Drop inputs at random while training; pass them on otherwise."""
+        """Drop inputs at random if `training`; otherwise return them unchanged."""
         if not training or self.rate == 0:
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.int32)
@@ -151,11 +148,11 @@ class FastDropout(keras.layers.Dropout):
 
 
 def _suits_xla(model: keras.Model) -> bool:
-    """Whether a model is to be compiled with XLA: everything is, but convolutions and pooling on a CPU.
+    """Whether a model is compiled with XLA: all are, except those with convolutions or pooling on a CPU.
 
-    There XLA's are loops of its own within the loop over the batches, and TensorFlow's are those of oneDNN and Eigen. A
-    step of conv: [16, 32], hidden: [64] on 28 x 28 images took 66 ms with XLA and 3.5 ms without at batch 32, 400 ms
-    and 14 ms at batch 128 (one thread); of a separable net with batch normalisation 34 ms and 4.7 ms at batch 32.
+    On a CPU, XLA's convolutions are slower than TensorFlow's, which use oneDNN and Eigen. A step of conv: [16, 32],
+    hidden: [64] on 28 x 28 images took 66 ms with XLA and 3.5 ms without at batch 32, 400 ms and 14 ms at batch 128
+    (one thread); of a separable net with batch normalisation 34 ms and 4.7 ms at batch 32.
     """
     kinds = {type(layer).__name__ for layer in model._flatten_layers()}
     return bool(backend.gpus()) or not any("Conv" in kind or "Pooling" in kind for kind in kinds)
@@ -164,11 +161,6 @@ def _suits_xla(model: keras.Model) -> bool:
 def _trainable_copy(layer: keras.Layer) -> keras.Layer:
     kind = FastDropout if type(layer) is keras.layers.Dropout else type(layer)
     return kind.from_config(layer.get_config())
-
-
-def _copy(sources: list[keras.Variable], targets: list[keras.Variable]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.assign(source.value)
 
 
 _engines: OrderedDict[str, Engine] = OrderedDict()
@@ -180,10 +172,10 @@ def engine_for(
     objective: Objective,
     augmentation: Augmentation | None = None,
 ) -> Engine:
-    """Return an engine of this shape with the run's own state in it, compiled already if one was used before."""
+    """Return an engine with the state of a new run: one that a run of the same shape has compiled, if there is one."""
     key = _shape_of(model, optimizer, objective, augmentation)
     if key not in _engines:
-        _engines[key] = Engine(model, optimizer, objective.terms, augmentation)
+        _engines[key] = Engine(model, optimizer, objective, augmentation)
         if len(_engines) > ENGINES_KEPT:
             _engines.popitem(last=False)
     _engines.move_to_end(key)
@@ -205,7 +197,7 @@ def _shape_of(
         _without_seeds(model.get_config()),
         type(optimizer).__name__,
         optimizer_config,
-        objective.terms.__name__,
+        objective.soft_loss,
         repr(augmentation),
     ]
     return json.dumps(shape, sort_keys=True, default=str)

@@ -1,6 +1,7 @@
-"""A run of training: epochs made of segments of batches, early stopping, the best weights.
+"""A training run: epochs of segments of batches, early stopping, the best weights.
 
-It knows arrays and flat values, neither config nor files: it yields a record an epoch, and does no input or output.
+It takes arrays and plain values, neither config nor files: it yields a record for each epoch and does no input or
+output.
 """
 
 import time
@@ -25,15 +26,15 @@ from kdistill.training.segments import Data, Segments, batches_in_segment
 
 @dataclass
 class EarlyStopping:
-    """Remembers the best epoch by one measure and says when it is too long ago.
-
-    The first epoch is a best one; after that only a strict improvement counts, and a NaN never does.
+    """Early stopping by one metric. The first epoch is an improvement; after it only a strictly better value is.
 
     Attributes:
-        monitor: `val_nll` or `val_loss` (smaller is better), or `val_accuracy` (larger is).
-        patience: epochs without improvement after which to stop; None never stops.
-        best_epoch: 0 before the first.
-        best_weights: of the model at the best epoch.
+        monitor: `val_nll` or `val_loss` (smaller is better), or `val_accuracy` (larger is better).
+        patience: epochs without improvement after which training stops; None for never.
+        best: value of the metric in the best epoch.
+        best_epoch: number of the best epoch; 0 before the first.
+        epochs_since: epochs after the best one.
+        best_weights: weights of the model after the best epoch.
     """
 
     monitor: str
@@ -44,7 +45,7 @@ class EarlyStopping:
     best_weights: list[np.ndarray] | None = None
 
     def update(self, record: dict, model: keras.Model) -> bool:
-        """Take in the record of an epoch; return whether it is the best so far."""
+        """Update with the record of an epoch; return whether it is the best so far."""
         value = record[self.monitor]
         better = value > self.best if self.monitor == "val_accuracy" else value < self.best
         if self.best_epoch and not better:
@@ -55,13 +56,13 @@ class EarlyStopping:
         return True
 
     def state(self) -> State:
-        """Return copies of what it remembers."""
+        """Return copies of all attributes that change."""
         names = ("best", "best_epoch", "epochs_since")
         weights = {f"best_weights/{number}": weight for number, weight in enumerate(self.best_weights or [])}
         return {name: np.array(getattr(self, name)) for name in names} | weights
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned."""
+        """Set the attributes to what `state` returned."""
         self.best, self.best_epoch = float(state["best"]), int(state["best_epoch"])
         self.epochs_since = int(state["epochs_since"])
         count = sum(name.startswith("best_weights/") for name in state)
@@ -69,36 +70,36 @@ class EarlyStopping:
 
     @property
     def patience_left(self) -> int | None:
-        """How many more epochs without improvement are allowed; None for ever."""
+        """Epochs without improvement before training stops; None if it never stops."""
         return None if self.patience is None else self.patience - self.epochs_since
 
 
 @dataclass
 class Progress:
-    """How far an epoch has come: examples trained on, the sums of `TERMS` over them, the seconds it took."""
+    """The progress of an epoch: examples trained on, the sums of `TERMS` over them, seconds of training."""
 
     examples: int = 0
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
     seconds: float = 0.0
 
     def state(self) -> State:
-        """Return copies of all of it."""
+        """Return copies of all attributes."""
         return {"examples": np.array(self.examples), "sums": self.sums.copy(), "seconds": np.array(self.seconds)}
 
 
 class Fit:
-    """One run of training: a model, its data, and where it has come to.
+    """A training run: a model, its data, and the progress so far.
 
     Args:
-        model: trained in place; it holds the best weights once `epochs` has ended, however it ended.
-        optimizer: a fresh Keras optimizer.
-        objective: what is minimised, with any regularisation penalty of the model on top.
-        data: the splits and, where the objective uses a teacher, its logits.
-        batch_size: examples in a step, at most the examples in the training split.
-        epochs: how many at most.
+        model: trained in place; it has the best weights after `epochs` has ended, also by an exception.
+        optimizer: a new Keras optimizer.
+        objective: the loss; the model's regularisation penalty is added to it.
+        data: the splits and the teacher's logits, if the objective needs them.
+        batch_size: examples in a step, at most those of the training split.
+        epochs: the maximum.
         patience: epochs without improvement after which training stops; None for never.
-        monitor: what counts as improvement: `val_nll`, `val_accuracy` or `val_loss`.
-        seed: the order of the examples in epoch e is drawn from [seed, e], as is their augmentation.
+        monitor: the metric of early stopping: `val_nll`, `val_accuracy` or `val_loss`.
+        seed: the order and augmentation of the examples in epoch e are drawn from [seed, e].
     """
 
     def __init__(
@@ -129,20 +130,20 @@ class Fit:
         length = batches_in_segment(data.train, batch_size, flops.of_config(model.get_config()))
         self._segments = Segments(data, batch_size, length)
 
-    def epochs(self, between: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
+    def epochs(self, after_segment: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
         """Train, and yield a record after each epoch.
 
         Args:
-            between: called after each segment with the share of the epoch that is done; what it raises ends the run.
-                Then and between records, `state` is a state from which another fit goes on as this one would.
+            after_segment: called after each segment with the share of the epoch that is done; an exception ends the
+                run. In this call and between epochs, `state` returns a state from which the run can be resumed.
 
         Raises:
-            DivergedError: the loss, a weight or the validation score stopped being finite.
+            DivergedError: the loss, a weight or a validation metric is not finite.
         """
         try:
             while self.epochs_done < self.last_epoch and self.stopping.patience_left != 0:
                 epoch = self.epochs_done + 1
-                means = self._train_epoch(epoch, between)
+                means = self._train_epoch(epoch, after_segment)
                 yield self._end_epoch(epoch, means)
         finally:
             if self.stopping.best_weights is not None:
@@ -150,8 +151,8 @@ class Fit:
                 if self.engine.owner is self:
                     self.engine.model.set_weights(self.stopping.best_weights)
 
-    def _train_epoch(self, epoch: int, between: Callable[[float], None]) -> dict[str, float]:
-        """Train on what is left of the examples, in the order of this epoch; return the means of `TERMS` over all."""
+    def _train_epoch(self, epoch: int, after_segment: Callable[[float], None]) -> dict[str, float]:
+        """Train on the remaining examples of an epoch; return the means of `TERMS` over all its examples."""
         order = self._segments.order(self.seed, epoch)
         progress = self._progress
         while progress.examples < len(order):
@@ -169,11 +170,11 @@ class Fit:
                     f"training diverged: the loss is not a finite number in epoch {epoch}, "
                     f"within examples {progress.examples - segment.examples + 1} to {progress.examples} of {len(order)}"
                 )
-            between(progress.examples / len(order))
+            after_segment(progress.examples / len(order))
         return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
 
     def _end_epoch(self, epoch: int, means: dict[str, float]) -> EpochRecord:
-        """Validate, and turn to the next epoch; return the record of this one."""
+        """Validate, update early stopping and return the record of the epoch."""
         started = time.perf_counter()
         record: Any = {"epoch": epoch, **means, **self._validate(epoch)}
         record["best"] = self.stopping.update(record, self.engine.model)
@@ -184,31 +185,26 @@ class Fit:
 
     @property
     def predict(self) -> evaluation.Predict:
-        """The compiled function from raw values to logits; after training, those of the best weights."""
+        """The compiled function from raw values to logits; after training, with the best weights."""
         return self.engine.predict
 
     @property
     def batches_done(self) -> int:
-        """How many batches of the epoch that is on have been trained."""
+        """The number of trained batches of the current epoch."""
         return -(-self._progress.examples // self.batch_size)
 
     def state(self) -> State:
-        """Return copies of everything that decides how the run goes on: see `restore`.
-
-        Raises:
-            DivergedError: a weight is not finite, so that nothing can go on from here.
-        """
+        """Return copies of all that `restore` needs; raise DivergedError if a weight is not finite."""
         if not self.engine.is_finite():
             raise DivergedError(f"training diverged: a weight is not a finite number in epoch {self.epochs_done + 1}")
         done = {"epochs_done": np.array(self.epochs_done)}
         return done | self._progress.state() | self.stopping.state() | self.engine.state()
 
     def restore(self, state: State) -> None:
-        """Take over the state of a fit of the same model, data, optimizer and seed, to go on bit by bit as it would.
+        """Resume, bit for bit, from the `state` of a fit of the same model, data, optimizer and seed.
 
-        It has the weights and the optimizer's variables (the step, on which schedules depend, among them), the
-        layers' random states, how much of the epoch is done with the sums so far, and early stopping's memory. The
-        order of the examples needs none: it is drawn anew for each epoch.
+        The state has the weights, the optimizer's variables (with the step, on which schedules depend), the layers'
+        random states, the progress of the epoch and early stopping. The order of the examples is drawn again.
         """
         self.epochs_done = int(state["epochs_done"])
         self._progress = Progress(int(state["examples"]), state["sums"].copy(), float(state["seconds"]))
@@ -227,8 +223,4 @@ class Fit:
         if not np.isfinite(loss):
             raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
         scores = metrics.score(logits, labels)
-        return {
-            "val_loss": loss,
-            "val_nll": scores.nll,
-            "val_accuracy": scores.accuracy,
-        }
+        return {"val_loss": loss, "val_nll": scores.nll, "val_accuracy": scores.accuracy}

@@ -9,11 +9,9 @@ if TYPE_CHECKING:
 
 
 def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer that a `training` section describes.
+    """Return the optimizer of an arm's merged `training` section, with its learning-rate schedule.
 
-    Args:
-        training: one arm's merged training section.
-        steps_per_epoch: a schedule without `decay_steps` decays over the whole run, `epochs` times this.
+    A schedule without `decay_steps` decays over all epochs, `steps_per_epoch` batches each.
     """
     rate = _learning_rate(training, steps_per_epoch)
     match training.optimizer:
@@ -28,7 +26,7 @@ def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimi
 
 
 def learning_rate_after(training: "Training", steps_per_epoch: int, epoch: int) -> float:
-    """Return the learning rate at the end of an epoch, counted from 1; for the arguments see `build`."""
+    """Return the learning rate at the end of an epoch, counted from 1; `build` describes the other arguments."""
     rate = _learning_rate(training, steps_per_epoch)
     return rate if isinstance(rate, float) else float(rate(epoch * steps_per_epoch))
 

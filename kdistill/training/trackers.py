@@ -1,4 +1,4 @@
-"""Trackers: what other programs show of a run while it trains. They hear of every epoch, and none can stop a run."""
+"""Experiment trackers, such as TensorBoard, which receive the metrics of every epoch and cannot stop a run."""
 
 import contextlib
 import shutil
@@ -9,30 +9,30 @@ from typing import Any, Protocol
 
 from kdistill.core.listener import EpochDone, EpochRecord, Event, Listener
 
-Figures = Mapping[str, Any]  # an `EpochRecord`, and more
+Metrics = Mapping[str, Any]  # an `EpochRecord` with further metrics
 
 FLUSH_EVERY = 1.0  # seconds: some epochs take a few milliseconds
 
 
 class Tracker(Protocol):
-    """Takes in the figures of one run, epoch by epoch, and closes when the run ends."""
+    """Receives the metrics of one run, epoch by epoch."""
 
-    def epoch(self, record: Figures) -> None:
-        """Take in the figures of an epoch, `epoch` among them."""
+    def epoch(self, record: Metrics) -> None:
+        """Log the metrics of an epoch; `record["epoch"]` is its number."""
 
     def close(self) -> None:
-        """Bring all that was taken in to disk."""
+        """Flush everything to disk; the run has ended."""
 
 
 class TensorBoard:
-    """Writes the figures of each epoch where TensorBoard finds them: in `tensorboard/` of the run's folder.
+    """Writes the metrics of each epoch as TensorBoard event files into `tensorboard/` in the run's folder.
 
-    What an earlier attempt has written there is removed: it may go further than the checkpoint from which the run goes
-    on. The epochs before are told again, so that every epoch is there once. TensorFlow writes the files; the package
-    `tensorboard`, which shows them, need not be where the run is made.
+    Event files of an earlier attempt are removed, since they may go beyond the checkpoint from which the run resumes;
+    the epochs before it are logged again. TensorFlow writes the files; the package `tensorboard` is only needed to
+    show them.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
     """
 
     SCALARS = ("loss", "soft", "hard", "val_loss", "val_nll", "val_accuracy", "learning_rate", "seconds")
@@ -47,9 +47,9 @@ class TensorBoard:
         self._writer = tf.summary.create_file_writer(str(place))
         self._flushed = time.monotonic()
 
-    def epoch(self, record: Figures) -> None:
-        """Write those of `SCALARS` that the record has, at the step of its `epoch`."""
-        # One record for all of them: `tf.summary.scalar`, called for each, takes six times as long.
+    def epoch(self, record: Metrics) -> None:
+        """Write those of `SCALARS` that the record has, at the step `record["epoch"]`."""
+        # One summary for all scalars: a call of `tf.summary.scalar` for each takes six times as long.
         value = self._tf.compat.v1.Summary.Value
         values = [value(tag=name, simple_value=record[name]) for name in self.SCALARS if record.get(name) is not None]
         summary = self._tf.compat.v1.Summary(value=values).SerializeToString()
@@ -60,7 +60,7 @@ class TensorBoard:
             self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the event file."""
         self._writer.flush()
         self._writer.close()
 
@@ -69,65 +69,59 @@ TRACKERS: dict[str, Callable[[Path], Tracker]] = {"tensorboard": TensorBoard}
 
 
 @contextlib.contextmanager
-def following(
+def tracking(
     names: Sequence[str],
     folder: Path,
     history: Sequence[EpochRecord],
     listener: Listener,
-    more: Callable[[int], Figures] = lambda epoch: {},
+    more: Callable[[int], Metrics] = lambda epoch: {},
 ) -> Iterator[Listener]:
-    """Yield who hears how a run goes: a listener, and the trackers named.
+    """Yield a listener that passes events on to `listener`, and the metrics of every epoch to the trackers.
 
-    A tracker that fails, whatever it is, is warned of once and hears no more; the run goes on.
+    A tracker that raises is dropped, with one warning; the run continues.
 
     Args:
-        names: of trackers, as in `TRACKERS`.
-        folder: of the run.
-        history: records of the epochs before, which the listener has heard of and the trackers are told now.
-        listener: hears of progress and epochs.
-        more: returns figures of an epoch that its record does not have, for the trackers.
+        names: keys of `TRACKERS`.
+        folder: the run's folder.
+        history: records of the epochs before the run was resumed, which are logged to the trackers at once.
+        listener: receives all events.
+        more: returns further metrics of an epoch, for the trackers.
     """
-    everyone = _Everyone(names, folder, listener, more)
+    logger = _Logger(names, folder, listener, more)
     try:
         for record in history:
-            everyone.tell(record)
-        yield everyone if names else listener
+            logger.log(record)
+        yield logger if names else listener
     finally:
-        everyone.close()
+        logger.each(lambda tracker: tracker.close())
 
 
-class _Everyone(Listener):
-    """Passes on what a listener and some trackers hear while a run trains."""
-
-    def __init__(self, names: Sequence[str], folder: Path, listener: Listener, more: Callable[[int], Figures]) -> None:
+class _Logger(Listener):
+    def __init__(self, names: Sequence[str], folder: Path, listener: Listener, more: Callable[[int], Metrics]) -> None:
         self._listener, self._more = listener, more
         self._trackers: dict[str, Tracker] = {}
         for name in names:
-            with self._harmless(name):
+            with self._dropped_on_failure(name):
                 self._trackers[name] = TRACKERS[name](folder)
 
     def hear(self, event: Event, name: str = "") -> None:
         self._listener.hear(event, name)
         if isinstance(event, EpochDone):
-            self.tell(event.record)
+            self.log(event.record)
 
-    def tell(self, record: EpochRecord) -> None:
-        """Tell the trackers of an epoch."""
-        for name, tracker in list(self._trackers.items()):
-            with self._harmless(name):
-                tracker.epoch({**record, **self._more(record["epoch"])})
+    def log(self, record: EpochRecord) -> None:
+        self.each(lambda tracker: tracker.epoch({**record, **self._more(record["epoch"])}))
 
-    def close(self) -> None:
-        """Let the trackers end."""
+    def each(self, call: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self._trackers.items()):
-            with self._harmless(name):
-                tracker.close()
+            with self._dropped_on_failure(name):
+                call(tracker)
 
     @contextlib.contextmanager
-    def _harmless(self, name: str) -> Iterator[None]:
+    def _dropped_on_failure(self, name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             self._trackers.pop(name, None)
             reason = str(error).partition("\n")[0] or type(error).__name__
-            self._listener.warning(f"--track {name}: {reason}; the run goes on without it")
+            self._listener.warning(f"--track {name}: {reason}; the run continues without it")

@@ -47,8 +47,8 @@ def test_export_of_an_experiment_takes_its_student(experiment_copy, student, in_
 
 
 def test_an_export_that_does_not_agree_ends_with_8(student, in_this_process, monkeypatch):
-    through = parity.through
-    monkeypatch.setattr(parity, "through", lambda runtime, split: through(runtime, split) + 0.1)
+    outputs_on = parity.outputs_on
+    monkeypatch.setattr(parity, "outputs_on", lambda split, runtime: outputs_on(split, runtime) + 0.1)
     result = run("export", student, "--format", "saved-model", "--json", code=8)
     assert "does not agree with its model" in result.stderr
     assert "The export was not kept" in result.stderr
@@ -79,7 +79,7 @@ def test_a_converter_that_fails_is_a_message(student, monkeypatch):
     def fail(*_):
         raise ValueError("error: 'tf.Erfinv' op is neither a custom op nor a flex op\nand so on")
 
-    monkeypatch.setitem(convert._WRITERS, "saved-model", fail)
+    monkeypatch.setitem(convert.WRITERS, "saved-model", fail)
     result = run("export", student, "--format", "saved-model", code=4)
     assert "cannot be written as SavedModel: it has no counterpart of tf.Erfinv" in result.stderr
     assert "model.keras" in result.stderr

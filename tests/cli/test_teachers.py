@@ -244,7 +244,7 @@ def test_what_cannot_be_augmented_is_refused_before_anything_is_trained(arrays, 
     np.savez(tmp_path / "l.npz", train=rows, labels=arrays["y_train"])
     place = ["--output-dir", tmp_path / "o", *SHORT]
     refused = run("distill", "--teacher-logits", tmp_path / "l.npz", *MOVED, *place, code=4)
-    assert "has no model to ask" in refused.stderr
+    assert "has no model that computes the logits" in refused.stderr
     too_far = ["--set", "augmentation.shift=8"]
     for command in (["baseline"], ["reproduce"], ["baseline", "--dry-run"]):
         assert "expected fewer pixels than the images have" in run(*command, *too_far, *place, code=3).stderr
@@ -323,5 +323,5 @@ def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tm
     run("distill", "--teacher", moved, *place, "--overwrite")
     moved.unlink()
     left = run("benchmark", tmp_path / "quickstart/seed-0/distilled", "--json")
-    assert "the teacher is not there any more" in left.stderr
+    assert "the teacher's file is missing" in left.stderr
     assert [row["name"] for row in json.loads(left.stdout)["rows"]] == ["distilled"]

@@ -58,7 +58,7 @@ def test_noise_that_explains_a_failed_start_is_shown():
 
 def test_noise_of_an_interrupted_start_is_not_shown(capfd):
     def start():
-        with backend.noise_held_back():
+        with backend.quiet_stderr():
             os.write(2, b"noise")
             raise KeyboardInterrupt
 
@@ -74,7 +74,7 @@ def test_a_gpu_is_looked_for_even_if_tensorflow_is_on_already(monkeypatch):
 
 
 def test_standard_error_is_given_back(capfd):
-    with backend.noise_held_back():
+    with backend.quiet_stderr():
         os.write(2, b"noise")
     os.write(2, b"message")
     assert capfd.readouterr().err == "message"

@@ -106,9 +106,9 @@ def test_only_what_has_been_left_for_a_day_is_swept_away(tmp_path):
         for path in (file, folder):
             os.utime(path, (time.time() - age,) * 2)
     (tmp_path / "kept").touch()
-    files.sweep(tmp_path)
+    files.remove_stale(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".new-young-file", ".new-young-folder", "kept"}
-    files.sweep(tmp_path, "kept")
+    files.remove_stale(tmp_path, "kept")
     assert (tmp_path / "kept").exists()
 
 

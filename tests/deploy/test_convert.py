@@ -14,15 +14,15 @@ from kdistill.cli import app
 from kdistill.core.errors import ModelError, ParityError
 from kdistill.core.listener import Listener
 from kdistill.deploy import benchmark as benchmarks
-from kdistill.deploy import convert, export_records, parity, runtimes, targets
-from kdistill.deploy.export_records import Form
-from kdistill.deploy.exports import Order, export
+from kdistill.deploy import convert, formats, parity, runtimes, targets
+from kdistill.deploy.exports import ExportRequest, export
+from kdistill.deploy.formats import Form
 from kdistill.deploy.predict import Predictor
 from kdistill.deploy.read_inputs import Reader
 
 pytestmark = pytest.mark.export
 
-FORMS = [Form(format, quantize) for format in ("litert", "onnx") for quantize in export_records.QUANTIZATIONS[format]]
+FORMS = [Form(format, quantize) for format in ("litert", "onnx") for quantize in formats.FORMATS[format].quantizations]
 LAYERS = keras.layers
 
 
@@ -88,9 +88,9 @@ def exported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     shutil.copy(trained / "convolutional.keras", folder / "model.keras")
     target = targets.find(folder / "model.keras")
-    documents = {form: export(session(folder), target, Order(form)) for form in FORMS}
+    documents = {form: export(session(folder), target, ExportRequest(form)) for form in FORMS}
     softmax = Form("litert", with_softmax=True)
-    return folder, {**documents, softmax: export(session(folder), target, Order(softmax))}
+    return folder, {**documents, softmax: export(session(folder), target, ExportRequest(softmax))}
 
 
 # Elsewhere in this file all forms of the convolutional model are there.
@@ -107,7 +107,7 @@ PAIRS = [(name, form) for name in ("convolutional", "residual", "table") for for
 )
 def test_every_form_of_every_model_agrees_with_it(name, form, trained, tmp_path):
     shutil.copy(trained / f"{name}.keras", tmp_path / "model.keras")
-    document = export(session(tmp_path), targets.find(tmp_path / "model.keras"), Order(form))
+    document = export(session(tmp_path), targets.find(tmp_path / "model.keras"), ExportRequest(form))
     assert document["parity"]["model_accuracy"] > 0.85
     assert document["parity"]["accuracy"] >= document["parity"]["model_accuracy"] - 0.015
     left = sorted(path.name for path in tmp_path.iterdir())
@@ -159,8 +159,8 @@ def test_quantization_makes_files_smaller_and_int8_computes_in_8_bits(trained, t
     keras.Model(inputs, LAYERS.Dense(10)(hidden)).save(tmp_path / "model.keras")
     target = targets.find(tmp_path / "model.keras")
     size = {}
-    for quantize in export_records.QUANTIZATIONS["litert"]:
-        size[quantize] = export(session(tmp_path), target, Order(Form("litert", quantize)))["file_bytes"]
+    for quantize in formats.FORMATS["litert"].quantizations:
+        size[quantize] = export(session(tmp_path), target, ExportRequest(Form("litert", quantize)))["file_bytes"]
     weights = 4 * (64 * 256 + 256 * 10)
     assert size["none"] > weights
     assert size["float16"] < 0.6 * size["none"]
@@ -216,7 +216,7 @@ def test_an_export_from_elsewhere_is_used_without_a_record(exported, tmp_path):
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_a_file_from_elsewhere_that_takes_one_example_at_a_time(format, exported, tmp_path):
     model, _ = models.load_classifier(exported[0] / "model.keras")
-    path = tmp_path / f"one{export_records.ENDINGS[format]}"
+    path = tmp_path / f"one{formats.FORMATS[format].suffix}"
     signature = [keras.InputSpec(shape=(1, 8, 8), dtype="float32")]
     one = keras.Sequential([keras.Input((8, 8)), *(layer for layer in model.layers[1:])])
     one.export(path, format=format, verbose=False, input_signature=signature)
@@ -243,7 +243,7 @@ def test_an_operation_that_a_format_does_not_have_is_named(tmp_path):
     larger = LAYERS.Resizing(12, 12, interpolation="bicubic")(LAYERS.Reshape((8, 8, 1))(inputs))
     keras.Model(inputs, LAYERS.Dense(10)(LAYERS.Flatten()(larger))).save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match=r"cannot be written as LiteRT: it has no counterpart of tf\.ResizeBicubic"):
-        export(session(tmp_path), targets.find(tmp_path / "model.keras"), Order(Form("litert")))
+        export(session(tmp_path), targets.find(tmp_path / "model.keras"), ExportRequest(Form("litert")))
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
@@ -253,7 +253,7 @@ def test_an_int8_export_that_lost_its_way_is_not_kept(exported, tmp_path, monkey
     blank = lambda train: lambda: iter([np.zeros((1, 8, 8), np.float32)] * 10)  # noqa: E731
     monkeypatch.setattr(convert, "calibration", blank)
     with pytest.raises(ParityError, match="does not agree"):
-        export(session(tmp_path), targets.find(tmp_path / "model.keras"), Order(Form("litert", "int8")))
+        export(session(tmp_path), targets.find(tmp_path / "model.keras"), ExportRequest(Form("litert", "int8")))
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from kdistill.core import files
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.deploy import export_records
-from kdistill.deploy.export_records import Form
+from kdistill.deploy import export_records, formats
+from kdistill.deploy.formats import Form
 from kdistill.modelfiles import names
 
 
@@ -90,8 +90,8 @@ def test_exports_are_in_the_order_of_their_formats(tmp_path):
 
 def test_a_saved_model_that_is_not_ours_is_not_opened(tmp_path):
     (tmp_path / "saved" / "variables").mkdir(parents=True)
-    (tmp_path / "saved" / export_records.SAVED_MODEL).write_bytes(b"a graph")
-    assert export_records.kind_of(tmp_path / "saved") == "saved-model"
+    (tmp_path / "saved" / formats.SAVED_MODEL).write_bytes(b"a graph")
+    assert formats.format_of(tmp_path / "saved") == "saved-model"
     with pytest.raises(ModelError, match="a SavedModel is a program"):
         export_records.checked(tmp_path / "saved")
 
@@ -111,12 +111,12 @@ def test_the_hash_of_a_folder_depends_on_names_and_contents(tmp_path):
 
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no such model"):
-        export_records.kind_of(tmp_path / "nothing.keras")
+        formats.format_of(tmp_path / "nothing.keras")
     with pytest.raises(ModelError, match="received another folder"):
-        export_records.kind_of(tmp_path)
+        formats.format_of(tmp_path)
     (tmp_path / "model.pt").write_text("")
     with pytest.raises(ModelError, match=r"ends in one of \.keras, \.tflite, \.onnx; received 'model\.pt'"):
-        export_records.kind_of(tmp_path / "model.pt")
+        formats.format_of(tmp_path / "model.pt")
 
 
 def test_names_stand_beside_an_export(tmp_path):

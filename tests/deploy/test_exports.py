@@ -15,8 +15,8 @@ from kdistill.core import extras
 from kdistill.core.errors import ConfigError, ModelError, OutputError, ParityError
 from kdistill.datasets import Split
 from kdistill.deploy import convert, export_records, exports, runtimes, targets
-from kdistill.deploy.export_records import Form
-from kdistill.deploy.exports import Order, export
+from kdistill.deploy.exports import ExportRequest, export
+from kdistill.deploy.formats import Form
 from kdistill.recipes import evaluate
 from kdistill.runs import judge
 
@@ -32,7 +32,7 @@ def with_saved_model(finished_experiment, tmp_path_factory):
     """An experiment whose student has been exported, with the document: the one export by all means of the program."""
     folder = tmp_path_factory.mktemp("exported")
     shutil.copytree(finished_experiment, folder, dirs_exist_ok=True)
-    return folder, export(session(folder), student(folder), Order(SAVED))
+    return folder, export(session(folder), student(folder), ExportRequest(SAVED))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_an_export_with_the_record_of_an_earlier_version_is_made_again(exported,
     record = export_records.read(place)
     del part_with(record)[missing]
     export_records.write(place, record)
-    document = export(session(exported), student(exported), Order(SAVED))
+    document = export(session(exported), student(exported), ExportRequest(SAVED))
     assert document["run_info"]["reused"] is False
     assert missing in part_with(export_records.read(place))
 
@@ -99,7 +99,7 @@ def test_an_export_with_the_record_of_an_earlier_version_is_made_again(exported,
 def test_the_same_export_again_is_reused(exported, monkeypatch):
     monkeypatch.setattr(convert, "convert", None)
     before = listing(exported)
-    document = export(session(exported), student(exported), Order(SAVED))
+    document = export(session(exported), student(exported), ExportRequest(SAVED))
     assert document["run_info"]["reused"] is True
     assert listing(exported) == before
 
@@ -107,10 +107,10 @@ def test_the_same_export_again_is_reused(exported, monkeypatch):
 def test_what_is_there_is_replaced_only_if_asked(exported, in_this_process):
     place = student(exported).run.folder / "saved-model"
     (place / "saved_model.pb").write_bytes(b"changed")
-    with pytest.raises(OutputError, match="is not what `kdistill export` wrote there"):
-        export(session(exported), student(exported), Order(SAVED))
+    with pytest.raises(OutputError, match="was not written by `kdistill export`, or was changed"):
+        export(session(exported), student(exported), ExportRequest(SAVED))
     assert (place / "saved_model.pb").read_bytes() == b"changed"
-    document = export(session(exported), student(exported), Order(SAVED, overwrite=True))
+    document = export(session(exported), student(exported), ExportRequest(SAVED, overwrite=True))
     assert export_records.checked(place)
     assert document["parity"]["agreement"] == 1.0
 
@@ -119,17 +119,19 @@ def test_another_model_in_its_place_is_refused(exported, in_this_process):
     place = student(exported).run.folder / "saved-model"
     teacher = targets.find(exported / "quickstart/seed-0/teacher")
     with pytest.raises(OutputError, match="this is another export: its model differs"):
-        export(session(exported), teacher, Order(SAVED, output=place))
+        export(session(exported), teacher, ExportRequest(SAVED, output=place))
     with pytest.raises(OutputError, match="its outputs differs"):
-        export(session(exported), student(exported), Order(Form("saved-model", with_softmax=True), output=place))
-    export(session(exported), teacher, Order(SAVED, output=place, overwrite=True))
+        export(
+            session(exported), student(exported), ExportRequest(Form("saved-model", with_softmax=True), output=place)
+        )
+    export(session(exported), teacher, ExportRequest(SAVED, output=place, overwrite=True))
     assert export_records.origin(place, export_records.checked(place)).resolve() == teacher.path.resolve()
 
 
 def test_a_folder_of_other_things_is_not_replaced(exported, in_this_process, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
-    order = Order(SAVED, output=tmp_path / "mine" / "x", overwrite=True)
+    order = ExportRequest(SAVED, output=tmp_path / "mine" / "x", overwrite=True)
     (tmp_path / "mine/x").write_text("a file")
     with pytest.raises(OutputError):
         export(session(exported), student(exported), order)
@@ -148,7 +150,7 @@ def test_an_export_that_does_something_else_is_not_kept(exported, in_this_proces
 
     monkeypatch.setattr(convert, "convert", wrong)
     before = listing(exported)
-    order = Order(Form("saved-model", with_softmax=True))
+    order = ExportRequest(Form("saved-model", with_softmax=True))
     with pytest.raises(ParityError, match="does not agree with its model") as caught:
         export(session(exported), student(exported), order)
     assert caught.value.exit_code == 8
@@ -165,12 +167,12 @@ def test_nothing_is_left_of_one_that_fails(exported, monkeypatch, failure):
     monkeypatch.setattr(convert, "convert", fail)
     before = listing(exported)
     with pytest.raises((KeyboardInterrupt, ModelError, OutputError)):
-        export(session(exported), student(exported), Order(Form("saved-model", with_softmax=True)))
+        export(session(exported), student(exported), ExportRequest(Form("saved-model", with_softmax=True)))
     assert listing(exported) == before
 
 
 def test_a_softmax_is_put_on_when_asked(exported, in_this_process):
-    order = Order(Form("saved-model", with_softmax=True))
+    order = ExportRequest(Form("saved-model", with_softmax=True))
     document = export(session(exported), student(exported), order)
     assert document["outputs"] == "probabilities"
     assert document["path"].endswith("softmax-saved-model")
@@ -186,9 +188,9 @@ def test_a_softmax_that_is_there_is_taken_off_unless_asked_for(exported, in_this
     ends = keras.Model(model.inputs[0], keras.layers.Softmax()(surer))
     ends.save(tmp_path / "soft.keras")
     target = targets.find(tmp_path / "soft.keras")
-    logits = export(session(exported), target, Order(SAVED))
+    logits = export(session(exported), target, ExportRequest(SAVED))
     assert logits["parity"]["largest_output"] > 1.0
-    soft = export(session(exported), target, Order(Form("saved-model", with_softmax=True)))
+    soft = export(session(exported), target, ExportRequest(Form("saved-model", with_softmax=True)))
     assert soft["parity"]["largest_output"] <= 1.0
     assert json.loads((tmp_path / "classes.json").read_text()) == [str(digit) for digit in range(10)]
 
@@ -198,7 +200,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused(exported, tmp_path):
     keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs))).save(tmp_path / "three.keras")
     before = listing(tmp_path)
     with pytest.raises(ModelError, match=r"expected one output of shape \(10,\)") as caught:
-        export(session(exported), targets.find(tmp_path / "three.keras"), Order(SAVED))
+        export(session(exported), targets.find(tmp_path / "three.keras"), ExportRequest(SAVED))
     assert "with -c" in caught.value.hint
     assert listing(tmp_path) == before
 
@@ -212,7 +214,7 @@ def test_layers_that_act_in_training_alone_do_not_act_in_an_export(exported, in_
         outputs = layer(outputs)
     outputs = model(keras.layers.Dropout(0.5)(keras.layers.Reshape((8, 8))(outputs)))
     keras.Model(inputs, outputs).save(tmp_path / "augmented.keras")
-    document = export(session(exported), targets.find(tmp_path / "augmented.keras"), Order(SAVED))
+    document = export(session(exported), targets.find(tmp_path / "augmented.keras"), ExportRequest(SAVED))
     assert document["parity"]["agreement"] == 1.0
 
 
@@ -222,7 +224,7 @@ def test_a_model_of_another_precision_is_refused(exported, tmp_path, policy):
     outputs = keras.layers.Dense(10, dtype=policy)(keras.layers.Flatten()(inputs))
     keras.Model(inputs, outputs).save(tmp_path / "low.keras")
     with pytest.raises(ModelError, match=f"computes in float32; received one in {policy.removeprefix('mixed_')}"):
-        export(session(exported), targets.find(tmp_path / "low.keras"), Order(SAVED))
+        export(session(exported), targets.find(tmp_path / "low.keras"), ExportRequest(SAVED))
 
 
 def test_probabilities_that_are_no_softmax_layer_are_refused(exported, tmp_path):
@@ -231,7 +233,7 @@ def test_probabilities_that_are_no_softmax_layer_are_refused(exported, tmp_path)
     shares = exponentials / keras.ops.sum(exponentials, axis=-1, keepdims=True)
     keras.Model(model.inputs[0], shares).save(tmp_path / "shares.keras")
     with pytest.raises(ModelError, match="these are probabilities"):
-        export(session(exported), targets.find(tmp_path / "shares.keras"), Order(SAVED))
+        export(session(exported), targets.find(tmp_path / "shares.keras"), ExportRequest(SAVED))
 
 
 @pytest.mark.parametrize("format", ["litert", "onnx"])
@@ -239,7 +241,7 @@ def test_a_runtime_that_is_not_installed_is_said_first(exported, monkeypatch, fo
     monkeypatch.setitem(extras.MODULES, format, "no_module_of_this_name")
     before = listing(exported)
     with pytest.raises(ConfigError, match=f"needs the extra `{format}`") as caught:
-        export(session(exported), student(exported), Order(Form(format)))
+        export(session(exported), student(exported), ExportRequest(Form(format)))
     assert f"kdistill[{format}]" in caught.value.hint
     assert listing(exported) == before
 
@@ -248,29 +250,29 @@ def test_places_that_cannot_be_used(exported, tmp_path, monkeypatch):
     monkeypatch.setitem(extras.MODULES, "litert", "json")
     for output, message in (("model.onnx", r"ends in \.tflite"), ("none/model.tflite", "there is no folder")):
         with pytest.raises(OutputError, match=message):
-            export(session(exported), student(exported), Order(Form("litert"), tmp_path / output))
+            export(session(exported), student(exported), ExportRequest(Form("litert"), tmp_path / output))
     (tmp_path / "classes.json").write_text('["a", "b"]')
     with pytest.raises(OutputError, match="names other classes"):
-        export(session(exported), student(exported), Order(Form("litert"), tmp_path / "model.tflite"))
+        export(session(exported), student(exported), ExportRequest(Form("litert"), tmp_path / "model.tflite"))
     export_there = student(exported).run.folder / "saved-model"
     with pytest.raises(ModelError, match="received an export"):
-        export(session(exported), targets.find(export_there), Order(SAVED))
+        export(session(exported), targets.find(export_there), ExportRequest(SAVED))
 
 
 def test_a_folder_as_the_output_gets_the_usual_name(exported, tmp_path, monkeypatch):
     (tmp_path / "ship").mkdir()
-    place = exports._place(student(exported).path, Order(Form("litert", "int8"), tmp_path / "ship"))
+    place = exports._place(student(exported).path, ExportRequest(Form("litert", "int8"), tmp_path / "ship"))
     assert place == tmp_path / "ship/model-int8.tflite"
-    assert exports._place(student(exported).path, Order(SAVED, tmp_path / "new")) == tmp_path / "new"
+    assert exports._place(student(exported).path, ExportRequest(SAVED, tmp_path / "new")) == tmp_path / "new"
     monkeypatch.chdir(tmp_path / "ship")
-    assert exports._place(student(exported).path, Order(SAVED, Path())) == tmp_path / "ship/saved-model"
+    assert exports._place(student(exported).path, ExportRequest(SAVED, Path())) == tmp_path / "ship/saved-model"
 
 
 def test_ranges_are_learnt_from_the_training_split_alone(exported, in_this_process, monkeypatch):
     seen = []
     learn = convert.calibration
     monkeypatch.setattr(convert, "calibration", lambda split: seen.append(split.rows) or learn(split))
-    export(session(exported), student(exported), Order(Form("saved-model", with_softmax=True)))
+    export(session(exported), student(exported), ExportRequest(Form("saved-model", with_softmax=True)))
     splits = session(exported).splits
     np.testing.assert_array_equal(seen[0], splits.train.rows)
     assert not set(seen[0]) & (set(splits.test.rows) | set(splits.validation.rows))
@@ -297,13 +299,13 @@ def save_teacher(path, shape=(8, 8, 1)):
 
 def test_only_what_is_done_to_a_model_is_said(exported, in_this_process, tmp_path):
     heard = Heard()
-    export(session(exported, listener=heard), save_teacher(tmp_path / "t.keras"), Order(SAVED))
+    export(session(exported, listener=heard), save_teacher(tmp_path / "t.keras"), ExportRequest(SAVED))
     assert any("the images get a channel axis" in note for note in heard.notes)
     assert not any("softmax" in note for note in heard.notes)
 
 
 def test_a_model_of_any_size_is_exported_for_that_of_the_data(exported, in_this_process, tmp_path):
-    document = export(session(exported), save_teacher(tmp_path / "t.keras", (None, None, 1)), Order(SAVED))
+    document = export(session(exported), save_teacher(tmp_path / "t.keras", (None, None, 1)), ExportRequest(SAVED))
     assert runtimes.open_model(Path(document["path"]), 1).shape == (8, 8)
 
 
@@ -314,16 +316,16 @@ def test_a_teacher_that_gets_scaled_values_is_exported_with_the_scaling(exported
     found = {}
     named = ["teacher.preprocessing=signed", f"distill.teachers=[{target.path}]"]
     for name, settings in (("raw", []), ("signed", named)):
-        document = export(session(exported, *settings), target, Order(SAVED, output=tmp_path / name))
+        document = export(session(exported, *settings), target, ExportRequest(SAVED, output=tmp_path / name))
         found[name] = runtimes.open_model(tmp_path / name, 1).outputs(images)
         assert document.get("preprocessing", "raw") == name
     np.testing.assert_allclose(found["raw"], network(images[..., None]), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found["signed"], network(images[..., None] / 8 - 1), rtol=1e-4, atol=1e-4)
     with pytest.raises(OutputError, match="its preprocessing differs"):
-        export(session(exported), target, Order(SAVED, output=tmp_path / "signed"))
+        export(session(exported), target, ExportRequest(SAVED, output=tmp_path / "signed"))
     heard = Heard()
     unnamed = session(exported, "teacher.preprocessing=signed", listener=heard)
-    export(unnamed, target, Order(SAVED, output=tmp_path / "raw"))
+    export(unnamed, target, ExportRequest(SAVED, output=tmp_path / "raw"))
     assert any("gets raw values: teacher.preprocessing is for the files that" in note for note in heard.notes)
     own = student(exported)
     assert targets.with_preprocessing(own, unnamed) == own
@@ -333,6 +335,6 @@ def test_a_teacher_that_gets_scaled_values_is_exported_with_the_scaling(exported
 def test_a_record_takes_the_place_of_no_other_file(exported, name):
     run = student(exported).run
     before = (run.folder / f"{name}.json").read_bytes()
-    with pytest.raises(OutputError, match=rf"{name}\.json: this exists, and would be the record of {name}"):
-        export(session(exported), student(exported), Order(SAVED, output=run.folder / name, overwrite=True))
+    with pytest.raises(OutputError, match=rf"{name}\.json: this file exists, and the record of"):
+        export(session(exported), student(exported), ExportRequest(SAVED, output=run.folder / name, overwrite=True))
     assert (run.folder / f"{name}.json").read_bytes() == before

@@ -6,7 +6,7 @@ import pytest
 from kdistill.core.errors import ParityError
 from kdistill.datasets.splits import Split
 from kdistill.deploy import parity
-from kdistill.deploy.export_records import QUANTIZATIONS, Form
+from kdistill.deploy.formats import FORMATS, Form
 
 REFERENCE = np.array([[1.0, 2.0, -4.0], [3.0, 0.0, 1.0], [0.0, 1.0, 2.0], [5.0, 4.9, 0.0]], np.float32)
 LABELS = np.array([1, 0, 2, 1])
@@ -36,7 +36,7 @@ def test_outputs_that_are_not_finite_have_no_difference():
         parity.check(compared, Form("onnx", "int8"), "model.keras")
 
 
-@pytest.mark.parametrize("quantize", QUANTIZATIONS["litert"])
+@pytest.mark.parametrize("quantize", FORMATS["litert"].quantizations)
 def test_an_export_is_accepted_up_to_its_tolerance_and_no_further(quantize):
     allowed = parity.TOLERANCES[quantize]
     exact = parity.compare(REFERENCE, REFERENCE, LABELS)
@@ -109,14 +109,14 @@ def a_split(rows):
 def test_every_example_is_asked_about_once_and_in_order():
     rows = np.arange(599, -1, -1)
     runtime = Doubling()
-    outputs = parity.through(runtime, a_split(rows))
+    outputs = parity.outputs_on(a_split(rows), runtime)
     np.testing.assert_array_equal(outputs, a_split(rows).images[rows].astype(np.float32) * 2)
     assert runtime.batches == [256, 256, 88]
 
 
 def test_another_process_is_handed_the_rows_of_the_split_alone():
     rows = np.array([5, 3, 599])
-    with parity.handed_over(a_split(rows)) as path:
+    with parity.images_file(a_split(rows)) as path:
         images = np.load(path)
     np.testing.assert_array_equal(images, a_split(rows).images[rows])
     assert images.dtype == np.uint8

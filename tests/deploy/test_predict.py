@@ -62,7 +62,7 @@ def test_values_on_another_scale_are_warned_of_once(finished_experiment, table, 
     heard = Heard()
     model = predictor(student(finished_experiment), heard)
     assert len([row for batch in model.rows(Reader(model.shape), str(tmp_path / "scaled.npz"), 1) for row in batch])
-    said = [text for text in heard.warnings if "is made for values from 0 to 16" in text]
+    said = [text for text in heard.warnings if "expects values from 0 to 16" in text]
     assert len(said) == warned
     if warned:
         assert f"from {scaled.min():g} to {scaled.max():g}," in said[0]
@@ -78,7 +78,7 @@ def test_without_names_classes_are_numbers_and_that_is_said(finished_experiment,
 def test_names_of_another_number_of_classes_are_refused(finished_experiment, tmp_path):
     shutil.copy(student(finished_experiment) / "model.keras", tmp_path / "mine.keras")
     (tmp_path / "classes.json").write_text(json.dumps(["cat", "dog"]))
-    with pytest.raises(ModelError, match="beside it names classes, 2; received 10"):
+    with pytest.raises(ModelError, match="in its folder names classes, 2; received 10"):
         predictor(tmp_path / "mine.keras")
 
 
@@ -122,7 +122,7 @@ def test_a_model_that_was_trained_on_a_table_knows_its_columns(tmp_path, monkeyp
     assert json.loads((folder / "features.json").read_text()) == ["a", "b", "c"]
     assert "features.json" in json.loads((folder / "manifest.json").read_text())["files"]
     straight = run("predict", folder, tmp_path / "mine.csv")
-    assert "left out, since the model does not take it: kind." in straight.stderr
+    assert "ignored, not among the model's features: kind." in straight.stderr
     rows = [line.split(",") for line in (tmp_path / "mine.csv").read_text().splitlines()]
     turned = tmp_path / "turned.csv"
     turned.write_text("\n".join(",".join(reversed(row)) for row in rows))

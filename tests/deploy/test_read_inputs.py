@@ -246,7 +246,7 @@ def test_columns_are_taken_by_their_names_where_these_are_known(tmp_path):
     np.testing.assert_array_equal(rows, [[1, 2, 3], [4, 5, 6]])
     assert names == ["0", "1"]
     (note,) = notes
-    assert note.endswith("left out, since the model does not take them: label, id.")
+    assert note.endswith("ignored, not among the model's features: label, id.")
     read(tmp_path / "a.csv", (3,), features=("a", "b", "c"), drop=["label", "id"], note=notes.append)
     assert len(notes) == 1
     with pytest.raises(DataError, match="the columns that the model was trained on: d, e are missing; received c"):

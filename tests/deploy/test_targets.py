@@ -62,7 +62,7 @@ def test_what_is_no_finished_run_is_refused(experiment_copy, tmp_path):
     with pytest.raises(ModelError, match="its SHA-256 differs"):
         targets.find(home / "seed-0/baseline")
     (home / "seed-0/teacher/result.json").unlink()
-    with pytest.raises(ModelError, match="not there or not finished"):
+    with pytest.raises(ModelError, match="missing or not finished"):
         targets.find(home / "seed-0/teacher")
 
 
@@ -120,5 +120,5 @@ def test_a_test_part_that_is_held_back_otherwise_is_refused(tmp_path):
     make(own, "baseline", 0)
     target = targets.of_run(own.experiment.run("baseline", 0))
     targets.check_data(target, own)
-    with pytest.raises(ModelError, match="otherwise divided: what it was trained on may be in the test split here"):
+    with pytest.raises(ModelError, match="its training examples may be in this test split"):
         targets.check_data(target, session(tmp_path / "runs", *settings, "data.split_seed=1"))

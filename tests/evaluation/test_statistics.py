@@ -12,9 +12,9 @@ from kdistill.evaluation.statistics import (
     bootstrap,
     count_disagreements,
     mcnemar,
+    minimum_detectable_difference,
     paired_differences,
     probability_of_improvement,
-    smallest_detectable,
     summarize,
 )
 
@@ -126,22 +126,22 @@ def test_disagreements_are_counted_on_the_same_examples():
         (40, 0.45425711232469046),
     ],
 )
-def test_smallest_detectable_difference(seeds, in_sds):
-    assert smallest_detectable(1.0, seeds) == pytest.approx(in_sds, rel=1e-6)
-    assert smallest_detectable(0.004, seeds) == pytest.approx(0.004 * in_sds, rel=1e-6)
+def test_minimum_detectable_difference_difference(seeds, in_sds):
+    assert minimum_detectable_difference(1.0, seeds) == pytest.approx(in_sds, rel=1e-6)
+    assert minimum_detectable_difference(0.004, seeds) == pytest.approx(0.004 * in_sds, rel=1e-6)
 
 
 def test_power_of_the_example_in_the_gpower_manual():
     # G*Power 3.1 manual, "Means: Difference between two dependent means", after Cohen (1969, p. 48): 50 pairs,
     # dz = 0.421637 (0.4 at a correlation of 0.55), alpha 0.05 two-sided: power 0.832114.
-    assert smallest_detectable(1.0, 50, power=0.832114) == pytest.approx(0.421637, abs=1e-6)
+    assert minimum_detectable_difference(1.0, 50, power=0.832114) == pytest.approx(0.421637, abs=1e-6)
 
 
 def test_power_of_two_seeds_is_not_spoken_of():
     with pytest.raises(ValueError, match="3 seeds"):
-        smallest_detectable(0.004, 2)
+        minimum_detectable_difference(0.004, 2)
 
 
 def test_more_seeds_see_smaller_differences():
-    detectable = [smallest_detectable(1.0, seeds) for seeds in range(3, 60)]
+    detectable = [minimum_detectable_difference(1.0, seeds) for seeds in range(3, 60)]
     assert detectable == sorted(detectable, reverse=True)

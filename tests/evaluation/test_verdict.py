@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 from simulated_seeds import BASELINE, simulated
 
-from kdistill.evaluation.statistics import paired_t, smallest_detectable
+from kdistill.evaluation.statistics import minimum_detectable_difference, paired_t
 from kdistill.evaluation.verdict import (
     Answers,
     Pair,
@@ -66,7 +66,7 @@ def test_below_three_seeds_there_is_no_interval(count):
     assert comparison["smallest_detectable"] is comparison["bootstrap"] is None
     assert comparison["verdict"] == "inconclusive"
     assert f"{count} seed" in comparison["verdict_text"]
-    assert "cannot tell" in comparison["verdict_text"]
+    assert "requires at least 3 seeds" in comparison["verdict_text"]
 
 
 @pytest.mark.parametrize("seeds", [3, 4, 30])
@@ -77,7 +77,7 @@ def test_the_same_difference_at_each_seed_gives_no_interval(seeds):
     assert comparison["difference"]["ci_low"] is comparison["p_value"] is comparison["bootstrap"] is None
     assert comparison["smallest_detectable"] is None
     assert comparison["verdict"] == "inconclusive"
-    assert f"all {seeds} seeds gave the same difference, +1.94 points" in comparison["verdict_text"]
+    assert f"all {seeds} seeds gave the same difference, +1.94 points of test accuracy" in comparison["verdict_text"]
 
 
 def test_no_difference_at_any_seed_is_said():
@@ -86,7 +86,7 @@ def test_no_difference_at_any_seed_is_said():
     assert comparison["p_value"] is None
     assert comparison["probability_of_improvement"] == 0.5
     assert comparison["verdict"] == "inconclusive"
-    assert "all 4 seeds gave no difference at all" in comparison["verdict_text"]
+    assert "all 4 seeds gave no difference of test accuracy" in comparison["verdict_text"]
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -113,8 +113,8 @@ def test_a_large_difference_is_seen_with_its_sign(seeds):
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_the_smallest_detectable_difference_is_seen_four_times_in_five(seeds):
-    shift = smallest_detectable(0.004, seeds)
+def test_the_minimum_detectable_difference_is_detected_with_80_percent_power(seeds):
+    shift = minimum_detectable_difference(0.004, seeds)
     low, high = binom.ppf([0.001, 0.999], 1000, 0.8) / 1000
     assert low <= share(simulated(seeds, shift=shift, experiments=1000), {"helps"}) <= high
 
@@ -133,12 +133,12 @@ def test_the_sentence_of_harm():
     assert text.startswith("Distillation hurts: -2.04 points of test accuracy (95 % interval -2.11 to -1.97, p < 0.001")
 
 
-def test_an_inconclusive_sentence_names_what_would_go_unseen():
+def test_an_inconclusive_sentence_names_the_minimum_detectable_difference():
     differences = [0.01, -0.01, 0.0, 0.005, -0.002]
     verdict, text = decide(differences)
     assert verdict == "inconclusive"
-    unseen = 100 * 1.6819970833 * statistics.stdev(differences)
-    assert f"with 5 seeds anything under {unseen:.2f} points would go unseen" in text
+    detectable = 100 * 1.6819970833 * statistics.stdev(differences)
+    assert text.endswith(f"; minimum detectable difference {detectable:.2f} points (80 % power).")
     assert "+0.06 points of test accuracy" in text
 
 
@@ -202,17 +202,14 @@ def test_mcnemar_needs_the_answers_of_every_model():
 
 def test_it_is_said_what_the_interval_is_about():
     own, shared, few = map(about_distillation, ([0, 1, 2], [0, 0, 0], [0, 1, 0]))
-    assert "training seeds" in own
-    assert "this test set" in own
-    assert "this one teacher" not in own
-    assert "this one teacher" in shared
-    assert "these 2 teachers" in few
-    assert "the teacher's too" not in few
+    assert own == "The interval covers seed variance (teachers' seeds included), not test-set sampling."
+    assert "given this one teacher, not test-set sampling or other teachers" in shared
+    assert "given these 2 teachers, not test-set sampling or other teachers" in few
     assert compare([0.9, 0.92, 0.95], [0.8, 0.81, 0.85], own)["about"] == own
-    assert compare([0.9], [0.8], shared)["about"].startswith("Without an interval nothing is said")
+    assert compare([0.9], [0.8], shared)["about"].startswith("Without an interval nothing can be inferred")
 
 
 def test_seeds_that_failed_are_missed():
     compared = compare([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], left_out=2)
     assert compared["seeds"] == [0, 1, 2]
-    assert compared["verdict_text"].endswith(" 2 of 5 seeds left out, since a run failed.")
+    assert compared["verdict_text"].endswith(" 2 of 5 seeds are left out because a run failed.")

@@ -116,7 +116,7 @@ def test_seeds_without_a_partner_are_named_once_and_left_out(pair):
     assert document["warnings"] == [
         "baseline, distilled: without a partner in the other, and not compared: seeds 0, 1 of A; seeds 3, 4, 5 of B."
     ]
-    assert "1 seed cannot tell" in row["paired"]["verdict_text"]
+    assert "(1 seed); a 95 % interval requires at least 3 seeds" in row["paired"]["verdict_text"]
     assert row["paired"]["p_value"] is None
 
 
@@ -293,4 +293,4 @@ def test_without_an_interval_none_is_spoken_of(pair):
     fill(a, [80])
     fill(b, [81])
     about = compared(a, b)["arms"]["distilled"]["paired"]["about"]
-    assert about.startswith("Without an interval nothing is said of other seeds")
+    assert about.startswith("Without an interval nothing can be inferred about other seeds")

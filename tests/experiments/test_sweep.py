@@ -193,7 +193,7 @@ def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, 
         assert json.loads((tmp_path / folder / "quickstart/sweep.json").read_text()) == document
         if folder == "some":
             assert document["test"]["comparison"]["seeds"] == [0]
-            assert "1 of 2 seeds left out" in document["test"]["comparison"]["verdict_text"]
+            assert "1 of 2 seeds are left out" in document["test"]["comparison"]["verdict_text"]
         else:
             assert document["test"] is None
             assert "of no seed all three runs are there" in invoke(*arguments, code=6).stdout

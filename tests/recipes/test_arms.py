@@ -102,20 +102,21 @@ def test_baseline_and_distilled_are_paired(own, monkeypatch):
     arms.train_teacher(own, 0)
     teacher = own.teacher(find([own.experiment.run("teacher", 0).model_file]))
     starts, batches, masks = [], [], []
-    begin, block = fit.Fit.epochs, fit.Segments._block
+    begin, cut = fit.Fit.epochs, fit.Segments.next
 
-    def epochs(self, between):
+    def epochs(self, after_segment):
         starts.append([weight.numpy() for weight in self.engine.model.weights])
         masks.append([v.numpy() for v in self.engine.model.non_trainable_variables])
         batches.append([])
-        return begin(self, between)
+        return begin(self, after_segment)
 
-    def watched(self, positions, count):
-        batches[-1].append(positions.copy())
-        return block(self, positions, count)
+    def watched(self, order):
+        segment = cut(self, order)
+        batches[-1].append(segment.block[0].copy())
+        return segment
 
     monkeypatch.setattr(fit.Fit, "epochs", epochs)
-    monkeypatch.setattr(fit.Segments, "_block", watched)
+    monkeypatch.setattr(fit.Segments, "next", watched)
     config = configs.load("quickstart", ["training.epochs=2", "student.dropout=0.2", "training.batch_size=67"])
     own = own.sibling(config, own.experiment)
     for seed in (0, 5):

@@ -49,5 +49,5 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(
         parity,
         "outputs_of",
-        lambda path, form, split, threads: parity.through(runtimes.open_model(path, threads), split),
+        lambda path, form, split, threads: parity.outputs_on(split, runtimes.open_model(path, threads)),
     )

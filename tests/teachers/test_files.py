@@ -11,8 +11,8 @@ from kdistill.teachers import files
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ModelError, match="no such model file"):
-        modelfiles.check_is_there(tmp_path / "m.keras")
-    modelfiles.check_is_there(tmp_path)
+        modelfiles.check_exists(tmp_path / "m.keras")
+    modelfiles.check_exists(tmp_path)
 
 
 def test_the_run_that_a_model_is_of_is_found_and_is_complete(experiment_copy, tmp_path):

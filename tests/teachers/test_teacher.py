@@ -12,7 +12,7 @@ from kdistill import datasets, models
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
 from kdistill.evaluation import predict
-from kdistill.teachers.teacher import Logits, Teacher, Teachers
+from kdistill.teachers.teacher import LogitsTeacher, ModelTeacher, TeacherEnsemble
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def saved(tmp_path, splits):
 
 def test_logits_are_those_of_the_model_in_inference_mode(saved, splits, tmp_path):
     path, model = saved
-    teacher = Teacher(path, splits, tmp_path / "cache")
+    teacher = ModelTeacher(path, splits, tmp_path / "cache")
     images = splits.validation.images[splits.validation.rows]
     np.testing.assert_allclose(teacher.validation, model(images, training=False), rtol=1e-5, atol=1e-6)
     assert len(teacher.train) == len(splits.train)
@@ -39,9 +39,9 @@ def test_logits_are_those_of_the_model_in_inference_mode(saved, splits, tmp_path
 
 
 def test_logits_are_computed_once(saved, splits, tmp_path, monkeypatch):
-    first = Teacher(saved[0], splits, tmp_path / "cache").train
+    first = ModelTeacher(saved[0], splits, tmp_path / "cache").train
     monkeypatch.setattr(predict, "logits", None)
-    np.testing.assert_array_equal(Teacher(saved[0], splits, tmp_path / "cache").train, first)
+    np.testing.assert_array_equal(ModelTeacher(saved[0], splits, tmp_path / "cache").train, first)
 
 
 def keys(teacher):
@@ -50,7 +50,7 @@ def keys(teacher):
 
 def test_the_cache_is_keyed_by_weights_layers_data_and_rows(saved, splits, tmp_path):
     path, model = saved
-    original = Teacher(path, splits, tmp_path)
+    original = ModelTeacher(path, splits, tmp_path)
     other_data = dataclasses.replace(splits, fingerprint="other")
     other_rows = dataclasses.replace(splits, split_fingerprint="other")
     model.weights[0].assign(model.weights[0] + 1e-3)
@@ -60,21 +60,21 @@ def test_the_cache_is_keyed_by_weights_layers_data_and_rows(saved, splits, tmp_p
     models.save(rescaled, tmp_path / "scaling.keras")
     teachers = [
         original,
-        Teacher(path, other_data, tmp_path),
-        Teacher(path, other_rows, tmp_path),
-        Teacher(tmp_path / "weights.keras", splits, tmp_path),
-        Teacher(tmp_path / "scaling.keras", splits, tmp_path),
+        ModelTeacher(path, other_data, tmp_path),
+        ModelTeacher(path, other_rows, tmp_path),
+        ModelTeacher(tmp_path / "weights.keras", splits, tmp_path),
+        ModelTeacher(tmp_path / "scaling.keras", splits, tmp_path),
     ]
     assert len(set.union(*map(keys, teachers))) == 3 * len(teachers)
-    assert keys(original) == keys(Teacher(path, splits, tmp_path / "elsewhere"))
+    assert keys(original) == keys(ModelTeacher(path, splits, tmp_path / "elsewhere"))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "rows", "type", "shape", "missing"])
 def test_a_cache_that_is_not_right_is_computed_again(saved, splits, tmp_path, damage):
     cache = tmp_path / "cache"
-    good = Teacher(saved[0], splits, cache).validation
+    good = ModelTeacher(saved[0], splits, cache).validation
     (file,) = cache.iterdir()
-    key = np.array(Teacher(saved[0], splits, cache).cache.key("validation"))
+    key = np.array(ModelTeacher(saved[0], splits, cache).cache.key("validation"))
     whole = bytearray(file.read_bytes())
     match damage:
         case "truncate":
@@ -90,11 +90,11 @@ def test_a_cache_that_is_not_right_is_computed_again(saved, splits, tmp_path, da
             np.savez(file, logits=good[1:], key=key)
         case _:
             np.savez(file, other=good, key=key)
-    np.testing.assert_array_equal(Teacher(saved[0], splits, cache).validation, good)
+    np.testing.assert_array_equal(ModelTeacher(saved[0], splits, cache).validation, good)
 
 
 def test_accuracy_is_compared_with_what_was_recorded(saved, splits, tmp_path):
-    teacher = Teacher(saved[0], splits, tmp_path)
+    teacher = ModelTeacher(saved[0], splits, tmp_path)
     accuracy = teacher.validation_scores.accuracy
     teacher.check_accuracy(accuracy)
     teacher.check_accuracy(accuracy + 0.0005)
@@ -107,7 +107,7 @@ def test_a_teacher_that_overflows_is_refused(splits, tmp_path):
     model.weights[0].assign(np.full((64, 10), 3e38))  # finite, as in every model file that is accepted
     model.save(tmp_path / "large.keras")
     with pytest.raises(ModelError, match="finite"):
-        _ = Teacher(tmp_path / "large.keras", splits, tmp_path / "cache").train
+        _ = ModelTeacher(tmp_path / "large.keras", splits, tmp_path / "cache").train
     assert not (tmp_path / "cache").exists()
 
 
@@ -122,9 +122,9 @@ def test_preprocessing_gives_a_teacher_from_elsewhere_the_values_it_takes(splits
         "signed": raw / 8.0 - 1.0,
         "standardize": (raw - seen.mean()) / seen.std(),
     }[preprocessing]
-    teacher = Teacher(tmp_path / "t.keras", splits, tmp_path, preprocess=preprocessing)
+    teacher = ModelTeacher(tmp_path / "t.keras", splits, tmp_path, preprocess=preprocessing)
     np.testing.assert_allclose(teacher.validation[:20], plain(expected), rtol=1e-4, atol=1e-4)
-    bare = Teacher(tmp_path / "t.keras", splits, tmp_path)
+    bare = ModelTeacher(tmp_path / "t.keras", splits, tmp_path)
     assert teacher.weights == f"{bare.weights} {preprocessing}"
     assert not keys(teacher) & keys(bare)
     np.testing.assert_allclose(bare.validation[:20], plain(raw), rtol=1e-4, atol=1e-4)
@@ -133,8 +133,8 @@ def test_preprocessing_gives_a_teacher_from_elsewhere_the_values_it_takes(splits
 def test_several_teachers_are_the_same_in_any_order(saved, splits, tmp_path):
     other = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
     other.save(tmp_path / "other.keras")
-    first, second = (Teacher(path, splits, tmp_path / "cache") for path in (saved[0], tmp_path / "other.keras"))
-    both, again = Teachers([first, second]), Teachers([second, first])
+    first, second = (ModelTeacher(path, splits, tmp_path / "cache") for path in (saved[0], tmp_path / "other.keras"))
+    both, again = TeacherEnsemble([first, second]), TeacherEnsemble([second, first])
     assert both.weights == again.weights
     assert both.weights not in (first.weights, second.weights)
     np.testing.assert_array_equal(both.train, again.train)
@@ -153,13 +153,13 @@ def test_a_file_of_logits_teaches_beside_a_model(saved, splits, tmp_path):
     rng = np.random.default_rng(0)
     logits = {"train": rng.normal(size=(len(part), 10)).astype(np.float32)}
     np.savez(tmp_path / "l.npz", labels=part.all_labels, **logits)
-    file = Logits(tmp_path / "l.npz", splits)
-    both = Teachers([file, Teacher(saved[0], splits, tmp_path / "cache")])
+    file = LogitsTeacher(tmp_path / "l.npz", splits)
+    both = TeacherEnsemble([file, ModelTeacher(saved[0], splits, tmp_path / "cache")])
     assert both.train.shape == (len(splits.train), 2, 10)
     assert both.test is None  # one of them has none
     assert both.predictors == []  # one of them cannot be asked
     assert file.parameters is None
     np.savez(tmp_path / "l.npz", labels=part.all_labels, test=rng.normal(size=(540, 10)), **logits)
-    assert Logits(tmp_path / "l.npz", splits).weights == file.weights
+    assert LogitsTeacher(tmp_path / "l.npz", splits).weights == file.weights
     np.savez(tmp_path / "l.npz", labels=part.all_labels, train=logits["train"] + 1)
-    assert Logits(tmp_path / "l.npz", splits).weights != file.weights
+    assert LogitsTeacher(tmp_path / "l.npz", splits).weights != file.weights

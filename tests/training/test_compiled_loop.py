@@ -40,7 +40,7 @@ def test_runs_that_differ_in_numbers_share_an_engine():
         )
     assert len(compiled_loop._engines) == 1
     shared = next(iter(compiled_loop._engines.values()))
-    assert shared._segment.experimental_get_tracing_count() == 2  # a full batch, a short one
+    assert shared._xla_segment.experimental_get_tracing_count() == 2  # a full batch, a short one
 
 
 def test_a_learning_rate_of_a_shared_engine_is_its_own():
@@ -159,7 +159,7 @@ def test_runs_with_other_teachers_share_an_engine():
     for seed in (0, 1, 0):
         ends.append(train(student(), objective, asking(big(seed), augmentation), epochs=1)[1])
     (shared,) = compiled_loop._engines.values()
-    assert shared._segment.experimental_get_tracing_count() == 1
+    assert shared._xla_segment.experimental_get_tracing_count() == 1
     assert_same(ends[0], ends[2])
     assert not np.array_equal(ends[0][0], ends[1][0])
     fit(student(), objective, asking(big(), Augmentation(shift=1)))

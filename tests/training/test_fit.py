@@ -41,13 +41,14 @@ def test_records_report_the_parts_of_the_loss():
 def test_baseline_and_distilled_start_equal_and_see_the_same_batches(monkeypatch):
     """The pairing that every comparison rests on."""
     seen = {}
-    block = segments.Segments._block
+    cut = segments.Segments.next
 
-    def watch(self, positions, batches):
-        seen.setdefault(self._data.teacher_train is not None, []).append(positions.copy())
-        return block(self, positions, batches)
+    def watch(self, order):
+        segment = cut(self, order)
+        seen.setdefault(self._data.teacher_train is not None, []).append(segment.block[0].copy())
+        return segment
 
-    monkeypatch.setattr(segments.Segments, "_block", watch)
+    monkeypatch.setattr(segments.Segments, "next", watch)
     starts = []
     for objective, data in ((losses.hard_objective(), HARD), (losses.distillation_objective(0.9, 2.0), SOFT)):
         run = fit(student(seed=4), objective, data, seed=4)
@@ -114,7 +115,7 @@ def test_every_example_is_trained_on_once_an_epoch(monkeypatch, batch_size):
 def test_progress_is_told_between_segments(monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_BATCHES", 2)
     told = []
-    list(fit(student(), epochs=1).epochs(between=told.append))
+    list(fit(student(), epochs=1).epochs(after_segment=told.append))
     assert told == pytest.approx([60 / 150, 120 / 150, 1.0])
 
 

@@ -57,7 +57,7 @@ def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkey
 
     whole, states = fresh(), []
     records = []
-    for record in whole.epochs(between=lambda done: states.append(whole.state())):
+    for record in whole.epochs(after_segment=lambda done: states.append(whole.state())):
         records.append(record)
         states.append(whole.state())
     assert len(states) >= 8

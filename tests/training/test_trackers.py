@@ -16,7 +16,7 @@ from kdistill.experiments.workers import Scale
 from kdistill.recipes.make import make
 from kdistill.runs import judge
 from kdistill.training import optimizers, trackers
-from kdistill.training.trackers import TensorBoard, following
+from kdistill.training.trackers import TensorBoard, tracking
 
 
 def record(epoch, **more):
@@ -47,7 +47,7 @@ def stopping_at(epoch):
 
 def test_each_epoch_is_written_with_what_is_known_of_it(tmp_path):
     watch = Heard()
-    with following(["tensorboard"], tmp_path, [record(1)], watch, lambda epoch: {"learning_rate": 0.1 * epoch}) as all_:
+    with tracking(["tensorboard"], tmp_path, [record(1)], watch, lambda epoch: {"learning_rate": 0.1 * epoch}) as all_:
         all_.hear(EpochProgress(0.5))
         all_.hear(EpochDone(record(2, soft=None)))
     assert told(tmp_path) == {
@@ -62,21 +62,21 @@ def test_each_epoch_is_written_with_what_is_known_of_it(tmp_path):
 
 def test_without_trackers_the_listener_hears_alone(tmp_path):
     watch = Heard()
-    with following([], tmp_path, [record(1)], watch) as listener:
+    with tracking([], tmp_path, [record(1)], watch) as listener:
         assert listener is watch
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_an_attempt_before_has_written_is_replaced(tmp_path):
     for epochs in ([1, 2, 3], [1, 2]):
-        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in epochs], Heard()) as all_:
+        with tracking(["tensorboard"], tmp_path, [record(epoch) for epoch in epochs], Heard()) as all_:
             all_.hear(EpochDone(record(epochs[-1] + 1)))
     assert list(told(tmp_path)["loss"]) == [1, 2, 3]
 
 
 def test_epochs_are_on_disk_before_the_run_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "FLUSH_EVERY", 0.0)
-    with following(["tensorboard"], tmp_path, [], Heard()) as all_:
+    with tracking(["tensorboard"], tmp_path, [], Heard()) as all_:
         all_.hear(EpochDone(record(1)))
         assert list(told(tmp_path)["loss"]) == [1]
 
@@ -102,12 +102,12 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
 
     monkeypatch.setitem(trackers.TRACKERS, "tensorboard", Bad)
     watch = Heard()
-    with following(["tensorboard"], tmp_path, [], watch) as all_:
+    with tracking(["tensorboard"], tmp_path, [], watch) as all_:
         for epoch in (1, 2):
             all_.hear(EpochDone(record(epoch)))
     assert watch.of_kind(EpochDone) == [EpochDone(record(epoch)) for epoch in (1, 2)]
     (warning,) = watch.warnings
-    assert warning == "--track tensorboard: [Errno 28] No space left on device; the run goes on without it"
+    assert warning == "--track tensorboard: [Errno 28] No space left on device; the run continues without it"
     assert heard == {"__init__": ["__init__"], "epoch": ["__init__", "epoch"]}.get(
         fails_in, ["__init__", "epoch", "epoch", "close"]
     )
@@ -116,14 +116,14 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
 def test_a_place_that_cannot_be_written_is_warned_of(tmp_path):
     (tmp_path / "tensorboard").write_text("a file")
     watch = Heard()
-    with following(["tensorboard"], tmp_path, [], watch) as all_:
+    with tracking(["tensorboard"], tmp_path, [], watch) as all_:
         all_.hear(EpochDone(record(1)))
     assert watch.of_kind(EpochDone) == [EpochDone(record(1))]
     assert len(watch.warnings) == 1
 
 
 def test_an_error_of_the_listener_is_not_the_trackers(tmp_path):
-    with pytest.raises(KeyboardInterrupt), following(["tensorboard"], tmp_path, [], stopping_at(1)) as all_:
+    with pytest.raises(KeyboardInterrupt), tracking(["tensorboard"], tmp_path, [], stopping_at(1)) as all_:
         all_.hear(EpochDone(record(1)))
 
 
@@ -181,7 +181,7 @@ def test_the_learning_rate_is_that_of_the_optimizer():
 def test_tensorboard_itself_reads_them(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for epochs in (3, 5):  # a second attempt begins anew
-        with following(["tensorboard"], tmp_path, [record(epoch) for epoch in range(1, epochs + 1)], Heard()):
+        with tracking(["tensorboard"], tmp_path, [record(epoch) for epoch in range(1, epochs + 1)], Heard()):
             pass
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

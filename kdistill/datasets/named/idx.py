@@ -65,7 +65,7 @@ def check_file(path: Path, limit: int) -> None:
         DamagedError: it does not.
     """
     try:
-        size = files.regular(path).st_size
+        size = files.stat_regular(path).st_size
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror or error}") from error
     if size > limit:

@@ -54,7 +54,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
     temporary = files.temporary_for(folder)
     try:
         temporary.mkdir(parents=True)
-        files.sweep(folder.parent)
+        files.remove_stale(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
         splits = _open(temporary)  # opened before the renaming, after which another process may replace the folder
@@ -93,7 +93,7 @@ def signature(found: Sequence[Path], top: Path) -> str:
     digest = hashlib.sha256()
     for path in found:
         try:
-            status = files.regular(path)
+            status = files.stat_regular(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
         digest.update(f"{path.relative_to(top)}\0{stamp(status)}\n".encode(errors="replace"))

@@ -89,7 +89,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; raise UnreadableError for everything that Pillow raises."""
     try:
-        files.regular(path)
+        files.stat_regular(path)
         with Image.open(path, formats=FORMATS) as image:
             # Pillow 13.0 silently decodes rotated, uncompressed TIFF files as black images.
             if image.format == "TIFF" and image.getexif().get(ORIENTATION) in TURNED:

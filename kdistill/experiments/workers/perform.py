@@ -26,7 +26,7 @@ def perform(task: Task, listener: Listener) -> Outcome:
         KdistillError: whatever `make` and `score` raise.
     """
     if next(_count) % FORGET_EVERY == 0:
-        backend.forget_models()
+        backend.clear_keras_session()
     session = session_for(task, listener)
     if task.trains:
         return make.make(session, task.key.arm, task.key.seed, task.teacher)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdistill.core.errors import KdistillError, bug
+from kdistill.core.errors import KdistillError, bug_message
 from kdistill.recipes.session import Options
 from kdistill.runs import Result, Run, ScoresOnTest
 
@@ -127,7 +127,7 @@ class Failure:
         """Return the failure that an error is."""
         if isinstance(error, KdistillError):
             return cls(error.message, error.hint, error.exit_code)
-        return cls(bug(error), "Report it, with what --debug shows of it.", 1, details)
+        return cls(bug_message(error), "Report it, with what --debug shows of it.", 1, details)
 
     def error(self) -> KdistillError:
         """Return it as an error with the exit code of the one that it was."""

@@ -77,7 +77,7 @@ class _Gathered:
             except KdistillError as error:
                 self.problems.append(f"The teacher's logits are not known: {error.message}.")
                 continue
-            self.tallies["teacher"].add(metrics.together(logits))
+            self.tallies["teacher"].add(metrics.ensemble_logits(logits))
             self.teacher = self.teacher or (_title_of(teacher), logits)
 
     def _logits_of(self, teacher: TeacherSource) -> Floats:

@@ -47,7 +47,7 @@ def write(folder: Path, report: Report) -> Page:
         for left in home.glob("*.png"):  # of an earlier report with more pictures
             if left.name not in pictures:
                 left.unlink(missing_ok=True)
-        files.sweep(home)
+        files.remove_stale(home)
     return {
         "experiment": report.name,
         "folder": str(folder),

@@ -186,7 +186,7 @@ def test_other_content_of_the_same_size_and_time_is_seen(tmp_path):
 def test_an_image_that_may_be_read_again_is_no_longer_left_out(tmp_path, monkeypatch):
     folder = own_data.write_images(tmp_path / "images")
     locked = sorted((folder / "train" / "dark").iterdir())[0]
-    regular = files.regular
+    regular = files.stat_regular
 
     def refuse(path):
         if path == locked:
@@ -194,7 +194,7 @@ def test_an_image_that_may_be_read_again_is_no_longer_left_out(tmp_path, monkeyp
         return regular(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "regular", refuse)
+        patch.setattr(files, "stat_regular", refuse)
         assert load(folder, "image_folder", on_error="skip").skipped == 1
     locked.chmod(0o640)
     assert load(folder, "image_folder", on_error="skip").skipped == 0

@@ -8,7 +8,7 @@ from kdistill import config as configs
 from kdistill import datasets, modelfiles, models
 from kdistill.core.errors import ModelError
 from kdistill.runs import joint_weights, run_of_model, same_teachers, teacher_identity
-from kdistill.teachers import opening
+from kdistill.teachers import load
 from kdistill.teachers.files import find
 
 
@@ -26,23 +26,23 @@ def test_only_models_from_elsewhere_are_given_scaled_values(experiment_copy, spl
     config = configs.load("quickstart", ["teacher.preprocessing=signed"])
     own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     recorded = run_of_model(own).weights
-    assert opening.open_teacher(config, splits, tmp_path, find([own])).weights == recorded
+    assert load.load_teacher(config, splits, tmp_path, find([own])).weights == recorded
     foreign = outside(tmp_path / "t.keras")
     assert run_of_model(foreign) is None
     weights = teacher_identity(models.fingerprint(models.load(foreign)), modelfiles.hashes(foreign)[0], "signed")
-    assert opening.open_teacher(config, splits, tmp_path, find([foreign])).weights == weights
+    assert load.load_teacher(config, splits, tmp_path, find([foreign])).weights == weights
     assert weights.endswith(" signed")
-    both = opening.open_teacher(config, splits, tmp_path, find([own, foreign]))
+    both = load.load_teacher(config, splits, tmp_path, find([own, foreign]))
     assert both.weights == joint_weights([weights, recorded])
 
 
 def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy, splits, tmp_path):
     config, scaled = (configs.load("quickstart", o) for o in ([], ["teacher.preprocessing=unit"]))
     own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
-    assert opening.unscaled(config, opening.open_teacher(config, splits, tmp_path, find([own]))) == ""
-    foreign = opening.open_teacher(config, splits, tmp_path, find([outside(tmp_path / "t.keras")]))
-    assert "set teacher.preprocessing" in opening.unscaled(config, foreign)
-    assert opening.unscaled(scaled, foreign) == ""
+    assert load.unscaled(config, load.load_teacher(config, splits, tmp_path, find([own]))) == ""
+    foreign = load.load_teacher(config, splits, tmp_path, find([outside(tmp_path / "t.keras")]))
+    assert "set teacher.preprocessing" in load.unscaled(config, foreign)
+    assert load.unscaled(scaled, foreign) == ""
 
 
 def test_a_teacher_that_was_trained_on_another_division_of_the_data_is_warned_of(experiment_copy, splits, tmp_path):
@@ -51,18 +51,18 @@ def test_a_teacher_that_was_trained_on_another_division_of_the_data_is_warned_of
     other = datasets.load(configs.load("quickstart", ["data.split_seed=5"]).data)
     for divided, warned in ((splits, False), (other, True)):
         config = configs.load("quickstart")
-        found = opening.warnings(config, divided, opening.open_teacher(config, divided, tmp_path, find([own])))
-        assert any(f"{own} was trained on another division" in text for text in found) == warned
+        found = load.warnings(config, divided, load.load_teacher(config, divided, tmp_path, find([own])))
+        assert any(f"{own} was trained on another split" in text for text in found) == warned
 
 
 def test_logits_cannot_be_asked_about_augmented_images(splits, tmp_path):
     part = splits.training_part()
     np.savez(tmp_path / "l.npz", train=np.zeros((len(part), 10), np.float32), labels=part.all_labels)
     plain, augmented = (configs.load("quickstart", o) for o in ([], ["augmentation.flip=true"]))
-    opening.open_teacher(plain, splits, tmp_path, find([tmp_path / "l.npz"]))
+    load.load_teacher(plain, splits, tmp_path, find([tmp_path / "l.npz"]))
     for paths in ([tmp_path / "l.npz"], [tmp_path / "l.npz", outside(tmp_path / "t.keras")]):
-        with pytest.raises(ModelError, match="has no model to ask") as refused:
-            opening.open_teacher(augmented, splits, tmp_path, find(paths))
+        with pytest.raises(ModelError, match="has no model that computes the logits") as refused:
+            load.load_teacher(augmented, splits, tmp_path, find(paths))
         assert "`augmentation`" in refused.value.hint
 
 
@@ -75,7 +75,7 @@ def test_the_layers_of_a_model_from_elsewhere_are_part_of_what_it_is(splits, tmp
     plain.save(tmp_path / "plain.keras")
     scaled.save(tmp_path / "scaled.keras")
     found = [
-        opening.open_teacher(config, splits, tmp_path, find([tmp_path / f"{name}.keras"])).weights
+        load.load_teacher(config, splits, tmp_path, find([tmp_path / f"{name}.keras"])).weights
         for name in ("plain", "scaled")
     ]
     assert not same_teachers(*found)
