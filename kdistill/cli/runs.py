@@ -10,6 +10,12 @@ from kdistill.cli.output import emit
 
 Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
 app = typer.Typer(no_args_is_help=True, help="List experiments and runs.")
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Read every file to find damage; without it, large models are checked by their size."
+    ),
+]
 
 
 @app.command("ls")
@@ -23,12 +29,7 @@ def runs_ls(
             help="Folders, or names below --output-dir, to list run by run (default: a summary of all experiments)",
         ),
     ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Read every file to find damage; without it, large models are checked by their size."
-        ),
-    ] = False,
+    verify: Verify = False,
 ) -> None:
     """List experiments and their runs: state, accuracy, size, last change."""
     from kdistill.cli.rendering import runs
