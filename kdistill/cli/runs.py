@@ -12,9 +12,7 @@ Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no lis
 app = typer.Typer(no_args_is_help=True, help="List experiments and runs.")
 Verify = Annotated[
     bool,
-    typer.Option(
-        "--verify", help="Read every file to find damage; without it, large models are checked by their size."
-    ),
+    typer.Option("--verify", help="Read every file to find damage; else large models are checked by size."),
 ]
 
 
