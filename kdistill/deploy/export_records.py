@@ -15,7 +15,7 @@ from typing import Any, NotRequired, TypedDict, cast
 from kdistill.core import files
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.deploy.formats import FORMATS
-from kdistill.modelfiles import names as beside
+from kdistill.modelfiles import names
 
 TEMPORARY = ".export-"  # unlike `files.TEMPORARY`, which readers of a run's folder remove when it is stale
 
@@ -140,23 +140,23 @@ def size(path: Path) -> int:
 def write_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
     """Write the names of classes and features into the folder of an export; OutputError if it has other names."""
     check_names(export, classes, features)
-    beside.write(export.parent, classes, features)
+    names.write(export.parent, classes, features)
 
 
 def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
     """Raise OutputError if the folder of an export has other names of classes or features."""
-    known = [(beside.CLASSES, beside.class_names, classes), (beside.FEATURES, beside.feature_names, features)]
-    for file, read_names, names in known:
+    known = [(names.CLASSES, names.class_names, classes), (names.FEATURES, names.feature_names, features)]
+    for file, read_names, expected in known:
         try:
-            same = read_names(export) in (None, list(names))
+            same = read_names(export) in (None, list(expected))
         except ModelError:
             same = False
         if not same:
             what = file.removesuffix(".json")
-            has = f"which are {', '.join(names[:20])}" if names else "which has none"
+            has = f"which are {', '.join(expected[:20])}" if expected else "which has none"
             raise OutputError(
                 f"{export.parent / file}: names other {what} than those of the model, {has}",
-                hint=f"Give --output in another folder: the names of the {what} stand beside an export.",
+                hint=f"Give --output in another folder: an export has the names of its {what} in its folder.",
             )
 
 

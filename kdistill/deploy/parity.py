@@ -128,5 +128,5 @@ def _in_new_process(path: Path, split: Split) -> Floats:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ModelError(f"{path}: the SavedModel cannot be used in a process of its own: {reason[:300]}")
+            raise ModelError(f"{path}: the SavedModel cannot be used by TensorFlow alone: {reason[:300]}")
         return np.load(outputs, allow_pickle=False)

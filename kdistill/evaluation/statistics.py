@@ -137,8 +137,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p value of the exact (conditional, binomial) McNemar test of two models on one test set.
 
     It tests whether these two models differ, not whether distillation helps, since other seeds give other models: it
-    describes one seed and does not enter the verdict. 1.0 if both models are right on the same examples. For the
-    arguments see `count_disagreements`.
+    describes one seed and does not enter the verdict. The arguments are what `count_disagreements` returns; p is 1.0 if
+    both are 0.
     """
     if only_first == only_second == 0:
         return 1.0

@@ -49,7 +49,7 @@ def _load_one(config: Config, splits: Splits, cache: Path, path: Path, run: Run 
 
 
 def _check_classes(path: Path, splits: Splits) -> None:
-    """Raise if `classes.json` beside the model names other classes, or the same in another order."""
+    """Raise if `classes.json` in the model's folder names other classes, or the same in another order."""
     try:
         names = class_names(path)
     except (ModelError, OutputError):

@@ -60,10 +60,7 @@ class Augmentation:
         return tf.reshape(moved, tf.shape(images))
 
     def _weights(self, size: int, shift: tf.Tensor, mirrored: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
-        """Return the weight of each old row (or column) in each new one, (batch, new, old).
-
-        The coordinates are those of `tf.image.resize`: pixels are squares whose centres are interpolated.
-        """
+        """Return the weight (batch, new, old) of each old row or column in each new one, like `tf.image.resize`."""
         place = tf.range(size, dtype=tf.float32) - shift
         inside = tf.cast((place >= 0) & (place < size), tf.float32)
         place = mirrored * (size - 1 - place) + (1 - mirrored) * place

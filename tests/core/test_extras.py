@@ -33,7 +33,7 @@ def test_an_installed_one_is_not_refused(monkeypatch):
 def test_an_address_without_its_engine_is_wrong_usage(tmp_path):
     result = run("reproduce", "--ray-address", "auto", "--output-dir", tmp_path)
     assert result.exit_code == 2
-    assert "goes with --engine ray" in result.output
+    assert "expected --engine ray with it" in result.output
 
 
 def test_the_extras_are_those_of_the_package():

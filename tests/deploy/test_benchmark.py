@@ -61,7 +61,7 @@ def test_the_machine_and_the_way_are_stated(measured):
     info = measured["run_info"]
     assert info["threads"] == 1
     assert info["machine"]
-    assert "process of its own" in info["how"]
+    assert "in its own process" in info["how"]
     assert info["versions"]["tensorflow"]
 
 

@@ -70,7 +70,7 @@ def test_reproduction_says_what_the_verdict_rests_on():
     assert "Distillation helps: +1.10 points" in shown
     assert "100 % of all pairs of runs" in shown
     assert "McNemar's test 2 of 3 seeds with a difference on the same test examples" in shown
-    assert "training seeds" in shown
+    assert "seed variance" in shown
     assert "bootstrap" not in shown
 
 
