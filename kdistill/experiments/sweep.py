@@ -14,7 +14,7 @@ from kdistill.experiments import reproduce, workers
 from kdistill.experiments import sweep_winner as winner
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Beforehand
-from kdistill.experiments.reproduce import Compared, FailedRun, PartSummary, RunInfo
+from kdistill.experiments.reproduce import Compared, FailedRun, PartSummary
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import task, teachers_of
 from kdistill.experiments.workers import WINNER, Outcomes, Scale, Task, TaskKey
@@ -49,8 +49,6 @@ class Winner(TypedDict):
     """The cell that was chosen."""
 
     set: dict[str, Any]
-    config: str  # the path of a config of its own
-    command: str  # judges it by fresh seeds
 
 
 class SweepSummary(TypedDict):
@@ -66,7 +64,9 @@ class SweepSummary(TypedDict):
     test: Compared | None  # the winner; None where no seed could be scored
     warnings: list[str]
     failed: list[FailedRun]
-    run_info: RunInfo
+    run_info: dict[
+        str, Any
+    ]  # a `RunInfo`, and `winner`: the path of its `config`, the `command` that runs it with fresh seeds
 
 
 def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
@@ -86,7 +86,6 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise reproduce.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
-    path, command = winner.write_config(grid.home, best, seeds)
     document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
@@ -94,11 +93,14 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
         "chosen_by": CHOSEN_BY,
         "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
-        "winner": {"set": dict(best.settings), "config": str(path), "command": command},
+        "winner": {"set": dict(best.settings)},
         "test": reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
         "warnings": _warnings(grid),
         "failed": reproduce.failures(outcomes),
-        "run_info": reproduce.run_info(grid.home, scale, started, used),
+        "run_info": {
+            **reproduce.run_info(grid.home, scale, started, used),
+            "winner": winner.write_config(grid.home, best, seeds),
+        },
     }
     with files.writing(grid.home.experiment.folder):
         files.write_json(grid.home.experiment.folder / SWEEP_FILE, document)

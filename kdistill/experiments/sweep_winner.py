@@ -3,7 +3,6 @@
 import shlex
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from kdistill import runs
 from kdistill.config import dump
@@ -35,11 +34,11 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     return [task for task in whole if task.key not in outcomes.failed]
 
 
-def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path, str]:
+def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> dict[str, str]:
     """Write the config of a cell as one of its own, with seeds that had no part in the choice.
 
     Returns:
-        Where it is, and the command that judges it, in the same folder as the sweep.
+        `config`, its path, and `command`, which runs it, with the output folder of the sweep.
     """
     path = home.experiment.folder / WINNER_FILE
     config = best.session.config
@@ -58,7 +57,7 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> tuple[Path,
     )
     with files.writing(path):
         files.write_text(path, header + text)
-    return path, command
+    return {"config": str(path), "command": command}
 
 
 def _adopt(session: Session, made: Run) -> None:

@@ -57,7 +57,8 @@ def test_the_winner_is_the_best_on_validation_and_the_only_one_scored_on_test(sw
     output, document = swept
     ranks = [(c["validation"]["accuracy"]["mean"], -c["validation"]["nll"]["mean"]) for c in document["cells"]]
     best = document["cells"][ranks.index(max(ranks))]
-    assert document["winner"]["set"] == best["set"]
+    assert document["winner"] == {"set": best["set"]}
+    assert str(output) not in json.dumps({**document, "run_info": None})
     scored = {path.parents[2] for path in (output / "quickstart").rglob("test.json")}
     assert len(scored) == 1
     assert len(document["test"]["arms"]["distilled"]["accuracy"]["values"]) == 2
@@ -83,11 +84,20 @@ def test_cells_share_their_teachers(swept):
 
 def test_the_winners_config_is_reproduced_with_the_same_result(swept, tmp_path):
     _, document = swept
-    config = configs.load(document["winner"]["config"])
+    config = configs.load(document["run_info"]["winner"]["config"])
     assert config.name.startswith("quickstart-winner-")
     assert (config.seed, config.seeds) == (2, 3)  # 0 and 1 chose it
     assert config.distill.temperature == document["winner"]["set"]["distill.temperature"]
-    arguments = ["reproduce", "-c", document["winner"]["config"], "--seeds", "0,1", "--workers", "1", "--json"]
+    arguments = [
+        "reproduce",
+        "-c",
+        document["run_info"]["winner"]["config"],
+        "--seeds",
+        "0,1",
+        "--workers",
+        "1",
+        "--json",
+    ]
     result = CliRunner().invoke(app, [*arguments, "--output-dir", str(tmp_path)])
     again = json.loads(result.stdout)
     assert again["arms"] == document["test"]["arms"]

@@ -24,10 +24,10 @@ def sweep(document: SweepSummary) -> RenderableType:
     """Show the validation accuracy of every cell, the winner, and the winner's scores on test."""
     seeds = counted(len(document["seeds"]), "seed")
     title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
-    winner, alone, test = document["winner"], document["baseline"], document["test"]
+    winner, alone, test = document["run_info"]["winner"], document["baseline"], document["test"]
     rows = [("baseline", f"{number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
     rows += [
-        ("winner", f"{settings(winner['set'])}, chosen on validation ({document['chosen_by']})"),
+        ("winner", f"{settings(document['winner']['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
         ("on test", "the winner only:" if test else "not scored: no seed has a complete run of all three arms"),
     ]

@@ -44,7 +44,7 @@ def _finished(document: Document) -> Sweep:
         chosen_by=document["chosen_by"],
         baseline=alone["validation"]["accuracy"]["mean"] if alone else None,
         test=Verdict.from_json(test["comparison"]) if test else None,
-        command=winner["command"],
+        command=document["run_info"].get("winner", winner)["command"],  # up to 0.1.0 it stood under `winner`
     )
 
 

@@ -23,12 +23,12 @@ def document(*cells, axes, **more):
         "axes": axes,
         "cells": cells,
         "baseline": None,
-        "winner": {"set": cells[0]["set"], "config": "winner.yaml", "command": COMMAND},
+        "winner": {"set": cells[0]["set"]},
         "chosen_by": "validation",
         "test": None,
         "warnings": [],
         "failed": [],
-        "run_info": {"output_dir": "runs/q"},
+        "run_info": {"output_dir": "runs/q", "winner": {"config": "winner.yaml", "command": COMMAND}},
         **more,
     }
 

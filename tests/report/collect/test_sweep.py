@@ -15,8 +15,9 @@ SUMMARY = {
     "axes": {"distill.temperature": [1, 4], "student.hidden": [[8], [16]]},
     "chosen_by": "mean validation accuracy",
     "baseline": {"validation": {"accuracy": {"values": [0.7, 0.8], "mean": 0.75, "sd": 0.07}}},
-    "winner": {"set": {"distill.temperature": 4, "student.hidden": [16]}, "config": "w", "command": "kdistill x"},
+    "winner": {"set": {"distill.temperature": 4, "student.hidden": [16]}},
     "test": None,
+    "run_info": {"winner": {"config": "w", "command": "kdistill x"}},
 }
 
 
@@ -51,6 +52,13 @@ def test_a_finished_sweep_is_read_from_its_summary(home):
     assert [one.done for one in found.cells] == [2, 1, 2, 2]
     assert found.cells[1].failed == ["diverged"]
     assert (found.seeds, found.baseline, found.test, found.command) == (2, 0.75, None, "kdistill x")
+
+
+def test_a_summary_written_by_0_1_0_has_the_winners_command_beside_its_settings(home):
+    before = {"set": SUMMARY["winner"]["set"], "config": "w", "command": "kdistill old"}
+    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "winner": before, "cells": [], "run_info": {}}))
+    found, why = collected(home)
+    assert (why, found.command) == ("", "kdistill old")
 
 
 def test_a_malformed_summary_is_reported(home):
