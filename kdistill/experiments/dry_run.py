@@ -13,7 +13,7 @@ from kdistill import datasets, modelfiles
 from kdistill.core import backend
 from kdistill.core.errors import ModelError
 from kdistill.experiments.part import Part
-from kdistill.experiments.preflight import Beforehand
+from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.sweep import pairs_of
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teacher_of_each, teachers_of
@@ -142,7 +142,7 @@ def training(
         find_teachers(session, experiment.run("distilled", seeds[0]))
     arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
-    _check_models(session, arms, Beforehand(), set())
+    _check_models(session, arms, Preflight(), set())
     teacher = None
     teachers_of(session, seeds, teacher_seeds)  # refuses what cannot be meant
     taught_by = teacher_of_each(seeds, teacher_seeds)
@@ -169,18 +169,18 @@ def training(
 
 def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> SweepPlan:
     """Return every run of a sweep with its state, or of a part of it."""
-    home, beforehand, opened = grid.home, Beforehand(), set[Path]()
+    home, preflight, opened = grid.home, Preflight(), set[Path]()
     home.experiment.check_usable()
     checks.writable(home.experiment.folder)
     data, pairs = _data(home), pairs_of(grid, seeds, part)
     given: dict[object, FoundTeacher] = {}
     rows: dict[Path, PlannedCellRun] = {}
     for cell, seed in pairs:
-        _check_models(cell.session, ["distilled"], beforehand, opened)
+        _check_models(cell.session, ["distilled"], preflight, opened)
         teacher = _teacher_of(cell, seed, given)
         own = cell.teacher.experiment.run("teacher", seed)
         if not teacher:
-            _check_models(cell.teacher, ["teacher"], beforehand, opened)
+            _check_models(cell.teacher, ["teacher"], preflight, opened)
             of = f"teacher {cell.teacher_name}".strip()
             rows.setdefault(own.folder, _row_of(of, cell.teacher, own, own, None, False))
         made_again = own.folder in rows and rows[own.folder]["state"] == MADE_AGAIN
@@ -188,7 +188,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> SweepPl
         weights = teacher["weights"] if teacher else None
         rows[run.folder] = _row_of(cell.name, cell.session, run, own, weights, made_again)
     for seed in (part.of(seeds) if part else seeds) if grid.shares_baseline else ():
-        _check_models(home, ["baseline"], beforehand, opened)
+        _check_models(home, ["baseline"], preflight, opened)
         run = home.experiment.run("baseline", seed)
         rows[run.folder] = _row_of("baseline", home, run, run, None, False)
     _check_device(home)
@@ -302,17 +302,17 @@ def _data(session: Session) -> FoundData:
     return {"data": {"dataset": name, "state": "here"}, "examples": examples}
 
 
-def _check_models(session: Session, arms: Sequence[str], beforehand: Beforehand, opened: set[Path]) -> None:
+def _check_models(session: Session, arms: Sequence[str], preflight: Preflight, opened: set[Path]) -> None:
     """Refuse settings that do not go with the data, as far as that is here, and files of layers that do not.
 
     Args:
         session: whose config it is.
         arms: that are made.
-        beforehand: what was checked before.
+        preflight: what was checked before.
         opened: files of layers that were opened before.
     """
     if not datasets.needs_download(session.config.data):
-        beforehand.fits(session, arms)
+        preflight.fits(session, arms)
     for role in {"teacher" if arm == "teacher" else "student" for arm in arms}:
         model = getattr(session.config, role).model
         if model and Path(model) not in opened:

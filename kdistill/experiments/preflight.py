@@ -7,7 +7,7 @@ from kdistill.recipes.session import Session
 from kdistill.teachers import files as teachers
 
 
-class Beforehand:
+class Preflight:
     """Checks of one session, or of many that have much in common: nothing is checked, or opened, twice."""
 
     def __init__(self) -> None:

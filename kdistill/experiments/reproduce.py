@@ -22,7 +22,7 @@ from kdistill.evaluation.verdict import (
 )
 from kdistill.experiments import workers
 from kdistill.experiments.part import Part
-from kdistill.experiments.preflight import Beforehand
+from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.task_graph import own_seeds, tasks_of, teachers_of
 from kdistill.experiments.workers import Outcomes, Scale, Task, TaskKey
 from kdistill.recipes.make import make
@@ -236,12 +236,12 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
     """Refuse before anything is trained what would fail after the first seeds have been."""
     session.experiment.check_usable()
-    beforehand = Beforehand()
+    preflight = Preflight()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]
     if not all(status.counts for status in found):
-        beforehand.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
-    beforehand.given_teachers(session, seeds)
+        preflight.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
+    preflight.given_teachers(session, seeds)
 
 
 def compared(

@@ -13,7 +13,7 @@ from kdistill.evaluation.statistics import Summary
 from kdistill.experiments import reproduce, workers
 from kdistill.experiments import sweep_winner as winner
 from kdistill.experiments.part import Part
-from kdistill.experiments.preflight import Beforehand
+from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.reproduce import Compared, FailedRun, PartSummary
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import task, teachers_of
@@ -135,16 +135,16 @@ def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequ
     Where it is there already, the config in it is that of the runs in it.
     """
     grid.home.experiment.check_usable()
-    beforehand = Beforehand()
+    preflight = Preflight()
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
     wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.teacher_files]
     wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
     runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
     for (_, arm, seed), session in runs.items():
         if session.options.overwrite or not judge(session.experiment.run(arm, seed)).counts:
-            beforehand.fits(session, [arm])
+            preflight.fits(session, [arm])
     for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
-        beforehand.given_teachers(cell.session, [seed for _, seed in own])
+        preflight.given_teachers(cell.session, [seed for _, seed in own])
     if not (grid.home.experiment.folder / "config.yaml").exists():
         grid.home.experiment.create(dump(grid.home.config))
 

@@ -25,7 +25,7 @@ from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes.session import Session
-from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Making, Result, Run, SplitScores, judge
+from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Result, Run, RunWriter, SplitScores, judge
 from kdistill.teachers import load
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
@@ -51,40 +51,40 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.held_back(session.title(run)) as received:
         fit = _fit(session, run, objective, data)
-        making = _begin(session, run, fit, teacher)
-        with _recording_failure(session, run, making, fit), _following(session, making, fit) as listener:
-            care = _Checkpointing(making, fit, _cadence(session, run), session.title(run), received, listener)
+        writer = _begin(session, run, fit, teacher)
+        with _recording_failure(session, run, writer, fit), _following(session, writer, fit) as listener:
+            care = _Checkpointing(writer, fit, _cadence(session, run), session.title(run), received, listener)
             for record in fit.epochs(care.after_segment):
-                making.record(record)
+                writer.record(record)
                 listener.hear(EpochDone(record))
                 care.after(record["epoch"])
             care.stop_if_asked()
-    result = _result(session, making, fit, teacher)
+    result = _result(session, writer, fit, teacher)
     result["warnings"] = warnings
-    making.finish(result)
+    writer.finish(result)
     session.listener.hear(RunFinished(run.arm, run.seed, result))
     return result
 
 
-def _begin(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> Making:
+def _begin(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> RunWriter:
     """Open the folder of a run, and bring a fresh fit to where its last checkpoint was."""
     spec = session.specification(run.arm, run.seed, teacher.weights if teacher else None)
-    making = Making(run, spec, _about(session, teacher), session.listener.warning)
-    if making.checkpoint:
-        _take_up(fit, making.checkpoint)
-        session.listener.note(f"{session.title(run)}: goes on in epoch {making.checkpoint.epochs + 1}")
+    writer = RunWriter(run, spec, _about(session, teacher), session.listener.warning)
+    if writer.checkpoint:
+        _take_up(fit, writer.checkpoint)
+        session.listener.note(f"{session.title(run)}: goes on in epoch {writer.checkpoint.epochs + 1}")
     plan, examples = session.config.training_for(run.role), len(fit.data.train)
-    session.listener.hear(RunStarted(run.arm, run.seed, plan.epochs, tuple(making.history), examples))
-    return making
+    session.listener.hear(RunStarted(run.arm, run.seed, plan.epochs, tuple(writer.history), examples))
+    return writer
 
 
 @contextlib.contextmanager
-def _recording_failure(session: Session, run: Run, making: Making, fit: Fit) -> Iterator[None]:
+def _recording_failure(session: Session, run: Run, writer: RunWriter, fit: Fit) -> Iterator[None]:
     """Record in the run's folder why it ended by itself; say of one that diverged what to try next."""
     try:
         yield
     except Exception as error:
-        making.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
+        writer.fail(str(error).partition("\n")[0] or type(error).__name__, fit.epochs_done + 1)
         if not isinstance(error, DivergedError):
             raise
         if run.finished:
@@ -123,23 +123,23 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
     )
 
 
-def _following(session: Session, making: Making, fit: Fit) -> AbstractContextManager[Listener]:
+def _following(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextManager[Listener]:
     """Return who hears of the epochs: the session's listener, and its trackers, who are told the learning rate too."""
-    plan = session.config.training_for(making.run.role)
+    plan = session.config.training_for(writer.run.role)
     steps = -(-len(fit.data.train) // plan.batch_size)
 
     def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
         return {"learning_rate": optimizers.learning_rate_after(plan, steps, epoch), **soft}
 
-    return trackers.tracking(session.options.track, making.run.folder, making.history, session.listener, more)
+    return trackers.tracking(session.options.track, writer.run.folder, writer.history, session.listener, more)
 
 
 @dataclass(frozen=True)
 class _Checkpointing:
     """Makes a checkpoint of a run when one is due, or when a signal asks to stop."""
 
-    making: Making
+    writer: RunWriter
     fit: Fit
     cadence: Cadence
     title: str
@@ -170,7 +170,7 @@ class _Checkpointing:
     def _checkpoint(self) -> None:
         with self.cadence.timed():
             state = self.fit.state()
-            self.making.write_checkpoint(
+            self.writer.write_checkpoint(
                 self.fit.epochs_done,
                 self.fit.batches_done,
                 lambda path: np.savez(path, **state),  # type: ignore[arg-type]
@@ -189,9 +189,9 @@ def _take_up(fit: Fit, checkpoint: Checkpoint) -> None:
             ) from error
 
 
-def _result(session: Session, making: Making, fit: Fit, teacher: AnyTeacher | None) -> Result:
+def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher | None) -> Result:
     """Save the model of a finished fit and gather what is known of it."""
-    run = making.run
+    run = writer.run
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
         names.write(run.folder, session.splits.classes, session.splits.features)
@@ -201,7 +201,7 @@ def _result(session: Session, making: Making, fit: Fit, teacher: AnyTeacher | No
     return {
         "arm": run.arm,
         "seed": run.seed,
-        "epochs": len(making.history),
+        "epochs": len(writer.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
         "validation": _document(scores),
@@ -212,7 +212,7 @@ def _result(session: Session, making: Making, fit: Fit, teacher: AnyTeacher | No
         "formula": session.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
         **_about_images(fit),
         "run_info": {
-            "seconds": round(sum(record["seconds"] for record in making.history), 2),
+            "seconds": round(sum(record["seconds"] for record in writer.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
         },
     }

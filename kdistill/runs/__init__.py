@@ -32,7 +32,7 @@ from kdistill.runs.specification import (
     teacher_identity,
 )
 from kdistill.runs.status import Status, judge, other_config, refuse_other_config, run_in, run_of_model, tidy
-from kdistill.runs.writer import STATE, Making
+from kdistill.runs.writer import STATE, RunWriter
 
 __all__ = [
     "ARMS",
@@ -44,9 +44,9 @@ __all__ = [
     "Checkpoint",
     "Experiment",
     "LogitsCache",
-    "Making",
     "Result",
     "Run",
+    "RunWriter",
     "ScoresOnTest",
     "SplitScores",
     "Status",

@@ -61,7 +61,7 @@ class Result(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run: one arm trained with one seed. It is written by `making.Making`.
+    """The folder of one run: one arm trained with one seed. It is written by `writer.RunWriter`.
 
     Attributes:
         folder: which need not exist.
@@ -110,7 +110,7 @@ class Run:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the last attempt ended by itself before the run was finished: see `Making.fail`; None where none did."""
+        """Why the last attempt failed: see `RunWriter.fail`; None where none did."""
         return files.read_sealed(self.folder / FAILURE)
 
     @property

@@ -24,7 +24,7 @@ STATE = "state.npz"
 Warn = Callable[[str], None]
 
 
-class Making:
+class RunWriter:
     """One run at work. Whoever makes it holds its lock.
 
     A finished run that is to be replaced stays where it is: its replacement is made beside it, and takes its place once

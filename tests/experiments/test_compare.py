@@ -11,7 +11,7 @@ from kdistill import config as configs
 from kdistill import runs
 from kdistill.cli.rendering import runs as ledger
 from kdistill.experiments import compare
-from kdistill.runs import Experiment, Making, record_scores
+from kdistill.runs import Experiment, RunWriter, record_scores
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]"]
 CLASSES = list("0123456789")
@@ -32,9 +32,9 @@ class Mine:
         """Finish a run that has the first `right` of 100 test examples right."""
         taught = (taught_by or f"teacher {seed}") if arm == "distilled" else None
         spec = runs.specification(config or self.config, arm, seed, taught, self.data["fingerprint"])
-        making = Making(self.experiment.run(arm, seed), spec, {"data": self.data, "versions": self.versions}, print)
-        making.run.model_file.write_bytes(b"weights")
-        making.finish({"arm": arm, "weights_sha256": weights or f"{self.experiment.name}{arm}{seed}", "epochs": 3})
+        writer = RunWriter(self.experiment.run(arm, seed), spec, {"data": self.data, "versions": self.versions}, print)
+        writer.run.model_file.write_bytes(b"weights")
+        writer.finish({"arm": arm, "weights_sha256": weights or f"{self.experiment.name}{arm}{seed}", "epochs": 3})
         run = self.experiment.run(arm, seed)
         if score:
             agreement = None if arm == "teacher" else 0.9
@@ -209,7 +209,7 @@ def test_runs_that_do_not_count_are_named_with_the_reason(pair):
     b.add("distilled", 2, 90, score=False)
     b.add("distilled", 3, 90).model_file.write_bytes(b"WEIGHTS")
     begun = b.experiment.run("distilled", 4)
-    Making(begun, {"seed": 4}, {"data": b.data}, print)
+    RunWriter(begun, {"seed": 4}, {"data": b.data}, print)
     document = compared(a, b)
     assert document["arms"]["distilled"]["b"]["seeds"] == [0]
     told = {

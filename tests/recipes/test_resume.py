@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from kdistill.cli import app
 from kdistill.core.errors import OutputError
 from kdistill.core.listener import EpochProgress
-from kdistill.runs import Experiment, Making, judge
+from kdistill.runs import Experiment, RunWriter, judge
 
 # Dropout, a schedule and early stopping's memory: all that a run has to remember.
 EPOCHS = 40
@@ -78,10 +78,10 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_older(tmp_path, monkeyp
 def test_a_checkpoint_that_fails_when_asked_to_stop_stops_all_runs(tmp_path, monkeypatch):
     """The failure used to be recorded as that of one run among many, and the next began."""
 
-    def full(making, *arguments):
+    def full(writer, *arguments):
         raise OutputError("no space left on device", hint="Make room.")
 
-    monkeypatch.setattr(Making, "write_checkpoint", full)
+    monkeypatch.setattr(RunWriter, "write_checkpoint", full)
     signal_at(monkeypatch, 3, signal.SIGINT)
     command = ["reproduce", "--seeds", "2", "--workers", "1", "--output-dir", tmp_path, *LONG]
     stopped = invoke(*command, "--set", "training.checkpoint_every=1000", code=130)

@@ -3,7 +3,7 @@
 import pytest
 
 from kdistill.core.errors import OutputError
-from kdistill.runs import Experiment, Making
+from kdistill.runs import Experiment, RunWriter
 
 
 def test_experiment_refuses_a_folder_that_is_something_else(tmp_path):
@@ -35,7 +35,7 @@ def test_seeds_lists_those_that_have_a_folder(tmp_path):
 def test_the_threads_are_those_that_its_runs_were_made_with(tmp_path):
     experiment = Experiment(tmp_path)
     assert experiment.threads() is None
-    Making(experiment.run("baseline", 3), {}, {"threads": 7}, print)
+    RunWriter(experiment.run("baseline", 3), {}, {"threads": 7}, print)
     assert experiment.threads() == 7
     (experiment.run("baseline", 3).folder / "manifest.json").write_text("{}")
     assert experiment.threads() is None

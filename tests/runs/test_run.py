@@ -8,7 +8,17 @@ import pytest
 from kdistill import runs
 from kdistill.core import files
 from kdistill.core.errors import OutputError
-from kdistill.runs import Making, Run, Status, correct_answers, judge, known_scores, record_scores, run_of_model, tidy
+from kdistill.runs import (
+    Run,
+    RunWriter,
+    Status,
+    correct_answers,
+    judge,
+    known_scores,
+    record_scores,
+    run_of_model,
+    tidy,
+)
 
 SPEC = {"seed": 0, "student": {"hidden": [8]}}
 
@@ -19,23 +29,23 @@ def run(tmp_path):
 
 
 def begin(run, spec=SPEC):
-    return Making(run, spec, {"threads": 1}, lambda warning: None)
+    return RunWriter(run, spec, {"threads": 1}, lambda warning: None)
 
 
 def finish(run, spec=SPEC, model=b"weights"):
-    making = begin(run, spec)
-    making.record({"epoch": 1, "val_nll": 0.5})
-    making.run.model_file.write_bytes(model)
-    making.finish({"arm": "baseline", "warnings": []})
+    writer = begin(run, spec)
+    writer.record({"epoch": 1, "val_nll": 0.5})
+    writer.run.model_file.write_bytes(model)
+    writer.finish({"arm": "baseline", "warnings": []})
 
 
 def test_a_run_is_complete_once_its_result_is_written(run):
     assert not judge(run).counts
-    making = begin(run)
-    making.record({"epoch": 1})
+    writer = begin(run)
+    writer.record({"epoch": 1})
     run.model_file.write_bytes(b"weights")
     assert not judge(run).counts
-    making.finish({"arm": "baseline"})
+    writer.finish({"arm": "baseline"})
     assert judge(run).counts
     assert run.history() == [{"epoch": 1}]
     assert run.manifest["attempts"][0]["from_epoch"] == 0
@@ -96,11 +106,11 @@ def test_what_cannot_be_read_is_no_proof_of_damage(run, monkeypatch):
 
 
 def test_what_was_put_into_the_folder_is_no_part_of_the_run(run):
-    making = begin(run)
-    making.run.model_file.write_bytes(b"weights")
+    writer = begin(run)
+    writer.run.model_file.write_bytes(b"weights")
     (run.folder / "notes.txt").write_text("mine")
     record_scores(run, {"accuracy": 0.1}, None, [], "another model")
-    making.finish({"arm": "baseline"})
+    writer.finish({"arm": "baseline"})
     (run.folder / "notes.txt").write_text("still mine")
     record_scores(run, {"accuracy": 0.2}, None, [], run.model_sha256)
     assert judge(run).counts
@@ -149,14 +159,14 @@ def test_tidying_leaves_alone_what_another_process_is_making(run):
 
 def test_a_status_says_how_far_a_run_is_and_whether_it_counts(run):
     assert judge(run, SPEC) == Status("missing")
-    making = begin(run)
+    writer = begin(run)
     assert judge(run, SPEC) == Status("missing")  # nothing to go on from
-    making.record({"epoch": 1})
-    making.write_checkpoint(1, 0, lambda path: path.write_bytes(b"state"))
+    writer.record({"epoch": 1})
+    writer.write_checkpoint(1, 0, lambda path: path.write_bytes(b"state"))
     assert judge(run, SPEC) == Status("interrupted", epoch=1)
     assert judge(run, {"seed": 1}).state == "other config"
     run.model_file.write_bytes(b"weights")
-    making.finish({"arm": "baseline", "file_bytes": 7})
+    writer.finish({"arm": "baseline", "file_bytes": 7})
     assert judge(run, SPEC) == judge(run) == judge(run, by_size=True) == Status("finished")
     assert [name for name in ("missing", "interrupted", "other config", "damaged") if Status(name).counts] == []
     run.model_file.write_bytes(b"changed")
@@ -185,10 +195,10 @@ def test_a_file_is_read_once_for_as_long_as_it_stays_as_it_is(run, monkeypatch):
 
 def test_a_model_is_known_by_the_run_that_it_is_of(run):
     assert run_of_model(run.model_file) is None
-    making = begin(run)
+    writer = begin(run)
     run.model_file.write_bytes(b"weights")
     assert run_of_model(run.model_file) is None  # not finished
-    making.finish({"arm": "baseline"})
+    writer.finish({"arm": "baseline"})
     assert run_of_model(run.model_file) == run
     assert run_of_model(run.folder / "other.keras") is None
     run.model_file.write_bytes(b"changed")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kdistill.core.errors import OutputError
-from kdistill.runs import Experiment, Making, record_scores, survey
+from kdistill.runs import Experiment, RunWriter, record_scores, survey
 
 SPEC = {"training": {"epochs": 9}}
 ABOUT = {"threads": 1, "device": "CPU", "data": {"fingerprint": "f"}, "versions": {"keras": "3"}}
@@ -26,16 +26,16 @@ def record(epoch, accuracy=0.5, best=True):
 
 
 def begin(experiment, arm="baseline", seed=0, spec=SPEC, epochs=0):
-    making = Making(experiment.run(arm, seed), {**spec, "seed": seed}, ABOUT, lambda text: None)
+    writer = RunWriter(experiment.run(arm, seed), {**spec, "seed": seed}, ABOUT, lambda text: None)
     for epoch in range(1, epochs + 1):
-        making.record(record(epoch, accuracy=epoch / 10))
-    return making
+        writer.record(record(epoch, accuracy=epoch / 10))
+    return writer
 
 
 def finish(experiment, arm="baseline", seed=0, accuracy=0.8, **more):
-    making = begin(experiment, arm, seed, epochs=2)
-    making.run.model_file.write_bytes(b"weights")
-    making.finish({"arm": arm, "epochs": 2, "validation": {"accuracy": accuracy}, "file_bytes": 7, **more})
+    writer = begin(experiment, arm, seed, epochs=2)
+    writer.run.model_file.write_bytes(b"weights")
+    writer.finish({"arm": arm, "epochs": 2, "validation": {"accuracy": accuracy}, "file_bytes": 7, **more})
     return experiment.run(arm, seed)
 
 
@@ -67,40 +67,40 @@ def test_scores_of_another_model_are_none_of_this_one(experiment):
 
 
 def test_an_interrupted_run_tells_how_far_it_has_come_and_from_where_it_goes_on(experiment):
-    making = begin(experiment, epochs=2)
-    making.write_checkpoint(2, 5, lambda path: path.write_text("state"))
-    making.record(record(3, accuracy=0.1, best=False))
+    writer = begin(experiment, epochs=2)
+    writer.write_checkpoint(2, 5, lambda path: path.write_text("state"))
+    writer.record(record(3, accuracy=0.1, best=False))
     found = only(experiment)
     assert (found["state"], found["epoch"], found["epochs"], found["goes_on_from"]) == ("interrupted", 3, 9, 2)
     assert found["validation_accuracy"] == 0.2  # of the best epoch, not of the last
-    with making.run.history_file.open("a") as file:
+    with writer.run.history_file.open("a") as file:
         file.write('{"epoch": 4, "val_')
     assert only(experiment)["epoch"] == 3
 
 
 def test_a_failed_run_tells_why_until_it_is_tried_again(experiment):
-    making = begin(experiment, epochs=2)
-    making.fail("training diverged: the loss is not a finite number", 3)
+    writer = begin(experiment, epochs=2)
+    writer.fail("training diverged: the loss is not a finite number", 3)
     found = only(experiment)
     assert (found["state"], found["epoch"]) == ("failed", 3)
     assert found["problem"] == "training diverged: the loss is not a finite number"
     begin(experiment, epochs=1)
     assert only(experiment)["state"] == "interrupted"
-    assert not (making.run.folder / "failure.json").exists()
+    assert not (writer.run.folder / "failure.json").exists()
 
 
 def test_a_failure_on_a_disk_that_takes_nothing_is_the_first_one_still(experiment):
-    making = begin(experiment)
-    making.run.folder.rename(experiment.folder / "elsewhere")
-    making.fail("training diverged", 1)
-    assert not making.run.folder.exists()
+    writer = begin(experiment)
+    writer.run.folder.rename(experiment.folder / "elsewhere")
+    writer.fail("training diverged", 1)
+    assert not writer.run.folder.exists()
 
 
 def test_a_run_that_another_process_is_at_is_running(experiment):
-    making = begin(experiment, epochs=1)
+    writer = begin(experiment, epochs=1)
     program = (
         "import sys, time; from pathlib import Path; from kdistill.runs import Run\n"
-        f"with Run(Path({str(making.run.folder)!r}), 'baseline', 0).locked():\n"
+        f"with Run(Path({str(writer.run.folder)!r}), 'baseline', 0).locked():\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

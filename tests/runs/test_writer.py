@@ -12,7 +12,7 @@ import pytest
 from places import HELPERS
 
 from kdistill.core.errors import OutputError
-from kdistill.runs import Making, Run, judge, tidy
+from kdistill.runs import Run, RunWriter, judge, tidy
 
 SPEC = {"seed": 0, "student": {"hidden": [8]}}
 OTHER = {"seed": 0, "student": {"hidden": [9]}}
@@ -27,33 +27,33 @@ def run(tmp_path):
 def begin(run, spec=SPEC, about=ABOUT):
     """Begin a run; return it, and what it warned of."""
     warnings = []
-    return Making(run, spec, about, warnings.append), warnings
+    return RunWriter(run, spec, about, warnings.append), warnings
 
 
-def epoch(making, number):
-    making.record({"epoch": number})
-    making.write_checkpoint(number, 0, lambda path: path.write_text(str(number)))
+def epoch(writer, number):
+    writer.record({"epoch": number})
+    writer.write_checkpoint(number, 0, lambda path: path.write_text(str(number)))
 
 
 def interrupted(run, spec=SPEC, epochs=2):
     """Leave a run with a checkpoint after each epoch, and an epoch that no checkpoint knows of."""
-    making, _ = begin(run, spec)
+    writer, _ = begin(run, spec)
     for number in range(1, epochs + 1):
-        epoch(making, number)
-    making.record({"epoch": epochs + 1})
-    return making
+        epoch(writer, number)
+    writer.record({"epoch": epochs + 1})
+    return writer
 
 
 def finish(run, spec=SPEC, result="result"):
-    making, _ = begin(run, spec)
-    making.record({"epoch": 1, "val_nll": 0.5})
-    making.run.model_file.write_bytes(b"weights")
-    making.finish({"arm": "baseline", "name": result})
+    writer, _ = begin(run, spec)
+    writer.record({"epoch": 1, "val_nll": 0.5})
+    writer.run.model_file.write_bytes(b"weights")
+    writer.finish({"arm": "baseline", "name": result})
 
 
 def test_beginning_again_without_a_checkpoint_empties_the_folder_and_counts_the_attempt(run):
-    making, _ = begin(run)
-    making.record({"epoch": 1})
+    writer, _ = begin(run)
+    writer.record({"epoch": 1})
     begin(run)
     assert run.history() == []
     assert len(run.manifest["attempts"]) == 2
@@ -63,9 +63,9 @@ def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(run):
     interrupted(run)
     assert judge(run).state == "interrupted"
     (run.folder / ".new-1-2-model.keras").write_text("half")
-    making, warnings = begin(run)
-    assert (making.checkpoint.epochs, making.checkpoint.batches, warnings) == (2, 0, [])
-    assert making.history == run.history() == [{"epoch": 1}, {"epoch": 2}]
+    writer, warnings = begin(run)
+    assert (writer.checkpoint.epochs, writer.checkpoint.batches, warnings) == (2, 0, [])
+    assert writer.history == run.history() == [{"epoch": 1}, {"epoch": 2}]
     assert [attempt["from_epoch"] for attempt in run.manifest["attempts"]] == [0, 2]
     assert not list(run.folder.glob(".new-*"))
 
@@ -73,19 +73,19 @@ def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(run):
 def test_the_history_comes_back_from_the_checkpoint_whatever_became_of_it(run):
     interrupted(run)
     run.history_file.write_text("rubbish")
-    making, _ = begin(run)
-    assert making.history == run.history() == [{"epoch": 1}, {"epoch": 2}]
+    writer, _ = begin(run)
+    assert writer.history == run.history() == [{"epoch": 1}, {"epoch": 2}]
 
 
 def test_what_happens_to_the_files_while_a_run_is_made_is_no_part_of_it(run):
     """What it has done is in memory."""
-    making = interrupted(run)
+    writer = interrupted(run)
     run.history_file.write_text("rubbish\n")
     (run.folder / "manifest.json").write_text("{")
-    epoch(making, 4)
+    epoch(writer, 4)
     assert begin(run)[0].history == [{"epoch": number} for number in (1, 2, 3, 4)]
-    making.run.model_file.write_bytes(b"weights")
-    making.finish({"arm": "baseline"})
+    writer.run.model_file.write_bytes(b"weights")
+    writer.finish({"arm": "baseline"})
     assert judge(run).counts
     assert run.manifest["spec"] == SPEC
     assert len(run.history()) == 4
@@ -106,8 +106,8 @@ def test_other_data_is_refused_while_there_is_something_to_lose(run):
 
 def test_another_config_starts_afresh_without_a_word(run):
     interrupted(run)
-    making, warnings = begin(run, OTHER)
-    assert (making.checkpoint, warnings, making.history) == (None, [], [])
+    writer, warnings = begin(run, OTHER)
+    assert (writer.checkpoint, warnings, writer.history) == (None, [], [])
     assert [attempt["from_epoch"] for attempt in run.manifest["attempts"]] == [0]
 
 
@@ -119,23 +119,23 @@ def test_going_on_with_other_software_or_threads_is_said(run):
 
 
 def test_finishing_removes_the_checkpoints(run):
-    making = interrupted(run)
-    making.run.model_file.write_bytes(b"weights")
-    making.finish({"arm": "baseline"})
+    writer = interrupted(run)
+    writer.run.model_file.write_bytes(b"weights")
+    writer.finish({"arm": "baseline"})
     assert not run.checkpoints.exist()
     assert judge(run).state == "finished"
 
 
 def test_a_finished_run_stays_until_what_replaces_it_has_finished(run):
     finish(run, result="old")
-    making = interrupted(run, OTHER)
+    writer = interrupted(run, OTHER)
     assert judge(run).counts
     assert run.result["name"] == "old"
     assert judge(run, SPEC).differences == ()
-    making, _ = begin(run, OTHER)
-    assert making.checkpoint.epochs == 2
-    making.run.model_file.write_bytes(b"other")
-    making.finish({"name": "new"})
+    writer, _ = begin(run, OTHER)
+    assert writer.checkpoint.epochs == 2
+    writer.run.model_file.write_bytes(b"other")
+    writer.finish({"name": "new"})
     assert run.result["name"] == "new"
     assert judge(run).counts
     assert [path.name for path in run.folder.parent.iterdir()] == ["baseline"]
@@ -153,16 +153,16 @@ def test_a_damaged_finished_run_stays_too(run):
 def test_a_replacement_of_a_third_config_starts_afresh(run):
     finish(run, result="old")
     interrupted(run, OTHER)
-    making, _ = begin(run, {"seed": 0, "student": {"hidden": [10]}})
-    assert making.checkpoint is None
+    writer, _ = begin(run, {"seed": 0, "student": {"hidden": [10]}})
+    assert writer.checkpoint is None
     assert run.result["name"] == "old"
 
 
 @pytest.mark.parametrize("killed", ["before the renames", "between them", "after them"])
 def test_a_replacement_that_had_finished_is_put_in_place(run, monkeypatch, killed):
     finish(run, result="old")
-    making = interrupted(run, OTHER)
-    making.run.model_file.write_bytes(b"other")
+    writer = interrupted(run, OTHER)
+    writer.run.model_file.write_bytes(b"other")
     renames, replace = [], os.replace
 
     def die(old, new):
@@ -174,7 +174,7 @@ def test_a_replacement_that_had_finished_is_put_in_place(run, monkeypatch, kille
 
     with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
         patch.setattr(os, "replace", die)
-        making.finish({"name": "new"})
+        writer.finish({"name": "new"})
     with run.locked():
         assert judge(run).counts
         assert run.result["name"] == "new"
@@ -185,7 +185,7 @@ def test_a_replacement_that_had_finished_is_put_in_place(run, monkeypatch, kille
 
 @pytest.mark.parametrize("what", ["removed", "moved", "replaced"])
 def test_a_run_whose_folder_has_gone_writes_nothing_more(run, what):
-    making = interrupted(run)
+    writer = interrupted(run)
     if what == "removed":
         shutil.rmtree(run.folder.parent)
     else:
@@ -193,7 +193,7 @@ def test_a_run_whose_folder_has_gone_writes_nothing_more(run, what):
     if what == "replaced":
         interrupted(run)
     before = sorted(run.folder.parent.rglob("*")) if run.folder.parent.exists() else None
-    for write in (lambda: making.record({"epoch": 9}), lambda: epoch(making, 9), lambda: making.finish({})):
+    for write in (lambda: writer.record({"epoch": 9}), lambda: epoch(writer, 9), lambda: writer.finish({})):
         with pytest.raises(OutputError, match="moved or removed"):
             write()
     assert before == (sorted(run.folder.parent.rglob("*")) if run.folder.parent.exists() else None)
@@ -204,7 +204,7 @@ def test_a_run_whose_folder_has_gone_writes_nothing_more(run, what):
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission denied")],
 )
 def test_a_failing_disk_gives_one_message_and_keeps_what_was_there(run, monkeypatch, number, text):
-    making = interrupted(run)
+    writer = interrupted(run)
 
     def fail(descriptor):
         raise OSError(number, os.strerror(number))
@@ -212,9 +212,9 @@ def test_a_failing_disk_gives_one_message_and_keeps_what_was_there(run, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(OutputError, match=text):
-            making.write_checkpoint(3, 0, lambda path: path.write_text("3"))
+            writer.write_checkpoint(3, 0, lambda path: path.write_text("3"))
         with pytest.raises(OutputError, match=text):
-            making.finish({"arm": "changed"})
+            writer.finish({"arm": "changed"})
     assert not run.finished
     assert not list(run.folder.rglob(".new-*"))
     assert begin(run)[0].checkpoint.epochs == 2
@@ -222,15 +222,15 @@ def test_a_failing_disk_gives_one_message_and_keeps_what_was_there(run, monkeypa
 
 def test_everything_is_on_disk_before_the_result_is(run, monkeypatch):
     """Else a power cut could leave a result without the history that it vouches for."""
-    making = interrupted(run)
-    making.run.model_file.write_bytes(b"weights")
+    writer = interrupted(run)
+    writer.run.model_file.write_bytes(b"weights")
     order = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(
         os, "fsync", lambda fd: order.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name) or fsync(fd)
     )
     monkeypatch.setattr(os, "replace", lambda old, new: order.append(f"-> {Path(new).name}") or replace(old, new))
-    making.finish({"arm": "baseline"})
+    writer.finish({"arm": "baseline"})
     result = order.index("-> result.json")
     for name in ("history.jsonl", "manifest.json"):
         renamed = order.index(f"-> {name}")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kdistill.core import files
-from kdistill.runs import Making, Run, judge, tidy
+from kdistill.runs import Run, RunWriter, judge, tidy
 
 SPEC, OLD = {"seed": 0, "name": "new"}, {"seed": 0, "name": "old"}
 ABOUT, EPOCHS = {"threads": 1, "data": {"fingerprint": "f"}}, 3
@@ -111,18 +111,18 @@ def work(run: Run, spec: dict) -> None:
         return
     with run.locked():
         warnings = []
-        making = Making(run, spec, ABOUT, warnings.append)
+        writer = RunWriter(run, spec, ABOUT, warnings.append)
         assert not warnings, warnings
         done = 0
-        if making.checkpoint:
-            done = int((making.checkpoint.folder / "state.npz").read_text())
-            assert done == making.checkpoint.epochs
-        assert [record["epoch"] for record in making.history] == list(range(1, done + 1))
+        if writer.checkpoint:
+            done = int((writer.checkpoint.folder / "state.npz").read_text())
+            assert done == writer.checkpoint.epochs
+        assert [record["epoch"] for record in writer.history] == list(range(1, done + 1))
         for epoch in range(done + 1, EPOCHS + 1):
-            making.record({"epoch": epoch})
-            making.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
-        making.run.model_file.write_bytes(b"model")
-        making.finish({"name": spec["name"]})
+            writer.record({"epoch": epoch})
+            writer.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
+        writer.run.model_file.write_bytes(b"model")
+        writer.finish({"name": spec["name"]})
 
 
 def end_at(step: int, when: str) -> None:

@@ -15,7 +15,7 @@ from kdistill.core import signals
 from kdistill.core.errors import DivergedError, ModelError
 from kdistill.core.listener import EpochDone, RunStarted
 from kdistill.experiments.workers import worker_process
-from kdistill.runs import Experiment, Making
+from kdistill.runs import Experiment, RunWriter
 
 PERFORM = "kdistill.experiments.workers.perform"
 EPOCH = 0.01  # seconds
@@ -46,20 +46,20 @@ def perform(task, listener):
     with run.locked(), signals.held_back() as received:
         if run.result:
             return run.result
-        making = Making(run, {"seed": seed, "config": task.config}, {}, listener.warning)
+        writer = RunWriter(run, {"seed": seed, "config": task.config}, {}, listener.warning)
         listener.hear(RunStarted(arm, seed, plan.epochs))
-        for epoch in range(len(making.history) + 1, plan.epochs + 1):
+        for epoch in range(len(writer.history) + 1, plan.epochs + 1):
             if plan.learning_rate > TOO_HIGH:
                 raise DivergedError(f"training diverged in epoch {epoch}", hint="Try less.")
             time.sleep(EPOCH)
-            making.record({"epoch": epoch})
+            writer.record({"epoch": epoch})
             listener.hear(EpochDone({"epoch": epoch, "best": True}))
             if received.signum is not None or plan.checkpoint_every == 1:
-                making.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
+                writer.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
             if received.signum is not None:
                 raise signals.Stopped(received.signum, f"{task.name}: stopped after epoch {epoch}")
         run.model_file.write_bytes(b"model")
-        making.finish({"epochs": plan.epochs})
+        writer.finish({"epochs": plan.epochs})
     return run.result
 
 

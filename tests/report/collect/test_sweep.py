@@ -8,7 +8,7 @@ from kdistill import config as configs
 from kdistill import runs
 from kdistill.recipes.session import Options
 from kdistill.report.collect import subject, sweep
-from kdistill.runs import Experiment, Making
+from kdistill.runs import Experiment, RunWriter
 
 SUMMARY = {
     "seeds": [0, 1],
@@ -80,10 +80,10 @@ def begin(home, name, temperature, accuracies):
     experiment.create(configs.dump(config))
     for seed, accuracy in enumerate(accuracies):
         spec = runs.specification(config, "distilled", seed, "teacher")
-        making = Making(experiment.run("distilled", seed), spec, {}, print)
+        writer = RunWriter(experiment.run("distilled", seed), spec, {}, print)
         if accuracy is not None:
-            making.run.model_file.write_bytes(b"weights")
-            making.finish({"validation": {"accuracy": accuracy, "nll": 1 - accuracy}, "file_bytes": 7})
+            writer.run.model_file.write_bytes(b"weights")
+            writer.finish({"validation": {"accuracy": accuracy, "nll": 1 - accuracy}, "file_bytes": 7})
 
 
 def test_an_unfinished_sweep_has_the_cells_that_were_started(home):
