@@ -38,7 +38,7 @@ def runs_ls(
         found = [survey.describe(folder, verify) for folder in folders]
     else:
         found = survey.survey(common.output_dir, verify)
-    document: survey.Survey = {"output_dir": str(common.output_dir), "experiments": found}
+    document = {"output_dir": str(common.output_dir), "experiments": found}
     emit(document, runs.runs if experiments else runs.experiments, common.json)
 
 

@@ -24,7 +24,7 @@ from kdistill.deploy.formats import Form
 from kdistill.deploy.targets import Target
 from kdistill.recipes import evaluate
 from kdistill.recipes.session import Session
-from kdistill.runs.benchmark import Benchmark, Machine, Measured, Ratios
+from kdistill.runs.benchmark import Benchmark, Measured
 
 Floats = NDArray[np.floating]
 
@@ -148,7 +148,7 @@ class _Bench:
         if outputs.shape != (len(labels), classes):
             raise ModelError(
                 f"{path}: expected {classes} outputs, one for each class of the data; received {outputs.shape[-1]}",
-                evaluate.held_against(self._session.config),
+                evaluate.data_hint(self._session.config),
             )
         if path.suffix == ".keras":
             self._logits[files.sha256(path), entry.target.preprocessing] = outputs
@@ -209,11 +209,11 @@ class _Bench:
             )
         measured = json.loads(done.stdout.splitlines()[-1])
         if error := measured.get("error"):
-            raise ModelError(error["message"], error["hint"] or evaluate.held_against(self._session.config))
+            raise ModelError(error["message"], error["hint"] or evaluate.data_hint(self._session.config))
         return measured, np.load(found, allow_pickle=False)
 
 
-def _ratios(row: Measured, reference: Measured) -> Ratios:
+def _ratios(row: Measured, reference: Measured) -> dict[str, Any]:
     def times(larger: float | None, smaller: float | None) -> float | None:
         return larger / smaller if larger and smaller else None
 
@@ -229,7 +229,7 @@ def _ratios(row: Measured, reference: Measured) -> Ratios:
     }
 
 
-def _run_info(threads: int, least_seconds: float) -> Machine:
+def _run_info(threads: int, least_seconds: float) -> dict[str, Any]:
     return {
         "machine": _processor(),
         "cores": backend.cores(),

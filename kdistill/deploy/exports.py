@@ -142,7 +142,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, for
     try:
         model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
     except ModelError as error:
-        raise ModelError(error.message, error.hint or evaluate.held_against(session.config)) from error
+        raise ModelError(error.message, error.hint or evaluate.data_hint(session.config)) from error
     _note_changes(session, target, form, notes)
     model = _with_raw_values(session, target, model)
     test, train = session.splits.test, session.splits.train

@@ -11,7 +11,7 @@ from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats
 from kdistill.modelfiles.names import class_names
 from kdistill.recipes.session import Session
-from kdistill.runs import ARMS, Run, judge, run_of_model, taken_apart, teacher_files
+from kdistill.runs import ARMS, Run, judge, run_of_model, split_identity, teacher_files
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -99,7 +99,7 @@ def teachers_of(run: Run) -> list[Target]:
     if not places:
         return [Target(own.model_file)] if judge(own).counts else []
     # Paths and scalings are both in the order of the teachers' fingerprints.
-    scalings = [scaled for *_, scaled in taken_apart(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
+    scalings = [scaled for *_, scaled in split_identity(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
     return [
         Target(_as_typed(place, own.model_file), None, scaled or preprocessing.NONE)
         for place, scaled in zip(places, scalings, strict=False)

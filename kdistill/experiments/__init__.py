@@ -1,1 +1,1 @@
-"""Many runs: which there are, who makes them, and what they say together."""
+"""Experiments of many runs: reproduce, sweep, compare, and the workers that make the runs."""

@@ -1,18 +1,16 @@
-"""Two experiments side by side: in which config keys they differ, what each came to, and whether that is a difference.
+"""`compare A B`: two experiments side by side: their config keys, their results, and whether these differ.
 
-Everything is read from their folders; nothing is computed on models or data, and no TensorFlow is started.
+Everything is read from their folders: no model is run, no data is read, and TensorFlow is not started.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 from kdistill import config as configs
 from kdistill.evaluation import statistics
-from kdistill.evaluation.statistics import Summary
-from kdistill.evaluation.verdict import Answers, Contrast, compare_pairs
-from kdistill.evaluation.verdict import Pair as TestedPair
+from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
 from kdistill.runs.survey import not_usable
 
@@ -20,34 +18,26 @@ Document = dict[str, Any]
 
 B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
 MEASURES = ("accuracy", "nll", "ece", "agreement")
-SCORED_ON_TEST = (
+ON_TEST = (
     "early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically biased"
 )
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A complete run that was scored.
+    """A complete run that was scored on the test split.
 
     Attributes:
         scores: on the test split.
         manifest: of the run.
         weights: the fingerprint of the model's weights.
-        tested: its answers on the test split.
+        answers: for each test example whether it was right.
     """
 
     scores: ScoresOnTest
     manifest: Document
     weights: str
-    tested: Answers
-
-
-class Pair(NamedTuple):
-    """The runs of one seed in both experiments."""
-
-    seed: int
-    a: Scored
-    b: Scored
+    answers: Answers
 
 
 @dataclass
@@ -57,9 +47,9 @@ class Side:
     Attributes:
         letter: A or B.
         folder: of the experiment.
-        config: what its config.yaml says.
-        arms: of each arm, by seed, the runs that count.
-        warnings: which others there are, and why they do not count.
+        config: of its config.yaml.
+        arms: for each arm, by seed, the runs that are compared.
+        warnings: which other runs it has, and why they are left out.
     """
 
     letter: str
@@ -69,81 +59,46 @@ class Side:
     warnings: list[str] = field(default_factory=list)
 
 
-class Named(TypedDict):
-    """An experiment."""
-
-    experiment: str
-    folder: str
-
-
-class KeyDifference(TypedDict):
-    """A config key, and its value on both sides; None where it is not set."""
-
-    key: str
-    a: Any
-    b: Any
-
-
-class ScoredArm(TypedDict):
-    """The scored runs of one arm on one side, on the test split."""
-
-    seeds: list[int]
-    accuracy: Summary
-    nll: Summary | None
-    ece: Summary | None
-    agreement: Summary | None
-    parameters: int
-    file_bytes: int
-
-
 class ComparedArm(TypedDict):
     """One arm on both sides."""
 
-    a: ScoredArm | None  # None without a scored run
-    b: ScoredArm | None
+    a: Document | None  # `seeds`, a `Summary` for each of `MEASURES`, sizes; None without a scored run
+    b: Document | None
     paired: Document | None  # a `Verdict`, and whether both have the `same_models`
-    why_not: str | None  # where nothing can be paired
-    only_a: list[int]  # seeds without a partner
+    why_not: str | None  # why nothing is paired
+    only_a: list[int]  # seeds that B does not have
     only_b: list[int]
 
 
 class Comparison(TypedDict):
     """Two experiments side by side."""
 
-    a: Named
-    b: Named
-    config: list[KeyDifference]  # keys of the resolved configs that differ, the name apart
+    a: dict[str, str]  # `experiment`, `folder`
+    b: dict[str, str]
+    config: list[Document]  # `key`, its values `a` and `b`, for each key but `name` that differs; None where not set
     arms: dict[str, ComparedArm]
     warnings: list[str]
 
 
 def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison:
-    """Compare two experiments; differences are those of the second, B, against the first, A.
-
-    Args:
-        first: the folder of A.
-        second: the folder of B.
-        arms: which arms to compare.
+    """Compare the experiments in two folders; differences are the second, B, minus the first, A.
 
     Raises:
         ConfigError: the config of one is not valid.
     """
-    sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
-    compared = {arm: _arm(arm, sides[0].arms[arm], sides[1].arms[arm]) for arm in arms}
+    a, b = sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
+    compared = {arm: _arm(arm, a.arms[arm], b.arms[arm]) for arm in arms}
     given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
     if given and "teacher" in arms and not compared["teacher"]["paired"]:
         of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
         compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
-    warnings = [warning for side in sides for warning in side.warnings]
-    warnings += _about_selection(sides) + _about_splits(sides, arms) + _about_versions(sides)
-    warnings += _about_unpaired(compared)
-    a, b = (Named(experiment=side.config.name, folder=str(side.folder)) for side in sides)
+    warnings = [*a.warnings, *b.warnings, *_about_selection(sides), *_about_splits(sides, arms)]
     return {
-        "a": a,
-        "b": b,
-        "config": _differences(*(configs.resolved(side.config) for side in sides)),
+        "a": {"experiment": a.config.name, "folder": str(a.folder)},
+        "b": {"experiment": b.config.name, "folder": str(b.folder)},
+        "config": _differences(configs.resolved(a.config), configs.resolved(b.config)),
         "arms": compared,
-        "warnings": warnings,
+        "warnings": [*warnings, *_about_versions(sides), *_about_unpaired(compared)],
     }
 
 
@@ -158,7 +113,7 @@ def _side(letter: str, folder: Path, arms: Sequence[str]) -> Side:
 
 
 def _scored(side: Side, run: Run) -> Scored | None:
-    """Return a run with its scores; where it does not count, None, with a warning that says why."""
+    """Return a run with its scores; where it is left out, None, with a warning that says why."""
     name = f"{side.letter}: {run.arm} seed {run.seed}"
     manifest, scores = run.manifest, own_scores(run)
     if problem := not_usable(side.config, run):
@@ -168,44 +123,44 @@ def _scored(side: Side, run: Run) -> Scored | None:
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
         side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
         return None
-    tested = Answers(scores["accuracy"], correct_answers(run))
-    return Scored(scores, manifest, (run.result or {})["weights_sha256"], tested)
+    answers = Answers(scores["accuracy"], correct_answers(run))
+    return Scored(scores, manifest, (run.result or {})["weights_sha256"], answers)
 
 
-def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[KeyDifference]:
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Document]:
     a, b = survey.flattened(first), survey.flattened(second)
     keys = [key for key in dict.fromkeys([*a, *b]) if key != "name" and a.get(key) != b.get(key)]
     return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys]
 
 
 def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> ComparedArm:
-    seeds = [seed for seed in a if seed in b]
+    both = [(seed, a[seed], b[seed]) for seed in a if seed in b]
     only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
     row = ComparedArm(a=_summary(a), b=_summary(b), paired=None, why_not=None, only_a=only_a, only_b=only_b)
     if not a or not b:
-        there = "A" if a else "B" if b else "neither"
-        row["why_not"] = "neither has a run that was scored" if there == "neither" else f"only {there} has scored runs"
-    elif not seeds:
+        side = "A" if a else "B"
+        row["why_not"] = f"only {side} has scored runs" if a or b else "neither has a run that was scored"
+    elif not both:
         row["why_not"] = "they have no seed in common"
-    elif other := _other_test_split([a[seed].manifest for seed in seeds], [b[seed].manifest for seed in seeds]):
+    elif other := _other_test_split(both):
         row["why_not"] = f"they were not scored on the same examples: {other}"
     else:
-        row["paired"] = _paired(arm, [Pair(seed, a[seed], b[seed]) for seed in seeds])
+        row["paired"] = _paired(arm, both)
     return row
 
 
-def _summary(scored: Mapping[int, Scored]) -> ScoredArm | None:
+def _summary(scored: Mapping[int, Scored]) -> Document | None:
     if not scored:
         return None
     scores = [one.scores for one in scored.values()]
-    summary: Any = {"seeds": list(scored), **statistics.summaries(scores, *MEASURES)}
-    return summary | {"parameters": scores[0]["parameters"], "file_bytes": scores[0]["file_bytes"]}
+    sizes = {"parameters": scores[0]["parameters"], "file_bytes": scores[0]["file_bytes"]}
+    return {"seeds": list(scored), **statistics.summaries(scores, *MEASURES), **sizes}
 
 
 def _test_split(manifest: Mapping[str, Any]) -> Document:
     """Return what decides which examples the test split has.
 
-    The fingerprint is of all data, test and train; of the user's own, the test split may be a share that was drawn.
+    The fingerprint is of all the data, train and test; of the user's own data the test split may be a random share.
     """
     data, spec = manifest["data"], manifest["spec"]["data"]
     drawn = {"data.test": spec["test"], "data.split_seed": spec["split_seed"]} if spec.get("test") else {}
@@ -218,14 +173,14 @@ def _test_split(manifest: Mapping[str, Any]) -> Document:
     }
 
 
-def _other_test_split(a: Sequence[Document], b: Sequence[Document]) -> str | None:
-    """Return in what the test splits of runs differ, or None where they are the same."""
-    for one, other in zip(map(_test_split, a), map(_test_split, b), strict=True):
-        names = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
-        # The same examples under another name of the data set are the same.
-        if set(names) - {"data.dataset"}:
-            told = [key for key in names if key != "fingerprint"]
-            listed = "; ".join(f"{key} is {_shown(one.get(key))} in A, {_shown(other.get(key))} in B" for key in told)
+def _other_test_split(both: Sequence[tuple[int, Scored, Scored]]) -> str | None:
+    """Return how the test splits of A and B differ, or None where they are the same."""
+    for _, a, b in both:
+        one, other = _test_split(a.manifest), _test_split(b.manifest)
+        keys = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+        if set(keys) - {"data.dataset"}:  # the same examples may have two names
+            shown = [key for key in keys if key != "fingerprint"]
+            listed = "; ".join(f"{key} is {_shown(one.get(key))} in A, {_shown(other.get(key))} in B" for key in shown)
             return listed or "examples, labels or class names of the data differ"
     return None
 
@@ -234,87 +189,75 @@ def _shown(value: Any) -> str:
     return "not set" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _paired(arm: str, pairs: Sequence[Pair]) -> Document:
-    """Return what the pairs say of one arm, B against A: a verdict, and whether they have the `same_models`."""
-    tested = [TestedPair(pair.seed, pair.b.tested, pair.a.tested) for pair in pairs]
-    verdict = compare_pairs(tested, _about(arm, pairs), B_AGAINST_A)
-    verdict = replace(verdict, about=f"{verdict.about} {_in_common(arm, pairs[0])}")
-    same = all(pair.a.weights == pair.b.weights for pair in pairs)
+def _paired(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> Document:
+    """Return the verdict on one arm, B against A, and whether they have the `same_models`."""
+    pairs = [Pair(seed, b.answers, a.answers) for seed, a, b in both]
+    verdict = compare_pairs(pairs, _about(arm, both), B_AGAINST_A)
+    verdict = replace(verdict, about=f"{verdict.about} {_in_common(arm, *both[0][1:])}")
+    same = all(a.weights == b.weights for _, a, b in both)
     if same:
         of = "both have the same weights" + ("" if len(pairs) == 1 else f" in all {len(pairs)} seeds")
         verdict = replace(verdict, sentence=f"The same models: {of}.")
     return verdict.to_json(same_models=same)
 
 
-def _about(arm: str, pairs: Sequence[Pair]) -> str:
-    """Return what the interval speaks about."""
-    shared = min(len(set(map(_taught_by, side))) for side in ([p.a for p in pairs], [p.b for p in pairs])) < len(pairs)
-    these = " and these teachers" if arm == "distilled" and shared else ""
+def _about(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> str:
+    """Return what the interval covers: seeds, and not the teachers where one of them taught several seeds."""
+    teachers = zip(*([side.manifest["spec"].get("teacher_weights") for side in pair[1:]] for pair in both), strict=True)
+    shared = arm == "distilled" and any(len(set(of_side)) < len(both) for of_side in teachers)
     return (
-        f"The interval is about training seeds, for this test set{these}: "
-        f"what other seeds would give, not other test images{' or other teachers' if these else ''}."
+        f"The interval is about training seeds, for this test set{' and these teachers' if shared else ''}: "
+        f"what other seeds would give, not other test images{' or other teachers' if shared else ''}."
     )
 
 
-def _in_common(arm: str, pair: Pair) -> str:
-    """Return what a seed of A has in common with that of B."""
+def _in_common(arm: str, a: Scored, b: Scored) -> str:
+    """Return which of the things that a seed decides are the same on both sides."""
     role = "teacher" if arm == "teacher" else "student"
-    apart = [name for name, differs in _apart(role, pair.a, pair.b).items() if differs]
+    one, other = (
+        {
+            "initial weights": (of["spec"][role], of["data"]["classes"]),
+            "batches": (of["spec"]["training"]["batch_size"], of["data"]["split_fingerprint"]),
+        }
+        for of in (a.manifest, b.manifest)
+    )
+    apart = [name for name in one if one[name] != other[name]]
     if not apart:
         return "Runs of one seed began with the same weights and saw the same batches."
     return f"Runs of one seed have their number in common, but other {' and other '.join(apart)}."
 
 
-def _taught_by(scored: Scored) -> str | None:
-    return scored.manifest["spec"].get("teacher_weights")
-
-
-def _apart(role: str, a: Scored, b: Scored) -> dict[str, bool]:
-    """Return which of the things that a seed decides are not the same on both sides."""
-    one, other = a.manifest, b.manifest
-    return {
-        "initial weights": one["spec"][role] != other["spec"][role]
-        or one["data"]["classes"] != other["data"]["classes"],
-        "batches": one["spec"]["training"]["batch_size"] != other["spec"]["training"]["batch_size"]
-        or one["data"]["split_fingerprint"] != other["data"]["split_fingerprint"],
-    }
-
-
 def _about_selection(sides: Sequence[Side]) -> list[str]:
     on_test = [side.letter for side in sides if side.config.data.validation == "test"]
     if len(on_test) == 1:
-        return [f"In {on_test[0]} alone {SCORED_ON_TEST}: the comparison is not fair."]
-    return [f"In both {SCORED_ON_TEST}."] if on_test else []
+        return [f"In {on_test[0]} alone {ON_TEST}: the comparison is not fair."]
+    return [f"In both {ON_TEST}."] if on_test else []
 
 
 def _about_splits(sides: Sequence[Side], arms: Sequence[str]) -> list[str]:
-    """Return a warning where the same data are divided otherwise."""
     data = [[one.manifest["data"] for arm in arms for one in side.arms[arm].values()][:1] for side in sides]
     if not all(data):
         return []
     (a,), (b,) = data
     if a["fingerprint"] != b["fingerprint"] or a["split_fingerprint"] == b["split_fingerprint"]:
         return []
-    return ["The data are divided otherwise: the runs were trained, and their epochs chosen, on other examples."]
+    return ["The data are split differently: the runs were trained, and their epochs chosen, on other examples."]
 
 
 def _about_versions(sides: Sequence[Side]) -> list[str]:
-    versions = [dict[str, set[str]]() for _ in sides]
-    for side, found in zip(sides, versions, strict=True):
-        for one in (one for arm in side.arms.values() for one in arm.values()):
-            for name, version in one.manifest.get("versions", {}).items():
-                found.setdefault(name, set()).add(version)
-    a, b = versions
-    changed = [
-        f"{name} {', '.join(sorted(a[name]))} (A), {', '.join(sorted(b[name]))} (B)"
-        for name in a
-        if name in b and a[name] != b[name]
-    ]
+    a, b = map(_versions, sides)
+    changed = [f"{name} {a[name]} (A), {b[name]} (B)" for name in a if name in b and a[name] != b[name]]
     return [f"Made with other versions: {'; '.join(changed)}."] if changed else []
 
 
+def _versions(side: Side) -> dict[str, str]:
+    found = [one.manifest.get("versions", {}) for arm in side.arms.values() for one in arm.values()]
+    names = dict.fromkeys(name for versions in found for name in versions)
+    return {name: ", ".join(sorted({of[name] for of in found if name in of})) for name in names}
+
+
 def _about_unpaired(compared: Mapping[str, ComparedArm]) -> list[str]:
-    """Return a warning of the seeds that are in one of the two alone; arms that lack the same ones share it."""
+    """Return a warning of the seeds that only one of the two has; arms that lack the same seeds share it."""
     arms: dict[str, list[str]] = {}
     for arm, row in compared.items():
         alone = [

@@ -1,4 +1,4 @@
-"""A part of many runs: what one of several commands, each on its own machine, has to do."""
+"""`--part I/N`: the share of the runs that one of several commands, each on its own machine, makes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,17 +1,16 @@
-"""Many runs: which there are, who makes them, and what they say together."""
+"""`reproduce`: trains and scores all arms for all seeds, and compares them."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import TypedDict
 
 from kdistill.config import Config
 from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import statistics
-from kdistill.evaluation.statistics import Summary
 from kdistill.evaluation.verdict import (
     Answers,
     Pair,
@@ -31,81 +30,42 @@ from kdistill.runs import ARMS, Experiment, correct_answers
 from kdistill.runs.experiment import SUMMARY_FILE
 
 
-class ArmSummary(TypedDict):
-    """The test scores of one arm over its runs."""
-
-    accuracy: Summary
-    nll: Summary
-    ece: Summary
-    agreement: NotRequired[Summary]  # not of the teacher
-    kl_to_teacher: NotRequired[Summary]
-    parameters: int
-    file_bytes: int
-    expected: float | None  # published accuracy
-
-
 class Compared(TypedDict):
-    """What the runs of some seeds say together."""
+    """The arms of some seeds, and their comparison."""
 
     formula: str
-    arms: dict[str, ArmSummary]
+    arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
     warnings: list[str]
 
 
-class FailedRun(TypedDict):
-    """A task that failed, and why."""
-
-    run: str
-    message: str
-    since: str | None  # the task that it needed, and that failed
-    details: NotRequired[str]  # the traceback of a bug
-
-
-class RunInfo(TypedDict):
-    """What depends on the machine, the engine and the place."""
-
-    seconds: float
-    workers: int
-    engine: str
-    output_dir: str
-
-
 class ExperimentSummary(Compared):
-    """What `reproduce` says, and `summary.json` holds."""
+    """The result of `reproduce`: the document of `summary.json`."""
 
     experiment: str
     seeds: list[int]
     teacher_seeds: list[int]
-    teachers: list[str]  # files from elsewhere that the config names
-    failed: list[FailedRun]
-    run_info: RunInfo
-
-
-class PartRun(TypedDict):
-    """A run of a part."""
-
-    run: str
-    folder: str
-    status: str  # `done` or `failed`
+    teachers: list[str]  # files that the config names
+    failed: list[Document]  # see `failures`
+    run_info: Document
 
 
 class PartSummary(TypedDict):
-    """Which runs a part of a command has made."""
+    """The result of a part of a command."""
 
     experiment: str
     part: str
-    runs: list[PartRun]
-    failed: list[FailedRun]
-    run_info: RunInfo
+    runs: list[dict[str, str]]  # `run`, `folder`, and `status`: `done` or `failed`
+    failed: list[Document]  # see `failures`
+    run_info: Document
 
 
 def train(session: Session, arm: str, seed: int) -> Document:
-    """Train one run unless it is complete; return its result, and where it is.
+    """Train one run unless it is complete; return its result, with the path of its model under `run_info`.
 
     Raises:
-        DivergedError: which run, and what to try.
-        KdistillError: whatever `make` raises.
+        DivergedError: with the run, and what to try.
+        KdistillError: see `make`.
     """
     try:
         result = make(session, arm, seed)
@@ -121,27 +81,18 @@ def reproduce(
 ) -> ExperimentSummary:
     """Train and score all arms for all seeds, and compare; writes `summary.json`.
 
-    Args:
-        session: of the experiment.
-        seeds: of baseline and distilled student.
-        teacher_seeds: of the teachers, taken in turn; by default each seed has its own. Teachers that the config names
-            teach all seeds.
-        scale: who makes the runs.
-
-    Returns:
-        What `summary.json` holds. Seeds of which a run failed are left out of `arms` and `comparison`.
+    For `teacher_seeds` see `teachers_of`. Seeds with a failed run are left out of `arms` and `comparison`.
 
     Raises:
-        KdistillError: of no seed all runs could be made; the exit code is that of whatever made the first one fail.
+        KdistillError: every seed has a failed run; the exit code is that of the first failure.
     """
-    started = time.perf_counter()
-    scale = scale or Scale()
+    started, scale = time.perf_counter(), scale or Scale()
     teachers = teachers_of(session, seeds, teacher_seeds)
     _check(session, seeds, own_seeds(teachers))
     outcomes, used = workers.run(session, tasks_of(session, teachers), scale)
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
-        raise nothing_left("of no seed all runs could be made", outcomes)
+        raise nothing_left("every seed has a failed run", outcomes)
     document: ExperimentSummary = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
@@ -159,14 +110,9 @@ def reproduce(
 def make_part(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None, part: Part, scale: Scale
 ) -> PartSummary:
-    """Train and score all arms for some of the seeds; nothing is compared, and no summary is written.
+    """Train and score all arms for a part of the seeds; nothing is compared, and no summary is written.
 
-    Args:
-        session: of the experiment, which should wait for other parts where they share a teacher.
-        seeds: of the whole.
-        teacher_seeds: see `reproduce`.
-        part: which of the seeds.
-        scale: who makes the runs.
+    The session has the option `wait` where parts share a teacher.
     """
     teachers = {seed: of for seed, of in teachers_of(session, seeds, teacher_seeds).items() if seed in part.of(seeds)}
     if teachers:
@@ -175,10 +121,10 @@ def make_part(
 
 
 def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Scale) -> PartSummary:
-    """Do the tasks of a part."""
+    """Do the tasks of a part, and return which runs were made."""
     started = time.perf_counter()
     outcomes, used = workers.run(session, tasks, scale)
-    rows: list[PartRun] = [
+    rows = [
         {
             "run": task.name,
             "folder": str(Experiment(Path(task.folder)).run(task.key.arm, task.key.seed).folder),
@@ -196,8 +142,8 @@ def part_document(session: Session, tasks: Sequence[Task], part: Part, scale: Sc
     }
 
 
-def run_info(session: Session, scale: Scale, started: float, used: int) -> RunInfo:
-    """Return who made the runs; `started` is a time of the performance counter."""
+def run_info(session: Session, scale: Scale, started: float, used: int) -> Document:
+    """Return what depends on machine, engine and place; `started` is a time of the performance counter."""
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "workers": used,
@@ -206,25 +152,22 @@ def run_info(session: Session, scale: Scale, started: float, used: int) -> RunIn
     }
 
 
-def failures(outcomes: Outcomes) -> list[FailedRun]:
-    """Return which tasks failed and why."""
-    rows = list[FailedRun]()
-    for key, failure in outcomes.failed.items():
-        rows.append(
-            {"run": key.name, "message": failure.message, "since": failure.since.name if failure.since else None}
-        )
-        if failure.details:
-            rows[-1]["details"] = failure.details
-    return rows
+def failures(outcomes: Outcomes) -> list[Document]:
+    """Return for each failed task its `run`, the `message`, and `since`, the failed task that it needed, or None.
+
+    A bug has its traceback in `details`.
+    """
+    return [
+        {"run": key.name, "message": failure.message, "since": failure.since.name if failure.since else None}
+        | ({"details": failure.details} if failure.details else {})
+        for key, failure in outcomes.failed.items()
+    ]
 
 
 def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> KdistillError:
-    """Return the error for so many failed runs that there is nothing to say of the others.
+    """Return the error for so many failed runs, `what` in words, that the others cannot be compared.
 
-    Args:
-        what: is missing, in words.
-        outcomes: why each of them failed was told when it did.
-        hint: what to do, if not what the failures themselves say.
+    It has the exit code of the first failure, and their hints if no other `hint` is given.
     """
     causes = {key.name: failure for key, failure in outcomes.failed.items() if not failure.since}
     first = next(iter(causes.values()))
@@ -234,7 +177,7 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
 
 
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
-    """Refuse before anything is trained what would fail after the first seeds have been."""
+    """Refuse before anything is trained what would fail after the first seeds."""
     session.experiment.check_usable()
     preflight = Preflight()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
@@ -247,13 +190,13 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
 def compared(
     session: Session, teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str = "", note: str = ""
 ) -> Compared | None:
-    """Compare the arms over the seeds of which all runs are there; None where there is none.
+    """Compare the arms over the seeds without a failed run; return None where there is none.
 
     Args:
         session: of the experiment.
-        teachers: the seed of the teacher of each seed; None where the config names teachers.
-        outcomes: what came of `tasks_of`.
-        cell: that was given to `tasks_of`.
+        teachers: as given to `tasks_of`.
+        outcomes: of these tasks.
+        cell: as given to `tasks_of`.
         note: a sentence to add to what the verdict is about.
     """
     seeds = [seed for seed in teachers if TaskKey("", seed, cell) in outcomes.done]
@@ -297,18 +240,15 @@ def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes
         results = {arm: outcomes.done[TaskKey(arm, of, cell)] for arm, of in made}
         for result in results.values():
             warnings += result["warnings"]
-        # A distilled run that is reused may have been made before there was a baseline.
+        # A reused distilled run may be older than its baseline.
         taught = results["distilled"]["teacher_validation"]["accuracy"]
         warnings += little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
     return list(dict.fromkeys(warnings))
 
 
-def _arm_summary(config: Config, arm: str, scores: list[Document]) -> ArmSummary:
-    measures = ["accuracy", "nll", "ece"]
-    if arm != "teacher":
-        measures += ["agreement", "kl_to_teacher"]
-    summary: Any = statistics.summaries(scores, *measures)
-    return summary | {
+def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
+    measures = ("accuracy", "nll", "ece", *(() if arm == "teacher" else ("agreement", "kl_to_teacher")))
+    return statistics.summaries(scores, *measures) | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],
         "expected": getattr(config.expected, arm),

@@ -1,4 +1,4 @@
-"""Making the runs of a sweep, and choosing among its cells."""
+"""`sweep`: trains the runs of all cells, chooses a cell on validation, and scores it on test."""
 
 import itertools
 import time
@@ -14,7 +14,7 @@ from kdistill.experiments import reproduce, workers
 from kdistill.experiments import sweep_winner as winner
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Preflight
-from kdistill.experiments.reproduce import Compared, FailedRun, PartSummary
+from kdistill.experiments.reproduce import Compared, PartSummary
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import task, teachers_of
 from kdistill.experiments.workers import WINNER, Outcomes, Scale, Task, TaskKey
@@ -22,80 +22,56 @@ from kdistill.recipes.session import Document
 from kdistill.runs import judge
 from kdistill.runs.experiment import CHOSEN_BY, CHOSEN_HERE, SWEEP_FILE
 
-
-class Validation(TypedDict):
-    """The scores of some runs on the validation split."""
-
-    accuracy: Summary
-    nll: Summary
-
-
-class ScoredArm(TypedDict):
-    """The runs of an arm on the validation split."""
-
-    validation: Validation
+OTHER_DATA = "The cells differ in their data: their validation accuracies are of different examples."
 
 
 class CellRow(TypedDict):
-    """What came of a cell."""
+    """A cell of a sweep, with the scores of its distilled runs."""
 
     set: dict[str, Any]  # its value of each axis
     status: str  # `done` or `failed`
-    validation: Validation | None  # of its distilled runs; None where one has failed
-    failed: list[str]  # why
-
-
-class Winner(TypedDict):
-    """The cell that was chosen."""
-
-    set: dict[str, Any]
+    validation: dict[str, Summary] | None  # `accuracy` and `nll`; None where a run has failed
+    failed: list[str]  # the messages of the failed runs
 
 
 class SweepSummary(TypedDict):
-    """What `sweep` says, and `sweep.json` holds."""
+    """The result of `sweep`: the document of `sweep.json`."""
 
     experiment: str
     seeds: list[int]  # of every cell
     axes: dict[str, list[Any]]
     chosen_by: str
-    baseline: ScoredArm | None  # the student alone; None where the cells do not share it
+    baseline: dict[str, dict[str, Summary]] | None  # its `validation` as of a cell; None where cells do not share it
     cells: list[CellRow]
-    winner: Winner
-    test: Compared | None  # the winner; None where no seed could be scored
+    winner: dict[str, Any]  # `set`: its value of each axis
+    test: Compared | None  # of the winner; None where every seed has a failed run
     warnings: list[str]
-    failed: list[FailedRun]
-    run_info: dict[
-        str, Any
-    ]  # a `RunInfo`, and `winner`: the path of its `config`, the `command` that runs it with fresh seeds
+    failed: list[Document]  # see `reproduce.failures`
+    run_info: Document  # of the winner the `config`, and the `command` that scores it with fresh seeds
 
 
 def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
-    """Make the distilled runs of all cells and seeds, choose on validation, and score the winner; writes `sweep.json`.
-
-    Args:
-        grid: the cells.
-        seeds: of every cell.
-        scale: who makes the runs.
+    """Train the distilled runs of all cells and seeds, choose on validation, score the winner; writes `sweep.json`.
 
     Raises:
-        KdistillError: no cell has all its runs; the exit code is that of whatever made the first one fail.
+        KdistillError: every cell has a failed run; the exit code is that of the first failure.
     """
     started = time.perf_counter()
     _prepare(grid, pairs_of(grid, seeds), seeds)
     outcomes, used = workers.run(grid.home, _tasks(grid, seeds), scale, partial(_score_best, grid, seeds))
     best = _best(grid, seeds, outcomes)
     if best is None:
-        raise reproduce.nothing_left("no cell has all its runs", outcomes, _other_values(grid))
+        raise reproduce.nothing_left("every cell has a failed run", outcomes, _other_values(grid))
     document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in grid.axes.items()},
         "chosen_by": CHOSEN_BY,
-        "baseline": _baseline(grid, seeds, outcomes),
+        "baseline": _baseline(seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
         "winner": {"set": dict(best.settings)},
         "test": reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
-        "warnings": _warnings(grid),
+        "warnings": [] if grid.shares_data else [OTHER_DATA],
         "failed": reproduce.failures(outcomes),
         "run_info": {
             **reproduce.run_info(grid.home, scale, started, used),
@@ -108,13 +84,13 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
 
 
 def _other_values(grid: Grid) -> str | None:
-    """Return what to do if every cell diverged, where it is the sweep that sets the learning rate."""
+    """Return what to do if every cell diverged, where the learning rate is an axis of the sweep."""
     rates = [key for key in grid.axes if key.endswith(".learning_rate")]
     return f"Try smaller values of {' and '.join(rates)}." if rates else None
 
 
 def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> PartSummary:
-    """Make some of the runs of a sweep; nothing is chosen, nothing is scored, and no summary is written."""
+    """Train some of the runs of a sweep; nothing is chosen or scored, and no summary is written."""
     pairs = pairs_of(grid, seeds, part)
     _prepare(grid, pairs, part.of(seeds))
     tasks = {task.key: task for task in _tasks(grid, seeds)}
@@ -124,15 +100,15 @@ def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Par
 
 
 def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list[tuple[Cell, int]]:
-    """Return the cell and the seed of every distilled run of a sweep, or of a part of it."""
+    """Return cell and seed of every distilled run of a sweep, or of a part of it."""
     pairs = list(itertools.product(grid.cells, seeds))
     return part.of(pairs) if part else pairs
 
 
 def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequence[int]) -> None:
-    """Refuse before anything is trained what would fail after the first runs have been; make the experiment's folder.
+    """Refuse before anything is trained what would fail after the first runs; create the experiment's folder.
 
-    Where it is there already, the config in it is that of the runs in it.
+    The config in a folder that exists stays: it is that of the runs in it.
     """
     grid.home.experiment.check_usable()
     preflight = Preflight()
@@ -150,7 +126,7 @@ def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequ
 
 
 def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
-    """Return the tasks of all cells: the teachers first, each once, and then seed by seed, since a worker keeps one."""
+    """Return the tasks of all cells: the teachers first, then seed by seed, since a worker keeps one teacher open."""
     teachers, students = dict[TaskKey, Task](), dict[TaskKey, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
         needed, key = cell.taught_by(seed), cell.distilled(seed)
@@ -163,9 +139,9 @@ def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
 
 
 def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:
-    """Return the tasks of the experiment's own baselines, if the winner will be compared with them.
+    """Return the tasks of the baselines that all cells share.
 
-    Those of a cell with another student are made when it is known which one has won.
+    Where cells have other students, the baselines of the winner are made once it is chosen.
     """
     if not grid.shares_baseline:
         return []
@@ -178,18 +154,14 @@ def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Ta
 
 
 def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
-    """Return the cell that is chosen, of those all of whose runs are there."""
-    rows = [(cell, _row(cell, seeds, outcomes)) for cell in grid.cells]
-    whole = [(cell, row["validation"]) for cell, row in rows if row["validation"]]
-    return max(whole, key=lambda each: _rank(each[1]))[0] if whole else None
-
-
-def _rank(validation: Validation) -> tuple[float, float]:
-    return validation["accuracy"]["mean"], -validation["nll"]["mean"]
+    """Return the best cell on validation, of those without a failed run; None where there is none."""
+    scored = [(cell, _row(cell, seeds, outcomes)["validation"]) for cell in grid.cells]
+    ranks = {cell.name: (of["accuracy"]["mean"], -of["nll"]["mean"]) for cell, of in scored if of}
+    whole = [cell for cell in grid.cells if cell.name in ranks]
+    return max(whole, key=lambda cell: ranks[cell.name], default=None)
 
 
 def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> CellRow:
-    """Return what came of a cell."""
     keys = [cell.distilled(seed) for seed in seeds]
     failed = [outcomes.failed[key].message for key in keys if key in outcomes.failed]
     return {
@@ -200,20 +172,12 @@ def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> CellRow:
     }
 
 
-def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> ScoredArm | None:
-    """Return the validation scores of the student alone, which those of the cells are to be read against."""
+def _baseline(seeds: Sequence[int], outcomes: Outcomes) -> dict[str, dict[str, Summary]] | None:
     keys = [TaskKey("baseline", seed) for seed in seeds]
     if not all(key in outcomes.done for key in keys):
         return None
     return {"validation": _validation([outcomes.done[key] for key in keys])}
 
 
-def _validation(results: Sequence[Document]) -> Validation:
-    summaries: Any = statistics.summaries([result["validation"] for result in results], "accuracy", "nll")
-    return summaries
-
-
-def _warnings(grid: Grid) -> list[str]:
-    if grid.shares_data:
-        return []
-    return ["The cells differ in their data: their validation accuracies are of different examples."]
+def _validation(results: Sequence[Document]) -> dict[str, Summary]:
+    return statistics.summaries([result["validation"] for result in results], "accuracy", "nll")

@@ -1,4 +1,4 @@
-"""The cells of a sweep: which there are, where their runs are, and which of them share a teacher."""
+"""The cells of a sweep: their settings, their folders, and which of them share a teacher."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ class Cell:
 
     Attributes:
         settings: the value of each axis, by its config key.
-        session: in which its runs are made.
-        teacher: where the teachers of its seeds are: the experiment's own folder where the settings leave them alone.
-        teacher_name: the settings that its teachers depend on, short; empty for the experiment's own.
+        session: the session of its distilled runs.
+        teacher: the session of its teachers: that of the experiment itself, unless the settings change the teacher.
+        teacher_name: the settings that its teachers depend on, short; empty for the experiment's own teachers.
     """
 
     settings: Mapping[str, Any]
@@ -38,11 +38,11 @@ class Cell:
         return _named(self.settings, self.settings)
 
     def distilled(self, seed: int) -> TaskKey:
-        """Return the task of one seed."""
+        """Return the task that trains the distilled run of one seed."""
         return TaskKey("distilled", seed, self.name)
 
     def taught_by(self, seed: int) -> TaskKey:
-        """Return the task that makes the teacher of one seed."""
+        """Return the task that trains the teacher of one seed."""
         return TaskKey("teacher", seed, self.teacher_name)
 
 
@@ -62,22 +62,18 @@ class Grid:
 
     @property
     def shares_baseline(self) -> bool:
-        """Whether the student alone is the experiment's own in every cell."""
-        own = spec_of(self.home, "baseline")
-        return all(spec_of(cell.session, "baseline") == own for cell in self.cells)
+        """Whether the baseline of every cell is that of the experiment itself."""
+        own = _spec(self.home, "baseline")
+        return all(_spec(cell.session, "baseline") == own for cell in self.cells)
 
     @property
     def shares_data(self) -> bool:
-        """Whether all cells are trained and chosen on the same examples."""
+        """Whether all cells are trained and validated on the same examples."""
         return len({cell.session.config.data for cell in self.cells}) == 1
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
-    """Return the axes of a sweep: those of `--grid`, or else those under `sweep` in the config.
-
-    Args:
-        config: of the command.
-        grid: `key=v1,v2`, the values read as YAML.
+    """Return the axes of a sweep: those of `--grid` (`key=v1,v2`, the values in YAML), or else `sweep` in the config.
 
     Raises:
         ConfigError: there are none, or one cannot be read.
@@ -93,12 +89,8 @@ def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
 def plan(session: Session, axes: Sequence[Axis]) -> Grid:
     """Return the cells of a sweep.
 
-    Args:
-        session: of the experiment.
-        axes: the values to try.
-
     Raises:
-        ConfigError: a config selects on test, a setting is not valid, or changes no run, or there are too many cells.
+        ConfigError: the config selects on test, a setting is not valid or changes no run, or there are too many cells.
     """
     if session.config.data.validation == "test":
         raise ConfigError(f"data.validation: {ON_TEST}", hint="Set data.validation to a share of train, such as 0.1.")
@@ -109,43 +101,43 @@ def plan(session: Session, axes: Sequence[Axis]) -> Grid:
     return Grid(home, {axis.key: axis.values for axis in axes}, _with_teacher_names(home, made))
 
 
-def spec_of(session: Session, arm: str) -> dict[str, Any]:
-    """Return what the runs of an arm depend on, whatever their seed and their teacher's."""
+def _spec(session: Session, arm: str) -> dict[str, Any]:
+    """Return what the runs of an arm depend on besides seed and teacher."""
     return session.specification(arm, 0)
 
 
 def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
-    """Return the session with settled threads: last digits depend on them, and one worker does runs of all cells."""
+    """Return the session with the most threads of any cell, for all: last digits depend on them."""
     cells = [session.sibling(config, session.experiment) for config in (session.config, *configs)]
     options = replace(session.options, threads=max(cell.threads for cell in cells))
     return session.sibling(session.config, session.experiment, options)
 
 
 def _check_different(made: Sequence[Cell], axes: Sequence[Axis]) -> None:
-    """Refuse cells that would be the same runs, such as those of two paths of the same file."""
+    """Refuse cells with the same runs, such as those of two paths of the same file."""
     known: dict[Path, Cell] = {}
     for cell in made:
         same = known.setdefault(cell.session.experiment.folder, cell)
         if same is not cell:
             differing = " ".join(axis.place for axis in axes if same.settings[axis.key] != cell.settings[axis.key])
             raise ConfigError(
-                f"{differing}: expected other runs in every cell; {same.name} and {cell.name} have the same ones",
+                f"{differing}: expected different runs in every cell; {same.name} and {cell.name} have the same ones",
                 hint="Leave out the values, or the key, on which they do not depend.",
             )
 
 
 def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     session, teacher = home.sibling(config, home.experiment), home
-    if spec_of(session, "teacher") != spec_of(home, "teacher"):
-        teacher = _at(session, spec_of(session, "teacher"))
-    # Teachers that are given are known by their weights once they are opened, which takes TensorFlow.
+    if _spec(session, "teacher") != _spec(home, "teacher"):
+        teacher = _at(session, _spec(session, "teacher"))
+    # The weights of teachers from files are known once they are opened, which takes TensorFlow.
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
-    own = _at(session, [spec_of(session, "teacher"), spec_of(session, "distilled"), *given])
+    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given])
     return Cell(settings, own, teacher)
 
 
 def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
-    """Name teachers that are not the experiment's own by the settings in which all cells that they teach agree."""
+    """Name the teachers of each cell by the settings that all cells with these teachers share."""
     of_teacher: dict[Path, list[Cell]] = {}
     for cell in made:
         if cell.teacher is not home:
@@ -160,19 +152,19 @@ def _with_teacher_names(home: Session, made: Sequence[Cell]) -> list[Cell]:
 
 
 def _named(settings: Mapping[str, Any], among: Mapping[str, Any]) -> str:
-    """Return settings with the last part of each key, if that tells it from the others among which it stands."""
+    """Return settings with the last part of each key, where that part is unique among all keys."""
     names = short_names(among)
     return " ".join(f"{names[key]}={_short(value)}" for key, value in settings.items())
 
 
 def _short(value: Any) -> str:
-    """Return the value of a config key as it is shown, 4.0 as 4."""
+    """Return the value of a config key in short, 4.0 as 4."""
     short = f"{value:g}" if isinstance(value, float) else ""
     return short if short and float(short) == value else setting(value)
 
 
 def _at(session: Session, spec: object) -> Session:
-    """Return the session of a folder that belongs to a specification, below the experiment's own."""
+    """Return the session of the folder of a cell, which is named by the hash of a specification."""
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     home = session.experiment
     return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))

@@ -1,4 +1,4 @@
-"""The cell that a sweep has chosen: what is left to do for it, and its config."""
+"""The winner of a sweep: the tasks that score it, and its config."""
 
 import shlex
 import shutil
@@ -19,9 +19,9 @@ LARGEST_SEED = 2**31 - 1  # of a config
 
 
 def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> list[Task]:
-    """Return the tasks that are left of `reproduce` for a cell, whose folder becomes that of a whole experiment.
+    """Return the tasks that make the folder of a cell a whole experiment, as by `reproduce`.
 
-    A baseline that has failed in the experiment's folder would fail here too: that is recorded, not tried again.
+    A baseline that has failed in the sweep's folder would fail here too: it is recorded as failed, not tried again.
     """
     for seed in seeds:
         _adopt(best.session, best.teacher.experiment.run("teacher", seed))
@@ -35,21 +35,21 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
 
 
 def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> dict[str, str]:
-    """Write the config of a cell as one of its own, with seeds that had no part in the choice.
+    """Write the config of a cell as that of a new experiment, with seeds that had no part in the choice.
 
     Returns:
-        `config`, its path, and `command`, which runs it, with the output folder of the sweep.
+        `config`: its path; `command`: the command that runs it, in the output folder of the sweep.
     """
     path = home.experiment.folder / WINNER_FILE
     config = best.session.config
-    # Another sweep may choose another winner, whose runs must not conflict with this one's.
+    # The winner of another sweep gets another name, so that their runs do not conflict.
     name = f"{config.name[:80]}-winner-{best.session.experiment.folder.name[:6]}"
     count = max(len(seeds), statistics.LEAST_SEEDS)
     first = max(seeds) + 1
     fresh = {"seed": first if first + count <= LARGEST_SEED else 0, "seeds": count}
     text = dump(config.model_copy(update={"name": name, "sweep": {}, **fresh}))
-    place = home.experiment.folder.parent
-    command = f"kdistill reproduce -c {shlex.quote(str(path))} --output-dir {shlex.quote(str(place))}"
+    output_dir = shlex.quote(str(home.experiment.folder.parent))
+    command = f"kdistill reproduce -c {shlex.quote(str(path))} --output-dir {output_dir}"
     header = (
         f"# The winner of a sweep, chosen on validation: {best.name}\n"
         f"# Its seeds are fresh: {', '.join(map(str, seeds))} had a part in the choice.\n"
@@ -61,7 +61,7 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> dict[str, s
 
 
 def _adopt(session: Session, made: Run) -> None:
-    """Copy a finished run from elsewhere, if a session would otherwise make the very same one a second time."""
+    """Copy a finished run from another folder, if a session would otherwise train the same run again."""
     wanted = session.experiment.run(made.arm, made.seed)
     spec = session.specification(made.arm, made.seed)
     if runs.judge(wanted).counts or not runs.judge(made, spec).counts:

@@ -1,5 +1,6 @@
-"""The tasks that a reproduction consists of: which runs are made for each seed, after which others."""
+"""The tasks of `reproduce`: the runs of each seed, and what each task needs first."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from kdistill.runs import Run
 
 
 def task(session: Session, key: TaskKey, *needs: TaskKey, teacher: Run | None = None) -> Task:
-    """Return a task in a session's experiment: see `TaskKey`."""
+    """Return a task in a session's experiment, which needs some others first."""
     return Task(
         key=key,
         config=resolved(session.config),
@@ -24,23 +25,18 @@ def task(session: Session, key: TaskKey, *needs: TaskKey, teacher: Run | None = 
     )
 
 
-def teacher_of_each(seeds: Sequence[int], teacher_seeds: Sequence[int] | None) -> dict[int, int]:
-    """Return the seed of the teacher that teaches each seed."""
-    if teacher_seeds is None:
-        return {seed: seed for seed in seeds}
-    return {seed: teacher_seeds[number % len(teacher_seeds)] for number, seed in enumerate(seeds)}
-
-
 def teachers_of(
     session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int] | None = None
 ) -> dict[int, int | None]:
-    """Return the seed of the teacher that teaches each seed, or None where the config names teachers.
+    """Return the seed of the teacher of each seed; None where the config names teacher files.
+
+    `teacher_seeds` are taken in turn; by default each seed has its own teacher.
 
     Raises:
-        ConfigError: it does, and seeds of others are given.
+        ConfigError: there are both teacher files and seeds of teachers.
     """
     if not session.teacher_files:
-        return dict(teacher_of_each(seeds, teacher_seeds))
+        return dict(zip(seeds, itertools.cycle(seeds if teacher_seeds is None else teacher_seeds), strict=False))
     if teacher_seeds is not None:
         raise ConfigError(
             "--teacher-seeds: no teacher is trained here, since distill.teachers names files",
@@ -50,18 +46,12 @@ def teachers_of(
 
 
 def own_seeds(teachers: Mapping[int, int | None]) -> list[int]:
-    """Return the seeds of the teachers that are trained here, each once."""
+    """Return the seeds of the teachers that are trained, each once."""
     return sorted({teacher for teacher in teachers.values() if teacher is not None})
 
 
 def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "") -> list[Task]:
-    """Return the tasks of `reproduce`, each after those it needs.
-
-    Args:
-        session: of the experiment.
-        teachers: the seed of the teacher of each seed; None where the config names teachers.
-        cell: of a sweep, whose tasks these are: see `TaskKey`.
-    """
+    """Return the tasks of `reproduce`, each after those it needs; `teachers` by `teachers_of`, `cell` of a sweep."""
     tasks = dict[TaskKey, Task]()
     for seed, teacher_seed in teachers.items():
         scores, baseline, distilled = (TaskKey(arm, seed, cell) for arm in ("", "baseline", "distilled"))

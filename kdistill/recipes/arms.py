@@ -1,7 +1,7 @@
-"""The page to read: how a teacher, a baseline and a distilled student are made, and how they are scored.
+"""The page to read: how a teacher, a baseline and a distilled student are trained, and how a model is scored on test.
 
-A recipe does one job from beginning to end and returns what it found out; it prints nothing, a `Listener` hears how
-it goes. Recipes do the work unasked: whether a run is there already is the business of `make`.
+Each function does one job from beginning to end and returns its results. It prints nothing: the session's `Listener`
+hears how far the training has come. `make` calls the function of a run that is missing.
 """
 
 import dataclasses
@@ -24,66 +24,27 @@ from kdistill.training.augmentation import Augmentation
 
 
 def train_teacher(session: Session, seed: int) -> Result:
-    """Train the teacher on labels alone; see `attempt.train` for the result."""
+    """Train the teacher on the labels alone; see `attempt.train` for the files written and the errors raised."""
     return train(session, session.experiment.run("teacher", seed), losses.hard_objective(), _data(session))
 
 
 def baseline(session: Session, seed: int) -> Result:
-    """Train the student on labels alone: what distillation has to beat."""
+    """Train the student on the labels alone: the accuracy that distillation has to beat."""
     return train(session, session.experiment.run("baseline", seed), losses.hard_objective(), _data(session))
 
 
 def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
-    """Train the same student, from the same weights and on the same batches, against the teacher's logits.
-
-    They are computed once, unless the images are augmented: then the teacher is asked about each image that the student
-    sees.
+    """Train the same student, from the same initial weights and on the same batches, towards the teacher's logits.
 
     Raises:
-        ModelError: the images are augmented, and of the teacher there are only logits.
+        ModelError: the images are augmented, and the teacher is a file of logits without a model.
     """
-    run = session.experiment.run("distilled", seed)
-    distillation = session.config.distill
+    keys = session.config.distill
     objective = losses.distillation_objective(
-        distillation.alpha,
-        distillation.temperature,
-        distillation.teacher_temperature,
-        distillation.scale_by_t_squared,
-        distillation.soft_loss,
+        keys.alpha, keys.temperature, keys.teacher_temperature, keys.scale_by_t_squared, keys.soft_loss
     )
-    return train(session, run, objective, _data(session, teacher), teacher)
-
-
-def _data(session: Session, teacher: AnyTeacher | None = None) -> fit.Data:
-    """Return what an arm is trained on."""
-    train, validation = session.splits.train, session.splits.validation
-    augmentation = _augmentation(session)
-    if teacher is None:
-        return fit.Data(train, validation, augmentation=augmentation)
-    if augmentation is None:
-        return fit.Data(train, validation, teacher.train, teacher.validation)
-    load.check_augmentation(session.config, teacher)
-    session.listener.note(
-        "Augmentation: the teacher is asked about every image as the student sees it; cached logits are not used"
-    )
-    return fit.Data(train, validation, None, teacher.validation, teacher.predictors, augmentation)
-
-
-def _augmentation(session: Session) -> Augmentation | None:
-    keys = session.config.augmentation
-    if not keys.changes_images:
-        return None
-    return Augmentation(keys.shift, keys.flip, keys.crop or 0)
-
-
-def check_student(session: Session) -> None:
-    """Refuse a student whose file does not fit the data, before its teacher is trained for nothing.
-
-    Raises:
-        ModelError: naming the file.
-    """
-    if model := session.config.student.model:
-        models.load_classifier(Path(model), session.splits.shape, len(session.splits.classes))
+    data = _with_soft_targets(session, _data(session), teacher)
+    return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
 
 
 def evaluate(
@@ -92,41 +53,53 @@ def evaluate(
     """Score a model file on the test split, every example once.
 
     Args:
-        session: says which data.
+        session: has the data.
         path: of a `.keras` file.
-        teacher: whom to compare a student with, several by their mean probability; without one, or without its logits
-            on test, `agreement` and `kl_to_teacher` are None.
+        teacher: the teacher whose agreement with a student is measured, several by their mean probability; without one,
+            or without its logits on test, `agreement` and `kl_to_teacher` are None.
 
     Returns:
         The scores, and the logits (n, classes).
     """
-    test, classes = session.splits.test, len(session.splits.classes)
-    model, _ = models.load_classifier(path, session.splits.shape, classes)
-    logits = predict.logits(predict.predictor(model), test)
+    model, _ = models.load_classifier(path, session.splits.shape, len(session.splits.classes))
+    logits = predict.logits(predict.predictor(model), session.splits.test)
     metrics.check_logits(logits, str(path))
-    taught = None if teacher is None or teacher.test is None else metrics.ensemble_logits(teacher.test)
-    own: Any = dataclasses.asdict(metrics.score(logits, test.all_labels))
-    scores: ScoresOnTest = own | {
-        "parameters": model.count_params(),
-        "file_bytes": path.stat().st_size,
-        "agreement": None if taught is None else metrics.agreement(taught, logits),
-        "kl_to_teacher": None if taught is None else metrics.kl_to_teacher(taught, logits),
-    }
+    scores = _scores(session, logits, model.count_params(), path.stat().st_size)
+    if teacher is not None and teacher.test is not None:
+        taught = metrics.ensemble_logits(teacher.test)
+        scores["agreement"] = metrics.agreement(taught, logits)
+        scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits)
     return scores, logits
 
 
 def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
-    """Score a teacher that is no run of the experiment on the test split; several by their mean probability.
+    """Score a teacher from files on the test split; several by their mean probability.
 
     Raises:
         ModelError: there are no logits for the test split.
     """
-    if teacher.test is None:  # which is found out earlier, unless the file was changed since
+    if teacher.test is None:  # found out before anything is trained, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
-    own: Any = dataclasses.asdict(metrics.score(metrics.ensemble_logits(teacher.test), session.splits.test.all_labels))
-    return own | {
-        "parameters": teacher.parameters,
-        "file_bytes": logits_file.model_bytes(teacher.paths),
-        "agreement": None,
-        "kl_to_teacher": None,
-    }
+    size = logits_file.model_bytes(teacher.paths)
+    return _scores(session, metrics.ensemble_logits(teacher.test), teacher.parameters, size)
+
+
+def _data(session: Session) -> fit.Data:
+    """Return the splits that every arm is trained and validated on, with the augmentation of the config."""
+    keys, splits = session.config.augmentation, session.splits
+    augmentation = Augmentation(keys.shift, keys.flip, keys.crop or 0) if keys.changes_images else None
+    return fit.Data(splits.train, splits.validation, augmentation=augmentation)
+
+
+def _with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) -> fit.Data:
+    """Add the teacher's logits, computed once; or, where images are augmented, the teacher itself, to compute them."""
+    if data.augmentation is None:
+        return dataclasses.replace(data, teacher_train=teacher.train, teacher_validation=teacher.validation)
+    load.check_augmentation(session.config, teacher)
+    session.listener.note("Augmentation: the teacher's logits are computed for every image as the student sees it")
+    return dataclasses.replace(data, teachers=teacher.predictors, teacher_validation=teacher.validation)
+
+
+def _scores(session: Session, logits: metrics.Floats, parameters: int | None, file_bytes: int | None) -> ScoresOnTest:
+    scores: Any = dataclasses.asdict(metrics.score(logits, session.splits.test.all_labels))
+    return scores | {"parameters": parameters, "file_bytes": file_bytes, "agreement": None, "kl_to_teacher": None}

@@ -1,10 +1,11 @@
-"""One attempt at a run, from its first epoch or its last checkpoint to its result: trained, recorded, saved, scored.
+"""One attempt at a run: trained from its first epoch or its last checkpoint, recorded, saved, scored on validation.
 
-It prints nothing: the session's `Listener` hears how it goes. What is trained on, and against whom, is for `recipes`.
+It prints nothing: the session's `Listener` hears of every epoch. `arms` says what each arm is trained on.
 """
 
 import contextlib
 import dataclasses
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -25,7 +26,9 @@ from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes.session import Session
-from kdistill.runs import STATE, Cadence, Checkpoint, Experiment, Result, Run, RunWriter, SplitScores, judge
+from kdistill.runs import Experiment, Result, Run, RunWriter, judge
+from kdistill.runs.checkpoints import Cadence, Checkpoint
+from kdistill.runs.writer import STATE
 from kdistill.teachers import load
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
@@ -34,12 +37,7 @@ from kdistill.training.losses import Objective
 
 
 def train(session: Session, run: Run, objective: Objective, data: Data, teacher: AnyTeacher | None = None) -> Result:
-    """Train, save and score one run of a session; write its folder from manifest to result.
-
-    Args:
-        objective: what is minimised.
-        data: what is trained on, and what the epochs are watched on.
-        teacher: of a distilled run.
+    """Train one run of a session to minimise `objective`, save and score it; write its folder from manifest to result.
 
     Raises:
         DivergedError: naming the epoch and what to try.
@@ -51,14 +49,15 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.held_back(session.title(run)) as received:
         fit = _fit(session, run, objective, data)
-        writer = _begin(session, run, fit, teacher)
-        with _recording_failure(session, run, writer, fit), _following(session, writer, fit) as listener:
-            care = _Checkpointing(writer, fit, _cadence(session, run), session.title(run), received, listener)
-            for record in fit.epochs(care.after_segment):
+        writer = _writer(session, run, fit, teacher)
+        with _recording_failure(session, run, writer, fit), _tracking(session, writer, fit) as listener:
+            cadence = Cadence(session.config.training_for(run.role).checkpoint_every)
+            checkpoints = _Checkpointing(writer, fit, cadence, session.title(run), received, listener)
+            for record in fit.epochs(checkpoints.after_segment):
                 writer.record(record)
                 listener.hear(EpochDone(record))
-                care.after(record["epoch"])
-            care.stop_if_asked()
+                checkpoints.after_epoch(record["epoch"])
+            checkpoints.stop_if_asked()
     result = _result(session, writer, fit, teacher)
     result["warnings"] = warnings
     writer.finish(result)
@@ -66,21 +65,51 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     return result
 
 
-def _begin(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> RunWriter:
-    """Open the folder of a run, and bring a fresh fit to where its last checkpoint was."""
+def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
+    """Return a fit before its first epoch, with a fresh model and optimizer."""
+    plan, splits = session.config.training_for(run.role), session.splits
+    section = getattr(session.config, run.role)
+    note = session.listener.note
+    model = models.build(section, run.role, splits.shape, len(splits.classes), splits.scale, run.seed, note)
+    return Fit(
+        model,
+        optimizers.build(plan, steps_per_epoch=math.ceil(len(data.train) / plan.batch_size)),
+        objective,
+        data,
+        batch_size=plan.batch_size,
+        epochs=plan.epochs,
+        patience=plan.patience,
+        monitor=plan.monitor,
+        seed=run.seed,
+    )
+
+
+def _writer(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> RunWriter:
+    """Open the folder of a run, and bring a fresh fit to the state of its last checkpoint."""
     spec = session.specification(run.arm, run.seed, teacher.weights if teacher else None)
-    writer = RunWriter(run, spec, _about(session, teacher), session.listener.warning)
+    writer = RunWriter(run, spec, _provenance(session, teacher), session.listener.warning)
     if writer.checkpoint:
-        _take_up(fit, writer.checkpoint)
-        session.listener.note(f"{session.title(run)}: goes on in epoch {writer.checkpoint.epochs + 1}")
-    plan, examples = session.config.training_for(run.role), len(fit.data.train)
-    session.listener.hear(RunStarted(run.arm, run.seed, plan.epochs, tuple(writer.history), examples))
+        _restore(fit, writer.checkpoint)
+        session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
+    started = RunStarted(run.arm, run.seed, fit.last_epoch, tuple(writer.history), len(fit.data.train))
+    session.listener.hear(started)
     return writer
+
+
+def _restore(fit: Fit, checkpoint: Checkpoint) -> None:
+    with np.load(checkpoint.folder / STATE, allow_pickle=False) as state:
+        try:
+            fit.restore(dict(state))
+        except (KeyError, ValueError) as error:
+            raise OutputError(
+                f"{checkpoint.folder}: expected this model and optimizer; received another version: {error}",
+                hint=f"Remove {checkpoint.folder.parent} to start this run afresh.",
+            ) from error
 
 
 @contextlib.contextmanager
 def _recording_failure(session: Session, run: Run, writer: RunWriter, fit: Fit) -> Iterator[None]:
-    """Record in the run's folder why it ended by itself; say of one that diverged what to try next."""
+    """Record in the run's folder why it failed; add to a divergence a hint what to try."""
     try:
         yield
     except Exception as error:
@@ -94,39 +123,10 @@ def _recording_failure(session: Session, run: Run, writer: RunWriter, fit: Fit) 
         raise DivergedError(error.message, hint=hint) from None
 
 
-def _cadence(session: Session, run: Run) -> Cadence:
-    return Cadence(session.config.training_for(run.role).checkpoint_every)
-
-
-def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
-    """Return a fit that has not begun: a fresh model and optimizer, as the config says."""
-    plan = session.config.training_for(run.role)
-    model = models.build(
-        getattr(session.config, run.role),
-        run.role,
-        session.splits.shape,
-        len(session.splits.classes),
-        session.splits.scale,
-        run.seed,
-        session.listener.note,
-    )
-    return Fit(
-        model,
-        optimizers.build(plan, steps_per_epoch=-(-len(data.train) // plan.batch_size)),
-        objective,
-        data,
-        batch_size=plan.batch_size,
-        epochs=plan.epochs,
-        patience=plan.patience,
-        monitor=plan.monitor,
-        seed=run.seed,
-    )
-
-
-def _following(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextManager[Listener]:
-    """Return who hears of the epochs: the session's listener, and its trackers, who are told the learning rate too."""
+def _tracking(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextManager[Listener]:
+    """Return the session's listener joined with its trackers, which also get the learning rate of each epoch."""
     plan = session.config.training_for(writer.run.role)
-    steps = -(-len(fit.data.train) // plan.batch_size)
+    steps = math.ceil(len(fit.data.train) / plan.batch_size)
 
     def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
@@ -137,7 +137,7 @@ def _following(session: Session, writer: RunWriter, fit: Fit) -> AbstractContext
 
 @dataclass(frozen=True)
 class _Checkpointing:
-    """Makes a checkpoint of a run when one is due, or when a signal asks to stop."""
+    """Writes a checkpoint of a run when one is due, or when a signal asks to stop."""
 
     writer: RunWriter
     fit: Fit
@@ -147,27 +147,25 @@ class _Checkpointing:
     listener: Listener
 
     def after_segment(self, done: float) -> None:
-        """Take care of a run in the middle of an epoch, of which the share `done` is done."""
         self.listener.hear(EpochProgress(done))
         self.stop_if_asked()
         if self.cadence.due_within():
-            self._checkpoint()
+            self._write()
 
-    def after(self, epoch: int) -> None:
-        """Take care of a run at the end of an epoch."""
+    def after_epoch(self, epoch: int) -> None:
         self.stop_if_asked()
         if self.cadence.due_after(epoch):
-            self._checkpoint()
+            self._write()
 
     def stop_if_asked(self) -> None:
         """Raise Stopped after a checkpoint, if a signal has come in."""
         if self.received.signum is not None:
-            self._checkpoint()
+            self._write()
             done = self.fit.epochs_done
             epoch = f"in epoch {done + 1}" if self.fit.batches_done else f"after epoch {done}"
             raise signals.Stopped(self.received.signum, f"{self.title}: stopped {epoch}, with a checkpoint")
 
-    def _checkpoint(self) -> None:
+    def _write(self) -> None:
         with self.cadence.timed():
             state = self.fit.state()
             self.writer.write_checkpoint(
@@ -177,80 +175,57 @@ class _Checkpointing:
             )
 
 
-def _take_up(fit: Fit, checkpoint: Checkpoint) -> None:
-    """Bring a fresh fit to where it was at a checkpoint."""
-    with np.load(checkpoint.folder / STATE, allow_pickle=False) as state:
-        try:
-            fit.restore(dict(state))
-        except (KeyError, ValueError) as error:
-            raise OutputError(
-                f"{checkpoint.folder}: expected this model and optimizer; received another version: {error}",
-                hint=f"Remove {checkpoint.folder.parent} to start this run afresh.",
-            ) from error
-
-
 def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher | None) -> Result:
-    """Save the model of a finished fit and gather what is known of it."""
-    run = writer.run
+    """Save the model of a finished fit, and return all of its result but the warnings."""
+    run, validation = writer.run, session.splits.validation
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
         names.write(run.folder, session.splits.classes, session.splits.features)
-    validation = session.splits.validation
-    logits = predict.logits(fit.predict, validation)
-    scores = metrics.score(logits, validation.all_labels)
-    return {
+    scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
+    images: Result = {}
+    if fit.data.augmentation:
+        images["augmentation"] = dataclasses.asdict(fit.data.augmentation)
+    if fit.objective.uses_teacher:
+        images["soft_targets"] = "computed for every augmented image" if fit.data.teachers else "computed once"
+    result: Any = {
         "arm": run.arm,
         "seed": run.seed,
         "epochs": len(writer.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
-        "validation": _document(scores),
+        "validation": dataclasses.asdict(scores),
         "parameters": fit.model.count_params(),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
-        "teacher_validation": _document(teacher.validation_scores) if teacher else None,
+        "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
         "formula": session.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
-        **_about_images(fit),
+        **images,
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in writer.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
         },
     }
-
-
-def _document(scores: metrics.Scores) -> SplitScores:
-    document: Any = dataclasses.asdict(scores)
-    return document
-
-
-def _about_images(fit: Fit) -> Result:
-    """Return how images were augmented, if they were, and where the soft targets are from, if there are any."""
-    data, about = fit.data, Result()
-    if data.augmentation:
-        about["augmentation"] = dataclasses.asdict(data.augmentation)
-    if fit.objective.uses_teacher:
-        about["soft_targets"] = "computed for every augmented image" if data.teachers else "computed once"
-    return about
+    return result
 
 
 def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[str]:
-    """Return what speaks against the comparison that this run is for, known before it is trained."""
+    """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
         warnings += load.warnings(session.config, session.splits, teacher)
-        taught = teacher.validation_scores.accuracy
-        rival = session.experiment.run("baseline", run.seed)
-        if judge(rival, session.specification("baseline", run.seed)).counts:
-            warnings += little_to_teach(run.seed, taught, (rival.result or {})["validation"]["accuracy"])
+        alone = session.experiment.run("baseline", run.seed)
+        if judge(alone, session.specification("baseline", run.seed)).counts:
+            accuracy = (alone.result or {})["validation"]["accuracy"]
+            warnings += little_to_teach(run.seed, teacher.validation_scores.accuracy, accuracy)
     return warnings
 
 
-def _about(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
-    """Return what a manifest records beside the specification."""
+def _provenance(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
+    """Return what a manifest records besides the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
         "data": load.about_data(session.splits),
-        "teacher_files": [_place(path, session.experiment) for path in teacher.paths] if teacher else [],
+        "teacher_files": [_portable(path, session.experiment) for path in teacher.paths] if teacher else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {
@@ -261,7 +236,7 @@ def _about(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
     }
 
 
-def _place(teacher_file: Path, experiment: Experiment) -> str:
+def _portable(teacher_file: Path, experiment: Experiment) -> str:
     """Return a path that stays right when the experiment is moved with its teacher in it."""
     path, home = teacher_file.resolve(), experiment.cache.parent.resolve()
     return os.path.relpath(path, experiment.folder.resolve()) if path.is_relative_to(home) else str(path)

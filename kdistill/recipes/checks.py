@@ -1,4 +1,4 @@
-"""What can be checked before TensorFlow is started and anything is trained."""
+"""Checks before TensorFlow is started: the output folder, and whether batch, augmentation and models fit the data."""
 
 import os
 import tempfile
@@ -15,10 +15,10 @@ from kdistill.runs import Run
 
 
 def writable(folder: Path) -> None:
-    """Refuse a folder in which nothing can be made. It is tried, since permissions do not tell of every file system.
+    """Refuse a folder that cannot be written to. Writing is tried: permissions do not say it on every file system.
 
     Raises:
-        OutputError: saying why.
+        OutputError: with the reason.
     """
     existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     try:
@@ -31,7 +31,7 @@ def writable(folder: Path) -> None:
 
 
 def fits(config: Config, run: Run, splits: Splits) -> None:
-    """Refuse settings that do not go with the data: batch, augmentation, models.
+    """Refuse a batch size, an augmentation or models that do not fit the data.
 
     Raises:
         ConfigError: naming the key.
@@ -43,11 +43,7 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
 
 
 def batch_fits(config: Config, arm: str, splits: Splits) -> None:
-    """Refuse a batch larger than the training split.
-
-    Raises:
-        ConfigError: naming the key that was set.
-    """
+    """Raise ConfigError, naming the key that was set, where a batch is larger than the training split."""
     role = "teacher" if arm == "teacher" else "student"
     batch_size = config.training_for(role).batch_size
     if batch_size > len(splits.train):
@@ -59,10 +55,10 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
 
 
 def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
-    """Refuse a model that cannot be built for examples of `shape`: the student of any run, the teacher of its own.
+    """Refuse models that cannot be built for examples of `shape`: the student, and for a teacher's run the teacher.
 
-    A file whose architecture is taken has to be there, accepted, and not part of the run; whether its layers fit is
-    judged by `models`.
+    A file whose architecture is taken must exist, be accepted, and not be part of the run; whether its layers fit is
+    checked by `models`, once TensorFlow is started.
 
     Raises:
         ConfigError: naming the key.
@@ -82,17 +78,13 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
             modelfiles.check(path)
             if path.resolve().is_relative_to(run.folder.resolve()):
                 raise ModelError(
-                    f"{path}: {role}.model is a file of the very run that would be made",
+                    f"{path}: {role}.model is a file of the run that would be made",
                     hint="Copy the file elsewhere first, or choose another --output-dir.",
                 )
 
 
 def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
-    """Refuse an augmentation that examples of this shape do not allow.
-
-    Raises:
-        ConfigError: they are no images, or too small for it.
-    """
+    """Raise ConfigError where examples of `shape` are not images, or too small for the augmentation."""
     keys = config.augmentation
     if not keys.changes_images:
         return

@@ -1,4 +1,4 @@
-"""Test scores of finished runs, of their teachers, and of model files: known from before, or else computed now."""
+"""Test scores of finished runs, of their teachers, and of model files: as recorded, or else computed now."""
 
 import contextlib
 from collections.abc import Sequence
@@ -28,7 +28,13 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     for path in model_files:
         modelfiles.check_exists(path)
     if model_files:
-        document["models"] = [{"path": str(path), **_score_file(session, path)} for path in model_files]
+        session.start()
+        from kdistill.recipes import arms
+
+        try:
+            document["models"] = [{"path": str(path), **arms.evaluate(session, path)[0]} for path in model_files]
+        except ModelError as error:
+            raise ModelError(error.message, error.hint or data_hint(session.config)) from error
     else:
         for run in arms_to_score(session, seed):
             document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
@@ -37,8 +43,8 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
 
 
 def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
-    """Return the test scores of a complete run; those stored beside it will do, unless `reuse` is false."""
-    teacher_files = _compared_with(session, run)
+    """Return the test scores of a complete run: as recorded, if `reuse` and they are, or else computed and recorded."""
+    teacher_files = _teacher_of(session, run)
     weights = identity(session, teacher_files) if teacher_files else None
     if reuse and (known := known_scores(run, weights)):
         return known
@@ -52,29 +58,29 @@ def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
     try:
         record_scores(run, scores, weights, correct.tolist(), cache.model)
         cache.store("test", logits)
-    except OutputError as error:  # it may be someone else's experiment, to be looked at only
+    except OutputError as error:  # the experiment may be another user's, and read-only
         session.listener.note(f"The scores are not kept: {error.message}")
     return scores
 
 
 def known_score(session: Session, run: Run) -> ScoresOnTest | None:
-    """Return the test scores of a complete run, as far as they are known without any computation."""
-    teacher_files = _compared_with(session, run)
+    """Return the recorded test scores of a complete run; None where they have to be computed."""
+    teacher_files = _teacher_of(session, run)
     return known_scores(run, identity(session, teacher_files) if teacher_files else None)
 
 
 def score_teachers(session: Session) -> ScoresOnTest:
-    """Return the test scores of the teachers that are no runs: see `arms.evaluate_teacher`."""
+    """Return the test scores of the teachers from files: see `arms.evaluate_teacher`."""
     teacher = session.teacher(files.find(session.teacher_files))
     from kdistill.recipes import arms
 
     return arms.evaluate_teacher(session, teacher)
 
 
-def _compared_with(session: Session, run: Run) -> TeacherFiles | None:
-    """Return the teachers that a student is compared with: of the distilled run of its seed, or else its own teacher.
+def _teacher_of(session: Session, run: Run) -> TeacherFiles | None:
+    """Return the teacher whose agreement with a student is measured: the one that taught the distilled run of its seed.
 
-    A file that is no longer the teacher that it was is not taken for it.
+    Without a distilled run it is the experiment's own teacher. A file that has changed since does not count.
     """
     if run.arm == "teacher":
         return None
@@ -87,38 +93,27 @@ def _compared_with(session: Session, run: Run) -> TeacherFiles | None:
     if places := runs.teacher_files(distilled.manifest or {}):
         candidates.append(files.find([session.experiment.folder / place for place in places]))
     for found in candidates:
-        with contextlib.suppress(ModelError):  # one has gone, or is damaged
+        with contextlib.suppress(ModelError):  # a file is missing or damaged
             if runs.same_teachers(identity(session, found), weights):
                 return found
     session.listener.warning(
-        f"Seed {run.seed}: the teacher that taught the distilled student is no longer there: agreement is left out."
+        f"Seed {run.seed}: the teacher of the distilled student is missing or has changed: agreement is left out."
     )
     return None
 
 
-def _score_file(session: Session, path: Path) -> ScoresOnTest:
-    session.start()
-    from kdistill.recipes import arms
-
-    try:
-        scores, _ = arms.evaluate(session, path)
-        return scores
-    except ModelError as error:
-        raise ModelError(error.message, error.hint or held_against(session.config)) from error
-
-
-def held_against(config: Config) -> str:
-    """Return a hint for a model that does not fit the data: which data that was."""
+def data_hint(config: Config) -> str:
+    """Return a hint for a model that does not fit the data: which data it was checked against."""
     data = f"the data of the config `{config.name}` ({config.data.dataset})"
-    return f"The model was held against {data}. For a model of other data, give the config of that data with -c."
+    return f"The model was checked against {data}. For a model of other data, give the config of that data with -c."
 
 
 def arms_to_score(session: Session, seed: int) -> list[Run]:
-    """Return the finished runs of one seed that the config fits, with a warning of each that it does not.
+    """Return the finished runs of one seed that were made from the session's config; warn of those that were not.
 
     Raises:
-        ModelError: there is none, or one is damaged.
-        OutputError: there are some, and none was made from this config.
+        ModelError: there is no finished run, or one is damaged.
+        OutputError: all finished runs were made from another config.
     """
     found, others = [], []
     for run in (session.experiment.run(arm, seed) for arm in ARMS):
@@ -133,7 +128,7 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         else:
             found.append(run)
     if others and not found:
-        raise OutputError("\n".join(others), hint=runs.SAME_CONFIG)
+        raise OutputError("\n".join(others), "Give the -c and --set that it was made with, or another --output-dir.")
     if not found:
         raise ModelError(
             f"{session.experiment.folder}: there is no finished run of seed {seed} to evaluate",

@@ -1,4 +1,4 @@
-"""Making a run of a session, unless it is there: checked, locked, trained by its recipe."""
+"""Makes a run of a session unless it is complete: checks, locks, and calls its recipe in `arms`."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,7 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
         session: of the run's experiment.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
-        own_teacher: for a distilled run without teachers from files, the run that teaches it, if not the teacher of its
-            own seed.
+        own_teacher: of a distilled run without teachers from files; by default the teacher of the same seed.
 
     Raises:
         OutputError: the folder cannot be used, or holds a run of another config.
@@ -34,7 +33,7 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
     weights = identity(session, taught_by) if taught_by else None
     if not session.options.wait:
         run.check_free()
-    if _is_done(session, run, weights):
+    if _is_complete(session, run, weights):
         return _reused(session, run)
     checks.writable(session.experiment.folder)
     checks.fits(session.config, run, session.splits)
@@ -42,10 +41,10 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
     from kdistill.recipes import arms
 
     if arm == "teacher":
-        arms.check_student(session)
+        _check_student_file(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
-        if _is_done(session, run, weights):  # another process has just made it
+        if _is_complete(session, run, weights):  # another process has just made it
             return _reused(session, run)
         if taught_by:
             result = arms.distill(session, seed, session.teacher(taught_by))
@@ -56,38 +55,28 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
 
 
 def finished(session: Session, run: Run, own_teacher: Run | None = None) -> Result | None:
-    """Return the result of a run that is complete and was made as this session would make it; else None.
-
-    Args:
-        session: of the run's experiment.
-        run: which need not be there.
-        own_teacher: see `make`; it may not be there yet.
+    """Return the result of a run if it is complete and has the identity that `make` would give it; else None.
 
     Raises:
-        OutputError: it was made from another config, and may not be overwritten.
+        OutputError: the run was made from another config, and may not be overwritten.
     """
     weights = None
     if run.arm == "distilled":
-        weights = teachers.find(session.teacher_files or _models(own_teacher)).recorded_weights
-        if weights is None:
-            session.judge(run, run.taught_by)  # whoever that was, the config may be another
+        weights = teachers.find(_teacher_paths(session, own_teacher)).recorded_weights
+        if weights is None:  # a teacher that is missing, or whose file has to be opened to know it
+            session.judge(run, run.taught_by)
             return None
-    return _taken_up(session, run) if _is_done(session, run, weights) else None
+    return _repeat_warnings(session, run) if _is_complete(session, run, weights) else None
 
 
 def find_teachers(session: Session, run: Run, own_teacher: Run | None = None) -> TeacherFiles:
-    """Return the teachers of a distilled run: of files that were named, or a run.
-
-    Args:
-        session: of the run's experiment.
-        run: that is to be taught.
-        own_teacher: see `make`.
+    """Return the teachers of a distilled run: the files that were named, or a run of the experiment.
 
     Raises:
         ModelError: one is not there, or not finished.
         OutputError: the experiment's own teacher was made from another config.
     """
-    paths = session.teacher_files or _models(own_teacher)
+    paths = _teacher_paths(session, own_teacher)
     if not paths:
         return teachers.find_own(run.of_arm("teacher"), session.specification("teacher", run.seed))
     teachers.check(paths, run)
@@ -95,18 +84,26 @@ def find_teachers(session: Session, run: Run, own_teacher: Run | None = None) ->
 
 
 def identity(session: Session, found: TeacherFiles) -> str:
-    """Return the fingerprint of a teacher, or of several: that of their runs, or else of their opened files."""
+    """Return the joint fingerprint of teachers: as their runs record it, or else of the opened files."""
     if recorded := found.recorded_weights:
         return recorded
     teachers.check_shapes(found.paths, session.splits)
     return session.teacher(found).weights
 
 
-def _models(own_teacher: Run | None) -> tuple[Path, ...]:
-    return (own_teacher.model_file,) if own_teacher else ()
+def _teacher_paths(session: Session, own_teacher: Run | None) -> tuple[Path, ...]:
+    return session.teacher_files or ((own_teacher.model_file,) if own_teacher else ())
 
 
-def _is_done(session: Session, run: Run, teacher_weights: str | None) -> bool:
+def _check_student_file(session: Session) -> None:
+    """Refuse a student whose file does not fit the data, before its teacher is trained in vain."""
+    from kdistill import models
+
+    if model := session.config.student.model:
+        models.load_classifier(Path(model), session.splits.shape, len(session.splits.classes))
+
+
+def _is_complete(session: Session, run: Run, teacher_weights: str | None) -> bool:
     status = session.judge(run, teacher_weights)
     if status.damage:
         session.listener.warning(f"{run.folder}: {status.damage}; the run is made again")
@@ -115,10 +112,11 @@ def _is_done(session: Session, run: Run, teacher_weights: str | None) -> bool:
 
 def _reused(session: Session, run: Run) -> Result:
     session.listener.note(f"{session.title(run)}: complete, reused")
-    return _taken_up(session, run)
+    return _repeat_warnings(session, run)
 
 
-def _taken_up(session: Session, run: Run) -> Result:
+def _repeat_warnings(session: Session, run: Run) -> Result:
+    """Return the result of a complete run after its warnings, with what a killed process left in its folder removed."""
     runs.tidy(run)
     result = run.result or {}
     for warning in result["warnings"]:
@@ -127,12 +125,12 @@ def _taken_up(session: Session, run: Run) -> Result:
 
 
 def _drop_stale_summary(session: Session, seed: int) -> None:
-    """Remove a summary of this seed: the run that was just made is not the one that it was computed from."""
+    """Remove a summary that was computed from the run of this seed which has just been replaced."""
     summary = session.experiment.folder / SUMMARY_FILE
     try:
         stale = seed in json.loads(summary.read_bytes())["seeds"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return  # there is none, or nothing that could be taken for one
+        return  # missing, or not a summary
     if stale:
         with files.writing(summary):
             summary.unlink()

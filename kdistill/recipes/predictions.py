@@ -1,4 +1,4 @@
-"""What finished models say on the test split: kept from before, or else asked for now, which takes TensorFlow."""
+"""Logits of finished models on the test split: read from the cache, or else computed, which starts TensorFlow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from kdistill import runs
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.recipes.session import Session
 from kdistill.runs import LogitsCache, Run
+from kdistill.runs.specification import SEPARATOR
 from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 from kdistill.teachers.logits_file import SUFFIX, LogitsFile
@@ -31,36 +32,26 @@ def of_run(session: Session, run: Run) -> Logits:
     from kdistill.recipes import arms
 
     _, logits = arms.evaluate(session, run.model_file)
-    keep(session, cache, logits, "The model's outputs are")
+    try:
+        cache.store("test", logits)
+    except OutputError as error:  # the experiment may be another user's, and read-only
+        session.listener.note(f"The model's outputs are not kept: {error.message}")
     return logits
 
 
 def cache_of(session: Session, run: Run) -> LogitsCache:
-    """Return where the logits of a run's model are kept, as it is now."""
+    """Return the cache of the logits of a run's model file as it is now."""
     return LogitsCache(session.experiment.cache, session.splits, str(run.model_sha256), run)
 
 
-def keep(session: Session, cache: LogitsCache, logits: Logits, what: str) -> None:
-    """Keep logits on the test split, unless the folder is someone else's, to be looked at only."""
-    try:
-        cache.store("test", logits)
-    except OutputError as error:
-        session.listener.note(f"{what} not kept: {error.message}")
-
-
 def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logits | None:
-    """Return the logits of teachers that are no runs on the test split: (n, classes), or (n, teachers, classes).
+    """Return the logits of teachers from files on the test split: (n, classes), or (n, teachers, classes) of several.
 
-    Args:
-        session: of the experiment whose students they taught.
-        paths: of their files.
-        identity: that they had when they taught: see `runs.joint_weights`.
-
-    Returns:
-        None where a file of logits has none for the test split.
+    `identity` is their joint identity when they taught: see `runs.joint_weights`. The result is None where a file of
+    logits has none for the test split.
 
     Raises:
-        ModelError: a file has gone, is damaged, or is no longer the teacher that it was.
+        ModelError: a file is missing or damaged, or its teacher has changed since.
     """
     found = files.find(paths)
     found.check_exist()
@@ -70,12 +61,13 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     teacher = session.teacher(found)
     if not runs.same_teachers(teacher.weights, identity):
         names = ", ".join(map(str, paths))
-        raise ModelError(f"{names}: the teacher that is there is no longer the one that taught the students")
+        raise ModelError(f"{names}: expected the teacher that taught the students; the file now holds another one")
     return None if teacher.test is None else teacher.test.astype(np.float32)
 
 
 def _kept(session: Session, found: TeacherFiles, identity: str) -> Logits | None:
-    parts = identity.split(runs.BETWEEN)  # in the order of the files
+    """Return the logits if those of all teachers can be read without TensorFlow."""
+    parts = identity.split(SEPARATOR)  # in the order of the files
     if len(parts) != len(found.paths):
         return None
     each = [_kept_of(session, *teacher) for teacher in zip(found.paths, found.runs, parts, strict=True)]

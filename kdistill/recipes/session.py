@@ -1,4 +1,4 @@
-"""One command, or one worker, at work on one experiment: its config, its folder, its data, its options.
+"""The session of one command, or of one task of a worker: config, experiment folder, data, options, listener.
 
 What can fail quickly (config, folder, data, a missing teacher) is checked before TensorFlow is imported, which takes
 seconds; where nothing is left to do it is not imported at all.
@@ -28,14 +28,14 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What a process is told that makes runs, besides their config. A `Task` carries it to another process.
+    """How runs are made, besides their config. A `Task` carries the options to a worker process.
 
     Attributes:
-        threads: intra-op threads; None lets `Session.threads` decide.
+        threads: intra-op threads of TensorFlow; None lets `Session.threads` decide.
         device: `auto`, `cpu` or `gpu`.
-        overwrite: start afresh those runs that another config made.
-        wait: for another process that is at work on the same run, rather than refuse.
-        track: the trackers that hear of the epochs: see `trackers`.
+        overwrite: start afresh the runs that were made from another config, rather than refuse.
+        wait: wait for another process that is making the same run, rather than refuse.
+        track: names of the trackers that record every epoch: see `trackers`.
     """
 
     threads: int | None = None
@@ -46,16 +46,16 @@ class Options:
 
 
 class Session:
-    """One command at work on one experiment. Data and TensorFlow are fetched when they are first needed.
+    """One command on one experiment. The data is read, and TensorFlow started, when first needed.
 
     Args:
-        config: what the experiment is.
-        experiment: its folder.
-        options: what else the command was told.
-        listener: hears how it goes.
-        shared: what was read before, by other sessions of this process.
-        teacher_files: named on the command line, instead of those of the config.
-        name: what the one run that is made is called, if not by its arm and seed.
+        config: of the experiment.
+        experiment: the folder that its runs are written to.
+        options: how runs are made.
+        listener: receives notes, warnings and the progress of the training.
+        shared: data sets and a teacher that other sessions of this process have opened.
+        teacher_files: teachers named on the command line, which replace those of the config.
+        name: the name of the session's run in notes and errors; by default its arm and seed.
     """
 
     def __init__(
@@ -77,62 +77,58 @@ class Session:
         self.name = name
 
     def sibling(self, config: Config, experiment: Experiment, options: Options | None = None) -> "Session":
-        """Return the session of another config and folder, with the same options; what was read is shared."""
+        """Return the session of another config and folder, with the same options, which shares the opened data."""
         return Session(config, experiment, options or self.options, self.listener, self.shared)
 
     def title(self, run: Run) -> str:
-        """Return what a run is called."""
+        """Return the name of a run in notes and errors."""
         return self.name or run.title
 
     @property
     def splits(self) -> Splits:
-        """The data; the first use finds and verifies it, and downloads it if need be."""
+        """The splits of the data; the first use finds and verifies it, and downloads it if need be."""
         return self.shared.splits(self.config.data, self.listener)
 
     @property
     def example(self) -> tuple[tuple[int, ...], int]:
-        """The shape of an example and the number of classes: known of a named data set, read of the user's own."""
+        """The shape of an example and the number of classes; only the user's own data is read for them."""
         if self.config.data.is_own:
             return self.splits.shape, len(self.splits.classes)
         return datasets.static_shape(self.config.data.dataset)
 
     @property
     def formula(self) -> str:
-        """The loss of the distilled arm."""
+        """The formula of the loss of the distilled arm."""
         return self.config.distill.formula(len(self.config.distill.teachers))
 
     @cached_property
     def threads(self) -> int:
-        """Intra-op threads: as told, or else as the runs here were made with, or else as suits the models."""
-        told = self.options.threads or self.experiment.threads()
-        return told or default_threads(self.config, self.example, self.teacher_files)
+        """Intra-op threads: of the options, or else of the experiment's runs so far, or else as suits the models."""
+        chosen = self.options.threads or self.experiment.threads()
+        return chosen or default_threads(self.config, self.example, self.teacher_files)
 
     def start(self) -> None:
-        """Load the data, then start TensorFlow: before anything is imported that needs it."""
+        """Load the data, then start TensorFlow. Call this before importing anything that needs TensorFlow."""
         _ = self.splits
         if not backend.started():
             self.listener.note("Starting TensorFlow")
         backend.start(self.threads, self.options.device)
 
     def teacher(self, found: TeacherFiles) -> "AnyTeacher":
-        """Return the teacher in a file, or the teachers in several, opened and checked; starts TensorFlow."""
+        """Open and check the teacher in a file, or the teachers in several; starts TensorFlow."""
         self.start()
         return self.shared.teacher(self.config, self.splits, self.experiment.cache, found, self.listener)
 
     def specification(self, arm: str, seed: int, teacher_weights: str | None = None) -> Document:
-        """Return everything that a run of this session depends on; see `runs.specification`. Reads the user's data."""
+        """Return the specification of a run: see `runs.specification`. The user's own data is read for it."""
         fingerprint = self.splits.fingerprint if self.config.data.is_own else None
         return runs.specification(self.config, arm, seed, teacher_weights, fingerprint)
 
     def judge(self, run: Run, teacher_weights: str | None = None) -> Status:
-        """Return whether a run counts as one of this session's config.
-
-        Args:
-            run: of the session's experiment.
-            teacher_weights: for a distilled run, of its teacher.
+        """Return the status of a run of the session's experiment under the session's config: see `runs.judge`.
 
         Raises:
-            OutputError: it was made from another config, and may not be overwritten.
+            OutputError: the run was made from another config, and may not be overwritten.
         """
         status = runs.judge(run, self.specification(run.arm, run.seed, teacher_weights))
         if not self.options.overwrite:

@@ -1,4 +1,4 @@
-"""What the sessions of one process have read and can use again: data sets, and one teacher with its logits."""
+"""Data sets, and one teacher with its logits, that the sessions of one process share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class SharedData:
-    """Data sets and a teacher that were opened by one session, for the others of the same process."""
+    """Keeps the data sets that were read, and the teacher that was opened last: its logits take much memory."""
 
     def __init__(self) -> None:
         self._splits: dict[str, Splits] = {}
         self._teacher: tuple[object, AnyTeacher] | None = None
 
     def splits(self, data: Data, listener: Listener) -> Splits:
-        """Return a data set, divided; the first use finds and verifies it, and downloads it if need be."""
+        """Return the splits of a data set; the first use finds and verifies it, and downloads it if need be."""
         key = data.model_dump_json()
         if key not in self._splits:
             self._splits[key] = datasets.load(data, listener)
@@ -30,10 +30,7 @@ class SharedData:
     def teacher(
         self, config: Config, splits: Splits, cache: Path, found: TeacherFiles, listener: Listener
     ) -> "AnyTeacher":
-        """Return an opened and checked teacher: see `load.load_teacher`. One is kept: its logits take room.
-
-        The listener hears what was done to its files to use them.
-        """
+        """Return an opened and checked teacher: see `load.load_teacher`. The listener receives its notes."""
         from kdistill.teachers.load import load_teacher
 
         found.check_exist()
@@ -41,7 +38,7 @@ class SharedData:
         files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in found.paths]
         key = (files, splits.fingerprint, splits.split_fingerprint, asked)
         if self._teacher is None or self._teacher[0] != key:
-            self._teacher = None  # before another one takes room
+            self._teacher = None  # frees its memory before another one is opened
             self._teacher = (key, load_teacher(config, splits, cache, found))
             for note in self._teacher[1].notes:
                 listener.note(note)

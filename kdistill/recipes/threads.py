@@ -1,4 +1,4 @@
-"""How many threads suit the models of a config."""
+"""The default number of threads for the models of a config."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,10 @@ from kdistill.modelfiles.flops import of_config
 def default_threads(config: Config, example: tuple[tuple[int, ...], int], teacher_files: Sequence[Path] = ()) -> int:
     """Return the intra-op threads that suit the larger of the two models.
 
-    Teachers from files are asked, and not trained. That counts with every step where images are augmented, and else
-    where asking them once is more than the student's training may come to.
+    Teachers from files are not trained. Computing their logits counts in every step where images are augmented, and
+    else where computing them once may take longer than training the student.
 
-    Args:
-        config: of the models.
-        example: the shape of an example and the number of classes.
-        teacher_files: of teachers that are not trained here.
+    `example` is the shape of an example and the number of classes.
     """
     shape, classes = example
     flops, multiplications = {}, {}
@@ -29,9 +26,9 @@ def default_threads(config: Config, example: tuple[tuple[int, ...], int], teache
         multiplications[role] = computed
         flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
     plan = config.training_for("student")
-    asked = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")
-    if config.augmentation.changes_images or asked > 3 * multiplications["student"] * plan.epochs:
-        flops["files"] = backend.step_flops(asked, plan.batch_size) // 3
+    of_files = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")
+    if config.augmentation.changes_images or of_files > 3 * multiplications["student"] * plan.epochs:
+        flops["files"] = backend.step_flops(of_files, plan.batch_size) // 3
     return backend.threads_for(max(flops.values()))
 
 

@@ -1,12 +1,12 @@
-"""Checkpoints: everything a run needs to go on, in one folder that appears whole or not at all.
+"""Checkpoints: everything that a run needs to be resumed, in one folder that appears whole or not at all.
 
 checkpoints/epoch-00012-batch-00000300/     12 epochs are done, and 300 batches of the next
-  state.npz          whatever `Checkpoints.write` was given to write
+  state.npz          the state of the training
   history.jsonl      the run's history up to here
-  checkpoint.json    whose it is, and the SHA-256 of the other files; sealed with its own
+  checkpoint.json    its run and data, and the SHA-256 of the other files; sealed with its own
 
-A checkpoint is written under a temporary name and brought to disk; the rename that gives it its name is the one point
-at which it comes to be. The last two are kept: one that is damaged is passed over for the one before.
+A checkpoint is written under a temporary name and brought to disk; the rename to its name makes it valid. The last two
+are kept: where the newest is damaged, the run is resumed from the one before.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ _NAME = re.compile(r"epoch-(\d+)-batch-(\d+)")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose files are those that were written.
+    """A checkpoint whose hashes hold.
 
     Attributes:
-        folder: where its files are.
-        epochs: how many are done.
-        batches: how many of the next epoch are done.
+        folder: has its files.
+        epochs: how many epochs are done.
+        batches: how many batches of the next epoch are done.
     """
 
     folder: Path
@@ -45,28 +45,24 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run.
-
-    Args:
-        folder: that they are in; it need not exist.
-    """
+    """The checkpoints of one run, in a folder that need not exist."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def write(self, belongs_to: str, epochs: int, batches: int, contents: Mapping[str, Write]) -> None:
-        """Make a checkpoint, then remove all but the last two.
+        """Write a checkpoint, then remove all but the last two.
 
         Args:
-            belongs_to: of what run and data it is.
-            epochs: how many are done.
-            batches: how many of the next epoch are done.
-            contents: the name of each file and what writes it to a path.
+            belongs_to: a hash of the run and the data.
+            epochs: how many epochs are done.
+            batches: how many batches of the next epoch are done.
+            contents: for each file name, a function that writes the file to a path.
 
         Raises:
-            OSError: the disk is full or read-only; the checkpoints before are still there.
+            OSError: the disk is full or read-only; the earlier checkpoints are still there.
         """
-        self.folder.mkdir(exist_ok=True)  # not its parents: if they have gone, this run is nobody's any more
+        self.folder.mkdir(exist_ok=True)  # not its parents: where they are gone, the run was removed
         place = self.folder / f"epoch-{epochs:05}-batch-{batches:08}"
         temporary = files.temporary_for(place)
         try:
@@ -88,37 +84,33 @@ class Checkpoints:
             self._remove(old)
 
     def latest(self, belongs_to: str, warn: Callable[[str], None]) -> Checkpoint | None:
-        """Return the newest sound checkpoint, or None; unsound ones and what was never finished are removed.
+        """Return the newest valid checkpoint of the run and data with the hash `belongs_to`, or None.
 
-        Args:
-            belongs_to: one of another run or other data is not taken.
-            warn: told of each that is passed over.
+        Invalid and unfinished checkpoints are removed; `warn` receives a sentence on each invalid one.
         """
         self.sweep()
         for place in reversed(self._places()):
             checkpoint, problem = self._read(place, belongs_to)
             if checkpoint is not None:
                 return checkpoint
-            warn(f"{place}: {problem}; this checkpoint is passed over")
+            warn(f"{place}: {problem}; this checkpoint is skipped")
             self._remove(place)
         return None
 
     def exist(self) -> bool:
-        """Whether there is any, sound or not."""
+        """Whether there is a checkpoint, valid or not."""
         return bool(self._places())
 
-    def newest(self) -> tuple[int, int] | None:
-        """Return epochs and batches of the newest, sound or not, by its name alone; None where there is none."""
-        places = self._places()
-        match = _NAME.fullmatch(places[-1].name) if places else None
-        return (int(match[1]), int(match[2])) if match else None
+    def newest_epoch(self) -> int | None:
+        """Return how many epochs the newest checkpoint has by its name, valid or not; None where there is none."""
+        return next((int(place.name.split("-")[1]) for place in reversed(self._places())), None)
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all checkpoints."""
         files.remove(self.folder)
 
     def sweep(self) -> None:
-        """Remove what a process that was killed had not finished to write or to remove."""
+        """Remove what a killed process had not finished to write or to remove."""
         for path in self.folder.glob(f"{files.TEMPORARY}*"):
             files.remove(path)
 
@@ -128,7 +120,7 @@ class Checkpoints:
         return [path for _, path in sorted(found, key=lambda each: tuple(map(int, each[0].groups())))]
 
     def _remove(self, place: Path) -> None:
-        """Remove a checkpoint; whatever happens, no half of it is left under its name."""
+        """Remove a checkpoint so that no part of it is left under its name, even if this process is killed."""
         temporary = files.temporary_for(place)
         os.replace(place, temporary)
         files.remove(temporary)
@@ -150,19 +142,16 @@ class Checkpoints:
 
 
 class Cadence:
-    """Says when it is time for a checkpoint. When they are made never changes what a run comes to.
+    """Decides when a checkpoint is due. The times of the checkpoints never change the result of a run.
 
-    With `auto`, all of them together take at most about a fiftieth of the run's time: one is due at the end of an
-    epoch if that holds, and within one if also half a minute has gone by since the last.
-
-    Args:
-        every: `auto`, or a number of epochs.
-        clock: returns seconds.
+    With `auto`, all checkpoints together take at most about 2 % of the run's time: one is due at the end of an epoch if
+    that holds, and within an epoch if also half a minute has passed since the last.
+    Otherwise one is due after each `every` epochs. `clock` returns seconds.
     """
 
     SHARE = 0.02
     LONG = 30.0  # seconds
-    FIRST_GUESS = 0.02  # seconds, what one costs before the first has been timed
+    FIRST_GUESS = 0.02  # seconds, assumed before the first checkpoint has been timed
 
     def __init__(self, every: int | Literal["auto"], clock: Callable[[], float] = time.monotonic) -> None:
         self.every = every
@@ -181,7 +170,7 @@ class Cadence:
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """Take the time of making one."""
+        """Time the writing of a checkpoint."""
         before = self._clock()
         yield
         self._last = self._clock()

@@ -22,7 +22,7 @@ class Experiment:
 
     Args:
         folder: `<output dir>/<name>`; it need not exist.
-        cache: where the teacher's logits are kept; inside the folder, unless it is that of a whole it is a part of.
+        cache: the folder of the teachers' logits, by default within `folder`; cells of a sweep share that of the sweep.
     """
 
     def __init__(self, folder: Path, cache: Path | None = None) -> None:
@@ -39,35 +39,36 @@ class Experiment:
         return Run(self.folder / f"seed-{seed}" / arm, arm, seed)
 
     def seeds(self) -> list[int]:
-        """Return the seeds of which there is a folder."""
+        """Return the seeds that have a folder."""
         names = (path.name.removeprefix("seed-") for path in self.folder.glob("seed-*"))
         return sorted(int(name) for name in names if name.isdecimal())
 
     def threads(self) -> int | None:
-        """Return the threads that the runs here were made with, which last digits depend on; None if none are."""
+        """Return the number of threads of the runs so far, which last digits depend on; None where there are none."""
         for path in sorted(self.folder.glob("seed-*/[!.]*/manifest.json")):
             if threads := (files.read_sealed(path) or {}).get("threads"):
                 return int(threads)
         return None
 
     def check_usable(self) -> None:
-        """Refuse a folder that is something else. Whether it can be written is for `checks.writable` to find out.
+        """Refuse a folder that is not an experiment's. Whether it can be written, `checks.writable` finds out.
 
         Raises:
-            OutputError: naming the folder and what is in it.
+            OutputError: the folder is a file, or holds something else.
         """
         place = self.folder
         if place.exists() and not place.is_dir():
             raise OutputError(f"{place}: expected a folder for the experiment; this is a file")
-        if place.is_dir() and not (place / "config.yaml").exists() and self._strangers():
+        # A process that was killed while creating the folder may have left temporary files.
+        if (
+            place.is_dir()
+            and not (place / "config.yaml").exists()
+            and any(not path.name.startswith(files.TEMPORARY) for path in place.iterdir())
+        ):
             raise OutputError(
                 f"{place}: the folder is not empty and is not an experiment: it has no config.yaml",
                 hint="Choose another --output-dir, or another `name` in the config.",
             )
-
-    def _strangers(self) -> bool:
-        """Whether something is there that a process killed while making the folder would not have left."""
-        return any(not path.name.startswith(files.TEMPORARY) for path in self.folder.iterdir())
 
     def create(self, config_text: str) -> None:
         """Make the folder and write the resolved config into it.

@@ -1,10 +1,10 @@
-"""Logits of a model on the splits of a data set: computed once, and kept so that they are read without TensorFlow.
+"""Logits of a model on the splits of a data set: computed once, then read without TensorFlow.
 
-    seed-0/teacher/outputs.npz   of the model of a run, on the test split, beside it
-    cache/logits-<key>.npz       of a teacher: on the other splits, or of one that is no run of the experiment
+    seed-0/teacher/outputs.npz   of the model of a run on the test split, in its folder
+    cache/logits-<key>.npz       of a teacher on the other splits, or of a teacher from a file
 
-An archive has `logits` and `key`, what they are known by. They can be computed again at any time: what is missing,
-damaged, or of another model or other data is as good as not there.
+An archive has `logits` and `key`, a hash of model, data and split. A file that is missing, damaged, or has another key
+counts as absent: the logits are computed again.
 """
 
 import hashlib
@@ -22,16 +22,12 @@ NAME = "outputs.npz"
 TEST = "test"
 
 
-class Fingerprinted(Protocol):
-    """Data that is known by its examples, and by what they are used for: `datasets.Splits`."""
+class _Fingerprints(Protocol):  # of `datasets.Splits`, which this package may not import
+    @property
+    def fingerprint(self) -> str: ...
 
     @property
-    def fingerprint(self) -> str:
-        """Of the examples."""
-
-    @property
-    def split_fingerprint(self) -> str:
-        """Of what they are used for."""
+    def split_fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -39,19 +35,19 @@ class LogitsCache:
     """The logits of one model on one data set.
 
     Attributes:
-        folder: the cache of the experiment that they are for.
+        folder: the cache of the experiment.
         splits: the data.
-        model: what the model is known by: the SHA-256 of a run's file, or the identity of a teacher that is no run.
-        run: which the model is the result of, if it is.
+        model: the SHA-256 of a run's model file, or the identity of a teacher from a file.
+        run: the run whose model it is; None for a teacher from a file.
     """
 
     folder: Path
-    splits: Fingerprinted
+    splits: _Fingerprints
     model: str
     run: Run | None = None
 
     def load(self, split: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-        """Return the float32 logits of this shape on a split; None where there are none."""
+        """Return the float32 logits of this shape on a split; None where they are not in the cache."""
         found = (_read(place, self.key(split), shape) for place in self._places(split))
         return next((logits for logits in found if logits is not None), None)
 
@@ -70,14 +66,14 @@ class LogitsCache:
                 np.savez(temporary, logits=logits.astype(np.float32), key=np.array(self.key(split)))
 
     def key(self, split: str) -> str:
-        """Return what the logits on a split are known by."""
+        """Return the hash of model, data and split."""
         parts = [self.model, self.splits.fingerprint, self.splits.split_fingerprint]
         return hashlib.sha256("\n".join([*parts, *([] if split == TEST else [split])]).encode()).hexdigest()
 
     def _places(self, split: str) -> list[Path]:
-        """Return where the logits on a split may be."""
-        beside = [self.run.folder / NAME] if self.run and split == TEST else []
-        return [*beside, self.folder / f"logits-{self.key(split)[:16]}.npz"]
+        """Return the files that may hold the logits on a split."""
+        of_run = [self.run.folder / NAME] if self.run and split == TEST else []
+        return [*of_run, self.folder / f"logits-{self.key(split)[:16]}.npz"]
 
 
 def _read(place: Path, key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
@@ -86,7 +82,7 @@ def _read(place: Path, key: str, shape: tuple[int, ...]) -> NDArray[np.float32] 
             if str(archive["key"]) != key:
                 return None
             logits = archive["logits"]  # the archive has a checksum of it
-    except Exception:  # whatever a damaged archive makes zipfile and NumPy raise
+    except Exception:  # a damaged archive may raise any error of zipfile and NumPy
         return None
     sound = logits.shape == shape and logits.dtype == np.float32 and bool(np.isfinite(logits).all())
     return logits if sound else None

@@ -1,4 +1,4 @@
-"""The folder of one run: what is there, whether it is complete, whom it belongs to."""
+"""The folder of one run: its files, its lock, and the replacement that may be under way."""
 
 import contextlib
 import json
@@ -17,11 +17,10 @@ REPLACE = (
     "another --output-dir."
 )
 FAILURE = "failure.json"
-SAME_CONFIG = "Give the -c and --set that it was made with, or another --output-dir."
 
 
 class SplitScores(TypedDict):
-    """How well a model fits the labels of a split: `measures.Scores` as a document."""
+    """The scores of a model on a split: `metrics.Scores` as a document."""
 
     accuracy: float
     nll: float
@@ -30,30 +29,30 @@ class SplitScores(TypedDict):
 
 
 class ScoresOnTest(SplitScores):
-    """The scores of a model, or of several teachers together, on the test split."""
+    """The scores of a model, or of several teachers by their mean probability, on the test split."""
 
     parameters: int | None  # None where there are only logits
     file_bytes: int | None
-    agreement: float | None  # with the teacher; None for a teacher, and where its logits are not known
+    agreement: float | None  # with the teacher; None for a teacher, and without its logits
     kl_to_teacher: float | None  # in nats
 
 
 class Result(TypedDict, total=False):
-    """What a run came to: `result.json`. Of an earlier version, some of it may be missing."""
+    """The document of `result.json`. One of an earlier version may lack some keys."""
 
     arm: str
     seed: int
     epochs: int
     best_epoch: int
-    stopped: str  # why
+    stopped: str  # `no improvement` or `all epochs done`
     validation: SplitScores  # of the best weights
     parameters: int
     file_bytes: int
     weights_sha256: str
     teacher_validation: SplitScores | None  # None without a teacher
     formula: str
-    augmentation: dict[str, Any]  # of images, where there is any
-    soft_targets: str  # where they are from, of a run with a teacher
+    augmentation: dict[str, Any]  # of the images, if any
+    soft_targets: str  # how they were computed, in a run with a teacher
     warnings: list[str]
     run_info: dict[str, Any]  # `seconds`, `compiled`
     identity: str
@@ -61,12 +60,12 @@ class Result(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run: one arm trained with one seed. It is written by `writer.RunWriter`.
+    """The folder of one run: one arm trained with one seed. A `RunWriter` writes it.
 
     Attributes:
-        folder: which need not exist.
+        folder: need not exist.
         arm: `teacher`, `baseline` or `distilled`.
-        seed: of initial weights, batch order and whatever layers draw.
+        seed: of the initial weights, the batch order and the random layers.
     """
 
     folder: Path
@@ -75,57 +74,57 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What it is called where nothing else has a name for it."""
+        """The name of the run: `baseline, seed 0`."""
         return f"{self.arm}, seed {self.seed}"
 
     @property
     def role(self) -> str:
-        """Which of the two models of a config it trains: `teacher` or `student`."""
+        """The section of the config whose model is trained: `teacher` or `student`."""
         return "teacher" if self.arm == "teacher" else "student"
 
     @property
     def model_file(self) -> Path:
-        """Where the trained model is."""
+        """The file of the trained model."""
         return self.folder / "model.keras"
 
     @property
     def history_file(self) -> Path:
-        """One JSON record a line, one line an epoch."""
+        """The file with a JSON record for each epoch, one a line."""
         return self.folder / "history.jsonl"
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """From which an interrupted run goes on."""
+        """The checkpoints that an interrupted run is resumed from."""
         return Checkpoints(self.folder / "checkpoints")
 
     @property
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest, or None where there is none, or it is not what was written."""
+        """The manifest; None where it is missing or damaged."""
         return files.read_sealed(self.folder / "manifest.json")
 
     @property
     def result(self) -> Result | None:
-        """What the run came to, or None where it has not finished."""
+        """The result; None where it is missing or damaged."""
         return cast("Result | None", files.read_sealed(self.folder / "result.json"))
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the last attempt failed: see `RunWriter.fail`; None where none did."""
+        """The record of a failed attempt, by `RunWriter.fail`; None where the last attempt did not fail."""
         return files.read_sealed(self.folder / FAILURE)
 
     @property
     def taught_by(self) -> str | None:
-        """The fingerprint of the teacher of the distilled run that is there, or of several; None where it is not."""
+        """The joint identity of the teachers of a distilled run; None without a manifest."""
         return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
 
     @property
     def weights(self) -> str | None:
-        """The fingerprint of the weights of a finished run."""
+        """The fingerprint of the weights of a finished run; None of an unfinished one."""
         return (self.result or {}).get("weights_sha256")
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end, sound or damaged since: see `status.judge`."""
+        """Whether the run has finished; whether its files are sound, `status.judge` says."""
         return (self.folder / "result.json").exists()
 
     def of_arm(self, arm: str) -> "Run":
@@ -134,29 +133,22 @@ class Run:
 
     @property
     def next(self) -> "Run":
-        """The run that is to replace this finished one, which stays until its replacement has finished too."""
+        """The replacement of this finished run, which stays until the replacement has finished too."""
         return Run(self.folder.with_name(f".next-{self.folder.name}"), self.arm, self.seed)
 
     @property
     def last(self) -> Path:
-        """Where the folder of a replaced run is for the moment between two renames."""
+        """The folder of a replaced run between the two renames of `settle`."""
         return self.folder.with_name(f".last-{self.folder.name}")
 
     @property
     def _lock_file(self) -> Path:
-        # Beside the folder, which is emptied when a run starts afresh.
+        # Not in the folder, which is emptied when a run starts afresh.
         return self.folder.with_name(f".{self.folder.name}.lock")
 
     @contextlib.contextmanager
     def locked(self, wait: bool = False) -> Iterator[None]:
-        """Be the only process that writes to this run.
-
-        Args:
-            wait: for another one that is at it, rather than refuse.
-
-        Raises:
-            OutputError: another one is at it, or the folder cannot be written.
-        """
+        """Hold the lock of this run. If another process holds it, `wait` for that, or else raise OutputError."""
         with files.writing(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
         with lock.locked(self._lock_file, wait):
@@ -164,17 +156,17 @@ class Run:
             yield
 
     def check_free(self) -> None:
-        """Raise OutputError if another process is at work on this run, naming it."""
+        """Raise OutputError, naming the process, if another one holds the lock of this run."""
         lock.check_free(self._lock_file)
 
-    def at_work(self) -> str | None:
-        """Return which process is at work on this run, in words, or None. Writes nothing."""
+    def lock_holder(self) -> str | None:
+        """Return the process that holds the lock of this run, in words, or None. Nothing is written."""
         return lock.holder(self._lock_file)
 
     def settle(self) -> None:
-        """Put a replacement that has finished in the place of the run that it replaces. Whoever calls holds the lock.
+        """Move a finished replacement into the place of this run. The caller holds the lock.
 
-        A process that is killed between the two renames leaves the rest to the next that takes the lock.
+        If the process is killed between the two renames, the next one that takes the lock does the rest.
         """
         with files.writing(self.folder):
             if self.next.finished:
@@ -183,11 +175,11 @@ class Run:
 
     @property
     def model_sha256(self) -> str | None:
-        """The SHA-256 of the model's file, as it was when it was written; None where there is none."""
+        """The SHA-256 of the model file when it was written; None where there is none."""
         return (self.manifest or {}).get("files", {}).get("model.keras")
 
     def history(self) -> list[EpochRecord]:
-        """Return the records of all epochs so far. The last line may be half written at this very moment."""
+        """Return the records of all epochs so far, up to a line that another process may be writing now."""
         records = list[EpochRecord]()
         with contextlib.suppress(OSError, ValueError):
             for line in self.history_file.read_text(encoding="utf-8").splitlines():
@@ -196,12 +188,12 @@ class Run:
         return records
 
     def sweep(self) -> None:
-        """Remove files that a process which was killed had not finished to write."""
+        """Remove files that a killed process had not finished to write."""
         for left in self.folder.glob(f"{files.TEMPORARY}*"):
             left.unlink(missing_ok=True)
 
 
 def teacher_files(manifest: dict[str, Any]) -> list[str]:
-    """Return the places of a distilled run's teachers, seen from its experiment; before there could be several, one."""
-    before = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
-    return manifest.get("teacher_files", before)
+    """Return the paths of a distilled run's teachers, relative to its experiment; early manifests have a single one."""
+    single = [manifest["teacher_file"]] if manifest.get("teacher_file") else []
+    return manifest.get("teacher_files", single)

@@ -1,4 +1,4 @@
-"""A run's scores on the test split, kept beside its model in `test.json` with whose scores they are."""
+"""A run's scores on the test split: `test.json` in its folder, with the hashes of model and teacher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +12,14 @@ NAME = "test.json"
 def record_scores(
     run: Run, scores: ScoresOnTest, teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
 ) -> None:
-    """Keep a model's scores on the test split beside it.
+    """Write the scores of a run's model on the test split.
 
     Args:
-        run: whose model it is.
+        run: its folder is written.
         scores: see `recipes.arms.evaluate`.
-        teacher_weights: fingerprint of the teacher it was compared with, if any.
-        correct: for each example of the split, whether it was right.
-        model_sha256: of the model's file, when it was loaded.
+        teacher_weights: fingerprint of the teacher whose agreement was measured, if any.
+        correct: for each example of the split, whether the model was right.
+        model_sha256: of the model file when it was loaded.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -31,18 +31,18 @@ def record_scores(
 
 
 def known_scores(run: Run, teacher_weights: str | None) -> ScoresOnTest | None:
-    """Return the scores that were recorded, if they are of the model that is there, compared with that teacher."""
+    """Return the recorded scores if they are of the present model, with the agreement with that teacher; else None."""
     stored = _of_model(run)
     return stored.get("scores") if stored.get("teacher_weights") == teacher_weights else None
 
 
 def own_scores(run: Run) -> ScoresOnTest | None:
-    """Return the scores of the model that is there, whatever teacher it was compared with; None if unknown."""
+    """Return the recorded scores of the present model, whichever teacher its agreement is with; None if unknown."""
     return _of_model(run).get("scores")
 
 
 def correct_answers(run: Run) -> list[bool]:
-    """Return for each example of the test split whether the model that is there was right; empty if not known."""
+    """Return for each example of the test split whether the present model was right; empty if unknown."""
     return [answer == "1" for answer in _of_model(run).get("correct", "")]
 
 

@@ -1,4 +1,4 @@
-"""What a run is: everything that its result depends on, and nothing else."""
+"""The specification of a run: everything that its result depends on, and nothing else. Its hash is the identity."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from kdistill.config import Config, Data, Model, Training
 
 ARMS = ("teacher", "baseline", "distilled")
-BETWEEN = " + "  # the fingerprints of several teachers
-BEFORE_LAYERS = "/"
+SEPARATOR = " + "  # between the identities of several teachers
+LAYERS = "/"  # before the hash of a teacher's layers
 
 
 def specification(
@@ -21,16 +21,15 @@ def specification(
 ) -> dict[str, Any]:
     """Return everything a run's result depends on: its seed, the config keys it reads, its teacher's weights.
 
-    Left out on purpose: `name`, `data.dir`, `data.path`, `expected`, threads, checkpoint cadence and the output place;
-    and what the chosen optimizer and schedule do not read.
+    Left out on purpose: `name`, `data.dir`, `data.path`, `expected`, threads, `checkpoint_every`, the output folder;
+    and keys that the chosen optimizer and schedule do not read.
 
     Args:
         config: a resolved config.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
-        teacher_weights: for a distilled run, the identity of its teacher, or of several: see `teacher_identity` and
-            `joint_weights`.
-        fingerprint: of the data, where it is the user's own.
+        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_weights`.
+        fingerprint: the hash of the data, for the user's own data.
 
     Raises:
         ModelError: a file whose architecture is taken is not there, or not accepted.
@@ -40,7 +39,7 @@ def specification(
         "seed": seed,
         "data": _data(config.data, fingerprint),
         role: _architecture(getattr(config, role)),
-        "training": config.training_for(role).model_dump(mode="json", exclude=_unread(config.training_for(role))),
+        "training": config.training_for(role).model_dump(mode="json", exclude=_unused_keys(config.training_for(role))),
     }
     if arm == "distilled":
         spec["distill"] = config.distill.specification()
@@ -51,31 +50,30 @@ def specification(
 
 
 def teacher_identity(weights: str, layers: str | None = None, preprocessing: str = "none") -> str:
-    """Return what a student depends on of its teacher.
+    """Return the identity of a teacher: all that a student depends on.
 
     Args:
         weights: the fingerprint of its weights.
-        layers: of a file from elsewhere, the hash of its layers. Those of a teacher that was trained here are in its
-            own run's specification.
-        preprocessing: what is done to raw values for it.
+        layers: of a teacher from a file, the hash of its layers; those of a run are in the run's specification.
+        preprocessing: how raw values are scaled for it.
     """
-    layered = f"{weights}{BEFORE_LAYERS}{layers[:16]}" if layers else weights
+    layered = f"{weights}{LAYERS}{layers[:16]}" if layers else weights
     return layered if preprocessing == "none" else f"{layered} {preprocessing}"
 
 
-def taken_apart(identity: str) -> list[tuple[str, str, str]]:
-    """Return weights, layers and preprocessing of each teacher in a joint identity; what is not known is empty."""
-    apart = []
-    for teacher in identity.split(BETWEEN):
+def split_identity(identity: str) -> list[tuple[str, str, str]]:
+    """Return weights, layers and preprocessing of each teacher in a joint identity; an unknown part is empty."""
+    parts = []
+    for teacher in identity.split(SEPARATOR):
         known, _, preprocessing = teacher.partition(" ")
-        weights, _, layers = known.partition(BEFORE_LAYERS)
-        apart.append((weights, layers, preprocessing))
-    return sorted(apart)
+        weights, _, layers = known.partition(LAYERS)
+        parts.append((weights, layers, preprocessing))
+    return sorted(parts)
 
 
 def same_teachers(one: str, other: str) -> bool:
-    """Whether two identities are of the same teachers. Layers count where both know them: at first none did."""
-    first, second = taken_apart(one), taken_apart(other)
+    """Whether two joint identities are of the same teachers. Layers count where both name them: early ones do not."""
+    first, second = split_identity(one), split_identity(other)
     if [(weights, scaled) for weights, _, scaled in first] != [(weights, scaled) for weights, _, scaled in second]:
         return False
     layers = [(before, now) for (_, before, _), (_, now, _) in zip(first, second, strict=True)]
@@ -83,12 +81,12 @@ def same_teachers(one: str, other: str) -> bool:
 
 
 def joint_weights(weights: Iterable[str]) -> str:
-    """Return the fingerprint of several teachers, in whatever order they are given."""
-    return BETWEEN.join(sorted(weights))
+    """Return the joint identity of teachers, which does not depend on their order."""
+    return SEPARATOR.join(sorted(weights))
 
 
 def _architecture(section: "Model") -> dict[str, Any]:
-    """Return the keys that describe a model: of one from a file what is in the file, wherever that is."""
+    """Return the keys that describe a model; for a model from a file, the hashes of its content."""
     if not section.model:
         return section.architecture()
     layers, weights = modelfiles.hashes(Path(section.model))
@@ -96,10 +94,9 @@ def _architecture(section: "Model") -> dict[str, Any]:
 
 
 def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
-    """Return what a run depends on of its data.
+    """Return the keys of the data, and the fingerprint of the user's own data as it was read.
 
-    A named data set is verified by its hashes, so its name says what it is. The user's own data is what its
-    fingerprint says, which takes in what became of it by the label column, the image size and so on.
+    A named data set is verified by its hashes, so its name is enough.
     """
     spec: dict[str, Any] = {"dataset": data.dataset, "validation": data.validation, "split_seed": data.split_seed}
     if data.is_own:
@@ -109,11 +106,11 @@ def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
     return spec
 
 
-def _unread(training: "Training") -> set[str]:
+def _unused_keys(training: "Training") -> set[str]:
     from kdistill.config.schema import READERS
 
-    unread = {key for key, (choice, readers) in READERS.items() if getattr(training, choice) not in readers}
-    return {"checkpoint_every", *unread}
+    unused = {key for key, (choice, readers) in READERS.items() if getattr(training, choice) not in readers}
+    return {"checkpoint_every", *unused}
 
 
 def identity(spec: dict[str, Any]) -> str:
@@ -141,12 +138,12 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 def _other_teacher(before: str, now: str) -> str:
-    """Return in what teachers differ. Their fingerprints would tell nobody anything."""
-    old, new = taken_apart(before), taken_apart(now)
+    """Return how teachers differ, without their fingerprints, which say nothing to a reader."""
+    old, new = split_identity(before), split_identity(now)
     if [weights for weights, _, _ in old] == [weights for weights, _, _ in new]:
-        was, then = (", ".join(sorted({name or "none" for _, _, name in teachers})) for teachers in (old, new))
-        if was != then:
-            return f"teacher.preprocessing: was {was}, is now {then}"
+        was, now_is = (", ".join(sorted({name or "none" for _, _, name in teachers})) for teachers in (old, new))
+        if was != now_is:
+            return f"teacher.preprocessing: was {was}, is now {now_is}"
         return "teacher: its weights are the same, and its layers are others"
     if len(old) != len(new):
         return f"teachers: were {len(old)}, are now {len(new)}"

@@ -1,4 +1,4 @@
-"""Whether a run counts: the one answer of which all commands read what is reused, refused, made again or left out."""
+"""Whether a run counts: the one place that decides what is reused, refused, made again or left out."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ State = Literal["missing", "interrupted", "other config", "damaged", "finished"]
 
 @dataclass(frozen=True)
 class Status:
-    """What a run's folder holds, as far as it counts.
+    """The status of a run's folder.
 
     Attributes:
-        state: `finished` for a run that counts; `other config` for one that was made, or begun, from another
-            specification than the one asked for; `interrupted` for one that goes on from a checkpoint.
+        state: `finished` for a run that counts; `other config` for one, finished or not, of another specification than
+            the one asked for; `interrupted` for a run with a checkpoint to resume from.
         damage: what is wrong with the files of a damaged run.
         differences: the keys in which a run of another config differs, a line each.
         epoch: how many epochs the newest checkpoint of an interrupted run has.
@@ -38,63 +38,54 @@ class Status:
 
 
 def judge(run: Run, specification: Mapping[str, Any] | None = None, by_size: bool = False) -> Status:
-    """Return whether a run counts.
+    """Return the status of a run.
 
     Args:
-        run: whose folder need not exist.
-        specification: that it has to be made from; None for any: see `runs.specification`.
-        by_size: judge the model's file by its size, and the other files by their being there, rather than by hashes.
+        run: its folder need not exist.
+        specification: the one that the run has to be made from; None for any: see `runs.specification`.
+        by_size: check the size of the model file, and that the other files exist, rather than the hashes.
 
     Raises:
-        OutputError: a file is there and cannot be read, which proves nothing.
+        OutputError: a file exists and cannot be read, so that it may be sound or damaged.
     """
     if specification is not None and (changed := _differences(run, dict(specification))):
         return Status("other config", differences=tuple(changed))
     if run.finished:
         damage = _damage(run, by_size)
         return Status("damaged", damage) if damage else Status("finished")
-    newest = run.checkpoints.newest()
-    return Status("interrupted", epoch=newest[0]) if newest else Status("missing")
+    epoch = run.checkpoints.newest_epoch()
+    return Status("missing") if epoch is None else Status("interrupted", epoch=epoch)
 
 
 def refuse_other_config(run: Run, status: Status, hint: str = REPLACE) -> None:
-    """Refuse to mix two configs in one run's folder.
-
-    Args:
-        run: whose folder it is.
-        status: of the run under the specification that is wanted of it now.
-        hint: what to do, which depends on whether the command trains or only reads.
-
-    Raises:
-        OutputError: naming the keys that differ.
-    """
+    """Raise OutputError, naming the keys that differ, for a run of another config; `hint` says what to do."""
     if status.differences:
         raise OutputError(f"{run.folder}: {other_config(run, status)}", hint=hint)
 
 
 def other_config(run: Run, status: Status) -> str:
-    """Return in words that a run was made from another config, a line for each key that differs."""
+    """Return a sentence that a run was made from another config, with a line for each key that differs."""
     listed = "".join(f"\n  {line}" for line in status.differences)
     return f"this {run.arm} run was made from another config:{listed}"
 
 
 def run_in(folder: Path) -> Run | None:
-    """Return the run whose folder this is, in whatever state; None where it is none."""
+    """Return the run in a folder, in any state; None where there is no manifest."""
     manifest = files.read_sealed(folder / "manifest.json")
     return Run(folder, manifest["arm"], manifest["seed"]) if manifest else None
 
 
 def run_of_model(model_file: Path) -> Run | None:
-    """Return the complete run whose model a file is; None for a file from elsewhere."""
+    """Return the complete run whose model file this is; None for a file from elsewhere."""
     run = run_in(model_file.parent)
     return run if run and run.model_file == model_file and judge(run).counts else None
 
 
 def tidy(run: Run) -> None:
-    """Remove what a process that was killed at its very end has left in a complete run, if none is at work."""
+    """Remove what a process that was killed at the end of a run has left in its folder, unless another one holds it."""
     left = [run.checkpoints.folder, run.next.folder, run.last, *run.folder.glob(f"{files.TEMPORARY}*")]
     if not any(path.exists() for path in left):
-        return  # nothing is written to look at what is there
+        return  # without taking the lock, which writes a file
     with contextlib.suppress(OutputError), run.locked():
         if judge(run).counts:
             run.sweep()
@@ -102,12 +93,12 @@ def tidy(run: Run) -> None:
 
 
 def _differences(run: Run, wanted: dict[str, Any]) -> list[str]:
-    """Return how a specification differs from that of the run that is there; empty where they agree or none is."""
+    """Return how a specification differs from that of the run in the folder; empty where there is none."""
     manifest = run.manifest
     if manifest is not None:
         return [] if manifest.get("identity") == identity(wanted) else differences(manifest.get("spec", {}), wanted)
     known = (run.result or {}).get("identity")
-    return [] if known in (None, identity(wanted)) else ["which keys cannot be told: manifest.json is damaged"]
+    return [] if known in (None, identity(wanted)) else ["it is unknown in which keys: manifest.json is damaged"]
 
 
 def _damage(run: Run, by_size: bool) -> str | None:

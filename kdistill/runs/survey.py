@@ -1,4 +1,4 @@
-"""What is in an output folder: experiments, the runs of each, and how far every run has come. It only reads."""
+"""The experiments in an output folder, with the state of each of their runs. Nothing is written."""
 
 import contextlib
 import json
@@ -19,77 +19,57 @@ from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
 from kdistill.runs.status import judge
 
-Document = dict[str, Any]
-
-LARGE = 8 * 2**20
-"""Bytes from which on a model is judged by its size alone, unless all are to be read."""
-
+LARGE = 8 * 2**20  # bytes: larger model files are checked by their size alone, unless `thorough`
 STATES = ("complete", "running", "interrupted", "failed", "damaged")
 
 
 class Replacement(TypedDict):
-    """A run that is to replace a finished one: see `FoundRun`."""
+    """How far a run has come; None stands for what is unknown, or is not the case."""
 
-    state: str
-    epoch: int | None
-    epochs: int | None
-    problem: str | None
-    changed: str | None
+    state: str  # of `STATES`
+    epoch: int | None  # how many epochs are done; in which epoch a failed run failed
+    epochs: int | None  # how many epochs at most
+    problem: str | None  # what is wrong with a failed or damaged run
+    changed: str | None  # ISO 8601 in UTC
 
 
-class FoundRun(TypedDict):
-    """What is known of one run, whatever state it is in; None stands for what is not known, or is not the case."""
+class FoundRun(Replacement):
+    """A run in a folder; None stands for what is unknown, or is not the case."""
 
     arm: str
     seed: int
     folder: str
-    state: str  # of `STATES`
-    epoch: int | None  # how many are done
-    epochs: int | None  # how many at most
     goes_on_from: int | None  # epoch of the last checkpoint of an interrupted or failed run
-    problem: str | None  # what is wrong with a failed or damaged one
-    process: str | None  # that is at work
+    process: str | None  # that trains it now
     validation_accuracy: float | None  # of the best epoch (so far)
     test_accuracy: float | None
     bytes: int  # of the whole folder
-    changed: str | None  # when, ISO 8601 in UTC
-    replacement: Replacement | None
+    replacement: Replacement | None  # of a finished run, if one is being trained or was interrupted
 
 
 class FoundCell(TypedDict):
     """A cell of a sweep."""
 
     cell: str  # the name of its folder
-    set: dict[str, Any]  # the config keys in which it differs from other cells
+    set: dict[str, Any]  # the config keys in which the cells differ from each other
     runs: list[FoundRun]
 
 
 class FoundExperiment(TypedDict):
-    """What is known of one experiment."""
+    """An experiment."""
 
     experiment: str
     folder: str
     verdict: str | None  # of the last `reproduce`
-    states: dict[str, int]  # how many runs are in each, those of cells included
+    states: dict[str, int]  # how many runs are in each state, those of cells included
     runs: list[FoundRun]
     cells: list[FoundCell]
     bytes: int
-    changed: str | None  # when, ISO 8601 in UTC
-
-
-class Survey(TypedDict):
-    """What is known of the experiments in an output folder, or of some of them."""
-
-    output_dir: str
-    experiments: list[FoundExperiment]
+    changed: str | None  # ISO 8601 in UTC
 
 
 def survey(root: Path, thorough: bool = False) -> list[FoundExperiment]:
-    """Return what is known of every experiment directly below a folder, by name; other things there are passed over.
-
-    Args:
-        root: the output folder, which need not exist.
-        thorough: see `examine`.
+    """Describe every experiment in the output folder `root`, which need not exist; for `thorough` see `examine`.
 
     Raises:
         OutputError: the folder cannot be read.
@@ -104,16 +84,12 @@ def survey(root: Path, thorough: bool = False) -> list[FoundExperiment]:
 
 
 def is_experiment(folder: Path) -> bool:
-    """Whether a folder is that of an experiment: it has a config in it. One that may not be looked into is none."""
+    """Whether a folder has the config of an experiment; False for one that may not be read."""
     return os.path.isfile(folder / "config.yaml")  # unlike Path's own, it never raises
 
 
 def find(name: str, root: Path) -> Path:
-    """Return the folder of an experiment.
-
-    Args:
-        name: a path, or the name of an experiment below `root`.
-        root: the output folder.
+    """Return the folder of an experiment, given its path, or its name below the output folder `root`.
 
     Raises:
         OutputError: there is none.
@@ -122,11 +98,11 @@ def find(name: str, root: Path) -> Path:
     for place in places:
         if is_experiment(place):
             return place
-    there = [place for place in places if os.path.exists(place)]
-    known = ", ".join(sorted(path.name for path in _subfolders(root) if is_experiment(path))[:20])
+    existing = [place for place in places if os.path.exists(place)]
+    known = ", ".join(path.name for path in _experiments(root)[:20])
     raise OutputError(
-        f"{there[0]}: this is not an experiment: it has no config.yaml"
-        if there
+        f"{existing[0]}: this is not an experiment: it has no config.yaml"
+        if existing
         else f"{name}: expected an experiment's folder, or its name below {root}; there is none",
         hint=f"In {root} there are: {known}." if known else f"There is no experiment in {root}: see --output-dir.",
     )
@@ -138,17 +114,20 @@ def newest(root: Path) -> Path:
     Raises:
         OutputError: there is none.
     """
-    found = [path for path in _subfolders(root) if is_experiment(path)]
-    if not found:
+    if not (found := _experiments(root)):
         raise OutputError(
             f"{root}: there is no experiment in this folder",
             hint="Run `kdistill reproduce` first, or name an experiment's folder, or give its --output-dir.",
         )
-    return max(sorted(found), key=_last_change)
+    return max(found, key=_last_change)
+
+
+def _experiments(root: Path) -> list[Path]:
+    return sorted(filter(is_experiment, _subfolders(root)))
 
 
 def _last_change(folder: Path) -> float:
-    """Return when a run of an experiment was written to last; its config alone counts where it has none."""
+    """Return when a run of an experiment was last written to, or its config where it has no runs."""
     times = [0.0]
     for pattern in ("config.yaml", "seed-*/*/history.jsonl", "cells/*/seed-*/*/history.jsonl"):
         for path in folder.glob(pattern):
@@ -158,26 +137,19 @@ def _last_change(folder: Path) -> float:
 
 
 def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
-    """Return what is known of one experiment.
-
-    Args:
-        folder: of the experiment.
-        thorough: see `examine`.
-
-    """
+    """Describe the experiment in a folder; for `thorough` see `examine`."""
     cells: list[FoundCell] = [
-        {"cell": place.name, "set": {}, "runs": _runs_in(place, thorough)}
-        for place in sorted(_subfolders(folder / "cells"))
-        if is_experiment(place)
+        {"cell": place.name, "set": {}, "runs": _runs_in(place, thorough)} for place in _experiments(folder / "cells")
     ]
-    _tell_apart(cells, folder / "cells")
+    _add_settings(cells, folder / "cells")
     own = _runs_in(folder, thorough)
     every = [*own, *(run for cell in cells for run in cell["runs"])]
+    states = Counter(run["state"] for run in every)
     return {
         "experiment": folder.absolute().name,
         "folder": str(folder),
         "verdict": _verdict(folder),
-        "states": {state: count for state in STATES if (count := Counter(run["state"] for run in every)[state])},
+        "states": {state: states[state] for state in STATES if states[state]},
         "runs": own,
         "cells": cells,
         "bytes": _bytes_in(folder),
@@ -186,26 +158,21 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
 
 
 def examine(run: Run, thorough: bool = False) -> FoundRun:
-    """Return what is known of one run, whatever state it is in.
+    """Describe one run, in any state.
 
     Args:
-        run: whose folder, or that of its replacement, is there.
-        thorough: hash every file, however large; otherwise a model of more than `LARGE` bytes is judged by its size.
+        run: its folder, or that of its replacement, exists.
+        thorough: hash every file, however large; otherwise a model of more than `LARGE` bytes is checked by its size.
     """
-    is_followed = os.path.isdir(run.next.folder)
-    process = None if os.path.exists(run.folder / "result.json") and not is_followed else run.at_work()
+    is_replaced = os.path.isdir(run.next.folder)
+    process = None if os.path.exists(run.folder / "result.json") and not is_replaced else run.lock_holder()
     if not os.path.isdir(run.folder):  # a process was killed between two renames: the next one puts it in place
         return _examined(run.next, process, thorough)
     document = _examined(run, process, thorough)
-    if is_followed:
-        following = _examined(run.next, process, thorough)
-        document["replacement"] = {
-            "state": following["state"],
-            "epoch": following["epoch"],
-            "epochs": following["epochs"],
-            "problem": following["problem"],
-            "changed": following["changed"],
-        }
+    if is_replaced:
+        found: Any = _examined(run.next, process, thorough)
+        replacement: Any = {key: found[key] for key in ("state", "epoch", "epochs", "problem", "changed")}
+        document["replacement"] = replacement
     return document
 
 
@@ -216,12 +183,12 @@ def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
     document |= {"bytes": _bytes_in(run.folder), "changed": None, "replacement": None}
     try:
         document |= _finished(run, thorough) if run.finished else _unfinished(run, process)
-    except (OSError, OutputError) as error:  # what cannot be read proves nothing, but has to be told
+    except (OSError, OutputError) as error:  # a file that cannot be read may be sound or damaged
         document["problem"] = str(error)
     return document
 
 
-def _finished(run: Run, thorough: bool) -> Document:
+def _finished(run: Run, thorough: bool) -> dict[str, Any]:
     manifest, result = run.manifest or {}, run.result or {}
     problem = judge(run, by_size=not thorough and _is_large(run)).damage
     scores = own_scores(run)
@@ -236,20 +203,18 @@ def _finished(run: Run, thorough: bool) -> Document:
     }
 
 
-def _unfinished(run: Run, process: str | None) -> Document:
-    manifest, failure, records = run.manifest or {}, run.failure, run.history()
+def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
+    manifest, failure, records = run.manifest or {}, None if process else run.failure, run.history()
     best = [record for record in records if record.get("best")] or records
-    state = "running" if process else "failed" if failure else "interrupted"
-    last = run.checkpoints.newest()
     return {
-        "state": state,
-        "problem": None if process or not failure else failure["message"],
+        "state": "running" if process else "failed" if failure else "interrupted",
+        "problem": failure and failure["message"],
         "process": process,
-        "epoch": failure["epoch"] if state == "failed" and failure else len(records),
+        "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),
-        "goes_on_from": None if process or last is None else last[0],
+        "goes_on_from": None if process else run.checkpoints.newest_epoch(),
         "validation_accuracy": best[-1].get("val_accuracy") if best else None,
-        "changed": _when(run, manifest),
+        "changed": _last_sign(run, manifest),
     }
 
 
@@ -263,8 +228,8 @@ def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
     return manifest.get("spec", {}).get("training", {}).get("epochs")
 
 
-def _when(run: Run, manifest: Mapping[str, Any]) -> str | None:
-    """Return when a run that is not finished was last heard of."""
+def _last_sign(run: Run, manifest: Mapping[str, Any]) -> str | None:
+    """Return when the last attempt at an unfinished run began, or its last epoch was recorded."""
     times = [attempt["started"] for attempt in manifest.get("attempts", [])[-1:]]
     with contextlib.suppress(OSError):
         changed = datetime.fromtimestamp(run.history_file.stat().st_mtime, UTC)
@@ -280,11 +245,11 @@ def _runs_in(folder: Path, thorough: bool) -> list[FoundRun]:
 
 def _subfolders(folder: Path) -> Iterator[Path]:
     with contextlib.suppress(OSError):
-        yield from (path for path in folder.iterdir() if os.path.isdir(path))
+        yield from filter(os.path.isdir, folder.iterdir())
 
 
-def _tell_apart(cells: list[FoundCell], folder: Path) -> None:
-    """Give each cell its values of the config keys in which the cells differ from each other; sort by those."""
+def _add_settings(cells: list[FoundCell], folder: Path) -> None:
+    """Add to each cell its values of the config keys in which the cells differ from each other; sort by those."""
     flat = [flattened(_yaml(folder / cell["cell"] / "config.yaml")) for cell in cells]
     keys = dict.fromkeys(key for values in flat for key in values)
     varied = [key for key in keys if len({json.dumps(values.get(key), default=str) for values in flat}) > 1]
@@ -294,7 +259,7 @@ def _tell_apart(cells: list[FoundCell], folder: Path) -> None:
 
 
 def _order(value: Any) -> tuple[float, str]:
-    """Return what sorts numbers by their size, and whatever else after them by its text."""
+    """Return a sort key: numbers by their size, then everything else by its text."""
     is_number = isinstance(value, int | float)
     return (float(value), "") if is_number else (float("inf"), json.dumps(value, default=str))
 
@@ -310,7 +275,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        # The loader in C is ten times as fast where it is there, which counts with hundreds of cells.
+        # The loader in C is ten times as fast where it is installed, which counts with hundreds of cells.
         read = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
@@ -325,7 +290,7 @@ def _verdict(folder: Path) -> str | None:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Return the bytes of all files in a folder; links are not followed, and what vanishes meanwhile is not counted."""
+    """Return the bytes of all files in a folder, without following links; files that vanish meanwhile count 0."""
     total = 0
     for place, _, names in os.walk(folder, onerror=lambda error: None):
         for name in names:
@@ -335,7 +300,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def not_usable(config: Config, run: Run) -> str | None:
-    """Return why a run is not one that its experiment's config and its folder vouch for; None where it is."""
+    """Return why a run is left out of reports and comparisons; None where it is finished, sound and of the config."""
     status = judge(run)
     if status.damage:
         return f"is damaged: {status.damage}"
@@ -345,7 +310,7 @@ def not_usable(config: Config, run: Run) -> str | None:
     fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
     try:
         wanted = specification(config, run.arm, run.seed, taught_by, fingerprint)
-    except ModelError:  # the file that the architecture was taken from has gone: nothing speaks against the run
+    except ModelError:  # the file that the architecture was taken from is missing: the run may well be of this config
         return None
     changed = judge(run, wanted).differences
     return f"was made from another config than config.yaml has ({'; '.join(changed)})" if changed else None

@@ -1,4 +1,4 @@
-"""A run while it is being made: what has been done is kept in memory, and written so that it can go on from there."""
+"""Writes the folder of a run while it is trained: history, checkpoints, a failure or the result."""
 
 import contextlib
 import hashlib
@@ -25,15 +25,24 @@ Warn = Callable[[str], None]
 
 
 class RunWriter:
-    """One run at work. Whoever makes it holds its lock.
+    """Writes one run. The caller holds the run's lock.
 
-    A finished run that is to be replaced stays where it is: its replacement is made beside it, and takes its place once
-    it has finished too. The folder has to stay the one in which it began, whoever moves or removes it.
+    A finished run that is to be replaced stays where it is: its replacement is written next to it, and takes its place
+    once it has finished too. If the folder is moved or removed meanwhile, nothing more is written.
+
+    Args:
+        target: the run; its folder need not exist.
+        spec: see `runs.specification`.
+        about: what the manifest records besides: `data`, `threads`, `device`, `versions`.
+        warn: receives a sentence on each damaged checkpoint and each change of software.
 
     Attributes:
-        run: where the files are written.
-        history: the epochs so far.
-        checkpoint: from which the run goes on; None where it starts.
+        run: the run that is written: the target, or its replacement.
+        history: the records of the epochs so far.
+        checkpoint: the checkpoint that the run is resumed from; None where it starts afresh.
+
+    Raises:
+        OutputError: the folder cannot be written, or the run was begun on other data.
     """
 
     def __init__(self, target: Run, spec: Mapping[str, Any], about: Mapping[str, Any], warn: Warn) -> None:
@@ -55,29 +64,29 @@ class RunWriter:
             self._refuse_other_data(before)
         with files.writing(self.run.folder):
             if same or not before:
-                self.checkpoint = self.run.checkpoints.latest(self._owner(), warn)
+                self.checkpoint = self.run.checkpoints.latest(self._run_and_data(), warn)
             if self.checkpoint:
-                self._take_up(self.checkpoint)
+                self._restore_history(self.checkpoint)
             else:
                 self._start_afresh()
-            self._place = _inode(self.run.folder)
+            self._inode = _inode(self.run.folder)
             attempts = before.get("attempts", []) if same else []
             self._manifest["attempts"] = [*attempts, self._attempt()]
             files.write_sealed(self.run.folder / "manifest.json", self._manifest)
             (self.run.folder / FAILURE).unlink(missing_ok=True)
         if self.checkpoint:
             for change in _changes(before, self._manifest):
-                warn(f"{self.run.folder}: goes on with other {change}: the last digits may differ")
+                warn(f"{self.run.folder}: resuming with other {change}: the last digits may differ")
 
     def _refuse_other_data(self, before: Mapping[str, Any]) -> None:
         if before.get("data") != self._manifest.get("data") and self.run.checkpoints.exist():
             raise OutputError(
-                f"{self.run.folder}: this run was interrupted, and the data is no longer that on which it began",
-                hint="Put the data back that it began with, or remove the folder to start the run afresh.",
+                f"{self.run.folder}: this run was interrupted, and the data has changed since it began",
+                hint="Restore the data that it began with, or remove the folder to start the run afresh.",
             )
 
-    def _owner(self) -> str:
-        """Return whose the checkpoints are: of this specification, on this very data."""
+    def _run_and_data(self) -> str:
+        """Return the hash of specification and data that checkpoints belong to."""
         text = json.dumps([self._manifest["identity"], self._manifest.get("data")], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -91,8 +100,7 @@ class RunWriter:
         self.run.folder.mkdir(parents=True)
         files.sync(self.run.folder.parent)
 
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        """Bring the folder to where it was at a checkpoint."""
+    def _restore_history(self, checkpoint: Checkpoint) -> None:
         self.run.sweep()
         text = (checkpoint.folder / self.run.history_file.name).read_text(encoding="utf-8")
         self.history = [json.loads(line) for line in text.splitlines()]
@@ -110,36 +118,31 @@ class RunWriter:
             file.write(_line(epoch))
 
     def write_checkpoint(self, epochs: int, batches: int, write_state: Write) -> None:
-        """Make a checkpoint.
+        """Write a checkpoint.
 
         Args:
-            epochs: how many are done and recorded.
-            batches: how many of the next epoch are done.
-            write_state: writes the state to a path.
+            epochs: how many epochs are done and recorded.
+            batches: how many batches of the next epoch are done.
+            write_state: writes the state of the training to a path.
 
         Raises:
-            OutputError: the disk is full or read-only, and the checkpoints before are still there; or the folder was
+            OutputError: the disk is full or read-only, and the earlier checkpoints are still there; or the folder was
                 moved or removed.
         """
         self._check_place()
         contents = {STATE: write_state, self.run.history_file.name: lambda path: path.write_text(self._history_text())}
         with files.writing(self.run.folder):
-            self.run.checkpoints.write(self._owner(), epochs, batches, contents)
+            self.run.checkpoints.write(self._run_and_data(), epochs, batches, contents)
 
     def fail(self, message: str, epoch: int) -> None:
-        """Record why the run ended by itself, until it is tried again. A failure to do so adds nothing to the first.
-
-        Args:
-            message: what happened.
-            epoch: in which it happened, counted from 1.
-        """
+        """Record why the run failed, in `epoch`, counted from 1; where the folder cannot be written, do nothing."""
         with contextlib.suppress(OutputError):
             self._check_place()
             with files.writing(self.run.folder):
                 files.write_sealed(self.run.folder / FAILURE, {"message": message, "epoch": epoch, "at": now()})
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Hash the run's files into the manifest, then write `result.json`: from here on the run is complete.
+        """Hash the run's files into the manifest, then write `result.json`, which makes the run complete.
 
         Raises:
             OutputError: the folder cannot be written, or was moved or removed.
@@ -160,10 +163,10 @@ class RunWriter:
         return "".join(map(_line, self.history))
 
     def _check_place(self) -> None:
-        if _inode(self.run.folder) != self._place:
+        if _inode(self.run.folder) != self._inode:
             raise OutputError(
-                f"{self.run.folder}: the folder was moved or removed while the run was at work",
-                hint="If it was moved, run the same command with its new --output-dir to go on.",
+                f"{self.run.folder}: the folder was moved or removed during the run",
+                hint="If it was moved, run the same command with its new --output-dir to resume the run.",
             )
 
 
@@ -172,15 +175,14 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _inode(folder: Path) -> tuple[int, int] | None:
-    try:
+    with contextlib.suppress(OSError):
         found = os.stat(folder)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return in what, of all that may change the last digits, a run goes on otherwise than it began."""
+    """Return the changes of threads, device and versions since the run began, on which last digits depend."""
     kept = [(key, before.get(key), after.get(key)) for key in ("threads", "device")]
     versions = after.get("versions", {})
     kept += [(name, before.get("versions", {}).get(name), version) for name, version in versions.items()]

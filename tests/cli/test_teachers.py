@@ -259,7 +259,7 @@ def test_an_augmented_experiment_says_so_and_its_teacher_sees_the_same_images(te
     )
     place = ["--output-dir", tmp_path, *SHORT, *MOVED]
     summary = run("distill", "--teacher", teachers / "plain.keras", *place)
-    assert "the teacher is asked about every image" in summary.stderr
+    assert "the teacher's logits are computed for every image" in summary.stderr
     result = distilled(tmp_path).result
     assert result["augmentation"] == {"shift": 1, "flip": True, "crop": 1}
     assert result["soft_targets"] == "computed for every augmented image"
@@ -277,7 +277,7 @@ def test_an_interrupted_augmented_run_ends_as_if_nothing_had_happened(teachers, 
     with monkeypatch.context() as patch:
         signal_at(patch, 3, signal.SIGINT)
         run("distill", *long, "--output-dir", tmp_path / "parts", code=130)
-    assert "goes on in epoch 4" in run("distill", *long, "--output-dir", tmp_path / "parts").stderr
+    assert "resuming at epoch 4" in run("distill", *long, "--output-dir", tmp_path / "parts").stderr
     whole, parts = (distilled(tmp_path / name) for name in ("whole", "parts"))
     assert whole.result["weights_sha256"] == parts.result["weights_sha256"]
     assert [{**r, "seconds": 0} for r in whole.history()] == [{**r, "seconds": 0} for r in parts.history()]

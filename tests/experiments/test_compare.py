@@ -10,8 +10,9 @@ from scipy import stats as reference
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.cli.rendering import runs as ledger
+from kdistill.core.errors import ModelError
 from kdistill.experiments import compare
-from kdistill.runs import Experiment, RunWriter, record_scores
+from kdistill.runs import Experiment, RunWriter, record_scores, survey
 
 SHORT = ["training.epochs=3", "teacher.hidden=[16]"]
 CLASSES = list("0123456789")
@@ -160,7 +161,7 @@ def test_the_same_examples_divided_otherwise_are_compared_with_a_warning(pair):
     fill(b, [80, 82, 84])
     document = compared(a, b)
     assert document["arms"]["distilled"]["paired"]["about"].endswith("but other batches.")
-    assert "The data are divided otherwise" in document["warnings"][0]
+    assert "The data are split differently" in document["warnings"][0]
 
 
 @pytest.mark.parametrize(
@@ -253,9 +254,9 @@ def test_a_model_file_that_has_gone_speaks_against_no_run(pair, monkeypatch):
     fill(b, [80])
 
     def gone(*arguments):
-        raise compare.ModelError("student.keras: no such model file")
+        raise ModelError("student.keras: no such model file")
 
-    monkeypatch.setattr(runs, "specification", gone)
+    monkeypatch.setattr(survey, "specification", gone)
     assert compared(a, b)["arms"]["distilled"]["paired"]["seeds"] == [0]
 
 

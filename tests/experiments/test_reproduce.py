@@ -93,7 +93,7 @@ def test_agreement_is_measured_against_the_teacher_that_taught(tmp_path):
     second = session(tmp_path / "b", "seed=1")
     taught_by = first.experiment.run("teacher", 0).model_file
     make(session(tmp_path / "b", "seed=1", teacher_files=[taught_by]), "distilled", 0)
-    found = evaluate._compared_with(second, second.experiment.run("distilled", 0))
+    found = evaluate._teacher_of(second, second.experiment.run("distilled", 0))
     assert found.paths == (taught_by.resolve(),)
     distilled = second.experiment.run("distilled", 0)
     scores = evaluate.score(second, distilled)

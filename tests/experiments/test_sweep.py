@@ -119,7 +119,7 @@ def test_what_a_person_sees(swept):
     assert len(re.findall(r"\d\*", shown)) == 1
     for cell in document["cells"]:
         assert f"{cell['validation']['accuracy']['mean']:.4f}" in shown
-    assert "the winner alone" in shown
+    assert "the winner only" in shown
     assert "the darker, the better" not in shown  # nothing is dark here
     assert f"{document['baseline']['validation']['accuracy']['mean']:.4f}, the student alone" in shown
     narrow = CliRunner().invoke(
@@ -174,7 +174,7 @@ def test_two_names_of_one_model_are_the_same_runs(tmp_path):
     axis = f"student={{model: {tmp_path}/a.keras}},{{model: {tmp_path}/b.keras}}"
     refused = invoke("--grid", axis, "--output-dir", tmp_path / "o", code=3).stderr
     assert "--grid student={model: " in refused
-    assert "expected other runs in every cell" in refused
+    assert "expected different runs in every cell" in refused
 
 
 def test_cells_of_other_data_are_warned_of(tmp_path):
@@ -206,7 +206,7 @@ def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, 
             assert "1 of 2 seeds are left out" in document["test"]["comparison"]["verdict_text"]
         else:
             assert document["test"] is None
-            assert "of no seed all three runs are there" in invoke(*arguments, code=6).stdout
+            assert "no seed has a complete run of all three arms" in invoke(*arguments, code=6).stdout
         tried.clear()
 
 
@@ -281,7 +281,9 @@ def test_no_cell_left_is_an_error(tmp_path):
     result = invoke(*arguments, "--seeds", 1, "--output-dir", tmp_path, code=5)
     assert result.stdout == ""
     assert result.stderr.count("learning_rate=1e+30 seed 0: training diverged") == 1
-    assert "nothing is left to compare: no cell has all its runs; failed: learning_rate=1e+29 seed 0" in result.stderr
+    assert (
+        "nothing is left to compare: every cell has a failed run; failed: learning_rate=1e+29 seed 0" in result.stderr
+    )
     assert "Try smaller values of student.learning_rate." in result.stderr
     assert "--set student.learning_rate" not in result.stderr
 

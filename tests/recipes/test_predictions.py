@@ -85,7 +85,7 @@ def test_teachers_from_elsewhere_are_asked_once(experiment_copy, asked):
     second = predictions.of_teachers(session(experiment_copy), [elsewhere], identity)
     np.testing.assert_array_equal(first, second)
     assert len(asked) <= 1
-    with pytest.raises(ModelError, match="no longer the one that taught"):
+    with pytest.raises(ModelError, match="expected the teacher that taught the students"):
         predictions.of_teachers(own, [elsewhere], "another")
     elsewhere.unlink()
     with pytest.raises(ModelError, match="no such model file"):

@@ -60,7 +60,7 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_command_goes_on(tmp_path, mon
     run = run_in(tmp_path)
     assert judge(run).state == "interrupted"
     assert len(run.history()) == 7
-    assert "goes on in epoch 8" in invoke(*arguments(tmp_path)).stderr
+    assert "resuming at epoch 8" in invoke(*arguments(tmp_path)).stderr
     assert killing.outcome(run) == uninterrupted
     attempts = [(attempt["from_epoch"], attempt["from_batch"]) for attempt in run.manifest["attempts"]]
     assert attempts == [(0, 0), (7, 0)]
@@ -71,7 +71,7 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_older(tmp_path, monkeyp
         signal_at(patch, 9, signal.SIGINT, signal.SIGINT)
         invoke(*arguments(tmp_path), *OFTEN, code=130)
     run = run_in(tmp_path)
-    assert "goes on in epoch 9" in invoke(*arguments(tmp_path)).stderr
+    assert "resuming at epoch 9" in invoke(*arguments(tmp_path)).stderr
     assert killing.outcome(run) == uninterrupted
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(tmp_path, m
     (newest / "state.npz").write_bytes(content)
     went_on = invoke(*arguments(tmp_path))
     assert f"{newest.name}: state.npz is not the file that was written" in went_on.stderr
-    assert "goes on in epoch 12" in went_on.stderr
+    assert "resuming at epoch 12" in went_on.stderr
     assert killing.outcome(run) == uninterrupted
 
 

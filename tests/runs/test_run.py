@@ -120,7 +120,7 @@ def test_a_damaged_manifest_does_not_open_the_run_to_another_config(run):
     finish(run)
     (run.folder / "manifest.json").write_text("{")
     assert judge(run, SPEC).differences == ()
-    assert judge(run, {"seed": 1}).differences == ("which keys cannot be told: manifest.json is damaged",)
+    assert judge(run, {"seed": 1}).differences == ("it is unknown in which keys: manifest.json is damaged",)
 
 
 def test_conflict_names_the_keys_that_differ(run):

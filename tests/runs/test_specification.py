@@ -6,7 +6,7 @@ import pytest
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.core.errors import ModelError
-from kdistill.runs import differences, same_teachers, taken_apart, teacher_identity
+from kdistill.runs import differences, same_teachers, split_identity, teacher_identity
 
 
 def test_what_a_run_depends_on_leaves_out_place_and_names():
@@ -187,6 +187,6 @@ def test_an_identity_says_what_is_known():
     assert teacher_identity("a") == "a"
     layered = teacher_identity("a", "0123456789abcdef0123", "signed")
     assert layered == "a/0123456789abcdef signed"
-    assert taken_apart(f"{layered} + a") == [("a", "", ""), ("a", "0123456789abcdef", "signed")]
+    assert split_identity(f"{layered} + a") == [("a", "", ""), ("a", "0123456789abcdef", "signed")]
     (line,) = differences({"teacher_weights": "a/1"}, {"teacher_weights": "a/2"})
     assert line == "teacher: its weights are the same, and its layers are others"

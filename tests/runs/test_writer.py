@@ -99,7 +99,7 @@ def test_a_damaged_manifest_does_not_cost_the_checkpoints(run):
 
 def test_other_data_is_refused_while_there_is_something_to_lose(run):
     interrupted(run)
-    with pytest.raises(OutputError, match="no longer that on which it began"):
+    with pytest.raises(OutputError, match="the data has changed since it began"):
         begin(run, about={**ABOUT, "data": {"fingerprint": "other"}})
     assert begin(run)[0].checkpoint.epochs == 2
 

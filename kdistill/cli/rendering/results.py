@@ -10,7 +10,7 @@ from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
 
 if TYPE_CHECKING:
-    from kdistill.experiments.dry_run import FoundData, FoundTeacher, Plan, PlannedRun, ScoringPlan, TrainingPlan
+    from kdistill.experiments.dry_run import Plan, PlannedRun
     from kdistill.experiments.reproduce import Compared, ExperimentSummary, PartSummary
     from kdistill.experiments.sweep import SweepSummary
     from kdistill.report.pages.write import Page
@@ -139,7 +139,7 @@ def part(document: "PartSummary") -> RenderableType:
     return FittingTable(title, rows, words=("status", "folder"))
 
 
-def plan(document: "TrainingPlan") -> RenderableType:
+def plan(document: "Plan") -> RenderableType:
     """Show what a command that trains would do."""
     rows = [
         (run["arm"], {"seed": str(run["seed"]), "state": run["state"], "folder": run["folder"]})
@@ -161,7 +161,7 @@ def changed(runs: "Sequence[PlannedRun]") -> list[tuple[str, str]]:
     return [(f"{run['arm']} {run['seed']}", "\n".join(run["changes"])) for run in runs if run["changes"]]
 
 
-def about_plan(document: "Plan", teachers: "Sequence[FoundTeacher]") -> list[tuple[str, str]]:
+def about_plan(document: "Plan", teachers: Sequence[Document]) -> list[tuple[str, str]]:
     """Return the data, the objective, the teachers from files and the threads of a plan."""
     objective = [("objective", _objective(document["formula"]))] if document["formula"] else []
     given = [
@@ -171,7 +171,7 @@ def about_plan(document: "Plan", teachers: "Sequence[FoundTeacher]") -> list[tup
     return [_data(document), *objective, *given, ("threads", str(document["run_info"]["threads"]))]
 
 
-def scoring_plan(document: "ScoringPlan") -> RenderableType:
+def scoring_plan(document: "Plan") -> RenderableType:
     """Show what would be scored."""
     rows = [(arm["arm"], f"seed {document['seed']}, {arm['folder']}") for arm in document["arms"]]
     rows += [("model", model["path"]) for model in document["models"]]
@@ -179,7 +179,7 @@ def scoring_plan(document: "ScoringPlan") -> RenderableType:
     return Pairs(title, [*rows, _data(document), ("threads", str(document["run_info"]["threads"]))])
 
 
-def _data(document: "FoundData") -> tuple[str, str]:
+def _data(document: "Plan") -> tuple[str, str]:
     examples = document["examples"]
     parts = "to download" if examples is None else ", ".join(f"{count:,} {part}" for part, count in examples.items())
     return "data", f"{document['data']['dataset']}: {parts}"

@@ -14,13 +14,13 @@ from kdistill.cli.rendering.tables import FittingTable, sections, warning
 from kdistill.core.formatting import counted, file_size, number, setting, settings
 from kdistill.experiments.compare import ComparedArm, Comparison
 from kdistill.runs import ARMS
-from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement, Survey
+from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement
 
 SUMMARY = ("runs", "validation", "test", "size", "last change", "verdict")
 DETAILS = ("state", *SUMMARY[1:-1])
 
 
-def experiments(document: Survey) -> RenderableType:
+def experiments(document: Mapping[str, Any]) -> RenderableType:
     """Show every experiment of an output folder, with a line for each arm."""
     if not document["experiments"]:
         return Text(f"No experiments in {document['output_dir']}")
@@ -48,7 +48,7 @@ def _summary(entry: FoundExperiment) -> list[tuple[str, ...]]:
     return rows
 
 
-def runs(document: Survey) -> RenderableType:
+def runs(document: Mapping[str, Any]) -> RenderableType:
     """Show every run of some experiments, a line each; of the cells of a sweep, a line for each cell."""
     return sections(*map(_experiment, document["experiments"]))
 

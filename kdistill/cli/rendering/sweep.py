@@ -14,7 +14,7 @@ from rich.text import Text
 from kdistill.cli.rendering.results import about_plan, caveats, changed, compared, plan_title
 from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
-from kdistill.experiments.dry_run import PlannedCellRun, SweepPlan
+from kdistill.experiments.dry_run import Plan, PlannedRun
 from kdistill.experiments.sweep import CellRow, SweepSummary
 
 LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst and the best cell
@@ -109,9 +109,9 @@ def _mean_accuracy(cell: CellRow) -> float:
     return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
 
 
-def plan(document: SweepPlan) -> RenderableType:
+def plan(document: Plan) -> RenderableType:
     """Show what a sweep would do: the runs of each cell, their teachers and baselines, and their folders."""
-    groups: dict[tuple[str, str], list[PlannedCellRun]] = {}
+    groups: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in document["runs"]:
         groups.setdefault((run["of"], run["home"]), []).append(run)
     rows = [(name, _planned(runs, home)) for (name, home), runs in groups.items()]
@@ -123,7 +123,7 @@ def plan(document: SweepPlan) -> RenderableType:
     return Group(table, Pairs(None, rest))
 
 
-def _planned(runs: Sequence[PlannedCellRun], home: str) -> dict[str, str]:
+def _planned(runs: Sequence[PlannedRun], home: str) -> dict[str, str]:
     states = Counter(run["state"] for run in runs)
     counts = [f"{states[state]} {state}" for state in sorted(states)]
     in_words = next(iter(states)) if len(states) == 1 else ", ".join(counts)

@@ -1,4 +1,4 @@
-"""Who does the work: this process, a pool of processes, or a Ray cluster. Whoever it is, the results are the same."""
+"""Workers: this process, a pool of processes, or a Ray cluster. The results are the same with any of them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kdistill.core import backend
 from kdistill.core.listener import Listener
 from kdistill.experiments.workers.perform import known
-from kdistill.experiments.workers.scheduler import Place, Scheduler
+from kdistill.experiments.workers.scheduler import Executor, Scheduler
 from kdistill.experiments.workers.tasks import WINNER, Failure, FollowUp, Outcomes, Task, TaskKey
 from kdistill.recipes import checks
 from kdistill.recipes.session import Session
@@ -17,11 +17,11 @@ __all__ = ["WINNER", "Failure", "Outcomes", "Scale", "Task", "TaskKey", "run"]
 
 @dataclass(frozen=True)
 class Scale:
-    """Who makes the runs.
+    """How many workers make the runs, and where.
 
     Attributes:
-        workers: how many processes; None for as many as there are cores, and no more than there are seeds, or with
-            `ray` for all that the cluster has room for.
+        workers: how many processes; None for as many as the cores allow, at most one a seed; with `ray` for as many as
+            the cluster has room for.
         engine: `local` or `ray`.
         address: of a Ray cluster; None starts Ray on this machine.
     """
@@ -37,17 +37,14 @@ def run(
     scale: Scale,
     follow_up: Callable[[Outcomes], Sequence[Task]] = lambda outcomes: (),
 ) -> tuple[Outcomes, int]:
-    """Do those tasks that are not done yet; return what came of all of them, and how many at most were done at a time.
+    """Perform the tasks that are not done yet; return the outcomes of all tasks, and the number of workers used.
 
-    Args:
-        session: tells of the listener and the threads.
-        tasks: each after those that it needs.
-        scale: who does them.
-        follow_up: from what came of the tasks, those that the same workers do next.
+    `tasks` has each task after those that it needs. `follow_up` returns, from the outcomes of all of these, the tasks
+    that the same workers perform next.
 
     Raises:
-        KdistillError: one failed for a reason that would fail the others too, such as data that are not there.
-        Stopped: a signal asked to stop; what was being done has a checkpoint.
+        KdistillError: a task failed for a reason that would fail the others too, such as missing data.
+        Stopped: a signal asked to stop; the runs under way have a checkpoint.
     """
     outcomes, listener = Outcomes(), session.listener
     missing = _missing(tasks, outcomes, listener)
@@ -63,15 +60,15 @@ def run(
     if not missing:
         return outcomes, 0
     checks.writable(session.experiment.folder)
-    with _place(session, missing, scale) as place:
-        Scheduler(place, outcomes, listener).run(missing, then, place.received)
-    return outcomes, place.size
+    with _executor(session, missing, scale) as executor:
+        Scheduler(executor, outcomes, listener).run(missing, then, executor.received)
+    return outcomes, executor.size
 
 
 def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
-    """Return those tasks that are not done yet; add what came of the others to `outcomes`.
+    """Return the tasks that are not done yet; add the results of the others to `outcomes`.
 
-    What needs a task that is missing is missing too: it was made from, or computed on, what may turn out another run.
+    A task that needs a missing one is missing too: its result was computed from a run that may come out different.
     """
     missing = list[Task]()
     for task in tasks:
@@ -83,8 +80,8 @@ def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> l
     return missing
 
 
-def _place(session: Session, tasks: Sequence[Task], scale: Scale) -> AbstractContextManager[Place]:
-    """Return where tasks are done; one local worker is this process."""
+def _executor(session: Session, tasks: Sequence[Task], scale: Scale) -> AbstractContextManager[Executor]:
+    """Return the executor of tasks; one local worker is this process."""
     from kdistill.experiments.workers import local_pool, ray_driver
 
     if scale.engine == "ray":
@@ -92,4 +89,4 @@ def _place(session: Session, tasks: Sequence[Task], scale: Scale) -> AbstractCon
     seeds = len({(task.folder, task.key.seed) for task in tasks})
     count = scale.workers or max(1, min(backend.cores() // session.threads, seeds))
     count = min(count, len(tasks))
-    return local_pool.here(session.listener) if count == 1 else local_pool.pool(count)
+    return local_pool.in_process(session.listener) if count == 1 else local_pool.pool(count)

@@ -1,4 +1,4 @@
-"""What a worker process tells of the task that it does, as lines of JSON."""
+"""The events of a task in a worker process, as lines of JSON."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from kdistill.experiments.workers.tasks import Failure, Outcome
 
 @dataclass(frozen=True)
 class Done:
-    """The task is done; `result` is what `perform` has returned."""
+    """The task is done; `result` is what `perform` returned."""
 
     result: Outcome
 
@@ -22,7 +22,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Lost:
-    """The process that did the task has ended; `how`, in words. It is told by the place where the task was done."""
+    """The process that performed the task has ended; `how`, in words. The executor creates this event."""
 
     how: str
 
@@ -37,6 +37,6 @@ def to_json(event: Event) -> str:
 
 
 def from_json(line: bytes) -> Event:
-    """Return the event that `to_json` has written."""
+    """Return the event of a line by `to_json`."""
     fields: dict[str, Any] = json.loads(line)
     return _KINDS[fields.pop("event")](**fields)

@@ -1,4 +1,4 @@
-"""Workers on this machine: one in this process, or a pool of processes."""
+"""Workers on this machine: this process, or a pool of processes."""
 
 import contextlib
 import json
@@ -19,105 +19,104 @@ from kdistill.core.listener import Listener
 from kdistill.experiments.workers.events import Done, Event, Lost, from_json
 from kdistill.experiments.workers.tasks import Failure, Task
 
-PATIENCE = 60.0  # seconds that workers get to stop with a checkpoint
+STOP_TIMEOUT = 60.0  # seconds for all workers to stop with a checkpoint
 
 
-class _Here:
-    """This process, which does one task after another."""
+class _InProcess:
+    """The executor that performs one task after another in this process."""
 
-    attempts = size = 1
+    max_attempts = size = 1
 
     def __init__(self, listener: Listener) -> None:
         self.received = signals.Received()
         self._listener = listener
-        self._said: list[tuple[Task, Event]] = []
+        self._events: list[tuple[Task, Event]] = []
 
     def has_room(self) -> bool:
-        return not self._said
+        return not self._events
 
-    def last(self) -> None:
-        return None  # tasks are done in the order in which they are given
+    def last_task(self) -> None:
+        return None  # tasks are performed in the order given
 
-    def begin(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         from kdistill.experiments.workers.perform import perform
 
         try:
-            self._said.append((task, Done(perform(task, self._listener.of(task.name)))))
+            self._events.append((task, Done(perform(task, self._listener.of(task.name)))))
         except Exception as error:
-            self._said.append((task, Failure.of(error, traceback.format_exc())))
+            self._events.append((task, Failure.of(error, traceback.format_exc())))
 
-    def listen(self) -> list[tuple[Task, Event]]:
-        said, self._said = self._said, []
-        return said
+    def events(self) -> list[tuple[Task, Event]]:
+        events, self._events = self._events, []
+        return events
 
     def stop(self) -> list[tuple[Task, Event]]:
         return []
 
 
-@contextlib.contextmanager
-def here(listener: Listener) -> Iterator[_Here]:
-    """Yield this process as the place of tasks. A signal stops the one that is being done."""
-    yield _Here(listener)
+def in_process(listener: Listener) -> contextlib.AbstractContextManager[_InProcess]:
+    """Return this process as the executor. A signal stops the task under way."""
+    return contextlib.nullcontext(_InProcess(listener))
 
 
 @contextlib.contextmanager
 def pool(size: int) -> Iterator["_Pool"]:
-    """Yield `size` processes, each of which is replaced if it dies. A signal is held back until they can be stopped."""
-    with _Pool(size) as workers, signals.held_back() as workers.received:
+    """Yield an executor of `size` processes; one that dies is replaced. Signals are held back, to stop all of them."""
+    with contextlib.closing(_Pool(size)) as workers, signals.held_back() as workers.received:
         yield workers
 
 
 class _Worker:
-    """A worker process and what it is doing."""
+    """A worker process and its task."""
 
     def __init__(self) -> None:
         self.task: Task | None = None
-        self.last: Task | None = None
+        self.last_task: Task | None = None
         self._rest = b""
-        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         # The package may be on the path of this process only.
         path = os.pathsep.join([str(Path(kdistill.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "kdistill.experiments.workers.worker_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._noise,
+            stderr=self._stderr,
             env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
-            start_new_session=True,  # Ctrl-C is for the process that started it, which tells it to stop
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops its workers
         )
 
     def events(self) -> list[Event] | None:
-        """Return what it has to say; None if it has ended."""
+        """Return its new events; None if it has ended."""
         chunk = os.read(self.process.stdout.fileno(), 1 << 16) if self.process.stdout else b""
         if not chunk:
             return None
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [from_json(line) for line in lines]
 
-    def obituary(self) -> str:
+    def exit_reason(self) -> str:
         """Return how it ended, in words."""
         code = self.process.wait()
         if code == -signal.SIGKILL:
             return "its process was killed (SIGKILL): often because memory ran out"
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        self._noise.seek(0)
-        last = self._noise.read().decode(errors="replace").strip().splitlines()[-1:]
+        self._stderr.seek(0)
+        last = self._stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         return f"its process ended {how}{': ' if last else ''}{''.join(last)}"
 
     def end(self) -> None:
-        """End it, if it has not ended."""
+        """Kill it, if it has not ended."""
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self._noise):
+        for stream in (self.process.stdin, self.process.stdout, self._stderr):
             if stream:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
 
 
 class _Pool:
-    """Processes on this machine, hired one by one as there is something to do for them."""
+    """The executor of several processes, each started once there is a task for it."""
 
-    attempts = 2  # a worker that dies may have been unlucky once
+    max_attempts = 2  # a process may die once by chance
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -125,10 +124,7 @@ class _Pool:
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
 
-    def __enter__(self) -> "_Pool":
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         for worker in self._workers:
             worker.end()
         self._selector.close()
@@ -136,56 +132,56 @@ class _Pool:
     def has_room(self) -> bool:
         return self._idle() is not None or len(self._workers) < self.size
 
-    def last(self) -> Task | None:
+    def last_task(self) -> Task | None:
         idle = self._idle()
-        return idle.last if idle else None
+        return idle.last_task if idle else None
 
     def _idle(self) -> _Worker | None:
         return next((worker for worker in self._workers if worker.task is None), None)
 
-    def begin(self, task: Task) -> None:
-        worker = self._idle() or self._hire()
-        worker.task = worker.last = task
-        with contextlib.suppress(BrokenPipeError):  # it died in its sleep: noticed when it is listened to
+    def submit(self, task: Task) -> None:
+        worker = self._idle() or self._start_worker()
+        worker.task = worker.last_task = task
+        with contextlib.suppress(BrokenPipeError):  # it has died: `events` finds out
             worker.process.stdin.write(json.dumps(task.to_json()).encode() + b"\n")  # type: ignore[union-attr]
             worker.process.stdin.flush()  # type: ignore[union-attr]
 
-    def _hire(self) -> _Worker:
+    def _start_worker(self) -> _Worker:
         worker = _Worker()
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
         return worker
 
-    def listen(self) -> Iterator[tuple[Task, Event]]:
-        for _, task, event in self._hear(0.5):
+    def events(self) -> Iterator[tuple[Task, Event]]:
+        for _, task, event in self._poll(0.5):
             yield task, event
 
-    def _hear(self, seconds: float) -> Iterator[tuple[_Worker, Task, Event]]:
-        """Yield what workers say of their tasks, waiting up to `seconds` for it."""
+    def _poll(self, seconds: float) -> Iterator[tuple[_Worker, Task, Event]]:
+        """Yield new events of the workers, waiting up to `seconds` for the first."""
         for key, _ in self._selector.select(seconds):
             worker: _Worker = key.data
             events = worker.events()
-            for event in self._bury(worker) if events is None else events:
+            for event in self._remove(worker) if events is None else events:
                 if task := worker.task:
                     if isinstance(event, Done | Failure | Lost):
                         worker.task = None
                     yield worker, task, event
 
-    def _bury(self, worker: _Worker) -> list[Event]:
-        """Take a dead worker out; return how it ended."""
+    def _remove(self, worker: _Worker) -> list[Event]:
+        """Remove a worker that has ended."""
         self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
         self._workers.remove(worker)
-        how = worker.obituary()
+        how = worker.exit_reason()
         worker.end()
         return [Lost(how)]
 
     def stop(self) -> Iterator[tuple[Task, Event]]:
         for worker in self._workers:
             worker.process.terminate()
-        deadline = time.monotonic() + PATIENCE
-        # To the end of what they have to say, which would fill the pipes, and they would wait for ever.
+        deadline = time.monotonic() + STOP_TIMEOUT
+        # All events are read: a worker whose pipe is full would never end.
         while self._workers and time.monotonic() < deadline:
-            for worker, task, event in self._hear(0.1):
+            for worker, task, event in self._poll(0.1):
                 yield task, event
-                if worker.task is None:  # if something swallowed the first, it waits for a task
+                if worker.task is None:  # if a library swallowed the first signal, it waits for a task now
                     worker.process.terminate()

@@ -1,4 +1,4 @@
-"""Does one task, in whatever process it is called."""
+"""Performs one task, in the process that calls it."""
 
 import itertools
 from pathlib import Path
@@ -14,16 +14,16 @@ from kdistill.runs import ARMS, Experiment, Run, judge
 
 FORGET_EVERY = 25  # tasks
 
-# Of this process: what one task has read, the next can use.
+# Of this process: data that one task has read is used by the next.
 _shared = SharedData()
 _count = itertools.count(1)
 
 
 def perform(task: Task, listener: Listener) -> Outcome:
-    """Do a task; return the result of the run that was trained, or a seed's test scores by arm.
+    """Perform a task; return the result of the run that was trained, or the test scores of a seed by arm.
 
     Raises:
-        KdistillError: whatever `make` and `score` raise.
+        KdistillError: see `make.make` and `evaluate.score`.
     """
     if next(_count) % FORGET_EVERY == 0:
         backend.clear_keras_session()
@@ -35,16 +35,16 @@ def perform(task: Task, listener: Listener) -> Outcome:
 
 
 def known(task: Task, listener: Listener) -> Outcome | None:
-    """Return what `perform` would, if nothing has to be computed for it; else None.
+    """Return the result of `perform` if it can be read from the run folders; else None.
 
     Raises:
-        OutputError: a run that is there was made from another config, and may not be overwritten.
+        OutputError: a run was made from another config, and may not be overwritten.
     """
     session = session_for(task, listener)
     if task.trains:
         return make.finished(session, session.experiment.run(task.key.arm, task.key.seed), task.teacher)
     if not task.teacher:
-        return None  # a file from elsewhere has to be opened to know whether it is the same
+        return None  # the weights of a teacher from a file are known once it is opened
     finished = _to_score(task, session)
     if not all(judge(run).counts for run in finished):
         return None
@@ -54,13 +54,13 @@ def known(task: Task, listener: Listener) -> Outcome | None:
 
 
 def _to_score(task: Task, session: Session) -> list[Run]:
-    """Return the runs of a seed; its teacher may be another seed's, or no run at all."""
+    """Return the runs of a seed, and its teacher if that is a run, of this or another seed."""
     students = [session.experiment.run(arm, task.key.seed) for arm in ARMS if arm != "teacher"]
     return [task.teacher, *students] if task.teacher else students
 
 
 def session_for(task: Task, listener: Listener) -> Session:
-    """Return the session in which a task is done."""
+    """Return the session of a task."""
     config = Config.model_validate(task.config)
     experiment = Experiment(Path(task.folder), Path(task.cache))
     return Session(config, experiment, task.options, listener, _shared, name=task.name)

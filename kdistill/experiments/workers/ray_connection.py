@@ -1,4 +1,4 @@
-"""The connection to Ray: started on this machine or joined, quiet, and checked before anything is trained."""
+"""The connection to Ray, on this machine or a cluster, and the checks of its nodes before anything is trained."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ from typing import Any
 
 import kdistill
 from kdistill.core import backend, extras, files, signals
-from kdistill.core.errors import ConfigError, OutputError
+from kdistill.core.errors import ConfigError
 from kdistill.core.listener import Listener
 from kdistill.experiments.workers import ray_task
 from kdistill.experiments.workers.tasks import Task
@@ -30,25 +30,24 @@ QUIET = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_SCHEDULER_EVENTS": "0",
 }
-# Ray turns 127.0.0.1 into the address of the machine and listens on all of them, unless it takes itself to be where
-# clusters are not supported.
+# Without it Ray replaces 127.0.0.1 by the address of the machine, and listens on all interfaces.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-OBJECT_STORE = 100 * 2**20  # bytes: nothing but results goes through it
-ANSWER = 120.0  # seconds that a node has to start a process
-REACHABLE = 5.0
-MANY = 2**31
+OBJECT_STORE = 100 * 2**20  # bytes: it holds results alone
+NODE_TIMEOUT = 120.0  # seconds for a node to start a process
+CONNECT_TIMEOUT = 5.0  # seconds
+UNLIMITED = 2**31
 
 
 @contextlib.contextmanager
-def to_ray(threads: int, device: str, workers: int | None, address: str | None, listener: Listener) -> Iterator[Any]:
-    """Start Ray on this machine, or join a cluster; yield the module. In the end nothing of it is left here.
+def connect(threads: int, device: str, workers: int | None, address: str | None, listener: Listener) -> Iterator[Any]:
+    """Start Ray on this machine, or join a cluster; yield its module, and shut it down at the end.
 
     Args:
-        threads: of one task, which is a core each.
+        threads: of one task; each takes a core.
         device: `auto`, `cpu` or `gpu`.
-        workers: how many tasks Ray has to have room for if it is started here; None for as many as there are cores.
+        workers: how many tasks Ray has room for if it is started here; None for as many as the cores allow.
         address: of a cluster; None starts Ray here, for this user and this machine alone.
-        listener: hears what takes a while.
+        listener: receives a note that Ray is started.
 
     Raises:
         ConfigError: Ray is not installed, or does not answer.
@@ -59,10 +58,10 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
         environment = dict(QUIET)
         if address is None:
             listener.note("Starting Ray on this machine")
-            # The paths of its sockets are long, and may have 107 characters: TMPDIR may leave too few.
+            # Not in TMPDIR: the paths of Ray's sockets are long, and may have 107 characters at most.
             folder = tempfile.mkdtemp(prefix="kdistill-ray-", dir="/tmp")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            # Whoever else is on this machine can reach its ports, and whoever Ray answers to can run programs here.
+            # Other users of this machine can reach its ports, and whoever is let in can run programs: hence the token.
             environment.update(LOOPBACK | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _secret()})
             settings |= {"address": "local", "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
             settings |= {"num_cpus": threads * (workers or max(1, backend.cores() // threads))}
@@ -72,7 +71,7 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
             _check_reachable(address)
             settings["address"] = address
         stack.enter_context(_environment(environment))
-        # Whatever log_to_driver says, Ray prints to standard output what its processes died of.
+        # Ray prints to standard output why its processes died, even without log_to_driver.
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         import ray
 
@@ -83,34 +82,30 @@ def to_ray(threads: int, device: str, workers: int | None, address: str | None, 
 
 @functools.cache
 def _secret() -> str:
-    """Return a token of this process: Ray reads it once, however often it is started."""
+    """Return the token of this process, which Ray reads only once."""
     return secrets.token_hex(32)
 
 
 def _init(ray: Any, settings: Mapping[str, Any]) -> None:
-    """Connect; the handler of SIGTERM that Ray sets, which would end this process at once, does not stay."""
+    """Connect, and restore the SIGTERM handler that Ray replaces by one that ends this process at once."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**settings)
     except SystemExit:
         raise signals.Stopped(signal.SIGTERM) from None
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        joined = settings["address"] != "local"
-        raise ConfigError(
-            f"--ray-address {settings['address']}: cannot be joined: {first_line(error)}"
-            if joined
-            else f"--engine ray: Ray cannot be started here: {first_line(error)}",
-            hint="Start a cluster with `ray start --head`, with the same versions of Python and Ray as here."
-            if joined
-            else "Use --engine local, which needs no Ray.",
-        ) from error
+        message, hint = "--engine ray: Ray cannot be started here", "Use --engine local, which needs no Ray."
+        if settings["address"] != "local":
+            message = f"--ray-address {settings['address']}: cannot be joined"
+            hint = "Start a cluster with `ray start --head`, with the same versions of Python and Ray as here."
+        raise ConfigError(f"{message}: {first_line(error)}", hint=hint) from error
     finally:
-        with contextlib.suppress(ValueError):  # outside of the main thread, where there are no signals
+        with contextlib.suppress(ValueError):  # outside the main thread, where there are no signals
             signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse an address at which nothing listens, for which Ray would wait a minute."""
+    """Refuse an address at which nothing listens: Ray would wait a minute for it."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -119,7 +114,7 @@ def _check_reachable(address: str) -> None:
             f"--ray-address {address}: expected auto, or HOST:PORT of a cluster's head that this machine belongs to"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACHABLE).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"--ray-address {address}: nothing answers there: {error}",
@@ -129,7 +124,7 @@ def _check_reachable(address: str) -> None:
 
 @contextlib.contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a while."""
+    """Set environment variables for the time of a `with`."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -144,14 +139,14 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Needs:
-    """What one task takes of a node."""
+    """The resources of one task on a node: threads, each of which takes a core, and GPUs."""
 
     threads: int
     gpus: int
 
     @classmethod
     def of(cls, ray: Any, task: Task) -> "Needs":
-        """Return what a task needs: with `auto` a GPU if the cluster has any, as on one machine."""
+        """Return what a task needs; with the device `auto` a GPU if the cluster has one."""
         device = task.options.device
         wanted = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)
         return cls(task.options.threads or 1, int(wanted))
@@ -160,11 +155,12 @@ class Needs:
         """Return how many such tasks the cluster has room for at the same time.
 
         Raises:
-            ConfigError: for none, so that it would wait for ever.
+            ConfigError: for none: Ray would wait for ever.
         """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         room = sum(
-            min(int(has.get("CPU", 0)) // self.threads, int(has.get("GPU", 0)) if self.gpus else MANY) for has in nodes
+            min(int(has.get("CPU", 0)) // self.threads, int(has.get("GPU", 0)) if self.gpus else UNLIMITED)
+            for has in nodes
         )
         if not room:
             gpu = " and a GPU" if self.gpus else ""
@@ -176,13 +172,14 @@ class Needs:
         return room
 
     def options(self, name: str) -> dict[str, Any]:
-        """Return Ray's options of a task."""
+        """Return Ray's options for a task."""
         places = ("KDISTILL_DATA_DIR", "KDISTILL_CACHE_DIR")
-        variables = {name: os.path.abspath(os.path.expanduser(os.environ[name])) for name in places if _is_set(name)}
-        # Has to be there before TensorFlow is imported, and is what tells workers apart: those of a kind are reused.
+        values = {name: os.environ.get(name, "").strip() for name in places}
+        variables = {name: os.path.abspath(os.path.expanduser(value)) for name, value in values.items() if value}
+        # Set before TensorFlow is imported. Ray reuses a worker for tasks with the same variables only.
         variables |= {"TF_NUM_INTRAOP_THREADS": str(self.threads), "TF_NUM_INTEROP_THREADS": "1"}
         if not self.gpus:
-            variables["CUDA_VISIBLE_DEVICES"] = "-1"  # else a task without a GPU would see all of them
+            variables["CUDA_VISIBLE_DEVICES"] = "-1"  # else a task without a GPU would see all GPUs
         return {
             "name": name,
             "num_cpus": self.threads,
@@ -192,20 +189,13 @@ class Needs:
         }
 
 
-def _is_set(name: str) -> bool:
-    return bool(os.environ.get(name, "").strip())
-
-
 def mailbox(ray: Any) -> Any:
-    """Return the handle of a new mailbox, on this node: it lives as long as the driver does."""
-    return ray.remote(num_cpus=0)(ray_task.Mailbox).options(scheduling_strategy=_on(ray, _own_node(ray))).remote()
+    """Return the handle of a new mailbox on this node, which lives as long as the driver does."""
+    here = _on(ray.get_runtime_context().get_node_id())
+    return ray.remote(num_cpus=0)(ray_task.Mailbox).options(scheduling_strategy=here).remote()
 
 
-def _own_node(ray: Any) -> str:
-    return ray.get_runtime_context().get_node_id()
-
-
-def _on(ray: Any, node: str) -> Any:
+def _on(node: str) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
@@ -213,7 +203,7 @@ def _on(ray: Any, node: str) -> Any:
 
 @contextlib.contextmanager
 def shared_token(tasks: Sequence[Task]) -> Iterator[Path]:
-    """Write a file whose name nobody can guess into the folder that all runs are in; remove it in the end.
+    """Write a file with a random name into the folder of all runs, by which nodes recognise it; remove it at the end.
 
     Raises:
         OutputError: it cannot be written.
@@ -226,27 +216,26 @@ def shared_token(tasks: Sequence[Task]) -> Iterator[Path]:
     try:
         yield token
     finally:
-        with contextlib.suppress(OSError):
-            token.unlink()
+        files.remove(token)
 
 
 def check_nodes(ray: Any, token: Path) -> None:
-    """Refuse a cluster with a node on which runs would be lost, before anything is trained.
+    """Refuse a cluster with a node on which runs would be lost.
 
     Raises:
         OutputError: a node does not see the folder of the experiment.
         ConfigError: a node has no kdistill, or another version of it.
     """
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
-    probe = ray.remote(num_cpus=0, max_retries=1)(ray_task.look)
-    probes = {name: probe.options(scheduling_strategy=_on(ray, name)).remote(str(token)) for name in nodes}
+    probe = ray.remote(num_cpus=0, max_retries=1)(ray_task.describe_node)
+    probes = {name: probe.options(scheduling_strategy=_on(name)).remote(str(token)) for name in nodes}
     for name, reference in probes.items():
         node = f"{nodes[name]['NodeManagerHostname']} ({nodes[name]['NodeManagerAddress']})"
         same = f"Install kdistill[ray] {kdistill.__version__} and the same Python on every node."
         try:
-            found = ray.get(reference, timeout=ANSWER)
+            found = ray.get(reference, timeout=NODE_TIMEOUT)
         except ray.exceptions.NodeDiedError:
-            continue  # it has gone, and does no harm
+            continue  # the node has left the cluster
         except ray.exceptions.RayError as error:
             raise ConfigError(f"--engine ray: node {node} cannot work: {first_line(error)}", hint=same) from error
         if found["version"] != kdistill.__version__:
@@ -255,13 +244,10 @@ def check_nodes(ray: Any, token: Path) -> None:
                 hint=same,
             )
         if not found["sees"]:
-            raise OutputError(
-                f"{token.parent}: node {node} does not see this folder, or another one of that name",
-                hint="Choose an --output-dir on a file system that all nodes share, by the same path.",
-            )
+            raise ray_task.not_shared(token.parent, node)
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says in one line; of one from a worker, the line with the cause."""
+    """Return the message of an error in one line; of an error in a worker, the line with the cause."""
     cause = getattr(error, "cause", None) or error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[-1 if cause is error else 0][:300]

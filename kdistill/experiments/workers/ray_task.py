@@ -1,4 +1,4 @@
-"""What runs in the processes of a Ray cluster."""
+"""The functions and the actor that run in the processes of a Ray cluster."""
 
 import contextlib
 import os
@@ -16,44 +16,44 @@ from kdistill.experiments.workers.events import Done, Event, Stopped
 from kdistill.experiments.workers.tasks import Document, Failure, Task
 from kdistill.experiments.workers.worker_process import Reporter
 
-LOOKS = 10  # a network file system may take a moment to show what was written on another node
-LOOK_EVERY = 0.5
+READS = 10  # a network file system may take a moment to show a file that was written on another node
+READ_EVERY = 0.5  # seconds
 DELIVERY = 30.0  # seconds
 
 
 class Mailbox:
-    """An actor: keeps what the tasks have to say until the driver asks for it."""
+    """An actor that keeps the events of the tasks until the driver takes them."""
 
     def __init__(self) -> None:
         self._events: list[tuple[str, Event]] = []
 
     def put(self, name: str, event: Event) -> None:
-        """Take in an event of the task `name`."""
+        """Add an event of the task `name`."""
         self._events.append((name, event))
 
     def take(self) -> list[tuple[str, Event]]:
-        """Return what has come in since the last time."""
+        """Return the events since the last call."""
         events, self._events = self._events, []
         return events
 
     def flush(self) -> None:
-        """Return once all that the caller has put is in."""
+        """Return once all events of the caller have been added."""
 
 
 def do_task(document: Document, token: str, mailbox: Any) -> Done | Failure:
-    """Do a task, in a process that may have done others before.
+    """Perform a task, in a process that may have performed others before.
 
     Args:
         document: of the task.
-        token: the path of the file that tells a shared folder.
+        token: the path of the file by which a node recognises the shared folder.
         mailbox: handle of a `Mailbox`.
 
     Returns:
-        What came of it: errors of the task itself come back as values, so that Ray takes none of them for its own.
+        The result, or the failure: an error of the task that was raised would count as one of Ray's.
 
     Raises:
-        KeyboardInterrupt: the driver has cancelled it. Ray simulates a SIGINT in the main thread, so that a run
-            stops as it does for Ctrl-C.
+        KeyboardInterrupt: the driver has cancelled the task. Ray simulates a SIGINT in the main thread, so that a run
+            stops as by Ctrl-C.
     """
     from kdistill.experiments.workers.perform import perform
 
@@ -65,12 +65,12 @@ def do_task(document: Document, token: str, mailbox: Any) -> Done | Failure:
     except Exception as error:
         return Failure.of(error, traceback.format_exc())
     except signals.Stopped as stopped:
-        if stopped.failure:  # not to be taken for a death, after which it is done again
+        if stopped.failure:  # raised, it would count as a lost process, and the task would be repeated
             return Failure.of(stopped.failure, traceback.format_exc())
         if stopped.where:  # with a checkpoint
             reporter.send(Stopped())
         if stopped.signum == signal.SIGTERM:
-            # This node is being taken away. To Ray it is a death like any other, so that the task goes elsewhere.
+            # The node is being removed: Ray counts the process as lost, so that the task is repeated elsewhere.
             _deliver(mailbox)
             os._exit(128 + signal.SIGTERM)
         raise
@@ -79,7 +79,7 @@ def do_task(document: Document, token: str, mailbox: Any) -> Done | Failure:
 
 
 def _deliver(mailbox: Any) -> None:
-    """Wait until the driver can have all that was said, before it has the result."""
+    """Wait until the driver can take all events, before it gets the result."""
     import ray
 
     with contextlib.suppress(ray.exceptions.RayError):
@@ -87,27 +87,28 @@ def _deliver(mailbox: Any) -> None:
 
 
 def check_shared(token: Path) -> None:
-    """Refuse to work on a node that does not see the folder of the experiment.
-
-    Raises:
-        OutputError: naming the node.
-    """
+    """Raise OutputError if this node does not see the folder of the experiment."""
     if not _sees(token):
-        raise OutputError(
-            f"{token.parent}: the node {socket.gethostname()} does not see this folder, or another one of that name",
-            hint="Choose an --output-dir on a file system that all nodes share, by the same path.",
-        )
+        raise not_shared(token.parent, socket.gethostname())
 
 
-def look(token: str) -> Document:
-    """Return what a node is: whether it sees the shared folder, its name, and the version of kdistill there."""
-    return {"sees": _sees(Path(token)), "host": socket.gethostname(), "version": kdistill.__version__}
+def not_shared(folder: Path, node: str) -> OutputError:
+    """Return the error of a node that does not see the folder of the experiment."""
+    return OutputError(
+        f"{folder}: node {node} does not see this folder, or sees another one of that name",
+        hint="Choose an --output-dir on a file system that all nodes share, by the same path.",
+    )
+
+
+def describe_node(token: str) -> Document:
+    """Return whether a node sees the shared folder, and its version of kdistill."""
+    return {"sees": _sees(Path(token)), "version": kdistill.__version__}
 
 
 def _sees(token: Path) -> bool:
-    for _ in range(LOOKS):
+    for _ in range(READS):
         with contextlib.suppress(OSError):
-            # Its name is in it too, in case that a file system shows a file before its content.
+            # The content is the name: a file system may show a file before its content.
             return token.read_text(encoding="utf-8") == token.name
-        time.sleep(LOOK_EVERY)
+        time.sleep(READ_EVERY)
     return False

@@ -1,4 +1,4 @@
-"""Which task is done next, and what follows from what comes of it, wherever the tasks are done."""
+"""Decides which task is performed next, and what follows from its outcome, with any executor."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,46 +11,43 @@ from kdistill.experiments.workers.tasks import LOST, Failure, FollowUp, Outcomes
 from kdistill.runs import Experiment
 
 
-class Place(Protocol):
-    """Where tasks are done: this process, a pool of processes, or a Ray cluster.
+class Executor(Protocol):
+    """Performs tasks: this process, a pool of processes, or a Ray cluster.
 
     Attributes:
-        size: how many tasks at most are done at the same time.
+        size: how many tasks are performed at the same time, at most.
         received: the signal that asks to stop, once there is one.
-        attempts: how often a task is begun whose process is lost.
+        max_attempts: how often a task is started whose process is lost.
     """
 
     size: int
     received: signals.Received
-    attempts: int
+    max_attempts: int
 
     def has_room(self) -> bool:
-        """Whether one more task can be begun."""
+        """Whether one more task can be started."""
 
-    def last(self) -> Task | None:
-        """Return what was done before where the next task would be done, if that is known."""
+    def last_task(self) -> Task | None:
+        """Return the last task of the worker that gets the next one, if that is known."""
 
-    def begin(self, task: Task) -> None:
-        """Begin a task."""
+    def submit(self, task: Task) -> None:
+        """Start a task."""
 
-    def listen(self) -> Iterable[tuple[Task, Event]]:
-        """Yield what the tasks have to say, waiting a moment for it."""
+    def events(self) -> Iterable[tuple[Task, Event]]:
+        """Yield new events of the tasks, waiting a moment for the first."""
 
     def stop(self) -> Iterable[tuple[Task, Event]]:
-        """Ask all tasks to stop with a checkpoint; yield what they have to say until they have, or time is up."""
+        """Ask all tasks to stop with a checkpoint; yield their events until they have, or time is up."""
 
 
 class Scheduler:
-    """Does tasks in one place, each after those that it needs; one whose process is lost is done again.
+    """Performs tasks with one executor, each after those that it needs; a task whose process is lost is repeated.
 
-    Args:
-        place: where they are done.
-        outcomes: takes in what comes of them; has what they need that was done before.
-        listener: hears how it goes.
+    `outcomes` has the results of earlier tasks, and receives those of these; `listener` receives the runs' events.
     """
 
-    def __init__(self, place: Place, outcomes: Outcomes, listener: Listener) -> None:
-        self._place, self._outcomes, self._listener = place, outcomes, listener
+    def __init__(self, executor: Executor, outcomes: Outcomes, listener: Listener) -> None:
+        self._executor, self._outcomes, self._listener = executor, outcomes, listener
         self._waiting: list[Task] = []
         self._running: dict[TaskKey, Task] = {}
         self._total = 0  # runs
@@ -58,7 +55,7 @@ class Scheduler:
         self._stopped: set[TaskKey] = set()
 
     def run(self, tasks: Sequence[Task], follow_up: FollowUp, received: signals.Received) -> None:
-        """Do tasks, and then those that follow from them.
+        """Perform tasks, and then those of `follow_up`.
 
         Raises:
             KdistillError: a task failed for a reason that would fail the others too; these are stopped.
@@ -66,38 +63,37 @@ class Scheduler:
         """
         try:
             for stage in (lambda: tasks, follow_up):
-                self._add(stage())
+                added = stage()
+                self._waiting += added
+                self._total += count_runs(added)
                 while self._is_busy():
-                    self._begin()
-                    for task, event in self._place.listen():
-                        self._take(task, event)
+                    self._submit()
+                    for task, event in self._executor.events():
+                        self._handle(task, event)
                     if received.signum is not None:
                         raise signals.Stopped(received.signum, self._stop())
         except Exception:
             self._stop()
             raise
 
-    def _add(self, tasks: Sequence[Task]) -> None:
-        self._waiting += tasks
-        self._total += count_runs(tasks)
-
     def _is_busy(self) -> bool:
-        """Whether anything is left to do or being done; tell how much."""
-        self._outcomes.give_up(self._waiting)
+        """Whether any task is waiting or running; the listener receives how many runs are left."""
+        self._outcomes.drop_blocked(self._waiting)
         left = count_runs([*self._waiting, *self._running.values()])
         self._listener.hear(Planned(self._total - left, self._total))
         return bool(self._waiting or self._running)
 
-    def _begin(self) -> None:
-        """Begin the tasks that are ready, as far as there is room."""
-        while self._place.has_room() and (task := self._outcomes.ready(self._waiting, self._place.last())):
+    def _submit(self) -> None:
+        """Start the tasks whose needs are done, as far as there is room."""
+        executor = self._executor
+        while executor.has_room() and (task := self._outcomes.ready(self._waiting, executor.last_task())):
             self._waiting.remove(task)
             self._running[task.key] = task
             self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
             self._stopped.discard(task.key)
-            self._place.begin(task)
+            executor.submit(task)
 
-    def _take(self, task: Task, event: Event) -> None:
+    def _handle(self, task: Task, event: Event) -> None:
         if isinstance(event, Done | Failure | Lost):
             del self._running[task.key]
         match event:
@@ -106,16 +102,16 @@ class Scheduler:
             case Failure():
                 self._fail(task, event)
             case Lost(how):
-                self._do_again(task, how)
+                self._repeat(task, how)
             case Stopped():
                 self._stopped.add(task.key)
             case _:
                 self._listener.hear(event, task.name)
 
-    def _do_again(self, task: Task, how: str) -> None:
-        attempts = self._place.attempts
+    def _repeat(self, task: Task, how: str) -> None:
+        attempts = self._executor.max_attempts
         if self._attempts[task.key] < attempts:
-            self._listener.warning(f"{task.name}: {how}; it is done again")
+            self._listener.warning(f"{task.name}: {how}; the task is repeated")
             self._waiting.insert(0, task)
         else:
             times = "twice" if attempts == 2 else f"{attempts} times"
@@ -126,21 +122,20 @@ class Scheduler:
         self._outcomes.fail(task, failure)
 
     def _stop(self) -> str:
-        """Let all tasks stop with a checkpoint, and tell of failures on the way.
+        """Stop all tasks with a checkpoint, and report failures meanwhile.
 
         Returns:
-            Which runs go on from a checkpoint, and which start again, in words that are true of what is on disk; empty
-            where none was under way.
+            Which runs have a checkpoint to resume from, and which start again, as the disk has it; empty without runs.
         """
-        for task, event in self._place.stop():
+        for task, event in self._executor.stop():
             if isinstance(event, Failure):
                 self._listener.hear(RunFailed(event.message), task.name)
             if isinstance(event, Done | Failure):
                 del self._running[task.key]
-            elif not isinstance(event, Lost):  # which it was asked to be
-                self._take(task, event)
+            elif not isinstance(event, Lost):  # its process has ended as asked
+                self._handle(task, event)
         under_way = [task for task in self._running.values() if task.trains]
-        # What ended without a checkpoint may have one from before.
+        # A run that was stopped without a checkpoint may have an earlier one.
         kept = {key.name for key in self._stopped} | {task.name for task in under_way if _has_checkpoint(task)}
         lost = {task.name for task in under_way} - kept
         parts = {", with a checkpoint each": kept, " before the first checkpoint": lost}

@@ -1,4 +1,4 @@
-"""What there is to do, and what came of it, in a form that travels between processes."""
+"""Tasks and their outcomes, in a form that can be sent between processes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,23 +10,21 @@ from kdistill.recipes.session import Options
 from kdistill.runs import Result, Run, ScoresOnTest
 
 Document = dict[str, Any]
-Outcome = Result | dict[str, ScoresOnTest]  # of a run that was trained, or of a seed that was scored: by arm
+Outcome = Result | dict[str, ScoresOnTest]  # the result of a trained run, or the scores of a seed by arm
 
-WINNER = "winner"  # the cell of a sweep that is chosen
+WINNER = "winner"  # as the cell of a task: that of the winner of a sweep
 
-# Exit code of a run whose process was lost: finished, with failed runs. It says nothing of what was wrong.
-LOST = 6
-# Exit codes of what the user has to mend before any run can be made: config, data or model, output folder.
-FATAL = {3, 4, 7}
+LOST = 6  # exit code of a run whose process was lost: finished, with failed runs
+FATAL = {3, 4, 7}  # exit codes of errors that would fail every run: config, data or model, output folder
 
 
 class TaskKey(NamedTuple):
-    """Which task this is, among all that are done together.
+    """The identity of a task within a command.
 
     Attributes:
         arm: of the run that is trained; empty where all arms of a seed are scored on the test split.
-        seed: of the run, or the one that is scored.
-        cell: of a sweep, the settings of the cell, or `WINNER`; empty for the experiment itself.
+        seed: of the run, or the seed that is scored.
+        cell: of a sweep: the settings of the cell, or `WINNER`; empty for the experiment itself.
     """
 
     arm: str
@@ -35,7 +33,7 @@ class TaskKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What people see: `teacher seed 0`, `temperature=4 seed 0`, `winner seed 0, scores`."""
+        """The task in messages: `teacher seed 0`, `temperature=4 seed 0`, `winner seed 0, scores`."""
         if self.cell in ("", WINNER):
             words = [self.cell, self.arm, f"seed {self.seed}" if self.arm else f"seed {self.seed}, scores"]
         else:  # a cell is its distilled run
@@ -45,18 +43,18 @@ class TaskKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One thing that one worker does.
+    """The training of one run, or the scoring of one seed.
 
     Attributes:
-        key: which task it is.
+        key: the identity of the task.
         config: the resolved config: see `config.resolved`.
-        folder: of the experiment, or of the cell of a sweep, that the run belongs to.
-        cache: where the teacher's logits are kept.
-        options: with which it is done.
-        teacher_folder: of a distilled run, or of a seed that is scored, the folder of its teacher's run; None where the
-            config names files.
-        teacher_seed: of that run.
-        needs: the tasks that have to be done before.
+        folder: of the experiment, or of the cell of a sweep.
+        cache: the folder of the teachers' logits.
+        options: of the session.
+        teacher_folder: the folder of the run that is the teacher of a distilled run or a scored seed; None where the
+            config names teacher files.
+        teacher_seed: the seed of that run.
+        needs: the tasks that must be done first.
     """
 
     key: TaskKey
@@ -70,38 +68,37 @@ class Task:
 
     @property
     def teacher(self) -> Run | None:
-        """The run that teaches it; None where the config names files."""
+        """The run that is the teacher; None where the config names teacher files."""
         return Run(Path(self.teacher_folder), "teacher", self.teacher_seed) if self.teacher_folder else None
 
     @property
     def name(self) -> str:
-        """What people see of its key."""
+        """The task in messages: see `TaskKey`."""
         return self.key.name
 
     @property
     def trains(self) -> bool:
-        """Whether it trains a run, rather than scoring all arms of a seed."""
+        """Whether a run is trained, rather than a seed scored."""
         return bool(self.key.arm)
 
     def to_json(self) -> Document:
-        """Return it as a document."""
+        """Return the task as a JSON document."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: Document) -> "Task":
-        """Return the task of which `document` is the document."""
+        """Return the task of a document by `to_json`."""
         options = Options(**{**document["options"], "track": tuple(document["options"]["track"])})
         needs = tuple(TaskKey(*need) for need in document["needs"])
         return cls(**{**document, "key": TaskKey(*document["key"]), "needs": needs, "options": options})
 
 
 def count_runs(tasks: Iterable[Task]) -> int:
-    """Return how many of some tasks train a run."""
+    """Return how many of the tasks train a run."""
     return sum(task.trains for task in tasks)
 
 
-# Asked once for more tasks, when all are done that it may depend on.
-FollowUp = Callable[[], Sequence[Task]]
+FollowUp = Callable[[], Sequence[Task]]  # called once, when all earlier tasks are done
 
 
 @dataclass(frozen=True)
@@ -111,9 +108,9 @@ class Failure:
     Attributes:
         message: what happened.
         hint: what to do.
-        exit_code: of the error; 1 is a bug.
+        exit_code: of the error; 1 for a bug.
         details: the traceback of a bug.
-        since: the task that it needed, and that failed.
+        since: the failed task that was needed, if that is why.
     """
 
     message: str
@@ -124,13 +121,13 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception, details: str = "") -> "Failure":
-        """Return the failure that an error is."""
+        """Return an error as a failure."""
         if isinstance(error, KdistillError):
             return cls(error.message, error.hint, error.exit_code)
-        return cls(bug_message(error), "Report it, with what --debug shows of it.", 1, details)
+        return cls(bug_message(error), "Report it, with the output of --debug.", 1, details)
 
     def error(self) -> KdistillError:
-        """Return it as an error with the exit code of the one that it was."""
+        """Return the failure as an error with its exit code."""
         error = KdistillError(self.message, self.hint)
         error.exit_code = self.exit_code
         if self.details:
@@ -140,7 +137,7 @@ class Failure:
 
 @dataclass
 class Outcomes:
-    """What came of all tasks: a document for each that was done, a failure for each that was not."""
+    """The results of the tasks that were done, and the failures of those that were not."""
 
     done: dict[TaskKey, Any] = field(default_factory=dict)
     failed: dict[TaskKey, Failure] = field(default_factory=dict)
@@ -149,25 +146,23 @@ class Outcomes:
         """Record why a task was not done.
 
         Raises:
-            KdistillError: it is a reason that would fail the others too.
+            KdistillError: the reason would fail the other tasks too.
         """
         self.failed[task.key] = failure
         if failure.exit_code in FATAL:
             raise failure.error()
 
     def ready(self, waiting: Sequence[Task], last: Task | None = None) -> Task | None:
-        """Return the first task all of whose needs are done; of several, one of the arm that `last` was of.
+        """Return the first task whose needs are done; None where there is none.
 
-        Args:
-            waiting: tasks in the order in which they should be done.
-            last: what the one who asks has done last: for runs of one arm, the step is compiled already.
+        A task of the arm of `last`, the worker's last task, comes first: the worker has compiled its training step.
         """
         ready = [task for task in waiting if all(need in self.done for need in task.needs)]
         alike = [task for task in ready if last is not None and task.key.arm == last.key.arm]
         return next(iter([*alike, *ready]), None)
 
-    def give_up(self, waiting: list[Task]) -> None:
-        """Take out of `waiting` the tasks that cannot be done, since one that they need has failed, and record it."""
+    def drop_blocked(self, waiting: list[Task]) -> None:
+        """Remove from `waiting` the tasks that need a failed one, and record them as failed."""
         for task in list(waiting):
             need = next((need for need in task.needs if need in self.failed), None)
             if need is not None:

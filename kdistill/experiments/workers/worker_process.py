@@ -1,9 +1,9 @@
-"""A worker: a process that imports TensorFlow once and does one task after another.
+"""A worker process: it imports TensorFlow once and performs one task after another.
 
     python -m kdistill.experiments.workers.worker_process
 
-Tasks come in on standard input and events go out on standard output, a line of JSON each. When the input ends, which
-it does too if the process that started it dies, the worker stops at the next safe point, with a checkpoint.
+Tasks are read from standard input and events are written to standard output, a line of JSON each. When the input ends,
+as it does if the parent process dies, the worker stops at the next safe point, with a checkpoint.
 """
 
 import contextlib
@@ -22,25 +22,21 @@ from kdistill.core.listener import EpochDone, EpochProgress, Listener
 from kdistill.experiments.workers.events import Done, Event, Stopped, to_json
 from kdistill.experiments.workers.tasks import Failure, Task
 
-PROGRESS_EVERY = 0.5  # seconds between two reports from within an epoch
-EVENT_EVERY = 0.2  # seconds between two reports on the epochs of a run, some of which take a few milliseconds
+PROGRESS_EVERY = 0.5  # seconds between two progress events within an epoch
+EPOCH_EVERY = 0.2  # seconds between two epoch events: short epochs take a few milliseconds
 
 
 class Reporter(Listener):
-    """Sends what it hears to the process that gave the task.
-
-    Args:
-        send: takes an event there.
-    """
+    """Sends events to the process that gave the task, by the function `send`."""
 
     def __init__(self, send: Callable[[Event], None]) -> None:
         self.send = send
         self._sent = 0.0
 
     def hear(self, event: Event, name: str = "") -> None:
-        """Send an event; progress and epochs only now and then, but always the best epoch."""
+        """Send an event; of progress and epochs only some, but always the best epoch."""
         if isinstance(event, EpochProgress | EpochDone):
-            every = PROGRESS_EVERY if isinstance(event, EpochProgress) else EVENT_EVERY
+            every = PROGRESS_EVERY if isinstance(event, EpochProgress) else EPOCH_EVERY
             is_best = isinstance(event, EpochDone) and event.record["best"]
             if not is_best and time.monotonic() - self._sent <= every:
                 return
@@ -49,13 +45,13 @@ class Reporter(Listener):
 
 
 def main() -> None:
-    """Do tasks until the input ends."""
-    # Whatever prints to standard output must not end up between the events.
+    """Perform tasks until the input ends."""
+    # Prints of libraries to standard output must not end up between the events.
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def send(event: Event) -> None:
-        # Where nobody listens any more the input has ended too, which stops this process with a checkpoint.
+        # Where the parent has died, the input has ended too, which stops this process with a checkpoint.
         with contextlib.suppress(BrokenPipeError):
             stream.write(to_json(event) + "\n")
             stream.flush()
@@ -66,17 +62,17 @@ def main() -> None:
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     try:
         while (line := tasks.get()) is not None:
-            with _telling_failures(reporter):
+            with _sending_failures(reporter):
                 from kdistill.experiments.workers.perform import perform
 
                 reporter.send(Done(perform(Task.from_json(json.loads(line)), reporter)))
     except (KeyboardInterrupt, BrokenPipeError):
-        # Threads of TensorFlow may be at work still: nothing is left that would have to be put in order.
+        # Without cleaning up: threads of TensorFlow may still be running.
         os._exit(128 + signal.SIGTERM)
 
 
 def _listen(tasks: "SimpleQueue[str | None]") -> None:
-    """Take in tasks; at the end of the input, stop what is being done."""
+    """Read tasks; at the end of the input, stop the one under way."""
     for line in sys.stdin:
         tasks.put(line)
     tasks.put(None)
@@ -84,22 +80,18 @@ def _listen(tasks: "SimpleQueue[str | None]") -> None:
 
 
 @contextlib.contextmanager
-def _telling_failures(reporter: Reporter) -> Iterator[None]:
-    """Send why a task was not done; go on to the next one, unless a signal has stopped it."""
+def _sending_failures(reporter: Reporter) -> Iterator[None]:
+    """Send why a task was not done; raise again if a signal has stopped it."""
     try:
         yield
     except signals.Stopped as stopped:
         if stopped.failure:
-            _send_failure(stopped.failure, reporter)
+            reporter.send(Failure.of(stopped.failure, traceback.format_exc()))
         elif stopped.where:
             reporter.send(Stopped())
         raise
     except Exception as error:
-        _send_failure(error, reporter)
-
-
-def _send_failure(error: Exception, reporter: Reporter) -> None:
-    reporter.send(Failure.of(error, traceback.format_exc()))
+        reporter.send(Failure.of(error, traceback.format_exc()))
 
 
 if __name__ == "__main__":

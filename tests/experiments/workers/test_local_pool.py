@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_ends_as_if_nothing_had_
     run = killed_at_work(tmp_path / "cut", overrides, times=1)
     assert run.manifest["attempts"][1]["from_epoch"] > 0
     whole = session(tmp_path / "whole", overrides)
-    do(local_pool.here(Heard()), baseline_of(whole), Outcomes(), Heard())
+    do(local_pool.in_process(Heard()), baseline_of(whole), Outcomes(), Heard())
     assert killing.outcome(run) == killing.outcome(whole.experiment.run("baseline", 0))
 
 
@@ -104,7 +104,7 @@ def test_one_process_does_the_follow_up_too_and_asks_for_it_once(tmp_path):
         return [task for task in reproduce.tasks_of(at_work, {0: 0}) if task.name == "baseline seed 0"]
 
     tasks = [task for task in reproduce.tasks_of(at_work, {0: 0}) if task.name == "teacher seed 0"]
-    do(local_pool.here(Heard()), tasks, outcomes, Heard(), follow_up)
+    do(local_pool.in_process(Heard()), tasks, outcomes, Heard(), follow_up)
     assert asked == [[TaskKey("teacher", 0)]]
     assert list(outcomes.done) == [TaskKey("teacher", 0), TaskKey("baseline", 0)]
 
@@ -143,7 +143,7 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(tmp_path, stand_in
 
 
 def test_where_every_seed_has_a_run_that_diverges_there_is_nothing_to_report(tmp_path):
-    with pytest.raises(KdistillError, match="of no seed all runs could be made; failed: ") as error:
+    with pytest.raises(KdistillError, match="every seed has a failed run; failed: ") as error:
         reproduce.reproduce(session(tmp_path, [*SHORT, *WILD]), [0, 1], scale=Scale(workers=1))
     assert {"baseline seed 0", "baseline seed 1"} == set(error.value.message.partition("failed: ")[2].split(", "))
     assert "--set student.learning_rate=" in error.value.hint
@@ -197,7 +197,7 @@ def test_ctrl_c_on_the_command_line_stops_every_worker_with_a_checkpoint(tmp_pat
 
 def test_ctrl_c_ends_a_worker_that_cannot_make_its_checkpoint(tmp_path, monkeypatch, stand_ins):
     """Its failure is told; it used to wait for its next task, and was waited for."""
-    monkeypatch.setattr(local_pool, "PATIENCE", 100_000)
+    monkeypatch.setattr(local_pool, "STOP_TIMEOUT", 100_000)
     pulled = []
 
     def pull_the_rug(record):
@@ -276,7 +276,7 @@ def test_ctrl_c_says_what_is_true_of_the_disk_whenever_it_comes(tmp_path, moment
 
 def test_a_second_ctrl_c_does_not_wait_and_claims_nothing(tmp_path, monkeypatch, stand_ins):
     """Not for a worker that would never stop."""
-    monkeypatch.setattr(local_pool, "PATIENCE", 100_000)
+    monkeypatch.setattr(local_pool, "STOP_TIMEOUT", 100_000)
     monkeypatch.setattr(local_pool._Pool, "stop", interrupted_first(local_pool._Pool.stop))
 
     sent = []
@@ -336,7 +336,7 @@ def test_cells_that_were_stopped_are_named_when_they_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, _, stderr = killing.finish(process)
     for cell in ("temperature=1", "temperature=4"):
-        assert f"{cell} seed 0: goes on in epoch" in stderr
+        assert f"{cell} seed 0: resuming at epoch" in stderr
 
 
 @pytest.mark.slow

@@ -137,7 +137,9 @@ def test_workers_and_nodes_that_go_take_no_run_with_them_and_failures_are_not_re
     assert do(on_ray(both, None, cluster.address, watch), both, outcomes, watch) == 2
     assert list(lost.values()) == ["its process died", "its node died"]
     for name, how in lost.items():
-        assert any(text.startswith(f"{name}: {how}") and text.endswith("it is done again") for text in watch.warnings)
+        assert any(
+            text.startswith(f"{name}: {how}") and text.endswith("the task is repeated") for text in watch.warnings
+        )
         arm, _, seed = name.split()
         first, *later = Experiment(tmp_path / "quickstart").run(arm, int(seed)).manifest["attempts"]
         assert first["from_epoch"] == 0
@@ -251,7 +253,7 @@ def test_ray_that_is_started_here_listens_on_loopback_alone(tmp_path):
     program = (
         "import subprocess; from kdistill.core.listener import Listener; "
         "from kdistill.experiments.workers import ray_connection\n"
-        "with ray_connection.to_ray(1, 'cpu', 1, None, Listener()) as ray:\n"
+        "with ray_connection.connect(1, 'cpu', 1, None, Listener()) as ray:\n"
         "    ray.get(ray_connection.mailbox(ray).flush.remote())\n"
         "    found = subprocess.run(['ss', '-ltnpH'], capture_output=True, text=True).stdout\n"
         "print(found)\n"

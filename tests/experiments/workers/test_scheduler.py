@@ -1,4 +1,4 @@
-"""The scheduler, with a place that does nothing: what is done when, how often, and what ends everything."""
+"""The scheduler, with a executor that does nothing: what is done when, how often, and what ends everything."""
 
 import pytest
 from heard import Heard
@@ -15,10 +15,10 @@ from kdistill.recipes.session import Options
 DONE = Done({})
 
 
-class Place:
+class FakeExecutor:
     """Has room for two tasks, and says of each what it was told to, one event each time it is listened to."""
 
-    attempts = 2
+    max_attempts = 2
 
     def __init__(self, says, last_words=()):
         self.says, self.last_words = {key: list(events) for key, events in says.items()}, last_words
@@ -27,14 +27,14 @@ class Place:
     def has_room(self):
         return len(self.running) < 2
 
-    def last(self):
+    def last_task(self):
         return None
 
-    def begin(self, task):
+    def submit(self, task):
         self.begun.append(task.key.arm)
         self.running.append(task)
 
-    def listen(self):
+    def events(self):
         for task in list(self.running):
             event = self.says.get(task.key, [DONE]).pop(0) if task.key in self.says else DONE
             if isinstance(event, Done | Failure | Lost):
@@ -53,11 +53,11 @@ def of(arm, *needs):
 CHAIN = [of("teacher"), of("baseline"), of("distilled", "teacher", "baseline"), of("", "distilled")]
 
 
-def run(place, tasks=CHAIN, follow_up=tuple, signum=None):
+def run(executor, tasks=CHAIN, follow_up=tuple, signum=None):
     watch, outcomes, received = Heard(), Outcomes(), Received()
     received.signum = signum
     try:
-        Scheduler(place, outcomes, watch).run(tasks, follow_up, received)
+        Scheduler(executor, outcomes, watch).run(tasks, follow_up, received)
     except (KdistillError, signals.Stopped) as error:
         return watch, outcomes, error
     return watch, outcomes, None
@@ -78,35 +78,35 @@ def test_tasks_are_done_after_those_they_need_and_the_follow_up_after_all():
         asked.append(True)
         return [of("self")]
 
-    place = Place({})
-    watch, outcomes, _ = run(place, follow_up=follow_up)
-    assert place.begun == ["teacher", "baseline", "distilled", "", "self"]
-    assert [key.arm for key in outcomes.done] == place.begun
+    executor = FakeExecutor({})
+    watch, outcomes, _ = run(executor, follow_up=follow_up)
+    assert executor.begun == ["teacher", "baseline", "distilled", "", "self"]
+    assert [key.arm for key in outcomes.done] == executor.begun
     assert asked == [True]
     told = [(event.done, event.total) for event in watch.of_kind(Planned)]
     assert told == [(0, 3), (2, 3), (3, 3), (3, 3), (3, 4), (4, 4)]
-    assert not place.stopped
+    assert not executor.stopped
 
 
 @pytest.mark.parametrize(("attempts", "times"), [(2, "twice"), (4, "4 times")])
 def test_a_lost_task_is_done_again_until_it_was_lost_too_often(attempts, times):
-    place = Place({TaskKey("teacher", 0): [lost()] * attempts})
-    place.attempts = attempts
-    watch, outcomes, _ = run(place)
-    assert watch.warnings == ["teacher seed 0: it died; it is done again"] * (attempts - 1)
+    executor = FakeExecutor({TaskKey("teacher", 0): [lost()] * attempts})
+    executor.max_attempts = attempts
+    watch, outcomes, _ = run(executor)
+    assert watch.warnings == ["teacher seed 0: it died; the task is repeated"] * (attempts - 1)
     assert watch.failures == ["teacher seed 0"]
     assert outcomes.failed[TaskKey("teacher", 0)] == Failure(f"it died, {times}", exit_code=6)
     assert list(outcomes.done) == [TaskKey("baseline", 0)]
-    again = Place({TaskKey("teacher", 0): [lost()] * (attempts - 1) + [DONE]})
-    again.attempts = attempts
+    again = FakeExecutor({TaskKey("teacher", 0): [lost()] * (attempts - 1) + [DONE]})
+    again.max_attempts = attempts
     assert run(again)[1].failed == {}
     assert again.begun.count("teacher") == attempts
 
 
 def test_what_needs_a_failed_task_is_given_up_and_the_others_go_on():
-    place = Place({TaskKey("baseline", 0): [failed()]})
-    watch, outcomes, _ = run(place, [*CHAIN, of("self", "teacher")])
-    assert place.begun == ["teacher", "baseline", "self"]
+    executor = FakeExecutor({TaskKey("baseline", 0): [failed()]})
+    watch, outcomes, _ = run(executor, [*CHAIN, of("self", "teacher")])
+    assert executor.begun == ["teacher", "baseline", "self"]
     assert watch.failures == ["baseline seed 0"]
     distilled, scores = outcomes.failed[TaskKey("distilled", 0)], outcomes.failed[TaskKey("", 0)]
     assert distilled == Failure("not done, since baseline seed 0 failed", exit_code=5, since=TaskKey("baseline", 0))
@@ -114,29 +114,29 @@ def test_what_needs_a_failed_task_is_given_up_and_the_others_go_on():
 
 
 def test_a_failure_that_would_fail_the_others_too_stops_them_and_tells_their_last_failures():
-    place = Place({TaskKey("teacher", 0): [failed(4)], TaskKey("baseline", 0): [Note("t")]})
-    place.last_words = [failed()]
-    watch, _, error = run(place)
-    assert (str(error), error.exit_code, place.stopped) == ("no", 4, True)
+    executor = FakeExecutor({TaskKey("teacher", 0): [failed(4)], TaskKey("baseline", 0): [Note("t")]})
+    executor.last_words = [failed()]
+    watch, _, error = run(executor)
+    assert (str(error), error.exit_code, executor.stopped) == ("no", 4, True)
     assert watch.failures == ["teacher seed 0", "baseline seed 0"]
 
 
 def test_a_signal_stops_what_is_being_done_and_says_what_has_a_checkpoint():
     epochs = {TaskKey(arm, 0): [Note("t")] for arm in ("teacher", "baseline")}
-    place = Place(epochs, [Stopped(), lost()])
-    _, _, error = run(place, signum=15)
-    assert place.begun == ["teacher", "baseline"]
+    executor = FakeExecutor(epochs, [Stopped(), lost()])
+    _, _, error = run(executor, signum=15)
+    assert executor.begun == ["teacher", "baseline"]
     assert error.where == (
         "stopped, with a checkpoint each: teacher seed 0; stopped before the first checkpoint: baseline seed 0"
     )
-    place = Place(epochs, [DONE, failed()])
-    watch, _, error = run(place, signum=15)
+    executor = FakeExecutor(epochs, [DONE, failed()])
+    watch, _, error = run(executor, signum=15)
     assert error.where == ""
     assert watch.failures == ["baseline seed 0"]
 
 
 def test_a_checkpoint_of_before_is_not_claimed_of_a_task_that_was_done_after_it():
-    place = Place({TaskKey("teacher", 0): [Stopped(), lost(), DONE]})
-    scheduler = Scheduler(place, Outcomes(), Heard())
+    executor = FakeExecutor({TaskKey("teacher", 0): [Stopped(), lost(), DONE]})
+    scheduler = Scheduler(executor, Outcomes(), Heard())
     scheduler.run(CHAIN, tuple, Received())
     assert scheduler._stop() == ""
