@@ -72,7 +72,7 @@ def _start(threads: int, device: str) -> None:
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     # Code that runs during the import may swallow an interrupt: it is raised afterwards.
-    with signals.held_back(), quiet_stderr():
+    with signals.deferred(), quiet_stderr():
         _import()
 
 

@@ -103,16 +103,16 @@ Event = Note | Caution | Downloading | Planned | RunStarted | EpochProgress | Ep
 class Listener:
     """Receives events and ignores them; the listener in `cli.rendering.screen` shows them."""
 
-    def hear(self, event: Event, name: str = "") -> None:
+    def handle(self, event: Event, name: str = "") -> None:
         """Receive an event; `name` is that of its run, if several run at the same time."""
 
     def note(self, text: str) -> None:
         """Receive a `Note`."""
-        self.hear(Note(text))
+        self.handle(Note(text))
 
     def warning(self, text: str) -> None:
         """Receive a `Caution`."""
-        self.hear(Caution(text))
+        self.handle(Caution(text))
 
     def of(self, name: str) -> "Listener":
         """Return a listener that passes events on with the name of one of several runs."""
@@ -123,5 +123,5 @@ class _OfRun(Listener):
     def __init__(self, listener: Listener, name: str) -> None:
         self._listener, self._name = listener, name
 
-    def hear(self, event: Event, name: str = "") -> None:
-        self._listener.hear(event, self._name)
+    def handle(self, event: Event, name: str = "") -> None:
+        self._listener.handle(event, self._name)

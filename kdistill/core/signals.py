@@ -38,7 +38,7 @@ class Received:
 
 
 @contextlib.contextmanager
-def held_back(title: str = "") -> Iterator[Received]:
+def deferred(title: str = "") -> Iterator[Received]:
     """Defer the first stopping signal, which the code inside checks; a second one raises Stopped at once.
 
     At the end, a deferred signal that was not checked raises Stopped. If the code inside failed after a signal, Stopped

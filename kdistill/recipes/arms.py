@@ -1,7 +1,7 @@
 """The page to read: how a teacher, a baseline and a distilled student are trained, and how a model is scored on test.
 
 Each function does one job from beginning to end and returns its results. It prints nothing: the session's `Listener`
-hears how far the training has come. `make` calls the function of a run that is missing.
+is notified of the progress. `make` calls the function of a run that is missing.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """One attempt at a run: trained from its first epoch or its last checkpoint, recorded, saved, scored on validation.
 
-It prints nothing: the session's `Listener` hears of every epoch. `arms` says what each arm is trained on.
+It prints nothing: the session's `Listener` is notified of every epoch. `arms` says what each arm is trained on.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     for warning in warnings:
         session.listener.warning(warning)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
-    with signals.held_back(session.title(run)) as received:
+    with signals.deferred(session.title(run)) as received:
         fit = _fit(session, run, objective, data)
         writer = _writer(session, run, fit, teacher)
         with _recording_failure(session, run, writer, fit), _tracking(session, writer, fit) as listener:
@@ -55,13 +55,13 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
             checkpoints = _Checkpointing(writer, fit, cadence, session.title(run), received, listener)
             for record in fit.epochs(checkpoints.after_segment):
                 writer.record(record)
-                listener.hear(EpochDone(record))
+                listener.handle(EpochDone(record))
                 checkpoints.after_epoch(record["epoch"])
             checkpoints.stop_if_asked()
     result = _result(session, writer, fit, teacher)
     result["warnings"] = warnings
     writer.finish(result)
-    session.listener.hear(RunFinished(run.arm, run.seed, result))
+    session.listener.handle(RunFinished(run.arm, run.seed, result))
     return result
 
 
@@ -92,7 +92,7 @@ def _writer(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) ->
         _restore(fit, writer.checkpoint)
         session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
     started = RunStarted(run.arm, run.seed, fit.last_epoch, tuple(writer.history), len(fit.data.train))
-    session.listener.hear(started)
+    session.listener.handle(started)
     return writer
 
 
@@ -147,7 +147,7 @@ class _Checkpointing:
     listener: Listener
 
     def after_segment(self, done: float) -> None:
-        self.listener.hear(EpochProgress(done))
+        self.listener.handle(EpochProgress(done))
         self.stop_if_asked()
         if self.cadence.due_within():
             self._write()

@@ -104,8 +104,8 @@ class _Logger(Listener):
             with self._dropped_on_failure(name):
                 self._trackers[name] = TRACKERS[name](folder)
 
-    def hear(self, event: Event, name: str = "") -> None:
-        self._listener.hear(event, name)
+    def handle(self, event: Event, name: str = "") -> None:
+        self._listener.handle(event, name)
         if isinstance(event, EpochDone):
             self.log(event.record)
 

@@ -15,7 +15,7 @@ def test_the_first_is_held_back_and_the_second_is_not(number):
     before = signal.getsignal(number)
 
     def signalled_twice():
-        with signals.held_back() as received:
+        with signals.deferred() as received:
             os.kill(os.getpid(), number)
             assert received.signum == number
             os.kill(os.getpid(), number)
@@ -28,7 +28,7 @@ def test_the_first_is_held_back_and_the_second_is_not(number):
 
 def test_a_failure_after_a_signal_stops_with_both():
     def signalled_and_failed():
-        with signals.held_back("baseline, seed 0"):
+        with signals.deferred("baseline, seed 0"):
             os.kill(os.getpid(), signal.SIGTERM)
             raise OSError("disk full")
 
@@ -40,20 +40,20 @@ def test_a_failure_after_a_signal_stops_with_both():
 
 def test_a_failure_without_a_signal_is_itself():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(OSError, match="disk full"), signals.held_back():
+    with pytest.raises(OSError, match="disk full"), signals.deferred():
         raise OSError("disk full")
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_nothing_is_received_where_nothing_is_sent():
-    with signals.held_back() as received:
+    with signals.deferred() as received:
         assert received.signum is None
 
 
 def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals.held_back() as received:
+        with signals.deferred() as received:
             os.kill(os.getpid(), signal.SIGHUP)
             assert received.signum is None
         signals.raise_on_termination()
@@ -67,7 +67,7 @@ def test_another_thread_holds_nothing_back():
     seen = []
 
     def work():
-        with signals.held_back() as received:
+        with signals.deferred() as received:
             seen.append(received.signum)
 
     thread = threading.Thread(target=work)

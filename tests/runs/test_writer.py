@@ -238,6 +238,7 @@ def test_everything_is_on_disk_before_the_result_is(run, monkeypatch):
         assert renamed < result
 
 
+@pytest.mark.slow
 def test_dying_at_any_step_leaves_a_run_that_goes_on(tmp_path):
     program = HELPERS / "crash_steps.py"
     done = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, timeout=300)

@@ -14,7 +14,7 @@ class Heard(Listener):
         self.events = []
         self._act = act
 
-    def hear(self, event, name=""):
+    def handle(self, event, name=""):
         self.events.append((event, name))
         self._act(event, name)
 

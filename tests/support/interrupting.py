@@ -8,14 +8,14 @@ from kdistill.core.listener import EpochDone
 
 def after(monkeypatch, kind, act):
     """Let `act` be called with each event of a kind, once the screen has shown it."""
-    original = Screen.hear
+    original = Screen.handle
 
-    def hear(self, event, name=""):
+    def handle(self, event, name=""):
         original(self, event, name)
         if isinstance(event, kind):
             act(event)
 
-    monkeypatch.setattr(Screen, "hear", hear)
+    monkeypatch.setattr(Screen, "handle", handle)
 
 
 def signal_at(monkeypatch, epoch, *numbers):

@@ -43,17 +43,17 @@ def perform(task, listener):
         return {"scored": seed}
     plan = config.training_for("teacher" if arm == "teacher" else "student")
     run = Experiment(Path(task.folder)).run(arm, seed)
-    with run.locked(), signals.held_back() as received:
+    with run.locked(), signals.deferred() as received:
         if run.result:
             return run.result
         writer = RunWriter(run, {"seed": seed, "config": task.config}, {}, listener.warning)
-        listener.hear(RunStarted(arm, seed, plan.epochs))
+        listener.handle(RunStarted(arm, seed, plan.epochs))
         for epoch in range(len(writer.history) + 1, plan.epochs + 1):
             if plan.learning_rate > TOO_HIGH:
                 raise DivergedError(f"training diverged in epoch {epoch}", hint="Try less.")
             time.sleep(EPOCH)
             writer.record({"epoch": epoch})
-            listener.hear(EpochDone({"epoch": epoch, "best": True}))
+            listener.handle(EpochDone({"epoch": epoch, "best": True}))
             if received.signum is not None or plan.checkpoint_every == 1:
                 writer.write_checkpoint(epoch, 0, lambda path, epoch=epoch: path.write_text(str(epoch)))
             if received.signum is not None:

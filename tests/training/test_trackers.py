@@ -48,8 +48,8 @@ def stopping_at(epoch):
 def test_each_epoch_is_written_with_what_is_known_of_it(tmp_path):
     watch = Heard()
     with tracking(["tensorboard"], tmp_path, [record(1)], watch, lambda epoch: {"learning_rate": 0.1 * epoch}) as all_:
-        all_.hear(EpochProgress(0.5))
-        all_.hear(EpochDone(record(2, soft=None)))
+        all_.handle(EpochProgress(0.5))
+        all_.handle(EpochDone(record(2, soft=None)))
     assert told(tmp_path) == {
         "loss": {1: 0.5, 2: 0.25},
         "soft": {1: 0.25},
@@ -70,14 +70,14 @@ def test_without_trackers_the_listener_hears_alone(tmp_path):
 def test_what_an_attempt_before_has_written_is_replaced(tmp_path):
     for epochs in ([1, 2, 3], [1, 2]):
         with tracking(["tensorboard"], tmp_path, [record(epoch) for epoch in epochs], Heard()) as all_:
-            all_.hear(EpochDone(record(epochs[-1] + 1)))
+            all_.handle(EpochDone(record(epochs[-1] + 1)))
     assert list(told(tmp_path)["loss"]) == [1, 2, 3]
 
 
 def test_epochs_are_on_disk_before_the_run_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "FLUSH_EVERY", 0.0)
     with tracking(["tensorboard"], tmp_path, [], Heard()) as all_:
-        all_.hear(EpochDone(record(1)))
+        all_.handle(EpochDone(record(1)))
         assert list(told(tmp_path)["loss"]) == [1]
 
 
@@ -87,15 +87,15 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
 
     class Bad:
         def __init__(self, folder):
-            self.hear("__init__")
+            self.handle("__init__")
 
         def epoch(self, record):
-            self.hear("epoch")
+            self.handle("epoch")
 
         def close(self):
-            self.hear("close")
+            self.handle("close")
 
-        def hear(self, what):
+        def handle(self, what):
             heard.append(what)
             if what == fails_in:
                 raise OSError(28, "No space left on device")
@@ -104,7 +104,7 @@ def test_a_tracker_that_fails_is_warned_of_once_and_hears_no_more(tmp_path, monk
     watch = Heard()
     with tracking(["tensorboard"], tmp_path, [], watch) as all_:
         for epoch in (1, 2):
-            all_.hear(EpochDone(record(epoch)))
+            all_.handle(EpochDone(record(epoch)))
     assert watch.of_kind(EpochDone) == [EpochDone(record(epoch)) for epoch in (1, 2)]
     (warning,) = watch.warnings
     assert warning == "--track tensorboard: [Errno 28] No space left on device; the run continues without it"
@@ -117,14 +117,14 @@ def test_a_place_that_cannot_be_written_is_warned_of(tmp_path):
     (tmp_path / "tensorboard").write_text("a file")
     watch = Heard()
     with tracking(["tensorboard"], tmp_path, [], watch) as all_:
-        all_.hear(EpochDone(record(1)))
+        all_.handle(EpochDone(record(1)))
     assert watch.of_kind(EpochDone) == [EpochDone(record(1))]
     assert len(watch.warnings) == 1
 
 
 def test_an_error_of_the_listener_is_not_the_trackers(tmp_path):
     with pytest.raises(KeyboardInterrupt), tracking(["tensorboard"], tmp_path, [], stopping_at(1)) as all_:
-        all_.hear(EpochDone(record(1)))
+        all_.handle(EpochDone(record(1)))
 
 
 def test_a_run_that_goes_on_has_every_epoch_once_and_is_the_same_run(tmp_path):

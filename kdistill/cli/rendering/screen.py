@@ -55,7 +55,7 @@ class Screen(Listener):
         self._printed: set[str] = set()
         self._last_line = 0.0
 
-    def hear(self, event: Event, name: str = "") -> None:
+    def handle(self, event: Event, name: str = "") -> None:
         """Show an event; `name` is that of its run, where several are in progress."""
         match event:
             case Note(text) if not self.quiet:

@@ -67,9 +67,9 @@ def _store(url: str, name: str, path: Path, limit: int, listener: Listener) -> N
         for chunk, announced in chunks:
             file.write(chunk)
             received += len(chunk)
-            listener.hear(Downloading(name, received, announced))
+            listener.handle(Downloading(name, received, announced))
     if announced is None:
-        listener.hear(Downloading(name, received, received))
+        listener.handle(Downloading(name, received, received))
 
 
 def _chunks(url: str, limit: int) -> Generator[tuple[bytes, int | None], None, None]:

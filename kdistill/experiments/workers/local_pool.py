@@ -62,7 +62,7 @@ def in_process(listener: Listener) -> contextlib.AbstractContextManager[_InProce
 @contextlib.contextmanager
 def pool(size: int) -> Iterator["_Pool"]:
     """Yield an executor of `size` processes; one that dies is replaced. Signals are held back, to stop all of them."""
-    with contextlib.closing(_Pool(size)) as workers, signals.held_back() as workers.received:
+    with contextlib.closing(_Pool(size)) as workers, signals.deferred() as workers.received:
         yield workers
 
 

@@ -46,7 +46,7 @@ def on_ray(tasks: Sequence[Task], workers: int | None, address: str | None, list
     options = tasks[0].options
     with ray_connection.connect(options.threads or 1, options.device, workers, address, listener) as ray:
         room = min(min(Needs.of(ray, task).room(ray) for task in tasks), workers or len(tasks), len(tasks))
-        with signals.held_back() as received, ray_connection.shared_token(tasks) as token:
+        with signals.deferred() as received, ray_connection.shared_token(tasks) as token:
             ray_connection.check_nodes(ray, token)
             with contextlib.closing(_Cluster(ray, room, token, received)) as cluster:
                 yield cluster

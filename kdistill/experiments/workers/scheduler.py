@@ -80,7 +80,7 @@ class Scheduler:
         """Whether any task is waiting or running; the listener receives how many runs are left."""
         self._outcomes.drop_blocked(self._waiting)
         left = count_runs([*self._waiting, *self._running.values()])
-        self._listener.hear(Planned(self._total - left, self._total))
+        self._listener.handle(Planned(self._total - left, self._total))
         return bool(self._waiting or self._running)
 
     def _submit(self) -> None:
@@ -106,7 +106,7 @@ class Scheduler:
             case Stopped():
                 self._stopped.add(task.key)
             case _:
-                self._listener.hear(event, task.name)
+                self._listener.handle(event, task.name)
 
     def _repeat(self, task: Task, how: str) -> None:
         attempts = self._executor.max_attempts
@@ -118,7 +118,7 @@ class Scheduler:
             self._fail(task, Failure(f"{how}, {times}", exit_code=LOST))
 
     def _fail(self, task: Task, failure: Failure) -> None:
-        self._listener.hear(RunFailed(failure.message), task.name)
+        self._listener.handle(RunFailed(failure.message), task.name)
         self._outcomes.fail(task, failure)
 
     def _stop(self) -> str:
@@ -129,7 +129,7 @@ class Scheduler:
         """
         for task, event in self._executor.stop():
             if isinstance(event, Failure):
-                self._listener.hear(RunFailed(event.message), task.name)
+                self._listener.handle(RunFailed(event.message), task.name)
             if isinstance(event, Done | Failure):
                 del self._running[task.key]
             elif not isinstance(event, Lost):  # its process has ended as asked

@@ -33,7 +33,7 @@ class Reporter(Listener):
         self.send = send
         self._sent = 0.0
 
-    def hear(self, event: Event, name: str = "") -> None:
+    def handle(self, event: Event, name: str = "") -> None:
         """Send an event; of progress and epochs only some, but always the best epoch."""
         if isinstance(event, EpochProgress | EpochDone):
             every = PROGRESS_EVERY if isinstance(event, EpochProgress) else EPOCH_EVERY

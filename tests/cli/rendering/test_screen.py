@@ -43,11 +43,11 @@ def screen(terminal=False, width=120, **options):
 def play(watcher):
     watcher.note("Starting")
     watcher.warning("the teacher is weak")
-    watcher.hear(RunStarted("distilled", 3, 5))
+    watcher.handle(RunStarted("distilled", 3, 5))
     for epoch in (1, 2):
-        watcher.hear(EpochProgress(0.5))
-        watcher.hear(EpochDone(record(epoch)))
-    watcher.hear(RunFinished("distilled", 3, RESULT))
+        watcher.handle(EpochProgress(0.5))
+        watcher.handle(EpochDone(record(epoch)))
+    watcher.handle(RunFinished("distilled", 3, RESULT))
     watcher.close()
 
 
@@ -72,8 +72,8 @@ def test_in_a_terminal_there_is_a_live_view():
 
 def test_the_live_view_is_no_wider_than_a_narrow_terminal():
     watcher, stream = screen(terminal=True, width=30)
-    watcher.hear(RunStarted("distilled", 3, 5))
-    watcher.hear(EpochDone(record(1)))
+    watcher.handle(RunStarted("distilled", 3, 5))
+    watcher.handle(EpochDone(record(1)))
     watcher.close()
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", stream.getvalue()).splitlines()
     assert any("1/5" in line for line in lines)
@@ -82,9 +82,9 @@ def test_the_live_view_is_no_wider_than_a_narrow_terminal():
 
 def test_verbose_leaves_a_line_an_epoch():
     watcher, stream = screen(verbose=True, monitors={"student": "val_nll"})
-    watcher.hear(RunStarted("distilled", 3, 2))
-    watcher.hear(EpochDone(record(1)))
-    watcher.hear(EpochDone(record(2, best=False, val_accuracy=0.8)))
+    watcher.handle(RunStarted("distilled", 3, 2))
+    watcher.handle(EpochDone(record(1)))
+    watcher.handle(EpochDone(record(2, best=False, val_accuracy=0.8)))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("distilled seed 3  epoch 2/2  val acc 0.8000  best epoch 1 (0.9000)  patience 4")
@@ -105,10 +105,10 @@ def test_a_long_run_says_something_now_and_then():
     watcher, stream = screen()
     now = [0]
     watcher.console.get_time = lambda: now[0]
-    watcher.hear(RunStarted("teacher", 0, 50))
+    watcher.handle(RunStarted("teacher", 0, 50))
     for epoch in range(1, 9):
         now[0] += 20
-        watcher.hear(EpochDone(record(epoch, patience_left=None)))
+        watcher.handle(EpochDone(record(epoch, patience_left=None)))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 4
     assert "patience" not in lines[0]
@@ -137,8 +137,8 @@ def test_square_brackets_are_text():
 @pytest.mark.parametrize("total", [1000, None])
 def test_downloads_are_shown_as_they_come(total):
     watcher, stream = screen(terminal=True)
-    watcher.hear(Downloading("train.gz", 500, total))
-    watcher.hear(Downloading("train.gz", 1000, total))
+    watcher.handle(Downloading("train.gz", 500, total))
+    watcher.handle(Downloading("train.gz", 1000, total))
     watcher.close()
     assert "downloading train.gz" in stream.getvalue()
     assert ("downloaded train.gz" in stream.getvalue()) == (total is not None)
@@ -153,15 +153,15 @@ def test_console_off_a_terminal_leaves_tables_room(monkeypatch):
 
 def test_several_runs_are_a_table_until_they_have_ended():
     watcher, stream = screen(terminal=True)
-    watcher.hear(Planned(0, 4))
+    watcher.handle(Planned(0, 4))
     for seed in (1, 2):
-        watcher.hear(RunStarted("baseline", seed, 10, (), 50_000), f"baseline seed {seed}")
-        watcher.hear(EpochDone(record(5)), f"baseline seed {seed}")
-        watcher.hear(EpochProgress(0.25), f"baseline seed {seed}")
-    watcher.hear(RunFinished("baseline", 1, RESULT), "baseline seed 1")
+        watcher.handle(RunStarted("baseline", seed, 10, (), 50_000), f"baseline seed {seed}")
+        watcher.handle(EpochDone(record(5)), f"baseline seed {seed}")
+        watcher.handle(EpochProgress(0.25), f"baseline seed {seed}")
+    watcher.handle(RunFinished("baseline", 1, RESULT), "baseline seed 1")
     assert [run.description for run in watcher._table.tasks] == ["baseline seed 2"]
-    watcher.hear(Planned(1, 4))
-    watcher.hear(RunFailed("training diverged"), "baseline seed 2")
+    watcher.handle(Planned(1, 4))
+    watcher.handle(RunFailed("training diverged"), "baseline seed 2")
     watcher.close()
     shown = stream.getvalue()
     assert "[1/4] baseline  seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -175,21 +175,21 @@ def numbers(stream):
 
 def test_each_run_that_ends_has_its_number():
     watcher, stream = screen()
-    watcher.hear(Planned(3, 12))
+    watcher.handle(Planned(3, 12))
     for seed in (1, 2):  # two that end before it is told that either has
-        watcher.hear(RunStarted("baseline", seed, 10), f"baseline seed {seed}")
+        watcher.handle(RunStarted("baseline", seed, 10), f"baseline seed {seed}")
     for seed in (1, 2):
-        watcher.hear(RunFinished("baseline", seed, RESULT), f"baseline seed {seed}")
-    watcher.hear(Planned(4, 12))
-    watcher.hear(Planned(7, 12))  # two could not be made
-    watcher.hear(RunStarted("teacher", 0, 10), "x")
-    watcher.hear(RunFinished("teacher", 0, RESULT), "x")
+        watcher.handle(RunFinished("baseline", seed, RESULT), f"baseline seed {seed}")
+    watcher.handle(Planned(4, 12))
+    watcher.handle(Planned(7, 12))  # two could not be made
+    watcher.handle(RunStarted("teacher", 0, 10), "x")
+    watcher.handle(RunFinished("teacher", 0, RESULT), "x")
     assert numbers(stream) == [" 4/12", " 5/12", " 8/12"]
 
 
 def test_one_run_alone_has_no_number():
     watcher, stream = screen(terminal=True)
-    watcher.hear(Planned(0, 1))
+    watcher.handle(Planned(0, 1))
     play(watcher)
     assert numbers(stream) == []
     assert "runs done" not in stream.getvalue()
@@ -214,9 +214,9 @@ def test_the_time_left_is_that_of_the_runs_before():
 
 def test_plain_lines_say_how_many_are_done():
     watcher, stream = screen(verbose=True)
-    watcher.hear(Planned(1, 4))
-    watcher.hear(RunStarted("baseline", 1, 10), "baseline seed 1")
-    watcher.hear(EpochDone(record(5)), "baseline seed 1")
+    watcher.handle(Planned(1, 4))
+    watcher.handle(RunStarted("baseline", 1, 10), "baseline seed 1")
+    watcher.handle(EpochDone(record(5)), "baseline seed 1")
     assert stream.getvalue().endswith("hard 0.7500  (1 of 4 runs done)\n")
 
 
@@ -229,14 +229,15 @@ now = 0.0
 stderr = console(stderr=True)
 stderr.get_time = lambda: now
 screen = Screen(stderr, quiet={quiet})
-screen.hear(Planned(0, 2))
-screen.hear(RunStarted("distilled", 3, 5, (), 60_000))
+screen.handle(Planned(0, 2))
+screen.handle(RunStarted("distilled", 3, 5, (), 60_000))
 for epoch in (1, 2):
     now += 2.0
-    screen.hear(EpochDone({{"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True,
-                           "patience_left": 4, "seconds": 2.0}}))
+    losses = {{"loss": 0.5, "soft": 0.25, "hard": 0.75}}
+    screen.handle(EpochDone({{"epoch": epoch, **losses, "val_accuracy": 0.9, "best": True,
+                             "patience_left": 4, "seconds": 2.0}}))
 screen.warning("the teacher is weak")
-screen.hear(RunFinished("distilled", 3, {result}))
+screen.handle(RunFinished("distilled", 3, {result}))
 screen.close()
 """
 
