@@ -75,7 +75,7 @@ def mean_scores(arm: Document, published: bool = False) -> dict[str, str]:
         "accuracy": number(arm["accuracy"]["mean"]),
         "sd": number(arm["accuracy"]["sd"]),
         **({"published": number(arm["expected"])} if published else {}),
-        **{name: number(arm[key] and arm[key]["mean"]) for name, key in MEASURES.items() if key in arm},
+        **{name: number(arm[key] and arm[key]["mean"]) if key in arm else "" for name, key in MEASURES.items()},
         "parameters": "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
         "file": file_size(arm["file_bytes"]),
     }
