@@ -1,3 +1,3 @@
-"""Distil a large classifier into a small one, and prove whether that helped."""
+"""Distil a large classifier into a small one, and test whether that helped."""
 
 __version__ = "0.1.0"

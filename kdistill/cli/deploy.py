@@ -62,7 +62,7 @@ def export(
     output: Output = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a model for another runtime; the export is kept only if its predictions on the test split agree."""
+    """Convert a model for another runtime; an export is kept if it agrees with the model on the test split."""
     from kdistill.deploy import exports, formats, targets
 
     if quantize not in formats.FORMATS[format].quantizations:

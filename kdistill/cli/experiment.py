@@ -22,7 +22,10 @@ SOME_FAILED = 6  # exit code: finished, with failed runs
 
 Seeds = Annotated[
     str | None,
-    typer.Option(metavar="N|LIST", help="Number of seeds, counted up from `seed`, or a list: 0,3,7 (default: `seeds`)"),
+    typer.Option(
+        metavar="N|LIST",
+        help="Number of seeds, counted up from `seed`, or a list: 0,3,7 (default: the config's `seeds`)",
+    ),
 ]
 TeacherSeeds = Annotated[
     str | None,

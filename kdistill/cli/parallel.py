@@ -55,7 +55,8 @@ class Parallel:
         typer.Option(
             parser=_a_part,
             metavar="I/N",
-            help="Make only every N-th run from the I-th on, and compare nothing; parts may run at the same time.",
+            help="Make part I of N, every N-th seed (of a sweep, cell and seed); compare nothing. Parts may run at "
+            "the same time.",
         ),
     ] = None
     emit_for: Annotated[

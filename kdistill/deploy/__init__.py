@@ -8,8 +8,8 @@
 - `predict`: classes and probabilities of unlabelled examples (`read_inputs`);
 - `targets`: which model file a command's argument means.
 
-To add a runtime: an entry in `formats.FORMATS`, a class in `runtimes.RUNTIMES`, a writer in `convert.WRITERS`, the name
-in `--format` (`cli/deploy.py`) and, if it needs a package, an extra in `core/extras.py` and `pyproject.toml`.
+To add a runtime, see CONTRIBUTING.md: an entry in `FORMATS`, a class in `RUNTIMES`, a writer in `WRITERS`.
 
-No module imports TensorFlow before a model is opened in it, so that the memory of other runtimes can be measured.
+TensorFlow is imported only to convert a model, or to open one that needs it (`convert` is imported late), so that the
+memory of other runtimes can be measured.
 """

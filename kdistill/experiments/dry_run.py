@@ -211,13 +211,13 @@ def _row(
     session: Session,
     run: Run,
     given: str | None = None,
-    own_teacher: Run | None = None,
+    teacher_run: Run | None = None,
     teachers_row: PlannedRun | None = None,
 ) -> PlannedRun:
     """Return the row of a run; refuse it where the command would."""
     weights = None
     if run.arm == "distilled":
-        weights = given or _weights_of(session, own_teacher, run)
+        weights = given or _weights_of(session, teacher_run, run)
     run.check_free()
     status = session.judge(run, weights)
     changes, state = list(status.differences), STATES.get(status.state, status.state)

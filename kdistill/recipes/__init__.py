@@ -1,1 +1,1 @@
-"""The page to read, `arms`, and what runs it: one attempt at a run, the session of a command, test scores."""
+"""How one run is made: `arms` (start here), `make` (is it needed?), `attempt` (train it), `evaluate` (score it)."""

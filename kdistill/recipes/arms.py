@@ -1,4 +1,4 @@
-"""The page to read: how a teacher, a baseline and a distilled student are trained, and how a model is scored on test.
+"""Start reading here: how a teacher, a baseline and a distilled student are trained, and how a model is scored on test.
 
 Each function does one job from beginning to end and returns its results. It prints nothing: the session's `Listener`
 is notified of the progress. `make` calls the function of a run that is missing.
@@ -55,8 +55,8 @@ def evaluate(
     Args:
         session: has the data.
         path: of a `.keras` file.
-        teacher: the teacher whose agreement with a student is measured, several by their mean probability; without one,
-            or without its logits on test, `agreement` and `kl_to_teacher` are None.
+        teacher: compared with the model, several by their mean probability. If it is None, or has no logits on test,
+            `agreement` and `kl_to_teacher` are None.
 
     Returns:
         The scores, and the logits (n, classes).

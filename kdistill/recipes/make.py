@@ -14,14 +14,15 @@ from kdistill.teachers import files as teachers
 from kdistill.teachers.files import TeacherFiles
 
 
-def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) -> Result:
+def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) -> Result:
     """Return the result of one run, which is trained now if it is not complete.
 
     Args:
         session: of the run's experiment.
         arm: `teacher`, `baseline` or `distilled`.
         seed: of the run.
-        own_teacher: of a distilled run without teachers from files; by default the teacher of the same seed.
+        teacher_run: the experiment's run whose model teaches this distilled run; None for the teacher of the same seed.
+            Not used if teacher files are named.
 
     Raises:
         OutputError: the folder cannot be used, or holds a run of another config.
@@ -29,7 +30,7 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
     """
     session.experiment.check_usable()
     run = session.experiment.run(arm, seed)
-    taught_by = find_teachers(session, run, own_teacher) if arm == "distilled" else None
+    taught_by = find_teachers(session, run, teacher_run) if arm == "distilled" else None
     weights = identity(session, taught_by) if taught_by else None
     if not session.options.wait:
         run.check_free()
@@ -54,7 +55,7 @@ def make(session: Session, arm: str, seed: int, own_teacher: Run | None = None) 
     return result
 
 
-def finished(session: Session, run: Run, own_teacher: Run | None = None) -> Result | None:
+def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Result | None:
     """Return the result of a run if it is complete and has the identity that `make` would give it; else None.
 
     Raises:
@@ -62,23 +63,23 @@ def finished(session: Session, run: Run, own_teacher: Run | None = None) -> Resu
     """
     weights = None
     if run.arm == "distilled":
-        weights = teachers.find(_teacher_paths(session, own_teacher)).recorded_weights
-        if weights is None:  # a teacher that is missing, or whose file has to be opened to know it
-            session.judge(run, run.taught_by)
+        weights = teachers.find(_teacher_paths(session, teacher_run)).recorded_weights
+        if weights is None:  # a teacher is missing, or its file has to be opened to know its fingerprint
+            session.judge(run, run.taught_by)  # raises for a run of another config
             return None
     return _repeat_warnings(session, run) if _is_complete(session, run, weights) else None
 
 
-def find_teachers(session: Session, run: Run, own_teacher: Run | None = None) -> TeacherFiles:
+def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) -> TeacherFiles:
     """Return the teachers of a distilled run: the files that were named, or a run of the experiment.
 
     Raises:
         ModelError: one is not there, or not finished.
         OutputError: the experiment's own teacher was made from another config.
     """
-    paths = _teacher_paths(session, own_teacher)
+    paths = _teacher_paths(session, teacher_run)
     if not paths:
-        return teachers.find_own(run.of_arm("teacher"), session.specification("teacher", run.seed))
+        return teachers.find_trained(run.of_arm("teacher"), session.specification("teacher", run.seed))
     teachers.check(paths, run)
     return teachers.find(paths)
 
@@ -91,8 +92,8 @@ def identity(session: Session, found: TeacherFiles) -> str:
     return session.teacher(found).weights
 
 
-def _teacher_paths(session: Session, own_teacher: Run | None) -> tuple[Path, ...]:
-    return session.teacher_files or ((own_teacher.model_file,) if own_teacher else ())
+def _teacher_paths(session: Session, teacher_run: Run | None) -> tuple[Path, ...]:
+    return session.teacher_files or ((teacher_run.model_file,) if teacher_run else ())
 
 
 def _check_student_file(session: Session) -> None:

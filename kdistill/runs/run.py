@@ -187,7 +187,7 @@ class Run:
                     records.append(record)  # type: ignore[arg-type]
         return records
 
-    def sweep(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Remove files that a killed process had not finished to write."""
         for left in self.folder.glob(f"{files.TEMPORARY}*"):
             left.unlink(missing_ok=True)

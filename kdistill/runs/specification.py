@@ -72,7 +72,10 @@ def split_identity(identity: str) -> list[tuple[str, str, str]]:
 
 
 def same_teachers(one: str, other: str) -> bool:
-    """Whether two joint identities are of the same teachers. Layers count where both name them: early ones do not."""
+    """Whether two joint identities are of the same teachers.
+
+    Layers are compared only if both identities have them: those written by early versions have none.
+    """
     first, second = split_identity(one), split_identity(other)
     if [(weights, scaled) for weights, _, scaled in first] != [(weights, scaled) for weights, _, scaled in second]:
         return False

@@ -88,7 +88,7 @@ def tidy(run: Run) -> None:
         return  # without taking the lock, which writes a file
     with contextlib.suppress(OutputError), run.locked():
         if judge(run).counts:
-            run.sweep()
+            run.remove_temporary_files()
             run.checkpoints.clear()
 
 

@@ -101,7 +101,7 @@ class RunWriter:
         files.sync(self.run.folder.parent)
 
     def _restore_history(self, checkpoint: Checkpoint) -> None:
-        self.run.sweep()
+        self.run.remove_temporary_files()
         text = (checkpoint.folder / self.run.history_file.name).read_text(encoding="utf-8")
         self.history = [json.loads(line) for line in text.splitlines()]
         files.write_text(self.run.history_file, text)

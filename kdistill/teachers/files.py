@@ -47,8 +47,8 @@ def find(paths: Sequence[Path]) -> TeacherFiles:
     return TeacherFiles(tuple(paths), tuple(map(runs.run_of_model, paths)))
 
 
-def find_own(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
-    """Return the teacher that the experiment trains itself.
+def find_trained(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
+    """Return the teacher that the experiment has trained.
 
     Args:
         run: the teacher's run.

@@ -70,7 +70,7 @@ class EarlyStopping:
 
     @property
     def patience_left(self) -> int | None:
-        """Epochs without improvement before training stops; None if it never stops."""
+        """How many more epochs without improvement there may be before training stops; None if it never stops."""
         return None if self.patience is None else self.patience - self.epochs_since
 
 
@@ -135,7 +135,7 @@ class Fit:
 
         Args:
             after_segment: called after each segment with the share of the epoch that is done; an exception ends the
-                run. In this call and between epochs, `state` returns a state from which the run can be resumed.
+                run. During `after_segment`, and between epochs, `state` returns a state to resume from.
 
         Raises:
             DivergedError: the loss, a weight or a validation metric is not finite.
@@ -160,8 +160,8 @@ class Fit:
                 raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
             started = time.perf_counter()
             segment = self._segments.next(order[progress.examples :])
-            means = self.engine.segment(*segment.block, self._numbers, segment.batches, *segment.draws)
-            sums = means * (segment.examples / segment.batches)
+            of_batches = self.engine.segment(*segment.block, self._numbers, segment.batches, *segment.draws)
+            sums = of_batches * (segment.examples / segment.batches)  # from sums of batch means to sums over examples
             progress.sums += sums
             progress.examples += segment.examples
             progress.seconds += time.perf_counter() - started

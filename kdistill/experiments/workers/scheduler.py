@@ -17,7 +17,7 @@ class Executor(Protocol):
     Attributes:
         size: how many tasks are performed at the same time, at most.
         received: the signal that asks to stop, once there is one.
-        max_attempts: how often a task is started whose process is lost.
+        max_attempts: how many times a task is started, at most, if its process is lost.
     """
 
     size: int
@@ -66,7 +66,7 @@ class Scheduler:
                 added = stage()
                 self._waiting += added
                 self._total += count_runs(added)
-                while self._is_busy():
+                while self._update_plan():
                     self._submit()
                     for task, event in self._executor.events():
                         self._handle(task, event)
@@ -76,8 +76,8 @@ class Scheduler:
             self._stop()
             raise
 
-    def _is_busy(self) -> bool:
-        """Whether any task is waiting or running; the listener receives how many runs are left."""
+    def _update_plan(self) -> bool:
+        """Drop tasks that need a failed one, report how many runs are done, and return whether any task is left."""
         self._outcomes.drop_blocked(self._waiting)
         left = count_runs([*self._waiting, *self._running.values()])
         self._listener.handle(Planned(self._total - left, self._total))
@@ -125,14 +125,14 @@ class Scheduler:
         """Stop all tasks with a checkpoint, and report failures meanwhile.
 
         Returns:
-            Which runs have a checkpoint to resume from, and which start again, as the disk has it; empty without runs.
+            A sentence on which runs can resume from a checkpoint on disk, and which start again; empty without runs.
         """
         for task, event in self._executor.stop():
             if isinstance(event, Failure):
                 self._listener.handle(RunFailed(event.message), task.name)
             if isinstance(event, Done | Failure):
                 del self._running[task.key]
-            elif not isinstance(event, Lost):  # its process has ended as asked
+            elif not isinstance(event, Lost):  # a lost process is no failure here: it was asked to end
                 self._handle(task, event)
         under_way = [task for task in self._running.values() if task.trains]
         # A run that was stopped without a checkpoint may have an earlier one.
