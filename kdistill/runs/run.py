@@ -13,7 +13,7 @@ from kdistill.runs import lock
 from kdistill.runs.checkpoints import Checkpoints
 
 REPLACE = (
-    "Use --overwrite to start this run afresh; to keep it, give the experiment a name of its own (--set name=...) or "
+    "Use --overwrite to start this run afresh; to keep it, give the experiment another name (--set name=...) or "
     "another --output-dir."
 )
 FAILURE = "failure.json"

@@ -61,7 +61,7 @@ def connect(threads: int, device: str, workers: int | None, address: str | None,
             # Not in TMPDIR: the paths of Ray's sockets are long, and may have 107 characters at most.
             folder = tempfile.mkdtemp(prefix="kdistill-ray-", dir="/tmp")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            # Other users of this machine can reach its ports, and whoever is let in can run programs: hence the token.
+            # Other users of this machine can reach Ray's ports and run programs through them, without the token.
             environment.update(LOOPBACK | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _secret()})
             settings |= {"address": "local", "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
             settings |= {"num_cpus": threads * (workers or max(1, backend.cores() // threads))}
