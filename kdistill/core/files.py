@@ -108,7 +108,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def put(source: Path, target: Path, aside: Path | None = None) -> None:
-    """Sync `source` to disk and rename it to `target`, replacing a file or folder there.
+    """Sync `source` to disk and rename it to `target`; a file replaces a file, and a folder a folder.
 
     If the process is killed, `target` is the complete old one or the complete new one. A folder is replaced in two
     renames; if the process is killed between them, the new folder is at `source` and the old one at `aside`.
@@ -123,21 +123,22 @@ def put(source: Path, target: Path, aside: Path | None = None) -> None:
     """
     for path in (*source.rglob("*"), source):
         sync(path)
-    if not target.is_dir():
+    if not (source.is_dir() and target.is_dir()):  # a file never replaces a folder: the system refuses that
         move(source, target)
         return
     aside = aside or source.with_name(f"{source.name}-old")
     remove(aside)
-    with contextlib.suppress(FileNotFoundError):  # another process has just moved it
-        move(target, aside)
     try:
+        with contextlib.suppress(FileNotFoundError):  # another process has just moved it
+            move(target, aside)
         move(source, target)
     except BaseException:
         with contextlib.suppress(OSError):  # another process has written `target` since
             os.rename(aside, target)
         raise
     finally:
-        remove(aside)
+        if os.path.lexists(target):  # never the only copy
+            remove(aside)
 
 
 def remove_stale(folder: Path, prefix: str = TEMPORARY) -> None:

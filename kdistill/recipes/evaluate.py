@@ -80,9 +80,10 @@ def score_teachers(session: Session) -> ScoresOnTest:
 def _teacher_of(session: Session, run: Run) -> TeacherFiles | None:
     """Return the teacher whose agreement with a student is measured: the one that taught the distilled run of its seed.
 
-    Without a distilled run it is the experiment's own teacher. A file that has changed since does not count.
+    Without a distilled run it is the experiment's own teacher. A file that has changed since does not count. A run of
+    another experiment, such as a student that teaches here, is compared with nobody.
     """
-    if run.arm == "teacher":
+    if run.arm == "teacher" or run != session.experiment.run(run.arm, run.seed):
         return None
     own = files.find([session.experiment.run("teacher", run.seed).model_file])
     candidates = [own] if all(own.runs) else []

@@ -112,7 +112,7 @@ class Session:
         _ = self.splits
         if not backend.started():
             self.listener.note("Starting TensorFlow")
-        backend.start(self.threads, self.options.device)
+        self.threads = backend.start(self.threads, self.options.device)  # those in force, which the first call decides
 
     def teacher(self, found: TeacherFiles) -> "AnyTeacher":
         """Open and check the teacher in a file, or the teachers in several; starts TensorFlow."""

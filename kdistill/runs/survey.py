@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import yaml
 
-from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.run import Run
 from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
 from kdistill.runs.status import judge
+
+if TYPE_CHECKING:
+    from kdistill.config import Config
 
 LARGE = 8 * 2**20  # bytes: larger model files are checked by their size alone, unless `thorough`
 STATES = ("complete", "running", "interrupted", "failed", "damaged")
@@ -212,7 +214,7 @@ def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
         "process": process,
         "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),
-        "goes_on_from": None if process else run.checkpoints.newest_epoch(),
+        "goes_on_from": None if process else judge(run).epoch,
         "validation_accuracy": best[-1].get("val_accuracy") if best else None,
         "changed": _last_sign(run, manifest),
     }
@@ -299,7 +301,7 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def not_usable(config: Config, run: Run) -> str | None:
+def not_usable(config: "Config", run: Run) -> str | None:
     """Return why a run is left out of reports and comparisons; None where it is finished, sound and of the config."""
     status = judge(run)
     if status.damage:

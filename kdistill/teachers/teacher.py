@@ -1,5 +1,6 @@
 """A teacher: a model, a file of logits, or an ensemble of these, with its logits on the splits of the data."""
 
+import contextlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kdistill import modelfiles, models
-from kdistill.core.errors import ModelError
+from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import Split, Splits, preprocessing
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
@@ -117,7 +118,7 @@ class ModelTeacher(AnyTeacher):
     def logits(self, split: str) -> Floats:
         """Return the logits (n, classes) on a split of the data, from the cache or computed and cached.
 
-        Raises ModelError if they are not finite, and OutputError if the cache cannot be written.
+        Raises ModelError if they are not finite. A cache that cannot be written is none: the logits are returned.
         """
         rows = getattr(self.splits, split)
         kept = self.cache.load(split, (len(rows), len(self.splits.classes)))
@@ -125,7 +126,8 @@ class ModelTeacher(AnyTeacher):
             return kept
         logits = evaluation.logits(self._predict, rows)
         metrics.check_logits(logits, str(self.paths[0]))
-        self.cache.store(split, logits)
+        with contextlib.suppress(OutputError):  # the folder may be read-only, or another process may be tidying it
+            self.cache.store(split, logits)
         return logits
 
     def _agrees(self, logits: Floats, split: Split) -> bool:

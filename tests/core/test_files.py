@@ -140,3 +140,29 @@ def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_old_one(tmp_path, m
     files.put(source, target)
     assert (target / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / "x.npz").mkdir()
+    (tmp_path / "x.npz" / "keep").write_text("mine")
+    with pytest.raises(OSError, match="directory"):
+        files.write_text(tmp_path / "x.npz", "other")
+    assert (tmp_path / "x.npz" / "keep").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+def test_a_folder_that_cannot_be_put_back_is_not_lost(tmp_path, monkeypatch):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "of").write_text(folder.name)
+
+    def fail(source, target):
+        raise OSError("the disk has gone")
+
+    move = files.move
+    monkeypatch.setattr(files, "move", lambda source, target: (fail if source == new else move)(source, target))
+    monkeypatch.setattr(files.os, "rename", fail)
+    with pytest.raises(OSError, match="the disk has gone"):
+        files.put(new, old)
+    assert sorted(path.read_text() for path in tmp_path.rglob("of")) == ["new", "old"]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -12,9 +12,11 @@ from rich.text import Text
 from kdistill.cli.rendering.results import facts, mean_scores, ranges, verdict_rows
 from kdistill.cli.rendering.tables import FittingTable, sections, warning
 from kdistill.core.formatting import counted, file_size, number, setting, settings
-from kdistill.experiments.compare import ComparedArm, Comparison
 from kdistill.runs import ARMS
-from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement
+
+if TYPE_CHECKING:
+    from kdistill.experiments.compare import ComparedArm, Comparison
+    from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement
 
 SUMMARY = ("runs", "validation", "test", "size", "last change", "verdict")
 DETAILS = ("state", *SUMMARY[1:-1])
@@ -33,7 +35,7 @@ def experiments(document: Mapping[str, Any]) -> RenderableType:
     return FittingTable(title, rows, words=("runs",))
 
 
-def _summary(entry: FoundExperiment) -> list[tuple[str, ...]]:
+def _summary(entry: "FoundExperiment") -> list[tuple[str, ...]]:
     """Return the line of an experiment, and below it one for each arm and one for the cells of a sweep."""
     verdict = (entry["states"] and entry["verdict"]) or ""
     size, changed = file_size(entry["bytes"]), _local(entry["changed"])
@@ -53,7 +55,7 @@ def runs(document: Mapping[str, Any]) -> RenderableType:
     return sections(*map(_experiment, document["experiments"]))
 
 
-def _experiment(entry: FoundExperiment) -> RenderableType:
+def _experiment(entry: "FoundExperiment") -> RenderableType:
     title = f"{entry['experiment']} ({entry['folder']}): {_states(entry['states'])}"
     own = sorted(entry["runs"], key=lambda run: (run["seed"], ARMS.index(run["arm"])))
     tables: list[RenderableType] = []
@@ -67,12 +69,12 @@ def _experiment(entry: FoundExperiment) -> RenderableType:
     return sections(*tables, warning(_problems(entry)))
 
 
-def _run(run: FoundRun) -> dict[str, str]:
+def _run(run: "FoundRun") -> dict[str, str]:
     scores = number(run["validation_accuracy"]), number(run["test_accuracy"])
     return dict(zip(DETAILS, (_state(run), *scores, file_size(run["bytes"]), _local(run["changed"])), strict=True))
 
 
-def _cell(of_cell: Sequence[FoundRun]) -> dict[str, str]:
+def _cell(of_cell: "Sequence[FoundRun]") -> dict[str, str]:
     """Return the row of a cell: the scores are means over its distilled runs."""
     scores = _means([run for run in of_cell if run["arm"] == "distilled"])
     size = file_size(sum(run["bytes"] for run in of_cell))
@@ -80,7 +82,7 @@ def _cell(of_cell: Sequence[FoundRun]) -> dict[str, str]:
     return dict(zip(DETAILS, (_states(_count_states(of_cell)), *scores, size, changed), strict=True))
 
 
-def _means(some: Sequence[FoundRun]) -> tuple[str, str]:
+def _means(some: "Sequence[FoundRun]") -> tuple[str, str]:
     """Return the mean validation and test accuracy of the complete runs among some."""
     complete = [run for run in some if run["state"] == "complete"]
     return _mean(run["validation_accuracy"] for run in complete), _mean(run["test_accuracy"] for run in complete)
@@ -91,12 +93,12 @@ def _mean(values: Iterable[float | None]) -> str:
     return number(mean(known) if known else None)
 
 
-def _state(run: FoundRun) -> str:
+def _state(run: "FoundRun") -> str:
     following = run["replacement"]
     return _progress(run) + (f"; being replaced: {_progress(following)}" if following else "")
 
 
-def _progress(run: FoundRun | Replacement) -> str:
+def _progress(run: "FoundRun | Replacement") -> str:
     of = f" of {run['epochs']}" if run["epochs"] else ""
     match run["state"]:
         case "running":
@@ -109,7 +111,7 @@ def _progress(run: FoundRun | Replacement) -> str:
             return state
 
 
-def _problems(entry: FoundExperiment) -> list[str]:
+def _problems(entry: "FoundExperiment") -> list[str]:
     named = [(f"{run['arm']} seed {run['seed']}", run) for run in entry["runs"]]
     for cell in entry["cells"]:
         named += [(f"{_settings(cell)} {run['arm']} seed {run['seed']}", run) for run in cell["runs"]]
@@ -122,11 +124,11 @@ def _problems(entry: FoundExperiment) -> list[str]:
     return lines + [f"Running: {name}: {run['process']}" for name, run in named if run["process"]]
 
 
-def _settings(cell: FoundCell) -> str:
+def _settings(cell: "FoundCell") -> str:
     return settings(cell["set"]) or cell["cell"]
 
 
-def _count_states(some: Sequence[FoundRun]) -> Counter[str]:
+def _count_states(some: "Sequence[FoundRun]") -> Counter[str]:
     return Counter(run["state"] for run in some)
 
 
@@ -139,7 +141,7 @@ def _local(time: str | None) -> str:
     return "-" if time is None else datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def comparison(document: Comparison) -> RenderableType:
+def comparison(document: "Comparison") -> RenderableType:
     """Show two experiments side by side: config keys that differ, scores, and verdicts on paired differences."""
     names = Text(f"A  {document['a']['folder']}\nB  {document['b']['folder']}", style="bold")
     scores = [
@@ -154,7 +156,7 @@ def comparison(document: Comparison) -> RenderableType:
     return sections(names, _config(document), table, *verdicts, warning(warnings))
 
 
-def _config(document: Comparison) -> RenderableType:
+def _config(document: "Comparison") -> RenderableType:
     if not document["config"]:
         return Text("The configs are the same, except for the name.")
     rows = [(row["key"], {"A": _setting(row["a"]), "B": _setting(row["b"])}) for row in document["config"]]
@@ -165,7 +167,7 @@ def _setting(value: Any) -> str:
     return "-" if value is None else setting(value)
 
 
-def _verdict(of: ComparedArm) -> list[tuple[str, str]]:
+def _verdict(of: "ComparedArm") -> list[tuple[str, str]]:
     if not of["paired"]:
         return [("no verdict", f"{of['why_not']}.")]
     rows = verdict_rows(of["paired"], "B - A")

@@ -66,8 +66,8 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         try:
             files.put(temporary, folder)  # processes that have mapped the old arrays keep them
         except OSError:
-            if not (folder / FACTS).exists():  # otherwise another process has just made it
-                raise
+            if (files.read_sealed(folder / FACTS) or {}).get("signature") != before:
+                raise  # otherwise another process has just made it
         return splits, facts
     except OSError as error:
         reason = f"the cache cannot be written: {error.strerror or error}"
