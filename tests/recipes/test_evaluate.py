@@ -43,3 +43,13 @@ def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, mon
         evaluate.evaluate(session(experiment_copy), 0, [model])
     assert "config `quickstart` (digits)" in refused.value.hint
     assert "-c" in refused.value.hint
+
+
+def test_a_student_that_teaches_elsewhere_does_not_agree_with_itself(experiment_copy, tmp_path):
+    """Its scores are kept beside it, in an experiment that is not the one at work."""
+    student = session(experiment_copy).experiment.run("distilled", 0)
+    (student.folder / "test.json").unlink()
+    elsewhere = session(tmp_path / "other", teacher_files=[student.model_file])
+    make(elsewhere, "distilled", 0)
+    scores = evaluate.score(elsewhere, student)
+    assert (scores["agreement"], scores["kl_to_teacher"]) == (None, None)
