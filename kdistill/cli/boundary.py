@@ -63,6 +63,9 @@ class Boundary(TyperGroup):
                 _report(stopped.failure, debug)
             _print(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", RESUME)
             raise typer.Exit(STOPPED + stopped.signum) from None
+        except typer.BadParameter as error:
+            error.message = error.message.replace("Value error, ", "")  # pydantic's, before a list of choices
+            raise
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except Exception as error:

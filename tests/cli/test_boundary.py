@@ -118,3 +118,10 @@ def test_a_bug_is_one_line_and_debug_shows_more(monkeypatch):
     assert "more" not in result.stderr
     debugged = CliRunner().invoke(app, ["config", "show", "--debug"])
     assert "Traceback" in debugged.stderr
+
+
+def test_a_word_that_is_no_choice_is_answered_with_the_choices():
+    result = CliRunner().invoke(app, ["reproduce", "--engine", "cloud"])
+    assert result.exit_code == 2
+    assert "'cloud' is not one of 'local', 'ray'." in result.stderr
+    assert "Value error" not in result.stderr
