@@ -59,11 +59,12 @@ class Experiment:
         place = self.folder
         if place.exists() and not place.is_dir():
             raise OutputError(f"{place}: expected a folder for the experiment; this is a file")
-        # A process that was killed while creating the folder may have left temporary files.
+        # Before the config is written there may be the cache, with the logits of a teacher that was checked, and what a
+        # killed process has left.
         if (
             place.is_dir()
             and not (place / "config.yaml").exists()
-            and any(not path.name.startswith(files.TEMPORARY) for path in place.iterdir())
+            and any(path != self.cache and not path.name.startswith(files.TEMPORARY) for path in place.iterdir())
         ):
             raise OutputError(
                 f"{place}: the folder is not empty and is not an experiment: it has no config.yaml",

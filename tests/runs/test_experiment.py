@@ -44,3 +44,9 @@ def test_the_threads_are_those_that_its_runs_were_made_with(tmp_path):
 def test_what_a_killed_process_left_of_a_new_experiment_is_no_stranger(tmp_path):
     (tmp_path / ".new-123-abc-config.yaml").write_text("na")
     Experiment(tmp_path).check_usable()
+
+
+def test_the_cache_of_a_teacher_that_was_checked_first_is_no_stranger(tmp_path):
+    experiment = Experiment(tmp_path)
+    experiment.cache.mkdir()
+    experiment.check_usable()
