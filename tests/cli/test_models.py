@@ -37,6 +37,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_convolutional_models_from_the_config_to_the_scores(tmp_path):
     path = tmp_path / "mine.yaml"
     student = "student: {conv: [4, 4], separable: true, global_pool: true, dropout: 0.1}\n"
@@ -159,6 +160,7 @@ def test_an_interrupted_convolutional_run_goes_on_to_the_same_weights(tmp_path, 
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.slow
 def test_a_sweep_may_try_models_from_files(folder):
     small(layers.Dense(10)).save(folder.parent / "b.keras")
     place = ["-c", "mine/mine.yaml", "--seeds", 1, "--workers", 1, "--json"]

@@ -110,6 +110,7 @@ def test_what_was_skipped_is_said_and_recorded(written, tmp_path):
     assert "dark: 17 + 2 + 10" in shown
 
 
+@pytest.mark.slow
 def test_a_sweep_over_how_data_is_read(written, tmp_path):
     config = written("image_folder")
     swept = document(

@@ -120,6 +120,7 @@ def test_reproduce_compares_students_of_teachers_that_the_config_names(teachers,
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_others_taught_is_found_before_anything_is_trained(teachers, tmp_path, monkeypatch):
     """Where only the opened teacher tells, and where its keys do; of teachers given and of the experiment's own."""
     here, own = tmp_path / "given.keras", ["--seeds", 2, "--workers", 1, "--output-dir", tmp_path, *SHORT]
@@ -196,6 +197,7 @@ def test_a_sweep_may_try_teachers(teachers, tmp_path):
     assert not list(tmp_path.glob("**/teacher"))
 
 
+@pytest.mark.slow
 def test_a_teacher_of_scikit_learn_teaches_by_its_logits(arrays, tmp_path):
     x = {part: arrays[f"x_{part}"].reshape(-1, 64) / 16 for part in ("train", "test")}
     model = LogisticRegression(max_iter=200).fit(x["train"], arrays["y_train"])
@@ -271,6 +273,7 @@ def test_an_augmented_experiment_says_so_and_its_teacher_sees_the_same_images(te
     assert baseline["augmentation"] == result["augmentation"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_augmented_run_ends_as_if_nothing_had_happened(teachers, tmp_path, monkeypatch):
     long = ["--set", "training.epochs=6", "--set", "student.dropout=0.2", *MOVED, "--teacher", teachers / "plain.keras"]
     run("distill", *long, "--output-dir", tmp_path / "whole")
@@ -302,6 +305,7 @@ def measured_here(command, **_):
     return subprocess.CompletedProcess(command, 0, json.dumps(found), "")
 
 
+@pytest.mark.slow
 def test_benchmark_shows_the_teachers_from_elsewhere_as_they_taught(teachers, tmp_path, monkeypatch):
     """The CNN takes images with a channel axis and values from -1 to 1; its accuracy is that of its logits."""
     both = [argument for name in ("cnn", "plain") for argument in ("--teacher", teachers / f"{name}.keras")]

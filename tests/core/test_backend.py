@@ -29,6 +29,7 @@ def fresh(program, **environment):
     )
 
 
+@pytest.mark.slow
 def test_starting_is_silent_and_sets_the_threads():
     program = (
         "from kdistill.core import backend; backend.start(3, 'cpu')\n"

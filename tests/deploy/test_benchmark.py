@@ -24,6 +24,7 @@ def measured(finished_experiment):
     return benchmarks.benchmark(session(finished_experiment), named, threads=1, least_seconds=0.01)
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_beside_its_teacher(measured, finished_experiment):
     assert (measured["split"], measured["examples"], measured["reference"]) == ("test", 540, "teacher")
     own = session(finished_experiment)
@@ -45,6 +46,7 @@ def test_a_run_is_measured_beside_its_teacher(measured, finished_experiment):
     assert [row["name"] for row in measured["rows"]] == ["teacher", "distilled"]
 
 
+@pytest.mark.slow
 def test_ratios_are_against_the_first_row(measured):
     teacher, student = measured["rows"]
     assert teacher["ratios"]["throughput"] == {"1": 1.0, "32": 1.0}
@@ -57,6 +59,7 @@ def test_ratios_are_against_the_first_row(measured):
     assert ratios["accuracy_points"] == pytest.approx(100 * (student["accuracy"] - teacher["accuracy"]))
 
 
+@pytest.mark.slow
 def test_the_machine_and_the_way_are_stated(measured):
     info = measured["run_info"]
     assert info["threads"] == 1

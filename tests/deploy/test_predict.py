@@ -106,6 +106,7 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path):
         list(model.rows(Reader(model.shape), str(tmp_path / "x.npz"), 1))
 
 
+@pytest.mark.slow
 def test_a_model_that_was_trained_on_a_table_knows_its_columns(tmp_path, monkeypatch):
     """Through the CLI: columns in another order, the label among them, by the run and by what others made of it."""
     monkeypatch.setenv("NO_COLOR", "1")

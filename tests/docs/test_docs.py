@@ -52,6 +52,7 @@ def test_commands_are_accepted(arguments, tmp_path, monkeypatch):
     accepted(arguments)
 
 
+@pytest.mark.slow
 def test_commands_on_fashion_mnist_are_accepted(tmp_path, monkeypatch, fashion_mnist_dir):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KDISTILL_DATA_DIR", str(fashion_mnist_dir))

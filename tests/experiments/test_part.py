@@ -42,6 +42,7 @@ def test_all_parts_together_have_each_item_once(items, total):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [SHARED, SWEEP], ids=["reproduce", "sweep"])
 def test_parts_one_after_another_and_then_the_whole(command, tmp_path, monkeypatch):
     whole = document(*command, "--workers", 1, "--output-dir", tmp_path / "whole")

@@ -183,6 +183,7 @@ def test_cells_of_other_data_are_warned_of(tmp_path):
     assert "their validation accuracies are of different examples" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, monkeypatch):
     tried = []
 
@@ -210,6 +211,7 @@ def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, 
         tried.clear()
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_the_config_of_what_is_there(tmp_path):
     """And a second one has a winner of its own, whose runs do not conflict with the first one's."""
     home, common = tmp_path / "quickstart", [*SHORT, "--seeds", 1, "--output-dir", tmp_path]
@@ -342,6 +344,7 @@ def test_a_sweep_beside_an_experiment_of_another_config_is_told_how_to_keep_both
     assert (tmp_path / "mine/sweep.json").is_file()
 
 
+@pytest.mark.slow
 def test_narration_names_cells_and_teachers_by_their_settings(tmp_path):
     """In one process as in several, when a run begins and when it is taken up."""
     grid = ["--grid", "distill.T=1,4", "--grid", "teacher.hidden=[16],[8]", *SHORT, "--seeds", 1]

@@ -73,6 +73,7 @@ def test_with_alpha_zero_the_distilled_arm_is_the_baseline():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_a_run_is_the_same_whatever_ran_before_it(dropout):
     """Engines are shared between runs: nothing of one may reach the next."""
@@ -221,6 +222,7 @@ def test_a_teacher_that_is_asked_is_as_one_whose_logits_are_cached():
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_baseline_and_distilled_see_the_same_augmented_images_and_so_does_the_teacher(monkeypatch):
     seen, arm = {}, []
     apply = Augmentation.apply
@@ -258,6 +260,7 @@ def test_baseline_and_distilled_see_the_same_augmented_images_and_so_does_the_te
     assert not np.array_equal(np.sort(seen["baseline"][0], axis=0), np.sort(seen["baseline"][5], axis=0))
 
 
+@pytest.mark.slow
 def test_segment_length_changes_no_bit_of_augmented_training(monkeypatch):
     data = training.Data(TRAIN, VALIDATION, augmentation=AUGMENTATION)
     _, whole = train(student(), data=data)

@@ -66,6 +66,7 @@ def test_engine_matches_a_plain_keras_loop(name):
     np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

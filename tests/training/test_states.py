@@ -42,6 +42,7 @@ def through_a_file(state, path):
         return dict(archive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TOGETHER, *ALONE])
 def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkeypatch, tmp_path):
     """Three segments an epoch: a state is taken between all of them, and after each epoch."""

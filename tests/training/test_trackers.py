@@ -191,6 +191,7 @@ def test_tensorboard_itself_reads_them(tmp_path):
     assert [(event.step, event.value) for event in scalars] == [(n, pytest.approx(0.5 / n)) for n in range(1, 6)]
 
 
+@pytest.mark.slow
 def test_the_command_line_wants_the_extra_and_passes_it_on(tmp_path, monkeypatch):
     made = ["--output-dir", tmp_path, "--set", "training.epochs=1", "--set", "teacher.hidden=[8]"]
     tracked = ["--track", "tensorboard", "--track", "tensorboard"]

@@ -164,6 +164,7 @@ def test_a_temperature_of_one_softens_nothing_and_the_page_says_so(read):
     assert "T = 4" not in unsoftened.partition("Objective")[0]
 
 
+@pytest.mark.slow
 def test_matched_logits_have_another_objective():
     distill = Distill(alpha=0.9, temperature=4.0, soft_loss="mse")
     objective = dataclasses.replace(made.report().objective, distill=distill)
@@ -182,6 +183,7 @@ def test_the_same_content_is_the_same_page(html):
     assert render(made.report(), all_plots.draw(made.report())) == html
 
 
+@pytest.mark.slow
 def test_characters_that_no_page_can_hold_do_not_stop_it():
     named = made.report(name="a\x00b\udc80", class_names=["\x00", "\ud800", "\x1b[31m", "é"], sweep=None)
     render(named).encode()
