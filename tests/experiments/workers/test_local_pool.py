@@ -371,7 +371,8 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
     """A hundred short runs of one shape share the compiled step."""
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from kdistill import config, experiments\n"
+        "from kdistill import config\n"
+        "from kdistill.experiments.task_graph import tasks_of\n"
         "from kdistill.runs import Experiment\n"
         "from kdistill.recipes.session import Options, Session\n"
         "from kdistill.experiments.workers import Scale, run\n"
@@ -379,7 +380,7 @@ def test_a_worker_does_not_grow_with_the_runs_it_does(tmp_path):
         "session = Session(cfg, Experiment(Path(sys.argv[1]) / 'q'), Options(threads=1))\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "def do(seeds):\n"
-        "    tasks = experiments.tasks_of(session, {s: s for s in seeds})\n"
+        "    tasks = tasks_of(session, {s: s for s in seeds})\n"
         "    outcomes, _ = run(session, tasks, Scale(workers=1))\n"
         "    assert len(outcomes.done) == len(tasks)\n"
         "do(range(8)); early = peak(); do(range(8, 40)); print(early, peak())\n"
