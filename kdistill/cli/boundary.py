@@ -64,7 +64,7 @@ class Boundary(TyperGroup):
             _print(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", RESUME)
             raise typer.Exit(STOPPED + stopped.signum) from None
         except typer.BadParameter as error:
-            error.message = error.message.replace("Value error, ", "")  # pydantic's, before a list of choices
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's, before a list of choices
             raise
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise

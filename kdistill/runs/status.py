@@ -114,7 +114,9 @@ def _damage(run: Run, by_size: bool) -> str | None:
             return f"{name} is missing"
         if not by_size and files.cached_sha256(path) != sha256:
             return f"{name} is not the file that was written: its SHA-256 differs"
-    size, expected = run.model_file.stat().st_size if by_size else None, result.get("file_bytes")
-    if by_size and size != expected:
+    if not by_size:
+        return None
+    size, expected = run.model_file.stat().st_size, result.get("file_bytes")
+    if size != expected:
         return f"{run.model_file.name} has {size} bytes, and was written with {expected}"
     return None
