@@ -69,10 +69,12 @@ def _checked(source: str, overrides: list[str]) -> dict[str, Any]:
     from kdistill import config as configs
 
     try:
-        name = configs.load(source, overrides).name
+        config = configs.load(source, overrides)
     except ConfigError as error:
-        return {"config": source, "name": None, "valid": False, "problems": error.message.splitlines()}
-    return {"config": source, "name": name, "valid": True, "problems": []}
+        return {"config": source, "name": None, "valid": False, "problems": error.message.splitlines(), "notes": []}
+    has_teacher = config.teacher.has_layers or config.distill.teachers
+    notes = [] if has_teacher else ["there is no teacher: `kdistill distill` needs --teacher or --teacher-logits"]
+    return {"config": source, "name": config.name, "valid": True, "problems": [], "notes": notes}
 
 
 @app.command("schema")

@@ -18,6 +18,7 @@ from kdistill.cli.rendering import exports as tables
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.deploy.formats import Form
     from kdistill.deploy.predict import Row
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
@@ -48,6 +49,16 @@ Quantize = Annotated[
 WithSoftmax = Annotated[bool, typer.Option("--with-softmax", help="Output probabilities rather than logits.")]
 Output = Annotated[Path | None, values.path_option("Path of the export (default: beside the model)")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another export at this path.")]
+AcceptedDifference = Annotated[
+    values.AcceptedDifference | None,
+    typer.Option(
+        "--tolerance",
+        parser=values.accepted_difference,
+        metavar="DIFFERENCE[,AGREEMENT]",
+        help="Accepted difference of an output from the model's, as a share of the outputs' size, and the least share "
+        "of equal labels (default: by --quantize)",
+    ),
+]
 Threads = Annotated[int, values.number_option(1, values.MOST_THREADS, "Threads of a call.")]
 Device = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="Device of Keras models.")]
 
@@ -61,20 +72,28 @@ def export(
     with_softmax: WithSoftmax = False,
     output: Output = None,
     overwrite: Overwrite = False,
+    tolerance: AcceptedDifference = None,
 ) -> None:
     """Convert a model for another runtime; an export is kept if it agrees with the model on the test split."""
-    from kdistill.deploy import exports, formats, targets
+    from kdistill.deploy import exports, targets
 
-    if quantize not in formats.FORMATS[format].quantizations:
-        raise typer.BadParameter(
-            f"a {format} takes {', '.join(formats.FORMATS[format].quantizations)}", param_hint="--quantize"
-        )
-    request = exports.ExportRequest(formats.Form(format, quantize, with_softmax), output, overwrite)
+    request = exports.ExportRequest(_form(format, quantize, with_softmax), output, overwrite)
+    if tolerance:
+        request = request.with_tolerance(tolerance.difference, tolerance.agreement)
     named = [targets.find(model)] if model else []
     with _session(common, named) as session:
         target = named[0] if named else targets.of_experiment(session, ["distilled"])[0]
         document = exports.export(session, target, request)
     emit(document, tables.export, common.json)
+
+
+def _form(format: str, quantize: str, with_softmax: bool) -> "Form":
+    from kdistill.deploy import formats
+
+    possible = formats.FORMATS[format].quantizations
+    if quantize not in possible:
+        raise typer.BadParameter(f"a {format} takes {', '.join(possible)}", param_hint="--quantize")
+    return formats.Form(format, quantize, with_softmax)
 
 
 @with_some_options("config", "set", "seed", "output_dir", "json", "quiet", "debug")

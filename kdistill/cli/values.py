@@ -1,6 +1,8 @@
 """Readers of option values. Unlike those of Typer, their messages say what was expected and what was received."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,25 @@ def a_path_to(suffix: str) -> Callable[[str], Path]:
         return path
 
     return read
+
+
+@dataclass(frozen=True)
+class AcceptedDifference:
+    """The value of `--tolerance`."""
+
+    difference: float
+    agreement: float | None = None
+
+
+def accepted_difference(text: str) -> AcceptedDifference:
+    """Read `DIFFERENCE` or `DIFFERENCE,AGREEMENT`."""
+    try:
+        difference, *agreement = (float(part) for part in str(text).split(","))
+        if 0 <= difference < math.inf and (not agreement or (len(agreement) == 1 and 0 <= agreement[0] <= 1)):
+            return AcceptedDifference(difference, *agreement)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"expected a share of the outputs' size, or two such as 0.4,0.95; received {text!r}")
 
 
 def number_option(least: int, most: int, help: str, metavar: str = "N", **more: Any) -> Any:

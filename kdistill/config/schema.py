@@ -248,7 +248,8 @@ class Config(Section):
     seeds: Count = Field(1, le=1000, description="Number of seeds that `reproduce` runs, counted up from `seed`.")
     data: Data = Field(Data(), description="The data set, and how it is split.")
     teacher: TeacherModel = Field(
-        TeacherModel(), description="The large model; it needs no layers if distill.teachers names files."
+        TeacherModel(),
+        description="The large model; it needs no layers if distill.teachers or the command line names files.",
     )
     student: Model = Field(description="The small model, trained alone (baseline) and by distillation (distilled).")
     distill: Distill = Field(Distill(), validate_default=True, description="The distillation loss.")
@@ -270,11 +271,13 @@ class Config(Section):
     @field_validator("distill")
     @classmethod
     def _some_teacher(cls, distill: Distill, others: ValidationInfo) -> Distill:
-        """Refuse a config without a teacher; a check of a field, so that other fields' problems are reported too."""
+        """Refuse a teacher of no layers; a check of a field, so that other fields' problems are reported too.
+
+        A config without a teacher is valid: the command line may name one.
+        """
         teacher: TeacherModel | None = others.data.get("teacher")
-        if teacher and not teacher.has_layers and not distill.teachers:
-            missing = f"{MISSING_LAYERS}, nor are there distill.teachers"
-            raise MisplacedError("teacher", "hidden", EMPTY_LAYERS if "hidden" in teacher.model_fields_set else missing)
+        if teacher and "hidden" in teacher.model_fields_set and not teacher.has_layers and not distill.teachers:
+            raise MisplacedError("teacher", "hidden", EMPTY_LAYERS)
         return distill
 
     @model_validator(mode="after")

@@ -124,12 +124,12 @@ class Splits(Examples):
         """Sentences on the data and its splits that the reader of a result must know."""
         return [*self.warnings, *([SELECTED_ON_TEST] if self.validation_is_test else [])]
 
-    def no_better_than_chance(self, accuracy: float) -> str | None:
-        """Return a warning if a teacher's accuracy on the validation split is no better than chance, or else None."""
+    def no_better_than_chance(self, accuracy: float, role: str = "teacher") -> str | None:
+        """Return a warning if a model's accuracy on the validation split is no better than chance, or else None."""
         labels = self.validation.all_labels
         if accuracy > np.bincount(labels).max() / len(labels):
             return None
-        return f"The teacher is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
+        return f"The {role} is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
 
     @property
     def has_own_validation(self) -> bool:

@@ -39,9 +39,10 @@ class Parity(TypedDict):
     largest_share: float | None  # the largest difference relative to the size of the example's outputs
     largest_output: float  # of the model, in absolute value
     agreement: float  # the share of examples with the same predicted class
+    agreement_but_for_near_ties: NotRequired[float]  # the same, or one that the model hardly tells apart; since 0.2.0
     accuracy: float  # of the export
     model_accuracy: float
-    tolerance: NotRequired[dict[str, float]]  # a `parity.Tolerance`
+    tolerance: NotRequired[dict[str, float]]  # a `Tolerance`
 
 
 class Record(Identity):

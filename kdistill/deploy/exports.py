@@ -17,6 +17,7 @@ from kdistill.deploy import export_records, formats, targets
 from kdistill.deploy.export_records import Identity, Record
 from kdistill.deploy.formats import Form
 from kdistill.deploy.targets import Target
+from kdistill.deploy.tolerance import TOLERANCES, Tolerance, accepts, check_parity
 from kdistill.recipes import checks, evaluate
 from kdistill.recipes.session import Session
 
@@ -31,6 +32,17 @@ class ExportRequest:
     form: Form
     output: Path | None = None  # the export, or a folder for one of the default name; by default the model's folder
     overwrite: bool = False  # replace another export
+    tolerance: Tolerance | None = None  # accepted differences from the model; None for those of the quantization
+
+    @property
+    def accepted(self) -> Tolerance:
+        """The differences from the model that are accepted."""
+        return self.tolerance or TOLERANCES[self.form.quantize]
+
+    def with_tolerance(self, difference: float, agreement: float | None = None) -> "ExportRequest":
+        """Return the request with other accepted differences; without `agreement` that of the quantization stays."""
+        agreement = self.accepted.agreement if agreement is None else agreement
+        return dataclasses.replace(self, tolerance=Tolerance(difference, agreement))
 
 
 class Exported(Record):
@@ -59,13 +71,13 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
     target = targets.with_preprocessing(target, session)
     targets.check_data(target, session)
     identity = _identity(session, target, form)
-    reused = _is_exported(place, identity, request.overwrite)
+    reused = _is_exported(place, identity, request)
     if reused:
         session.listener.note(f"{place}: complete, reused")
     else:
         export_records.check_names(place, session.splits.classes, session.splits.features)
         checks.writable(place.parent)
-        _make(session, target, place, identity, form)
+        _make(session, target, place, identity, request)
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
     made: Any = {"path": str(place), **(export_records.read(place) or {}), "run_info": run_info}
     return made
@@ -102,8 +114,11 @@ def _identity(session: Session, target: Target, form: Form) -> Identity:
     return identity
 
 
-def _is_exported(place: Path, identity: Identity, overwrite: bool) -> bool:
-    """Whether an undamaged export of this identity exists; raise OutputError if another file must not be replaced."""
+def _is_exported(place: Path, identity: Identity, request: ExportRequest) -> bool:
+    """Whether an undamaged export of this identity exists, within the tolerance of the request.
+
+    Raises OutputError if another file must not be replaced.
+    """
     record = export_records.read(place)
     if not os.path.lexists(place):
         _check_record_file(place, record)
@@ -112,11 +127,12 @@ def _is_exported(place: Path, identity: Identity, overwrite: bool) -> bool:
         keys = dict.fromkeys([*identity, "preprocessing"])
         differs = ", ".join(key for key in keys if record.get(key) != identity.get(key))
         if not differs:  # exports with the record of an earlier version are made again
-            return "largest_share" in record["parity"] and "largest_input" in record
+            parity = record["parity"]
+            return "largest_share" in parity and "largest_input" in record and accepts(request.accepted, parity)
         problem = f"this is another export: its {differs.replace('_sha256', '')} differs"
     else:
         problem = "this file exists and was not written by `kdistill export`, or was changed"
-    if not overwrite:
+    if not request.overwrite:
         raise OutputError(f"{place}: {problem}", hint="Use --overwrite to replace it, or another --output.")
     if not record and place.is_dir() and not (place / formats.SAVED_MODEL).is_file():
         raise OutputError(f"{place}: a folder that is not a SavedModel is not replaced", hint="Give another --output.")
@@ -133,12 +149,13 @@ def _check_record_file(place: Path, record: Record | None) -> None:
         )
 
 
-def _make(session: Session, target: Target, place: Path, identity: Identity, form: Form) -> None:
+def _make(session: Session, target: Target, place: Path, identity: Identity, request: ExportRequest) -> None:
     """Convert a model, check the parity of the export, and write it with its record."""
     session.start()
     from kdistill import models
     from kdistill.deploy import convert, parity
 
+    form, tolerance = request.form, request.accepted
     try:
         model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
     except ModelError as error:
@@ -153,15 +170,15 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, for
             found = parity.outputs_of(temporary, form, test, session.threads)
         except ModelError as error:
             raise ModelError(error.message.replace(str(temporary), str(target.path)), error.hint) from error
-        agreement = parity.compare(reference, found, test.all_labels)
-        parity.check(agreement, form, str(target.path))
+        agreement = parity.compare(reference, found, test.all_labels, tolerance)
+        check_parity(agreement, tolerance, form, str(target.path))
         about = {
             "model": os.path.relpath(target.path.absolute(), place.parent.absolute()),
             "parameters": model.count_params(),
             "shape": list(session.splits.shape),
             "largest_input": models.largest_input(model),
             "classes": list(session.splits.classes),
-            "parity": {**agreement, "tolerance": dataclasses.asdict(parity.TOLERANCES[form.quantize])},
+            "parity": {**agreement, "tolerance": dataclasses.asdict(tolerance)},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
             "versions": {package: version(package) for package in formats.FORMATS[form.format].packages},
         }

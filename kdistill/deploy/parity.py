@@ -5,87 +5,55 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.core.errors import ModelError, ParityError
+from kdistill.core.errors import ModelError
 from kdistill.datasets import Split
 from kdistill.deploy import runtimes
 from kdistill.deploy.export_records import Parity
 from kdistill.deploy.formats import Form
+from kdistill.deploy.tolerance import Tolerance
 
 Floats = NDArray[np.floating]
 
 BATCH_SIZE = 256
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """The accepted differences between an export and its model."""
+def compare(reference: Floats, found: Floats, labels: NDArray[np.integer], tolerance: Tolerance) -> Parity:
+    """Return the differences of an export's outputs (n, classes) from its model's, the `reference`.
 
-    difference: float  # the largest of an output, relative to the size of the example's outputs (`_sizes`)
-    agreement: float  # the smallest share of examples with the same predicted class: bounds the loss of accuracy
-
-
-TOLERANCES = {
-    # Sums of the same float32 numbers in another order: a few units in the last of 24 bits for each layer.
-    "none": Tolerance(1e-4, 0.998),
-    # Weights of 11 bits: each has a relative error of at most 2^-11, in every layer.
-    "float16": Tolerance(1e-2, 0.99),
-    # Weights of 8 bits: each has an error of up to 1/254 of the largest in its channel or layer.
-    "dynamic": Tolerance(0.1, 0.98),
-    # Activations have 8 bits too, over the ranges of a few hundred training examples; values beyond are clipped: then
-    # a single output may differ much, while the predicted class seldom does.
-    "int8": Tolerance(0.4, 0.97),
-}
-
-
-def compare(reference: Floats, found: Floats, labels: NDArray[np.integer]) -> Parity:
-    """Return the differences of an export's outputs (n, classes) from its model's, the `reference`."""
+    The tolerance says what a near-tie is.
+    """
     classes, expected = found.argmax(axis=-1), reference.argmax(axis=-1)
     differences = np.abs(found.astype(np.float64) - reference).max(axis=-1)
-    finite, sizes = bool(np.isfinite(found).all()), _sizes(reference)
-    shares = np.divide(differences, sizes, out=np.where(differences > 0, np.inf, 0.0), where=sizes > 0)
+    finite, of_size = bool(np.isfinite(found).all()), sizes(reference)
+    every = np.arange(len(labels))
+    margins = reference[every, expected].astype(np.float64) - reference[every, classes]  # 0 where the classes agree
+    shares = np.divide(differences, of_size, out=np.where(differences > 0, np.inf, 0.0), where=of_size > 0)
     return {
         "examples": len(labels),
         "largest_difference": float(differences.max()) if finite else None,
         "largest_share": float(shares.max()) if finite else None,
         "largest_output": float(np.abs(reference).max()),
         "agreement": float((classes == expected).mean()),
+        "agreement_but_for_near_ties": float((margins <= tolerance.near_tie * of_size).mean()),
         "accuracy": float((classes == labels).mean()),
         "model_accuracy": float((expected == labels).mean()),
     }
 
 
-def _sizes(reference: Floats) -> NDArray[np.float64]:
+def sizes(reference: Floats) -> NDArray[np.float64]:
     """Return the size (n,) of each example's outputs: the largest deviation from their mean, which softmax ignores.
 
     Rounding errors do not shrink with an example's outputs, so sizes below the 99th percentile are raised to it; the
     largest hundredth is excluded, since one extreme example would excuse any error of the others.
     """
     centred = reference.astype(np.float64) - reference.mean(axis=-1, keepdims=True, dtype=np.float64)
-    sizes = np.abs(centred).max(axis=-1)
-    return np.maximum(sizes, np.quantile(sizes, 0.99))
-
-
-def check(parity: Parity, form: Form, export: str) -> None:
-    """Raise ParityError if an export, called `export` in the message, differs more than its quantization explains."""
-    tolerance = TOLERANCES[form.quantize]
-    share = parity["largest_share"]
-    if share is not None and share <= tolerance.difference and parity["agreement"] >= tolerance.agreement:
-        return
-    apart = "outputs that are not finite" if share is None else f"outputs up to {100 * share:.3g} % apart"
-    raise ParityError(
-        f"{export}: the {form.title} export does not agree with its model: expected outputs at most "
-        f"{100 * tolerance.difference:g} % of their size apart and {100 * tolerance.agreement:g} % equal labels; "
-        f"received {apart} and {100 * parity['agreement']:.2f} % equal labels on {parity['examples']:,} test examples "
-        f"(accuracy {parity['accuracy']:.4f}; the model's {parity['model_accuracy']:.4f})",
-        hint="The export was not kept. "
-        + ("This is an error of the converter." if form.quantize == "none" else "Try --quantize float16 or none."),
-    )
+    largest = np.abs(centred).max(axis=-1)
+    return np.maximum(largest, np.quantile(largest, 0.99))
 
 
 def outputs_of(path: Path, form: Form, split: Split, threads: int) -> Floats:

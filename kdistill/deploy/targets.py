@@ -1,6 +1,5 @@
 """The model that a command's argument means: of a run's folder, a model file, or the experiment of a config."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats
 from kdistill.modelfiles.names import class_names
+from kdistill.recipes import file_scaling
 from kdistill.recipes.session import Session
-from kdistill.runs import ARMS, Run, judge, run_of_model, split_identity, teacher_files
+from kdistill.runs import ARMS, Run, judge
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -93,17 +93,11 @@ def teachers_of(run: Run) -> list[Target]:
     """
     if run.arm == "teacher":
         return []
-    own, manifest = run.of_arm("teacher"), run.of_arm("distilled").manifest
-    experiment = run.folder.absolute().parents[1]
-    places = [Path(os.path.normpath(experiment / place)) for place in teacher_files(manifest or {})]
-    if not places:
+    own = run.of_arm("teacher")
+    taught = file_scaling.teachers_of(run.of_arm("distilled"))
+    if not taught:
         return [Target(own.model_file)] if judge(own).counts else []
-    # Paths and scalings are both in the order of the teachers' fingerprints.
-    scalings = [scaled for *_, scaled in split_identity(str((manifest or {}).get("spec", {}).get("teacher_weights")))]
-    return [
-        Target(_as_typed(place, own.model_file), None, scaled or preprocessing.NONE)
-        for place, scaled in zip(places, scalings, strict=False)
-    ]
+    return [Target(_as_typed(path, own.model_file), None, scaling) for path, scaling in taught]
 
 
 def _as_typed(place: Path, own: Path) -> Path:
@@ -113,23 +107,8 @@ def _as_typed(place: Path, own: Path) -> Path:
 
 
 def with_preprocessing(target: Target, session: Session) -> Target:
-    """Return a target with the preprocessing of a teacher: of the config, or of a run of the session's experiment.
-
-    The models of runs take raw values.
-    """
-    name = session.config.teacher.preprocessing
-    if target.path.suffix != ".keras" or run_of_model(target.path):
-        return target
-    runs = (session.experiment.run("distilled", seed) for seed in session.experiment.seeds())
-    named = [Target(path, None, name) for path in session.teacher_files]
-    for teacher in [*named, *(teacher for run in runs for teacher in teachers_of(run))]:
-        if teacher.path.resolve() == target.path.resolve():
-            return replace(target, preprocessing=teacher.preprocessing)
-    if name != preprocessing.NONE:
-        session.listener.note(
-            f"{target.path} gets raw values: teacher.preprocessing is for the files that distill.teachers names."
-        )
-    return target
+    """Return a target with the scaling of a teacher's raw values: see `file_scaling`."""
+    return replace(target, preprocessing=file_scaling.scaling_of(session, target.path))
 
 
 def check_data(target: Target, session: Session) -> None:

@@ -24,6 +24,7 @@ from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.task_graph import own_seeds, tasks_of, teachers_of
 from kdistill.experiments.workers import Outcomes, Scale, Task, TaskKey
+from kdistill.recipes import checks
 from kdistill.recipes.make import make
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Experiment, correct_answers
@@ -64,9 +65,12 @@ def train(session: Session, arm: str, seed: int) -> Document:
     """Train one run unless it is complete; return its result, with the path of its model under `run_info`.
 
     Raises:
+        ConfigError: the config has no layers of a teacher to train.
         DivergedError: with the run, and what to try.
         KdistillError: see `make`.
     """
+    if arm == "teacher":
+        checks.teacher_has_layers(session.config)
     try:
         result = make(session, arm, seed)
     except DivergedError as error:
@@ -179,6 +183,8 @@ def nothing_left(what: str, outcomes: Outcomes, hint: str | None = None) -> Kdis
 def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int]) -> None:
     """Refuse before anything is trained what would fail after the first seeds."""
     session.experiment.check_usable()
+    if teacher_seeds:
+        checks.teacher_has_layers(session.config)
     preflight = Preflight()
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]

@@ -20,10 +20,8 @@ SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and proba
 MOST_VALUES = 2**24  # of one layer's output for one example; 64 MB in float32
 SEVERAL_OUTPUTS = "Save a model with only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
 ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of a config's data."
-SIGMOID_HINT = (
-    "Save it without the sigmoid, if it was trained for one class of several. A classifier of two classes with one "
-    "output z has the logits (0, z): keras.layers.Concatenate()([0 * z, z])."
-)
+SIGMOID_HINT = "Save it without the sigmoid, if it was trained for one class of several."
+ONE_OUTPUT = "one output z, taken for the logits (0, z) of two classes: a positive z means the second class."
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
 
@@ -81,10 +79,13 @@ def load_trainable(path: Path, shape: Sequence[int] | None, classes: int | None)
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     if note:
         notes.append(f"{path} takes examples of another shape: {note}.")
-    model, softmax_removed = _with_logits(model)
+    if tuple(model.outputs[0].shape[1:]) == (1,):
+        notes.append(f"{path} has {ONE_OUTPUT}")
+        return _with_two_logits(model, path), notes
+    model, softmax_removed = _without_final(model, keras.activations.softmax)
     if softmax_removed:
         notes.append(f"{path} ends in a softmax, {SOFTMAX_TAKEN_OFF}")
-    elif _ends_in_sigmoid(model):
+    elif _final_activation(model) is keras.activations.sigmoid:
         received = "received a model that ends in a sigmoid, an independent probability for each class"
         raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
     return model, notes
@@ -153,44 +154,57 @@ def _loading_error(path: Path, error: Exception) -> ModelError:
     return ModelError(f"{path}: Keras cannot load this model: {reason[:300]}")
 
 
-def _with_logits(model: keras.Model) -> tuple[keras.Model, bool]:
-    """Return `model` without a final softmax, and whether there was one."""
+def _without_final(model: keras.Model, activation: Any) -> tuple[keras.Model, bool]:
+    """Return `model` without a final softmax or sigmoid, and whether there was one."""
     history = model.outputs[0]._keras_history
     last = history.operation  # not necessarily the layer that was added last
     before = last._inbound_nodes[history.node_index].input_tensors
-    softmax = keras.activations.softmax
-    # "Softmax" is the layer's name, and that of the operation (not public) of `keras.ops.softmax`.
-    if type(last).__name__ == "Softmax" or (isinstance(last, keras.layers.Activation) and last.activation is softmax):
-        inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-        return keras.Model(inputs, before[0], name=model.name), True
-    if getattr(last, "activation", None) is softmax:
-        last.activation = keras.activations.linear
-        return model, True
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     if isinstance(last, keras.Model) and len(last.outputs) == 1:  # a model within a model
-        inner, removed = _with_logits(last)
+        inner, removed = _without_final(last, activation)
         taken = before if len(before) > 1 else before[0]
-        return (keras.Model(model.inputs[0], inner(taken), name=model.name) if removed else model), removed
-    return model, False
+        return (keras.Model(inputs, inner(taken), name=model.name) if removed else model), removed
+    if _final_activation(model) is not activation:
+        return model, False
+    if isinstance(last, keras.layers.Activation) or not hasattr(last, "activation"):
+        return keras.Model(inputs, before[0], name=model.name), True
+    last.activation = keras.activations.linear
+    return model, True
 
 
-def _ends_in_sigmoid(model: keras.Model) -> bool:
+def _final_activation(model: keras.Model) -> Any:
+    """Return the function that makes the output of a model; `linear` for any but an activation."""
     last = model.outputs[0]._keras_history.operation
     if isinstance(last, keras.Model) and len(last.outputs) == 1:
-        return _ends_in_sigmoid(last)
-    return type(last).__name__ == "Sigmoid" or getattr(last, "activation", None) is keras.activations.sigmoid
+        return _final_activation(last)
+    # The layer Softmax, and the operations (not public) of `keras.ops.softmax` and `keras.ops.sigmoid`.
+    named = {"Softmax": keras.activations.softmax, "Sigmoid": keras.activations.sigmoid}
+    return named.get(type(last).__name__) or getattr(last, "activation", keras.activations.linear)
+
+
+def _with_two_logits(model: keras.Model, path: Path) -> keras.Model:
+    """Return a model of one output z, or its sigmoid, with the logits (0, z): softmax of (0, z) is 1 - p, p."""
+    model, _ = _without_final(model, keras.activations.sigmoid)
+    last = _final_activation(model)
+    if last is not keras.activations.linear:
+        name = getattr(last, "__name__", type(last).__name__)
+        raise ModelError(f"{path}: expected one output that is linear or ends in a sigmoid; received one of {name}")
+    z = model.outputs[0]
+    logits = keras.layers.Concatenate(name="kdistill_two_logits")([0 * z, z])
+    return keras.Model(model.inputs[0], logits, name=model.name)
 
 
 def _check_outputs(model: keras.Model, classes: int | None) -> None:
-    """Check that a model has one output, a logit for each of the classes, whose number is any if None."""
+    """Check that a model has one output, a logit for each class or one for two; the number is any if None."""
     outputs = [tuple(tensor.shape[1:]) for tensor in model.outputs]
-    if len(outputs) == len(outputs[0]) == 1 and outputs[0][0] and classes in (None, outputs[0][0]):
+    if len(outputs) == len(outputs[0]) == 1 and outputs[0][0] and classes in (None, max(outputs[0][0], 2)):
         return
     wanted = "one output, a logit for each class"
     if classes is not None:
         wanted = f"one output of shape ({classes},), a logit for each class of the data"
     raise ModelError(
         f"expected {wanted}; received {', '.join(map(str, outputs))}",
-        hint=SEVERAL_OUTPUTS if len(outputs) > 1 else SIGMOID_HINT if (outputs, classes) == ([(1,)], 2) else None,
+        hint=SEVERAL_OUTPUTS if len(outputs) > 1 else None,
     )
 
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from kdistill import models
 from kdistill.core.errors import ModelError
+from kdistill.datasets import preprocessing
 from kdistill.evaluation import metrics, predict
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest
 from kdistill.teachers import load, logits_file
-from kdistill.teachers.teacher import AnyTeacher
+from kdistill.teachers.teacher import AnyTeacher, with_scaling
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
 
@@ -48,7 +49,7 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
 
 
 def evaluate(
-    session: Session, path: Path, teacher: AnyTeacher | None = None
+    session: Session, path: Path, teacher: AnyTeacher | None = None, preprocess: str = preprocessing.NONE
 ) -> tuple[ScoresOnTest, NDArray[np.float32]]:
     """Score a model file on the test split, every example once.
 
@@ -57,14 +58,16 @@ def evaluate(
         path: of a `.keras` file.
         teacher: compared with the model, several by their mean probability. If it is None, or has no logits on test,
             `agreement` and `kl_to_teacher` are None.
+        preprocess: the scaling of raw values in front of the model: see `preprocessing.scaling`.
 
     Returns:
         The scores, and the logits (n, classes).
     """
     model, _ = models.load_classifier(path, session.splits.shape, len(session.splits.classes))
+    parameters, model = model.count_params(), with_scaling(model, session.splits, preprocess)
     logits = predict.logits(predict.predictor(model), session.splits.test)
     metrics.check_logits(logits, str(path))
-    scores = _scores(session, logits, model.count_params(), path.stat().st_size)
+    scores = _scores(session, logits, parameters, path.stat().st_size)
     if teacher is not None and teacher.test is not None:
         taught = metrics.ensemble_logits(teacher.test)
         scores["agreement"] = metrics.agreement(taught, logits)

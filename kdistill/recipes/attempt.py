@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,7 +21,7 @@ import kdistill
 from kdistill import models
 from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
-from kdistill.core.listener import EpochDone, EpochProgress, Listener, RunFinished, RunStarted
+from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
@@ -59,7 +59,10 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
                 checkpoints.after_epoch(record["epoch"])
             checkpoints.stop_if_asked()
     result = _result(session, writer, fit, teacher)
-    result["warnings"] = warnings
+    learnt_little = _learnt_little(session, run, result, writer.history)
+    for warning in learnt_little:
+        session.listener.warning(warning)
+    result["warnings"] = [*warnings, *learnt_little]
     writer.finish(result)
     session.listener.handle(RunFinished(run.arm, run.seed, result))
     return result
@@ -212,12 +215,28 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
-        warnings += load.warnings(session.config, session.splits, teacher)
+        warnings += load.warnings(session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
         if judge(alone, session.specification("baseline", run.seed)).counts:
             accuracy = (alone.result or {})["validation"]["accuracy"]
             warnings += little_to_teach(run.seed, teacher.validation_scores.accuracy, accuracy)
     return warnings
+
+
+def _learnt_little(session: Session, run: Run, result: Result, history: Sequence[EpochRecord]) -> list[str]:
+    """Return a warning if the model that was kept is no better than chance on validation, and why it was kept."""
+    accuracy = result["validation"]["accuracy"]
+    at_chance = session.splits.no_better_than_chance(accuracy, run.role)
+    if not at_chance:
+        return []
+    best = max(history, key=lambda record: record["val_accuracy"])
+    monitor = session.config.training_for(run.role).monitor
+    if session.splits.no_better_than_chance(best["val_accuracy"]):
+        return [at_chance]
+    return [
+        f"{at_chance} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
+        f"{best['epoch']} has accuracy {best['val_accuracy']:.4f}. Set {run.role}.monitor: val_accuracy to keep that."
+    ]
 
 
 def _provenance(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:

@@ -54,6 +54,17 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
         )
 
 
+def teacher_has_layers(config: Config) -> None:
+    """Raise ConfigError if the config has no layers of a teacher that would be trained."""
+    if config.teacher.has_layers:
+        return
+    if config.distill.teachers:
+        why, hint = "distill.teachers names files, and no teacher is trained here", "To train one, give"
+    else:
+        why, hint = "there is no teacher to train", "Name a teacher's file with `kdistill distill --teacher`, or give"
+    raise ConfigError(f"teacher.hidden: this key is missing: {why}", hint=f"{hint} its layers under `teacher`.")
+
+
 def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
     """Refuse models that cannot be built for examples of `shape`: the student, and for a teacher's run the teacher.
 
@@ -66,11 +77,8 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
     """
     for role in ("teacher", "student") if run.arm == "teacher" else ("student",):
         section = getattr(config, role)
-        if role == "teacher" and not config.teacher.has_layers:
-            raise ConfigError(
-                "teacher.hidden: this key is missing: distill.teachers names files, and no teacher is trained here",
-                hint="To train one, give its layers under `teacher`.",
-            )
+        if role == "teacher":
+            teacher_has_layers(config)
         check_images(section, role, shape)
         if section.model:
             path = Path(section.model)

@@ -7,7 +7,7 @@ from pathlib import Path
 from kdistill import modelfiles, runs
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.recipes import predictions
+from kdistill.recipes import file_scaling, predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Run, ScoresOnTest, known_scores, record_scores
@@ -32,7 +32,9 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
         from kdistill.recipes import arms
 
         try:
-            document["models"] = [{"path": str(path), **arms.evaluate(session, path)[0]} for path in model_files]
+            for path in model_files:
+                scores, _ = arms.evaluate(session, path, preprocess=file_scaling.scaling_of(session, path))
+                document["models"].append({"path": str(path), **scores})
         except ModelError as error:
             raise ModelError(error.message, error.hint or data_hint(session.config)) from error
     else:

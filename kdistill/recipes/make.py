@@ -27,6 +27,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     Raises:
         OutputError: the folder cannot be used, or holds a run of another config.
         ModelError: there is no teacher to distil from.
+        ConfigError: there are no layers of a teacher to train, or a setting does not fit the data.
     """
     session.experiment.check_usable()
     run = session.experiment.run(arm, seed)
@@ -76,9 +77,11 @@ def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) ->
     Raises:
         ModelError: one is not there, or not finished.
         OutputError: the experiment's own teacher was made from another config.
+        ConfigError: no file is named, and the config has no teacher to train.
     """
     paths = _teacher_paths(session, teacher_run)
     if not paths:
+        checks.teacher_has_layers(session.config)
         return teachers.find_trained(run.of_arm("teacher"), session.specification("teacher", run.seed))
     teachers.check(paths, run)
     return teachers.find(paths)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.datasets import Splits, preprocessing
+from kdistill.datasets import Splits
 from kdistill.datasets.splits import about_data
 from kdistill.modelfiles.names import class_names
 from kdistill.runs import Run, run_in
@@ -72,17 +72,18 @@ def check_augmentation(config: Config, teacher: AnyTeacher) -> None:
         )
 
 
-def unscaled(config: Config, teacher: AnyTeacher) -> str:
-    """Return the end of a warning if a model that no run has made gets raw values; else an empty string."""
-    pairs = zip(teacher.paths, teacher.runs, strict=True)
-    if all(run or path.suffix == SUFFIX for path, run in pairs) or config.teacher.preprocessing != preprocessing.NONE:
-        return ""
-    return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
+def possible_cause(teacher: AnyTeacher) -> str:
+    """Return a sentence on what makes a good teacher look bad, after a space; empty where nothing comes to mind."""
+    if teacher.takes_raw_values:
+        return " It gets raw values: if it was trained on scaled ones, set teacher.preprocessing."
+    if any(path.suffix == SUFFIX for path in teacher.paths):
+        return " Are the rows of the logits in the data's order, and their columns in that of the classes?"
+    return ""
 
 
-def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
+def warnings(splits: Splits, teacher: AnyTeacher) -> list[str]:
     """Return warnings if a teacher may have seen held-out examples, or is no better than chance on validation."""
-    return [*_may_have_seen(splits, teacher), *_knows_little(config, splits, teacher)]
+    return [*_may_have_seen(splits, teacher), *_knows_little(splits, teacher)]
 
 
 def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
@@ -97,14 +98,14 @@ def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
     return found
 
 
-def _knows_little(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
+def _knows_little(splits: Splits, teacher: AnyTeacher) -> list[str]:
     scores = teacher.validation_scores
-    scaling, of_equal = unscaled(config, teacher), float(np.log(len(splits.classes)))
+    cause, of_equal = possible_cause(teacher), float(np.log(len(splits.classes)))
     if at_chance := splits.no_better_than_chance(scores.accuracy):
-        return [f"{at_chance}{scaling}"]
-    if scaling and scores.nll > of_equal * SUSPICIOUS_NLL:  # the accuracy may be high nevertheless
+        return [f"{at_chance}{cause}"]
+    if cause and scores.nll > of_equal * SUSPICIOUS_NLL:  # the accuracy may be high nevertheless
         return [
             f"The teacher's probabilities are worse than equal ones would be (NLL {scores.nll:.2f} on validation; "
-            f"{of_equal:.2f}).{scaling}"
+            f"{of_equal:.2f}).{cause}"
         ]
     return []

@@ -160,13 +160,15 @@ class LogitsFile:
             raise ModelError(f"{name}: expected {words.get(kinds, 'names or labels')}; received {dtype}")
 
     def _logits_of(self, arrays: Any, name: str) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # too large values become infinite, which `check_logits` refuses
-            logits = arrays[name].astype(np.float32)
-        if np.isneginf(logits).any():
-            row = int(np.argwhere(np.isneginf(logits))[0, 0])
+        given = arrays[name]
+        if np.isneginf(given).any():
+            row = int(np.argwhere(np.isneginf(given))[0, 0])
             raise ModelError(f"{name}: expected finite logits; row {row} has minus infinity", hint=TAKE_LOG)
-        check_logits(logits, name, TAKE_LOG)
-        return logits
+        check_logits(given, name, TAKE_LOG)
+        largest = np.abs(given).max()
+        if largest > np.finfo(np.float32).max:
+            raise ModelError(f"{name}: expected logits that are numbers in float32; received values up to {largest:g}")
+        return given.astype(np.float32)
 
     @property
     def identity(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from kdistill import modelfiles, models
@@ -32,6 +33,7 @@ class AnyTeacher:
         notes: how models were changed when they were loaded, as sentences.
         predictors: functions from raw values to logits, one for each model; empty if a file of logits is among them.
         parameters: number of weights of all models; None if a file of logits is among them.
+        takes_raw_values: whether a model that no run has made does not scale its inputs, and nothing is put before it.
         splits: the data.
     """
 
@@ -41,6 +43,7 @@ class AnyTeacher:
     notes: list[str]
     predictors: Sequence[evaluation.Predict]
     parameters: int | None
+    takes_raw_values: bool
     splits: Splits
 
     def logits(self, split: str) -> Floats | None:
@@ -93,12 +96,11 @@ class ModelTeacher(AnyTeacher):
         self.splits = splits
         self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
         self.weights = models.fingerprint(self.model)
+        unscaled = run is None and preprocess == preprocessing.NONE
+        self.takes_raw_values = unscaled and not models.scales_inputs(self.model)
         if run is None:  # the specification of a run has the layers
             self.weights = teacher_identity(self.weights, modelfiles.hashes(path)[0], preprocess)
-            if preprocess != preprocessing.NONE:
-                scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
-                self.model = adapt_inputs.in_front(self.model, splits.shape, [scaled])
-                self.model.trainable = False
+            self.model = with_scaling(self.model, splits, preprocess)
         known_by = run.model_sha256 if run and run.model_sha256 else self.weights
         self.cache = LogitsCache(cache, splits, known_by, run)
         self.parameters = self.model.count_params()
@@ -137,6 +139,16 @@ class ModelTeacher(AnyTeacher):
         return np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
 
 
+def with_scaling(model: keras.Model, splits: Splits, preprocess: str) -> keras.Model:
+    """Return a frozen model whose raw values are scaled first; `preprocessing.scaling` says how, and what it raises."""
+    if preprocess == preprocessing.NONE:
+        return model
+    scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
+    model = adapt_inputs.in_front(model, splits.shape, [scaled])
+    model.trainable = False
+    return model
+
+
 class LogitsTeacher(AnyTeacher):
     """A teacher that is a file of logits; raises what `LogitsFile` raises."""
 
@@ -147,6 +159,7 @@ class LogitsTeacher(AnyTeacher):
         self.notes = []
         self.predictors = []
         self.parameters = None
+        self.takes_raw_values = False
         self._file = LogitsFile(path, splits)
         self.weights = self._file.identity
 
@@ -171,6 +184,7 @@ class TeacherEnsemble(AnyTeacher):
         self.runs = tuple(run for teacher in self.several for run in teacher.runs)
         self.weights = joint_weights(teacher.weights for teacher in several)
         self.notes = [note for teacher in several for note in teacher.notes]
+        self.takes_raw_values = any(teacher.takes_raw_values for teacher in several)
         each = [teacher.predictors for teacher in self.several]
         self.predictors = [predict for predictors in each for predict in predictors] if all(each) else []
         known = [teacher.parameters for teacher in several if teacher.parameters is not None]

@@ -71,7 +71,7 @@ def test_check_as_json_is_one_document(tmp_path):
     bad, good = document("check", "bad.yaml", "article", code=3)["configs"]
     assert (bad["valid"], good["valid"]) == (False, True)
     assert len(bad["problems"]) == 2
-    assert good == {"config": "article", "name": "article", "valid": True, "problems": []}
+    assert good == {"config": "article", "name": "article", "valid": True, "problems": [], "notes": []}
 
 
 def test_a_folder_is_no_config(tmp_path):
@@ -79,6 +79,11 @@ def test_a_folder_is_no_config(tmp_path):
     assert "this is a folder" in run("check", "folder", code=3).stderr
     (tmp_path / "quickstart").mkdir()
     assert "quickstart: valid" in run("check", "quickstart").stdout
+
+
+def test_check_says_that_a_config_has_no_teacher(tmp_path):
+    (tmp_path / "alone.yaml").write_text("student: {hidden: [4]}\n")
+    assert "alone.yaml: valid; there is no teacher: `kdistill distill`" in run("check", tmp_path / "alone.yaml").stdout
 
 
 def test_a_slip_in_a_name_is_recognised():

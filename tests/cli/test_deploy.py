@@ -56,6 +56,19 @@ def test_an_export_that_does_not_agree_ends_with_8(student, in_this_process, mon
     assert not (student / "saved-model").exists()
 
 
+def test_a_tolerance_takes_the_place_of_the_usual_one_and_is_recorded(student, in_this_process, monkeypatch):
+    outputs_on = parity.outputs_on
+    monkeypatch.setattr(parity, "outputs_on", lambda split, runtime: outputs_on(split, runtime) + 0.1)
+    command = ["export", student, "--format", "saved-model"]
+    assert "--tolerance 1" not in run(*command, code=8).stderr
+    document = json.loads(run(*command, "--tolerance", "0.5,0.9", "--json").stdout)
+    assert document["parity"]["tolerance"] == {"difference": 0.5, "agreement": 0.9}
+    assert "complete, reused" in run(*command, "--tolerance", "0.4").stderr
+    assert "does not agree with its model" in run(*command, code=8).stderr  # what is there is beyond the usual one
+    for wrong in ("", "x", "-1", "0.1,2", "0.1,0.2,0.3", "nan", "inf"):
+        assert "expected a share" in run(*command, "--tolerance", wrong, code=2).stderr
+
+
 def test_wrong_usage_of_export(student, tmp_path):
     assert "--quantize" in run("export", student, "--format", "saved-model", "--quantize", "int8", code=2).stderr
     assert "'tflite' is not one of 'litert'" in run("export", student, "--format", "tflite", code=2).stderr

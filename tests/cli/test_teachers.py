@@ -169,6 +169,22 @@ def test_a_teacher_that_does_not_fit_is_found_before_the_baselines_are_trained(t
     assert not (tmp_path / "o").exists()
 
 
+def test_a_config_without_a_teacher_is_complete_with_one_on_the_command_line(teachers, tmp_path):
+    (tmp_path / "alone.yaml").write_text("student: {hidden: [4]}\ntraining: {epochs: 1}\n")
+    common = ["-c", tmp_path / "alone.yaml", "--output-dir", tmp_path]
+    for command in ("train-teacher", "reproduce", "distill", "sweep"):
+        grid = ["--grid", "distill.T=1,2"] if command == "sweep" else []
+        for more in ([], ["--dry-run"]):
+            refused = run(command, *common, *grid, *more, code=3).stderr
+            assert "teacher.hidden: this key is missing: there is no teacher to train" in refused
+            assert "kdistill distill --teacher" in refused
+    teacher = ["--teacher", teachers / "plain.keras"]
+    assert document("distill", *common, *teacher, "--dry-run")["runs"][0]["state"] == "to train"
+    assert document("distill", *common, *teacher)["arm"] == "distilled"
+    assert document("baseline", *common)["arm"] == "baseline"
+    assert document("evaluate", teachers / "plain.keras", *common)["models"][0]["accuracy"] > 0.5
+
+
 def test_a_dry_run_warns_of_what_the_run_would_warn_of(tmp_path):
     """A teacher that always says the same knows nothing."""
     keras.utils.set_random_seed(0)

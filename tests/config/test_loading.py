@@ -93,8 +93,6 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path):
         configs.load(path)
     assert raised.value.message.splitlines() == [
         f"{path}:1:1: seed: expected a whole number; received true",
-        f"{path}:1:1: teacher.hidden: this key is missing, and there is neither conv nor model, nor are there "
-        "distill.teachers",
         f"{path}:2:24: student.dropuot: unknown key 'dropuot'; did you mean 'dropout'?",
         f"{path}:3:12: training.momentum: expected a number below 1; received 3",
         f"{path}:3:25: training.epochs: expected a number of at least 1; received 0",

@@ -104,27 +104,28 @@ def test_the_layers_of_a_file_take_the_place_of_a_configs_own_by_set():
     assert configs.load("quickstart", ["student.model=/a.keras", "student.hidden=[]"]).student.model == "/a.keras"
 
 
-MISSING = "teacher.hidden: this key is missing, and there is neither conv nor model, nor are there distill.teachers"
-
-
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("student: {hidden: [4]}", [MISSING]),
         (
-            "student: {hidden: [4]}\nteacher: {dropout: 0.1}\nseed: -1",
-            [MISSING, "seed: expected a number of at least 0"],
+            "student: {hidden: [4]}\nteacher: {dropout: 0.1}",
+            ["teacher.dropout: only layers read it, and there are none: no teacher is trained here"],
         ),
         ("student: {hidden: [4]}\nteachr: {hidden: [4]}", ["teachr: unknown key 'teachr'; did you mean 'teacher'?"]),
         ("student: {hidden: [4]}\nteacher: {hidden: []}", ["teacher.hidden: expected at least one layer; received []"]),
     ],
 )
-def test_a_teacher_has_layers(tmp_path, text, problems):
+def test_what_is_said_of_a_teacher_has_layers(tmp_path, text, problems):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ConfigError) as raised:
         configs.load(tmp_path / "mine.yaml")
     assert len(raised.value.message.splitlines()) == len(problems)
     assert all(problem in raised.value.message for problem in problems)
+
+
+def test_a_config_without_a_teacher_is_for_one_on_the_command_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text("student: {hidden: [4]}\n")
+    assert not configs.load(tmp_path / "mine.yaml").teacher.has_layers
 
 
 @pytest.mark.parametrize("teacher", ["", "teacher: {preprocessing: unit}\n"])

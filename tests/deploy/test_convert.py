@@ -19,6 +19,7 @@ from kdistill.deploy.exports import ExportRequest, export
 from kdistill.deploy.formats import Form
 from kdistill.deploy.predict import Predictor
 from kdistill.deploy.read_inputs import Reader
+from kdistill.deploy.tolerance import TOLERANCES
 
 pytestmark = pytest.mark.export
 
@@ -289,5 +290,5 @@ def test_the_command_line_from_a_run_to_a_prediction(experiment_copy, monkeypatc
 def test_tolerances_leave_room_but_not_much(exported):
     """What is measured stays well below what is accepted, and what is accepted would not let a broken export pass."""
     for form, document in exported[1].items():
-        found, allowed = document["parity"], parity.TOLERANCES[form.quantize]
+        found, allowed = document["parity"], TOLERANCES[form.quantize]
         assert found["largest_share"] <= 0.8 * allowed.difference

@@ -326,7 +326,7 @@ def test_a_teacher_that_gets_scaled_values_is_exported_with_the_scaling(exported
     heard = Heard()
     unnamed = session(exported, "teacher.preprocessing=signed", listener=heard)
     export(unnamed, target, ExportRequest(SAVED, output=tmp_path / "raw"))
-    assert any("gets raw values: teacher.preprocessing is for the files that" in note for note in heard.notes)
+    assert any("gets raw values: teacher.preprocessing is for the teachers" in note for note in heard.notes)
     own = student(exported)
     assert targets.with_preprocessing(own, unnamed) == own
 

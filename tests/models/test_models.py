@@ -256,15 +256,41 @@ def test_a_sigmoid_is_no_logit_and_no_softmax(tmp_path, end):
     assert "without the sigmoid" in refused.value.hint
 
 
-def test_a_single_output_for_two_classes_is_told_what_to_become(tmp_path):
+def _itself(z):
+    return z
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda z: keras.layers.Activation("sigmoid")(z),
+        keras.ops.sigmoid,
+        lambda z: keras.layers.Dense(1, "sigmoid", kernel_initializer="ones")(z),
+        lambda z: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "sigmoid")])(z),
+        _itself,
+    ],
+    ids=["layer", "operation", "dense", "inner", "linear"],
+)
+@pytest.mark.parametrize("classes", [2, None])
+def test_a_single_output_z_has_the_logits_0_and_z(tmp_path, end, classes):
+    """Then softmax gives 1 - p and p, where p is the sigmoid of z: here of Keras's own model."""
     inputs = keras.Input((4,))
-    z = keras.layers.Dense(1)(inputs)
-    keras.Model(inputs, keras.layers.Activation("sigmoid")(z)).save(tmp_path / "one.keras")
-    with pytest.raises(ModelError, match=r"expected one output of shape \(2,\)") as refused:
+    original = keras.Model(inputs, end(keras.layers.Dense(1)(inputs)))
+    original.save(tmp_path / "one.keras")
+    model, notes = models.load_classifier(tmp_path / "one.keras", (4,), classes)
+    raw = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    expected = np.asarray(original(raw), np.float64)
+    logits = np.asarray(model(raw), np.float64)
+    assert (logits[:, 0] == 0).all()
+    z = logits[:, 1:]
+    is_linear = end is _itself
+    np.testing.assert_allclose(z if is_linear else 1 / (1 + np.exp(-z)), expected, rtol=1e-5, atol=1e-6)
+    assert "the logits (0, z) of two classes" in notes[0]
+    with pytest.raises(ModelError, match=r"expected one output of shape \(3,\)"):
+        models.load_classifier(tmp_path / "one.keras", (4,), 3)
+
+
+def test_a_single_output_of_another_activation_is_no_logit(tmp_path):
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")]).save(tmp_path / "one.keras")
+    with pytest.raises(ModelError, match="linear or ends in a sigmoid; received one of tanh"):
         models.load_classifier(tmp_path / "one.keras", (4,), 2)
-    assert "keras.layers.Concatenate()([0 * z, z])" in refused.value.hint
-    keras.Model(inputs, keras.layers.Concatenate()([0 * z, z])).save(tmp_path / "two.keras")
-    model, _ = models.load_classifier(tmp_path / "two.keras", (4,), 2)
-    raw = np.random.default_rng(0).normal(size=(5, 4))
-    one = keras.Model(inputs, keras.layers.Activation("sigmoid")(z))(raw)
-    np.testing.assert_allclose(keras.ops.softmax(model(raw))[:, 1:], one, rtol=1e-5)

@@ -155,14 +155,41 @@ def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(o
     """A network of ReLUs names the right classes on values of any scale, and is far too sure of them."""
     arms.train_teacher(own, 0)
     model = models.load(own.experiment.run("teacher", 0).model_file)
-    for times, expected in ((1.0, []), (200.0, ["set teacher.preprocessing"])):
-        layers = [keras.Input((8, 8)), model, keras.layers.Rescaling(times)]
+    network = [layer for layer in model.layers if not isinstance(layer, keras.layers.Rescaling)][1:]
+    for times, expected in ((1 / 16, []), (200.0, ["set teacher.preprocessing"])):
+        layers = [keras.Input((8, 8)), *network, keras.layers.Rescaling(times)]
         keras.Sequential(layers).save(tmp_path / f"{times}.keras")
         teacher = own.teacher(find([tmp_path / f"{times}.keras"]))
         warnings = attempt._warnings(own, own.experiment.run("distilled", 0), teacher)
         assert [part for part in expected if part not in str(warnings)] == []
         assert len(warnings) == len(expected)
     assert "probabilities are worse than equal ones" in warnings[0]
+
+
+def test_a_student_that_learnt_nothing_is_warned_of_with_why_it_was_kept(own):
+    """Its weights are those of the best epoch by NLL, which was at chance; a later one was better by accuracy."""
+    run, labels = own.experiment.run("baseline", 0), own.splits.validation.all_labels
+    chance = np.bincount(labels).max() / len(labels)
+    history = [{"epoch": 1, "val_accuracy": chance}, {"epoch": 2, "val_accuracy": chance}]
+    result = {"validation": {"accuracy": chance}, "best_epoch": 1}
+    (warning,) = attempt._learnt_little(own, run, result, history)
+    assert warning == f"The student is no better than predicting the most frequent class ({chance:.4f} on validation)."
+    history[1]["val_accuracy"] = 0.9
+    (warning,) = attempt._learnt_little(own, run, result, history)
+    assert "those of epoch 1, the best by val_nll; epoch 2 has accuracy 0.9000" in warning
+    assert "Set student.monitor: val_accuracy" in warning
+    assert attempt._learnt_little(own, run, {"validation": {"accuracy": chance + 0.01}, "best_epoch": 1}, history) == []
+
+
+def test_a_run_that_learns_nothing_says_so_and_keeps_the_warning(own):
+    heard = Heard()
+    config = configs.load(
+        "quickstart", ["student={hidden: [16], l2: 100, learning_rate: 0.05, epochs: 5, monitor: val_loss}"]
+    )
+    still = Session(config, Experiment(own.experiment.folder.parent / "still"), listener=heard)
+    warnings = arms.baseline(still, 0)["warnings"]
+    assert "The student is no better than predicting the most frequent class" in warnings[0]
+    assert warnings == heard.warnings
 
 
 def test_a_baseline_of_another_config_is_no_rival(own):

@@ -1,5 +1,7 @@
 """Which arms are scored: those that the config fits, with a word on the others."""
 
+import keras
+import numpy as np
 import pytest
 from heard import Heard
 from small_experiment import session
@@ -34,7 +36,7 @@ def test_a_damaged_arm_is_an_error_with_the_command_that_makes_it_again(experime
 
 
 def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, monkeypatch):
-    def refuse(setting, path):
+    def refuse(setting, path, **_):
         raise ModelError(f"{path}: expected one input")
 
     monkeypatch.setattr("kdistill.recipes.arms.evaluate", refuse)
@@ -43,6 +45,26 @@ def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, mon
         evaluate.evaluate(session(experiment_copy), 0, [model])
     assert "config `quickstart` (digits)" in refused.value.hint
     assert "-c" in refused.value.hint
+
+
+def test_a_teachers_file_is_scored_on_the_values_that_it_teaches_with(experiment_copy, tmp_path):
+    path = tmp_path / "t.keras"
+    layers = [keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential(layers).save(path)
+    network = keras.saving.load_model(path)
+    scaled = ["teacher.preprocessing=standardize", f"distill.teachers=[{path}]"]
+    elsewhere = session(tmp_path / "other", *scaled)
+    images, labels = elsewhere.splits.test.take(np.arange(len(elsewhere.splits.test)))
+    train = elsewhere.splits.train.take(np.arange(len(elsewhere.splits.train)))[0].astype(np.float64)
+    values = (images - train.mean()) / train.std()
+    expected = (np.asarray(network(values.astype(np.float32))).argmax(-1) == labels).mean()
+    (scores,) = evaluate.evaluate(elsewhere, 0, [path])["models"]
+    assert scores["accuracy"] == pytest.approx(expected, abs=1e-3)
+    make(elsewhere, "distilled", 0)  # whose manifest then knows the teacher, without the config
+    (known,) = evaluate.evaluate(session(tmp_path / "other"), 0, [path])["models"]
+    assert known["nll"] == scores["nll"]
+    (raw,) = evaluate.evaluate(session(experiment_copy), 0, [path])["models"]
+    assert raw["nll"] != pytest.approx(scores["nll"], abs=0.01)
 
 
 def test_a_student_that_teaches_elsewhere_does_not_agree_with_itself(experiment_copy, tmp_path):

@@ -110,7 +110,7 @@ BAD = {
     "nan": ({"train": NAN}, "train: expected finite logits; row 0"),
     "integers": ({"train": LOGITS.astype(np.int64)}, "train: expected floating-point numbers; received int64"),
     "complex": ({"train": LOGITS.astype(complex)}, "train: expected floating-point numbers"),
-    "too large": ({"train": LOGITS.astype(np.float64) * 1e300}, "expected finite logits"),
+    "too large": ({"train": LOGITS.astype(np.float64) * 1e300}, "numbers in float32; received values up to"),
     "objects": ({"train": np.array([[None] * 10] * len(PART))}, "train: expected floating-point numbers"),
     "object labels": ({"labels": PART.all_labels.astype(object)}, "labels: expected whole numbers; received object"),
 }

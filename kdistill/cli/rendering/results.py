@@ -203,11 +203,12 @@ def config_list(document: Document) -> RenderableType:
 
 def config_checks(document: Document) -> RenderableType:
     """Show of each config whether it is valid."""
-    lines = [
-        f"{entry['config']}: {'valid' if entry['valid'] else counted(len(entry['problems']), 'problem')}"
-        for entry in document["configs"]
-    ]
+    lines = ["; ".join([f"{entry['config']}: {_judged(entry)}", *entry["notes"]]) for entry in document["configs"]]
     return Text("\n".join(lines))
+
+
+def _judged(entry: Document) -> str:
+    return "valid" if entry["valid"] else counted(len(entry["problems"]), "problem")
 
 
 def facts(document: Document) -> RenderableType:
