@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.scaling import Scale
-from kdistill.datasets import memory_map
+from kdistill.datasets import guards, memory_map
 from kdistill.datasets.standardize import standardization
 
 ROWS_AT_ONCE = 1024  # checked at a time, since the images may be larger than memory
@@ -122,7 +122,8 @@ class Splits(Examples):
     @property
     def all_warnings(self) -> list[str]:
         """Sentences on the data and its splits that the reader of a result must know."""
-        return [*self.warnings, *([SELECTED_ON_TEST] if self.validation_is_test else [])]
+        selected_on_test = [SELECTED_ON_TEST] if self.validation_is_test else []
+        return [*self.warnings, *selected_on_test, *guards.small_validation(len(self.validation))]
 
     def no_better_than_chance(self, accuracy: float, role: str = "teacher") -> str | None:
         """Return a warning if a model's accuracy on the validation split is no better than chance, or else None."""

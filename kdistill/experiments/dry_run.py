@@ -292,7 +292,7 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
         for note in teacher.notes:
             session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
-        warnings = load.warnings(session.splits, teacher)
+        warnings = load.warnings(session.config, session.splits, teacher)
     return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
 
 

@@ -215,7 +215,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
-        warnings += load.warnings(session.splits, teacher)
+        warnings += load.warnings(session.config, session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
         if judge(alone, session.specification("baseline", run.seed)).counts:
             accuracy = (alone.result or {})["validation"]["accuracy"]

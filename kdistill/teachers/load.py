@@ -8,8 +8,10 @@ from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import Splits
 from kdistill.datasets.splits import about_data
+from kdistill.evaluation import metrics
 from kdistill.modelfiles.names import class_names
 from kdistill.runs import Run, run_in
+from kdistill.teachers.class_order import another_order
 from kdistill.teachers.files import TeacherFiles
 from kdistill.teachers.logits_file import SUFFIX
 from kdistill.teachers.teacher import AnyTeacher, LogitsTeacher, ModelTeacher, TeacherEnsemble
@@ -81,13 +83,13 @@ def possible_cause(teacher: AnyTeacher) -> str:
     return ""
 
 
-def warnings(splits: Splits, teacher: AnyTeacher) -> list[str]:
-    """Return warnings if a teacher may have seen held-out examples, or is no better than chance on validation."""
-    return [*_may_have_seen(splits, teacher), *_knows_little(splits, teacher)]
+def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
+    """Return warnings if a teacher may have seen held-out examples, or is worse on validation than it should be."""
+    return [*_may_have_seen(config, splits, teacher), *_knows_little(splits, teacher)]
 
 
-def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
-    found = []
+def _may_have_seen(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
+    found, unknown = list[str](), list[str]()
     for path, run in zip(teacher.paths, teacher.runs, strict=True):
         about = ((run.manifest if run else None) or {}).get("data") or {}
         if about.get("fingerprint") == splits.fingerprint and about["split_fingerprint"] != splits.split_fingerprint:
@@ -95,11 +97,21 @@ def _may_have_seen(splits: Splits, teacher: AnyTeacher) -> list[str]:
                 f"{path} was trained on another split of the same data: it may have seen examples of this validation "
                 "or test split."
             )
+        if about.get("fingerprint") != splits.fingerprint:
+            unknown.append(str(path))
+    if unknown and config.data.test is not None:
+        found.append(
+            f"{', '.join(unknown)}: nothing is known of the training data. The test split is held out here, from train "
+            f"(data.test: {config.data.test:g}): if the teacher was trained on these examples, its test scores are too "
+            "good, and those of its students may be."
+        )
     return found
 
 
 def _knows_little(splits: Splits, teacher: AnyTeacher) -> list[str]:
-    scores = teacher.validation_scores
+    labels, scores = splits.validation.all_labels, teacher.validation_scores
+    if order := another_order(metrics.ensemble_logits(teacher.validation), labels, splits.classes):
+        return [order]
     cause, of_equal = possible_cause(teacher), float(np.log(len(splits.classes)))
     if at_chance := splits.no_better_than_chance(scores.accuracy):
         return [f"{at_chance}{cause}"]
