@@ -10,8 +10,9 @@ from kdistill.core.formatting import first_few
 # What is taken for another order, rather than for chance: at least so many more right answers, as a number and as a
 # share of all, and so many for each that is right as it is, among the classes that change places.
 LEAST_EXAMPLES, LEAST_SHARE, LEAST_RATIO = 10, 0.1, 3
-# By chance 1 of k answers is right, and of n examples in the best of all orders about so many standard deviations more.
-CHANCE_DEVIATIONS = 3
+# Some order fits any answers: how well by chance is found with shuffled labels. Beyond that, so much of the way to all
+# answers being right must be explained.
+LEAST_BEYOND_CHANCE = 0.4
 
 
 def best_order(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], float]:
@@ -48,8 +49,9 @@ def another_order(logits: NDArray[np.floating], labels: NDArray[np.integer], cla
     moved = np.flatnonzero(outputs != np.arange(len(outputs)))
     as_it_is, moved_right = right[moved, moved].sum(), right[moved, outputs[moved]].sum()
     gain = moved_right - as_it_is
-    by_chance = (1 / len(classes) + CHANCE_DEVIATIONS / np.sqrt(len(labels))) * right[moved].sum()
-    enough = max(LEAST_RATIO * as_it_is, by_chance)
+    _, by_chance = best_order(logits, np.random.default_rng(0).permutation(labels))
+    share = by_chance + LEAST_BEYOND_CHANCE * (1 - by_chance)
+    enough = max(LEAST_RATIO * as_it_is, share * right[moved].sum())
     if gain < max(LEAST_EXAMPLES, LEAST_SHARE * len(labels)) or moved_right < enough:
         return None
     pairs = first_few([f"output {outputs[label]} for {classes[label]}" for label in moved.tolist()])
