@@ -1,6 +1,20 @@
 """Guards: what looks like a mistake in the data or its splits, told before it costs training time."""
 
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdistill.core.formatting import first_few
+from kdistill.datasets import memory_map
+
 SMALL_VALIDATION = 50  # examples; of so few, one is two points of accuracy
+SAMPLED_ROWS = 1000
+# Values are on another scale if their middle 98 % span so many times more or less, or lie so many spans away.
+OTHER_SPAN, OTHER_PLACE = 8, 4
+FEWEST_ROWS = 10  # to say anything about a scale
+LEAST_SHARED = 0.001  # of a part; fewer examples that are in train too change no score
 
 
 def small_validation(examples: int) -> list[str]:
@@ -11,4 +25,67 @@ def small_validation(examples: int) -> list[str]:
         f"The validation split has {examples} examples, and each is {100 / examples:.2g} points of accuracy: what is "
         "chosen on it (the epoch, the settings of a sweep) is chosen by chance to a good part. A larger "
         "data.validation, or more data, helps."
+    ]
+
+
+def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str] = ()) -> list[str]:
+    """Return a warning if the values of a part are on another scale than those of train.
+
+    Args:
+        train: values (n, *shape); some rows are looked at.
+        part: values (m, *shape), of the part `name`.
+        features: names of the columns of a table, each of which has its own scale; empty for other data.
+    """
+    if min(len(train), len(part)) < FEWEST_ROWS:
+        return []
+    columns = len(features) or 1
+    low, high, other_low, other_high = (
+        edge for values in (train, part) for edge in _edges(_sample(values).reshape(-1, columns))
+    )
+    span, other = high - low, other_high - other_low
+    apart = np.abs((low + high) - (other_low + other_high)) / 2
+    differs = (np.maximum(span, other) > OTHER_SPAN * np.minimum(span, other)) & (np.minimum(span, other) > 0)
+    differs |= apart > OTHER_PLACE * np.maximum(span, other)
+    found = np.flatnonzero(differs & (np.maximum(span, other) > 0)).tolist()
+    if not found:
+        return []
+    first = found[0]
+    where = f"columns ({first_few([features[column] for column in found])})" if features else "values"
+    of_first = f" of {features[first]}" if features else ""
+    return [
+        f"The {where} of {name} are on another scale than those of train: most values{of_first} lie from "
+        f"{other_low[first]:.4g} to {other_high[first]:.4g}, in train from {low[first]:.4g} to {high[first]:.4g}. Were "
+        "they prepared in the same way?"
+    ]
+
+
+def _sample(values: NDArray) -> NDArray[np.float64]:
+    rows = np.unique(np.linspace(0, len(values) - 1, SAMPLED_ROWS, dtype=np.int64))
+    return memory_map.gather(values, rows).astype(np.float64)
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 1st and the 99th percentile (2, columns) of values (n, columns)."""
+    return np.percentile(values, [1, 99], axis=0)
+
+
+def row_hashes(values: NDArray) -> NDArray[np.uint64]:
+    """Return a hash (n,) of each row of values (n, *shape): equal rows have equal hashes, others almost never."""
+    hashes = np.empty(len(values), np.uint64)
+    done = 0
+    for piece in memory_map.pieces(values):
+        for row in np.ascontiguousarray(piece):
+            hashes[done] = int.from_bytes(hashlib.blake2b(row.data, digest_size=8).digest(), "little")
+            done += 1
+    return hashes
+
+
+def shared_examples(train: NDArray[np.uint64], part: NDArray[np.uint64], name: str) -> list[str]:
+    """Return a warning if examples of a part are in train too, by the hashes of both."""
+    count = int(np.isin(part, train).sum())
+    if count == 0 or count < LEAST_SHARED * len(part):
+        return []
+    return [
+        f"{count:,} of the {len(part):,} examples of {name} are identical to examples of train: a model has seen them, "
+        f"and its scores on {name} are too good. Remove them from one of the two."
     ]

@@ -1,8 +1,11 @@
 """What looks like a mistake in the data, and what does not."""
 
+import numpy as np
 import pytest
 
 from kdistill.datasets import guards
+
+RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(("examples", "told"), [(1, True), (49, True), (50, False), (5000, False)])
@@ -10,3 +13,71 @@ def test_a_small_validation_split_is_told(examples, told):
     found = guards.small_validation(examples)
     assert bool(found) == told
     assert all(f"has {examples} examples" in text for text in found)
+
+
+IMAGES = RNG.integers(0, 256, (300, 6, 5)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: x, False),
+        (lambda x: x / 255, True),
+        (lambda x: x / 127.5 - 1, True),
+        (lambda x: (x - x.mean()) / x.std(), True),
+        (lambda x: x * 0.7 + 20, False),  # other light
+        (lambda x: 255 - x, False),
+        (lambda x: x * 256.0, True),
+        (lambda x: np.zeros_like(x), False),  # a constant has no scale
+        (lambda x: x + 5000.0, True),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_images_prepared_in_another_way_are_told_with_both_ranges(change, told, swapped):
+    pair = [IMAGES[:200], change(IMAGES[200:].astype(np.float64))]
+    found = guards.other_scale(*(reversed(pair) if swapped else pair), "test")
+    assert bool(found) == told
+    assert all("another scale than those of train" in text and "of test" in text for text in found)
+
+
+def test_each_column_of_a_table_has_its_own_scale():
+    table = RNG.normal(size=(300, 3)) * [1, 1000, 1e-3]
+    other = table[200:].copy()
+    assert guards.other_scale(table[:200], other, "test", "abc") == []
+    other[:, 1] /= 1000
+    (text,) = guards.other_scale(table[:200], other, "test", "abc")
+    assert "columns (b) of test" in text
+    assert "most values of b lie from" in text
+
+
+def test_a_handful_of_examples_has_no_scale():
+    assert guards.other_scale(IMAGES[:200], IMAGES[:9] / 255, "test") == []
+
+
+@pytest.mark.parametrize("values", [IMAGES, RNG.normal(size=(300, 4)).astype(np.float32)])
+def test_equal_rows_have_equal_hashes_and_others_do_not(values):
+    hashes = guards.row_hashes(values)
+    assert len(set(hashes.tolist())) == len(values)
+    np.testing.assert_array_equal(guards.row_hashes(values[::-1].copy()), hashes[::-1])
+    other = values[:1].copy()
+    other.reshape(-1)[-1] += 1
+    assert guards.row_hashes(other)[0] not in hashes
+
+
+def test_hashes_of_a_mapped_file_are_those_of_its_rows(tmp_path):
+    np.save(tmp_path / "x.npy", IMAGES)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(guards.row_hashes(mapped), guards.row_hashes(IMAGES))
+
+
+@pytest.mark.parametrize(("shared", "told"), [(0, False), (1, True), (100, True)])
+def test_examples_of_train_in_test_are_counted(shared, told):
+    train, test = guards.row_hashes(IMAGES[:200]), guards.row_hashes(np.concatenate([IMAGES[:shared], IMAGES[200:]]))
+    found = guards.shared_examples(train, test, "test")
+    assert bool(found) == told
+    assert all(text.startswith(f"{shared} of the {shared + 100} examples of test are identical") for text in found)
+
+
+def test_one_in_ten_thousand_changes_no_score():
+    hashes = np.arange(20_000, dtype=np.uint64)
+    assert guards.shared_examples(hashes, np.arange(19_999, 40_000, dtype=np.uint64), "test") == []
