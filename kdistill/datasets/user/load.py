@@ -55,7 +55,8 @@ def read(data: Data, listener: Listener | None = None) -> Source:
         raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to the path of the data.")
     form = FORMS[data.dataset](data, path)
     folder = conversion_cache.folder_for(data.dataset, path, form.settings)
-    found, listener = conversion_cache.find(folder, form.signature()), listener or Listener()
+    listener = listener or Listener()
+    found = conversion_cache.find(folder, form.signature(), listener.note)
     if found is None:
         listener.note(f"Reading {path} into the cache")
         found = conversion_cache.make(folder, form.signature, form.convert)

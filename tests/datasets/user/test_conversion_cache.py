@@ -40,14 +40,79 @@ def test_what_was_made_is_found_again(folder):
     assert conversion_cache.find(folder, "other") is None
 
 
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize("name", ["facts.json", "train-x.npy", "train-y.npy"])
-def test_a_damaged_conversion_is_not_taken(folder, name):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-3] + b"\1" + path.read_bytes()[-2:]),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"descr", b"DESCR").replace(b'"a"', b'"c"')),
+        lambda path: path.unlink(),
+        _pipe,
+        _folder,
+    ],
+)
+def test_a_damaged_conversion_is_not_taken_and_told(folder, name, damage):
     conversion_cache.make(folder, lambda: "s", convert)
-    path = folder / name
-    path.write_bytes(path.read_bytes()[:-9])
+    damage(folder / name)
+    notes = []
+    assert conversion_cache.find(folder, "s", notes.append) is None
+    (note,) = notes
+    assert note.startswith(f"{folder}: the cache of converted data is damaged: ")
+    assert name in note
+    conversion_cache.make(folder, lambda: "s", convert)
+    found, _ = conversion_cache.find(folder, "s", notes.append)
+    np.testing.assert_array_equal(found["train"].images, X)
+    assert len(notes) == 1
+
+
+def test_nothing_is_told_where_there_is_none_or_another(folder):
+    notes = []
+    assert conversion_cache.find(folder, "s", notes.append) is None
+    conversion_cache.make(folder, lambda: "s", convert)
+    assert conversion_cache.find(folder, "other", notes.append) is None
+    assert notes == []
+
+
+def test_a_part_that_was_not_written_is_not_taken(folder):
+    conversion_cache.make(folder, lambda: "s", convert)
+    for kind in ("x", "y"):
+        shutil.copy(folder / f"train-{kind}.npy", folder / f"test-{kind}.npy")
+    notes = []
+    assert conversion_cache.find(folder, "s", notes.append) is None
+    assert "a file that was not written" in notes[0]
+
+
+def test_one_without_hashes_is_made_again(folder):
+    """As 0.1.0 made it."""
+    _, facts = conversion_cache.make(folder, lambda: "s", convert)
+    files.write_sealed(folder / "facts.json", {key: facts[key] for key in facts if key != "files"})
+    notes = []
+    assert conversion_cache.find(folder, "s", notes.append) is None
+    assert "an earlier version made it" in notes[0]
+
+
+def test_a_file_is_read_once_in_a_process_while_it_does_not_change(folder, monkeypatch):
+    conversion_cache.make(folder, lambda: "s", convert)
+    monkeypatch.setattr(files, "SETTLED", -1.0)
+    read, real = [], files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or real(path))
+    for _ in range(3):
+        assert conversion_cache.find(folder, "s") is not None
+    assert sorted(read) == ["train-x.npy", "train-y.npy"]
+    (folder / "train-y.npy").write_bytes(b"changed")
     assert conversion_cache.find(folder, "s") is None
-    conversion_cache.make(folder, lambda: "s", convert)
-    assert conversion_cache.find(folder, "s") is not None
 
 
 def test_another_takes_its_place(folder):
