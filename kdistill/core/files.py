@@ -171,7 +171,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_sealed(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document that includes the SHA-256 of its content, for `read_sealed`."""
-    write_json(path, {**document, SEAL: _seal(document)})
+    document = json.loads(json.dumps(document))  # keys become text, which may sort in another order
+    write_json(path, {**document, SEAL: seal(document)})
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
@@ -180,13 +181,14 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
         with reading(path):
             content = path.read_bytes()
         document = json.loads(content)
-        seal = document.pop(SEAL)
-        return document if seal == _seal(document) else None
+        written = document.pop(SEAL)
+        return document if written == seal(document) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _seal(document: dict[str, Any]) -> str:
+def seal(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a document's content."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,9 +10,11 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, Self, TypedDict, cast
 
-from kdistill.core import files
+from pydantic import model_validator
+
+from kdistill.core import documents, files
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.deploy.formats import FORMATS
 from kdistill.modelfiles import names
@@ -60,6 +62,27 @@ class Record(Identity):
     file_bytes: int
 
 
+class _Shape(documents.Shape):
+    """The keys of a record that are read."""
+
+    format: str
+    quantize: str
+    outputs: Literal["logits", "probabilities"]
+    model_sha256: str
+    data: dict[str, str] | None = None
+    preprocessing: str | None = None
+    model: str
+    parameters: int | None = None
+    largest_input: float | None = None
+    sha256_of_export: str
+
+    @model_validator(mode="after")
+    def _known_format(self) -> Self:
+        if self.format not in FORMATS or self.quantize not in FORMATS[self.format].quantizations:
+            raise ValueError(f"expected a known format and quantization; received {self.format}, {self.quantize}")
+        return self
+
+
 def record_file(export: Path) -> Path:
     """Return the path of an export's record."""
     return export.with_name(f"{export.name}.json")
@@ -73,7 +96,7 @@ def write(export: Path, record: dict[str, Any]) -> None:
 
 def read(export: Path) -> Record | None:
     """Return the record of an export; None if it is missing or was changed."""
-    return cast("Record | None", files.read_sealed(record_file(export)))
+    return cast("Record | None", documents.read_sealed(record_file(export), _Shape))
 
 
 def damage(export: Path, record: Record) -> str | None:
@@ -113,7 +136,7 @@ def of_model(model_file: Path) -> list[Path]:
     for path in sorted(model_file.parent.glob("*.json")):
         export = path.with_name(path.name.removesuffix(".json"))
         record = read(export) if export.exists() else None
-        source = origin(export, record) if record and "sha256_of_export" in record else None
+        source = origin(export, record) if record else None
         if record and source and source.resolve() == model_file.resolve():
             order = FORMATS[record["format"]].quantizations.index(record["quantize"])
             found.append((list(FORMATS).index(record["format"]), order, record["outputs"], export))

@@ -107,7 +107,7 @@ def reproduce(
         "run_info": run_info(session, scale, started, used),
     }
     with files.writing(session.experiment.folder):
-        files.write_json(session.experiment.folder / SUMMARY_FILE, document)
+        files.write_sealed(session.experiment.folder / SUMMARY_FILE, dict(document))
     return document
 
 

@@ -79,7 +79,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
         },
     }
     with files.writing(grid.home.experiment.folder):
-        files.write_json(grid.home.experiment.folder / SWEEP_FILE, document)
+        files.write_sealed(grid.home.experiment.folder / SWEEP_FILE, dict(document))
     return document
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,6 +89,7 @@ def load_trainable(path: Path, shape: Sequence[int] | None, classes: int | None)
     elif _final_activation(model) is keras.activations.sigmoid:
         received = "received a model that ends in a sigmoid, an independent probability for each class"
         raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
+    _check_call(path, model)
     return model, notes
 
 
@@ -143,6 +145,17 @@ def _check_output(layer: keras.Layer) -> None:
             raise ModelError(
                 f"the layer {layer.name} has outputs of shape {shape}: expected at most {MOST_VALUES:,} values"
             )
+
+
+def _check_call(path: Path, model: keras.Model) -> None:
+    """Raise ModelError unless the model can be computed: many layers are built without being called."""
+    (tensor,) = model.inputs
+    try:
+        model(np.zeros((1, *tensor.shape[1:]), tensor.dtype), training=False)
+    except Exception as error:  # Keras passes on all exceptions of its layers
+        # Keras names the layer in the first paragraph; the exception's own text is the second, in bold.
+        reason = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split("\n\n")[:2]) or type(error).__name__
+        raise ModelError(f"{path}: Keras cannot compute this model: {reason[:300]}") from error
 
 
 def _loading_error(path: Path, error: Exception) -> ModelError:

@@ -1,14 +1,14 @@
 """Makes a run of a session unless it is complete: checks, locks, and calls its recipe in `arms`."""
 
-import json
 from pathlib import Path
 
 from kdistill import runs
 from kdistill.config import dump
-from kdistill.core import files
+from kdistill.core import documents, files
+from kdistill.core.errors import DamagedError
 from kdistill.recipes import checks
 from kdistill.recipes.session import Session
-from kdistill.runs import Result, Run
+from kdistill.runs import Result, Run, shapes
 from kdistill.runs.experiment import SUMMARY_FILE
 from kdistill.teachers import files as teachers
 from kdistill.teachers.files import TeacherFiles
@@ -123,7 +123,7 @@ def _repeat_warnings(session: Session, run: Run) -> Result:
     """Return the result of a complete run after its warnings, with what a killed process left in its folder removed."""
     runs.tidy(run)
     result = run.result or {}
-    for warning in result["warnings"]:
+    for warning in result.get("warnings", []):
         session.listener.warning(warning)
     return result
 
@@ -132,9 +132,9 @@ def _drop_stale_summary(session: Session, seed: int) -> None:
     """Remove a summary that was computed from the run of this seed which has just been replaced."""
     summary = session.experiment.folder / SUMMARY_FILE
     try:
-        stale = seed in json.loads(summary.read_bytes())["seeds"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return  # missing, or not a summary
-    if stale:
+        known = documents.read(summary, shapes.Summary)
+    except DamagedError:
+        return  # whoever reads it is told
+    if known and seed in known.get("seeds", []):
         with files.writing(summary):
             summary.unlink()

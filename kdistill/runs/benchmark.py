@@ -1,13 +1,12 @@
 """The document of a benchmark; the last one of an experiment is stored in its folder, for its report."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from kdistill.core import files
+from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
-from kdistill.runs import Experiment
+from kdistill.runs import Experiment, shapes
 from kdistill.runs.lock import now
 
 NAME = "benchmark.json"
@@ -69,14 +68,14 @@ def keep(experiment: Experiment, document: Benchmark) -> bool:
         for row, place, path in zip(document["rows"], places, paths, strict=True)
     ]
     with files.writing(home):
-        files.write_sealed(home / NAME, json.loads(json.dumps({**document, "rows": rows, "when": now()})))
+        files.write_sealed(home / NAME, {**document, "rows": rows, "when": now()})
     return True
 
 
 def kept(experiment: Experiment) -> Benchmark | None:
     """Return the stored benchmark of an experiment; None where there is none, or the file was changed."""
     with contextlib.suppress(OutputError):
-        return cast("Benchmark | None", files.read_sealed(experiment.folder / NAME))
+        return cast("Benchmark | None", documents.read_sealed(experiment.folder / NAME, shapes.Benchmark))
     return None
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kdistill.core import files
+from kdistill.core import documents, files
+from kdistill.runs import shapes
 
 FORMAT = 1
 KEPT = 2
@@ -126,7 +127,7 @@ class Checkpoints:
         files.remove(temporary)
 
     def _read(self, place: Path, belongs_to: str) -> tuple[Checkpoint | None, str]:
-        about = files.read_sealed(place / ABOUT)
+        about = documents.read_sealed(place / ABOUT, shapes.Checkpoint)
         if about is None or about.get("format") != FORMAT:
             return None, f"{ABOUT} is missing or damaged"
         if about["belongs_to"] != belongs_to:

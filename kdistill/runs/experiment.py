@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from kdistill.core import files
+from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
+from kdistill.runs import shapes
 from kdistill.runs.run import Run
 
 SUMMARY_FILE = "summary.json"
@@ -46,7 +47,7 @@ class Experiment:
     def threads(self) -> int | None:
         """Return the number of threads of the runs so far, which last digits depend on; None where there are none."""
         for path in sorted(self.folder.glob("seed-*/[!.]*/manifest.json")):
-            if threads := (files.read_sealed(path) or {}).get("threads"):
+            if threads := (documents.read_sealed(path, shapes.Manifest) or {}).get("threads"):
                 return int(threads)
         return None
 

@@ -1,15 +1,15 @@
 """The folder of one run: its files, its lock, and the replacement that may be under way."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from kdistill.core import files
+from kdistill.core import documents, files
+from kdistill.core.errors import DamagedError
 from kdistill.core.listener import EpochRecord
-from kdistill.runs import lock
+from kdistill.runs import lock, shapes
 from kdistill.runs.checkpoints import Checkpoints
 
 REPLACE = (
@@ -100,17 +100,17 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any] | None:
         """The manifest; None where it is missing or damaged."""
-        return files.read_sealed(self.folder / "manifest.json")
+        return documents.read_sealed(self.folder / "manifest.json", shapes.Manifest)
 
     @property
     def result(self) -> Result | None:
         """The result; None where it is missing or damaged."""
-        return cast("Result | None", files.read_sealed(self.folder / "result.json"))
+        return cast("Result | None", documents.read_sealed(self.folder / "result.json", shapes.Result))
 
     @property
     def failure(self) -> dict[str, Any] | None:
         """The record of a failed attempt, by `RunWriter.fail`; None where the last attempt did not fail."""
-        return files.read_sealed(self.folder / FAILURE)
+        return documents.read_sealed(self.folder / FAILURE, shapes.Failure)
 
     @property
     def taught_by(self) -> str | None:
@@ -180,12 +180,29 @@ class Run:
 
     def history(self) -> list[EpochRecord]:
         """Return the records of all epochs so far, up to a line that another process may be writing now."""
+        return self._read_history()[0]
+
+    def history_damage(self) -> str | None:
+        """Return what is wrong with the history before its last line, which may be unfinished; None if it is sound."""
+        return self._read_history()[1]
+
+    def _read_history(self) -> tuple[list[EpochRecord], str | None]:
+        """Return the records up to the first line that is not the next epoch's, and what is wrong with that line."""
         records = list[EpochRecord]()
-        with contextlib.suppress(OSError, ValueError):
-            for line in self.history_file.read_text(encoding="utf-8").splitlines():
-                if isinstance(record := json.loads(line), dict):
-                    records.append(record)  # type: ignore[arg-type]
-        return records
+        try:
+            lines = self.history_file.read_bytes().splitlines()
+        except OSError:
+            return records, None
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = documents.parse(line, shapes.Epoch)
+                if record["epoch"] != number:
+                    raise DamagedError(f"expected epoch {number}; received {record['epoch']}")
+            except DamagedError as error:
+                problem = f"{self.history_file.name}: line {number}: {error}"
+                return records, problem if number < len(lines) else None
+            records.append(cast("EpochRecord", record))
+        return records, None
 
     def remove_temporary_files(self) -> None:
         """Remove files that a killed process had not finished to write."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kdistill.core import files
+from kdistill.core import documents, files
+from kdistill.runs import shapes
 from kdistill.runs.run import Run, ScoresOnTest
 
 NAME = "test.json"
@@ -47,5 +48,5 @@ def correct_answers(run: Run) -> list[bool]:
 
 
 def _of_model(run: Run) -> dict[str, Any]:
-    stored = files.read_sealed(run.folder / NAME) or {}
+    stored = documents.read_sealed(run.folder / NAME, shapes.Scores) or {}
     return stored if stored.get("model_sha256") == run.model_sha256 else {}

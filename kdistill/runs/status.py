@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kdistill.core import files
+from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
+from kdistill.runs import shapes
 from kdistill.runs.run import REPLACE, Run
 from kdistill.runs.specification import differences, identity
 
@@ -71,7 +72,7 @@ def other_config(run: Run, status: Status) -> str:
 
 def run_in(folder: Path) -> Run | None:
     """Return the run in a folder, in any state; None where there is no manifest."""
-    manifest = files.read_sealed(folder / "manifest.json")
+    manifest = documents.read_sealed(folder / "manifest.json", shapes.Manifest)
     return Run(folder, manifest["arm"], manifest["seed"]) if manifest else None
 
 
@@ -103,11 +104,14 @@ def _differences(run: Run, wanted: dict[str, Any]) -> list[str]:
 
 def _damage(run: Run, by_size: bool) -> str | None:
     """Return what is wrong with the files of a finished run, or None."""
-    result, written = run.result, (run.manifest or {}).get("files")
+    result, manifest = run.result, run.manifest or {}
+    written = manifest.get("files")
     if result is None:
         return "result.json is not what was written"
     if not written:
         return "manifest.json is missing or is not what was written"
+    if result.get("identity", manifest["identity"]) != manifest["identity"]:
+        return "result.json is that of another run than manifest.json"
     for name, sha256 in written.items():
         path = run.folder / name
         if not path.is_file():

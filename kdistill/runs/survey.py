@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import yaml
 
-from kdistill.core.errors import ModelError, OutputError
-from kdistill.runs.experiment import Experiment
+from kdistill.core import documents
+from kdistill.core.errors import DamagedError, ModelError, OutputError
+from kdistill.runs import shapes
+from kdistill.runs.experiment import SUMMARY_FILE, Experiment
 from kdistill.runs.run import Run
 from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
@@ -63,6 +65,7 @@ class FoundExperiment(TypedDict):
     experiment: str
     folder: str
     verdict: str | None  # of the last `reproduce`
+    problem: str | None  # what is wrong with the file of its result
     states: dict[str, int]  # how many runs are in each state, those of cells included
     runs: list[FoundRun]
     cells: list[FoundCell]
@@ -147,10 +150,12 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
     own = _runs_in(folder, thorough)
     every = [*own, *(run for cell in cells for run in cell["runs"])]
     states = Counter(run["state"] for run in every)
+    verdict, problem = _summary(folder)
     return {
         "experiment": folder.absolute().name,
         "folder": str(folder),
-        "verdict": _verdict(folder),
+        "verdict": verdict,
+        "problem": problem,
         "states": {state: states[state] for state in STATES if states[state]},
         "runs": own,
         "cells": cells,
@@ -210,7 +215,7 @@ def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
     best = [record for record in records if record.get("best")] or records
     return {
         "state": "running" if process else "failed" if failure else "interrupted",
-        "problem": failure and failure["message"],
+        "problem": failure["message"] if failure else run.history_damage(),
         "process": process,
         "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),
@@ -284,11 +289,13 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _verdict(folder: Path) -> str | None:
+def _summary(folder: Path) -> tuple[str | None, str | None]:
+    """Return the verdict in an experiment's summary, and what is wrong with that file."""
     try:
-        return str(json.loads((folder / "summary.json").read_bytes())["comparison"]["verdict"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+        found = documents.read(folder / SUMMARY_FILE, shapes.Summary) or {}
+    except DamagedError as error:
+        return None, f"{SUMMARY_FILE}: {error}"
+    return (found.get("comparison") or {}).get("verdict"), None
 
 
 def _bytes_in(folder: Path) -> int:
@@ -309,7 +316,7 @@ def not_usable(config: "Config", run: Run) -> str | None:
     if not status.counts:
         return "is not finished"
     spec = (run.manifest or {})["spec"]
-    fingerprint, taught_by = spec["data"].get("fingerprint"), spec.get("teacher_weights")
+    fingerprint, taught_by = spec.get("data", {}).get("fingerprint"), spec.get("teacher_weights")
     try:
         wanted = specification(config, run.arm, run.seed, taught_by, fingerprint)
     except ModelError:  # the file that the architecture was taken from is missing: the run may well be of this config

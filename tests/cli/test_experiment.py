@@ -56,7 +56,7 @@ def test_reproduce_reports_all_arms_and_their_differences(finished):
     assert difference["ci_low"] is None
     assert summary["comparison"]["verdict"] == "inconclusive"
     assert [row["seed"] for row in summary["comparison"]["mcnemar"]] == [0, 1]
-    assert json.loads((folder / "quickstart" / "summary.json").read_text()) == summary
+    assert files.read_sealed(folder / "quickstart" / "summary.json") == summary
 
 
 def test_reproducing_again_trains_nothing_and_says_the_same(output, finished, monkeypatch):

@@ -97,7 +97,8 @@ def test_classes_in_another_order_are_refused(experiment_copy, tmp_path):
 
 def record(export, **data):
     export.write_bytes(b"an export")
-    export_records.write(export, {"format": "litert", "data": data})
+    about = {"format": "litert", "quantize": "none", "outputs": "logits", "model": "a.keras", "model_sha256": "0" * 64}
+    export_records.write(export, {**about, "data": data})
     return targets.find(export)
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from kdistill import config as configs
 from kdistill.cli import app
-from kdistill.core import backend
+from kdistill.core import backend, files
 from kdistill.core.errors import DivergedError
 from kdistill.experiments import sweep_grid
 from kdistill.recipes import arms
@@ -50,7 +50,7 @@ def test_every_cell_is_there_with_its_validation_scores(swept):
     for cell in document["cells"]:
         assert cell["status"] == "done"
         assert len(cell["validation"]["accuracy"]["values"]) == 2
-    assert json.loads((output / "quickstart/sweep.json").read_text()) == document
+    assert files.read_sealed(output / "quickstart/sweep.json") == document
 
 
 def test_the_winner_is_the_best_on_validation_and_the_only_one_scored_on_test(swept):
@@ -201,7 +201,7 @@ def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, 
         document = json.loads(invoke(*arguments, "--json", code=6).stdout)
         assert tried == seeds
         assert "baseline seed 1" in [failure["run"] for failure in document["failed"]]
-        assert json.loads((tmp_path / folder / "quickstart/sweep.json").read_text()) == document
+        assert files.read_sealed(tmp_path / folder / "quickstart/sweep.json") == document
         if folder == "some":
             assert document["test"]["comparison"]["seeds"] == [0]
             assert "1 of 2 seeds are left out" in document["test"]["comparison"]["verdict_text"]

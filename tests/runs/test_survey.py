@@ -188,6 +188,7 @@ def test_strange_things_are_passed_over(experiment):
     (found,) = survey.survey(root)
     assert [(run["arm"], run["seed"]) for run in found["runs"]] == [("baseline", 3)]
     assert (found["verdict"], found["cells"]) == (None, [])
+    assert found["problem"].startswith("summary.json: comparison: ")
 
 
 def test_the_verdict_of_the_last_comparison_is_told(experiment):

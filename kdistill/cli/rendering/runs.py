@@ -32,7 +32,8 @@ def experiments(document: Mapping[str, Any]) -> RenderableType:
     title = f"{document['output_dir']}: {counted(len(document['experiments']), 'experiment')}, {_states(states)}"
     lines = [line for entry in document["experiments"] for line in _summary(entry)]
     rows = [(name, dict(zip(SUMMARY, cells, strict=False))) for name, *cells in lines]
-    return FittingTable(title, rows, words=("runs",))
+    damaged = [line for entry in document["experiments"] for line in _damaged_summary(entry)]
+    return sections(FittingTable(title, rows, words=("runs",)), warning(damaged))
 
 
 def _summary(entry: "FoundExperiment") -> list[tuple[str, ...]]:
@@ -111,11 +112,16 @@ def _progress(run: "FoundRun | Replacement") -> str:
             return state
 
 
+def _damaged_summary(entry: "FoundExperiment") -> list[str]:
+    return [f"Damaged: {entry['folder']}: {entry['problem']}"] if entry["problem"] else []
+
+
 def _problems(entry: "FoundExperiment") -> list[str]:
     named = [(f"{run['arm']} seed {run['seed']}", run) for run in entry["runs"]]
     for cell in entry["cells"]:
         named += [(f"{_settings(cell)} {run['arm']} seed {run['seed']}", run) for run in cell["runs"]]
-    lines = [
+    lines = _damaged_summary(entry)
+    lines += [
         f"{each['state'].capitalize()}: {name}: {each['problem']}"
         for name, run in named
         for each in (run, run["replacement"])

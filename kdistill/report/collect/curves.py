@@ -1,6 +1,7 @@
 """Learning curves, from the histories of runs in whatever state."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def collect_curves(subject: Subject) -> list[Curves]:
 
 def _curve(run: Run) -> Curve | None:
     """Return the curve of a run; None where no epoch is recorded legibly."""
-    records = [record for record in run.history() if _is_whole(record)]
+    records = list(takewhile(_is_whole, run.history()))
     if not records:
         return None
     best = [record["epoch"] for record in records if record.get("best")]
@@ -38,5 +39,4 @@ def _curve(run: Run) -> Curve | None:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    numbers = (record.get(name) for name in SERIES if name != "soft")
-    return isinstance(record.get("epoch"), int) and all(isinstance(value, int | float) for value in numbers)
+    return all(name in record for name in SERIES if name != "soft")

@@ -1,7 +1,6 @@
 """The subject of a report: the experiment, or the winner of a sweep, and its usable runs."""
 
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,11 +9,13 @@ from typing import Any
 
 from kdistill import config as configs
 from kdistill import runs
-from kdistill.core.errors import KdistillError
+from kdistill.core import documents
+from kdistill.core.documents import Shape
+from kdistill.core.errors import DamagedError, KdistillError
 from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
 from kdistill.recipes.session import Options, Session
-from kdistill.runs import ARMS, Experiment, Run, survey
+from kdistill.runs import ARMS, Experiment, Run, shapes, survey
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
 from kdistill.runs.survey import FoundExperiment, not_usable
 
@@ -47,8 +48,9 @@ class Subject:
         described: the survey of the experiment's folder: see `survey.describe`.
         runs: for each arm, by seed, the complete runs that match the config.
         teachers: for each distilled run in `runs`, by seed, its teacher.
-        left_out: a sentence for each finished run that is not in `runs`.
-        sweep: the summary of a finished sweep, `sweep.json`; None where there is none.
+        left_out: a sentence for each finished run that is not in `runs`, and each file that is damaged.
+        sweep: the summary of a finished sweep, `sweep.json`; None where there is none, or it is damaged.
+        summary: of the last `reproduce`; empty where there is none, or it is damaged.
     """
 
     home: Session
@@ -58,6 +60,7 @@ class Subject:
     teachers: dict[int, TeacherSource] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     sweep: Document | None = None
+    summary: Document = field(default_factory=dict)
 
     @property
     def is_winner(self) -> bool:
@@ -74,11 +77,6 @@ class Subject:
     def config(self) -> configs.Config:
         """The config of the runs."""
         return self.session.config
-
-    @cached_property
-    def summary(self) -> Document:
-        """The summary of the last `reproduce`; empty where there is none."""
-        return _document(self.session.experiment.folder / SUMMARY_FILE) or {}
 
     @cached_property
     def manifests(self) -> list[Document]:
@@ -107,11 +105,15 @@ def find(folder: Path, options: Options, listener: Listener | None = None) -> Su
     """
     home = Session(configs.load(folder / "config.yaml"), Experiment(folder), options, listener)
     described = survey.describe(folder)
-    sweep = _document(folder / SWEEP_FILE)
+    damaged = list[str]()
+    sweep = _document(folder / SWEEP_FILE, shapes.Sweep, "sweep", damaged)
     session = home
-    if sweep and not any(run["arm"] == "distilled" for run in described["runs"]):
+    if (sweep or damaged) and not any(run["arm"] == "distilled" for run in described["runs"]):
         session = _session_of_winner(home) or home
-    subject = Subject(home, session, described, sweep=sweep)
+    summary = _document(session.experiment.folder / SUMMARY_FILE, shapes.Summary, "reproduce", damaged) or {}
+    subject = Subject(home, session, described, sweep=sweep, summary=summary, left_out=damaged)
+    for sentence in damaged:
+        session.listener.warning(sentence)
     for arm in ARMS:
         subject.runs[arm] = {}
         for run in (session.experiment.run(arm, seed) for seed in session.experiment.seeds()):
@@ -122,12 +124,12 @@ def find(folder: Path, options: Options, listener: Listener | None = None) -> Su
     return subject
 
 
-def _document(path: Path) -> Document | None:
-    """Return a JSON document; None where there is none, or it is damaged."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        read = json.loads(path.read_bytes())
-        if isinstance(read, dict):
-            return read
+def _document(path: Path, shape: type[Shape], command: str, damaged: list[str]) -> Document | None:
+    """Return a JSON document; None where there is none, or it is damaged, which is added to `damaged`."""
+    try:
+        return documents.read(path, shape)
+    except DamagedError as error:
+        damaged.append(f"{path} is damaged: {error}. Run `kdistill {command}` again to write it.")
     return None
 
 
@@ -152,7 +154,10 @@ def _add(subject: Subject, run: Run) -> None:
         problem = f"cannot be read: {error.message}"
     if problem is None:
         subject.runs[run.arm][run.seed] = run
-    elif run.finished:
+    elif not run.finished:
+        if damage := run.history_damage():
+            subject.left_out.append(f"{run.title}: {damage}; its curve ends before.")
+    else:
         subject.left_out.append(f"{run.title} is left out: it {problem}.")
 
 

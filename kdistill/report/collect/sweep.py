@@ -11,7 +11,7 @@ from kdistill.evaluation.verdict import Verdict
 from kdistill.report.collect.subject import Document, Subject
 from kdistill.report.content.report import Cell, Sweep
 from kdistill.runs import Run
-from kdistill.runs.experiment import CHOSEN_BY
+from kdistill.runs.experiment import CHOSEN_BY, SWEEP_FILE
 from kdistill.runs.survey import FoundCell
 
 
@@ -20,8 +20,8 @@ def collect_sweep(subject: Subject) -> tuple[Sweep | None, str]:
     if subject.sweep:
         try:
             return _finished(subject.sweep), ""
-        except (KeyError, TypeError, ValueError):
-            return None, "The sweep's summary, sweep.json, cannot be read: run the sweep again to write it."
+        except (KeyError, TypeError, ValueError) as error:  # the verdict in it is of another version
+            return None, f"{SWEEP_FILE} cannot be read: {error}: run the sweep again to write it."
     if not subject.described["cells"]:
         return None, ""
     return _unfinished(subject)

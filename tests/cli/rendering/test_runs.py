@@ -17,7 +17,14 @@ def entry(runs, cells=(), **more):
     states = {}
     for one in every:
         states[one["state"]] = states.get(one["state"], 0) + 1
-    values = {"experiment": "mine", "folder": "runs/mine", "verdict": None, "states": states, "runs": runs}
+    values = {
+        "experiment": "mine",
+        "folder": "runs/mine",
+        "verdict": None,
+        "problem": None,
+        "states": states,
+        "runs": runs,
+    }
     return {**values, "cells": list(cells), "bytes": 1_500_000, "changed": None, **more}
 
 

@@ -57,5 +57,13 @@ def test_a_line_that_is_half_written_is_left_out(experiment):
 def test_runs_without_an_epoch_have_no_curve(experiment):
     write(experiment, "teacher", 0)
     write(experiment, "distilled", 0, {"epoch": 1}, record(2, True))
-    assert [(curves.arm, curves.runs[0].epochs.tolist()) for curves in drawn(experiment)] == [("distilled", [2])]
-    assert drawn(Experiment(experiment.folder))[0].runs[0].best == 2
+    assert drawn(experiment) == []
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(None, None, 2), slice(None, None, -1)])
+def test_a_curve_ends_where_the_epochs_are_not_in_order(experiment, kept):
+    """The plots take the epoch whose weights were kept by its number."""
+    write(experiment, "distilled", 0, *[record(1, True), record(2, False), record(3, True)][kept])
+    found = [curve for curves in drawn(experiment) for curve in curves.runs]
+    assert all(curve.epochs.tolist() == list(range(1, len(curve.epochs) + 1)) for curve in found)
+    assert all(curve.best <= len(curve.epochs) for curve in found)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from heard import Heard
 
 from kdistill import config as configs
 from kdistill import runs
@@ -28,6 +29,9 @@ def cell(temperature, hidden, mean, failed=()):
     return {"set": settings, "status": "done", "validation": scores, "failed": list(failed)}
 
 
+CELLS = [cell(1, [8], 0.6), cell(1, [16], 0, ["diverged"]), cell(4, [8], 0.7), cell(4, [16], 0.9)]
+
+
 @pytest.fixture
 def home(tmp_path):
     config = configs.load("quickstart", [])
@@ -41,8 +45,7 @@ def collected(experiment):
 
 
 def test_a_finished_sweep_is_read_from_its_summary(home):
-    cells = [cell(1, [8], 0.6), cell(1, [16], 0, ["diverged"]), cell(4, [8], 0.7), cell(4, [16], 0.9)]
-    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": cells}))
+    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": CELLS}))
     found, why = collected(home)
     assert why == ""
     assert list(found.axes.items()) == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
@@ -56,22 +59,39 @@ def test_a_finished_sweep_is_read_from_its_summary(home):
 
 def test_a_summary_written_by_0_1_0_has_the_winners_command_beside_its_settings(home):
     before = {"set": SUMMARY["winner"]["set"], "config": "w", "command": "kdistill old"}
-    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "winner": before, "cells": [], "run_info": {}}))
+    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "winner": before, "cells": CELLS, "run_info": {}}))
     found, why = collected(home)
     assert (why, found.command) == ("", "kdistill old")
 
 
-def test_a_malformed_summary_is_reported(home):
-    (home.folder / "sweep.json").write_text('{"axes": 3, "winner": null, "test": null}')
-    found, why = collected(home)
-    assert found is None
-    assert "cannot be read" in why
-
-
-@pytest.mark.parametrize("text", ["{", "[]", ""])
-def test_a_damaged_summary_is_as_good_as_none(home, text):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "expected a JSON object: Expecting property name"),
+        ("[" * 100_000, "too many levels"),
+        ("[]", "expected a JSON object; received something else"),
+        ('{"axes": 3}', "seeds: field required"),
+        (json.dumps({**SUMMARY, "cells": CELLS[1:]}), "cells: expected one for each of the 4 combinations"),
+        (json.dumps({**SUMMARY, "cells": CELLS, "winner": {"set": {}}}), "winner: expected the settings of a cell"),
+        (json.dumps({**SUMMARY, "cells": CELLS, "seeds": ["0"]}), "seeds.0: input should be a valid integer"),
+        (json.dumps({**SUMMARY, "cells": CELLS, "sha256": "0"}), "its SHA-256 differs"),
+    ],
+)
+def test_a_damaged_summary_is_told_and_as_good_as_none(home, text, problem):
     (home.folder / "sweep.json").write_text(text)
     assert collected(home) == (None, "")
+    heard = Heard()
+    found = subject.find(home.folder, Options(), heard)
+    assert f"{home.folder / 'sweep.json'} is damaged: " in found.left_out[0]
+    assert problem in found.left_out[0]
+    assert heard.warnings == found.left_out
+
+
+def test_a_verdict_of_another_version_is_told(home):
+    (home.folder / "sweep.json").write_text(json.dumps({**SUMMARY, "cells": CELLS, "test": {"comparison": {}}}))
+    found, why = collected(home)
+    assert found is None
+    assert "sweep.json cannot be read" in why
 
 
 def begin(home, name, temperature, accuracies):
