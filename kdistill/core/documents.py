@@ -4,6 +4,7 @@ A shape names the keys that readers use, with their types; keys that it does not
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,14 @@ def read_sealed(path: Path, shape: type[Shape]) -> dict[str, Any] | None:
     """
     document = files.read_sealed(path)
     return None if document is None or misfit(document, shape) else document
+
+
+def sealed_damage(path: Path, shape: type[Shape]) -> str | None:
+    """Return that a document which `read_sealed` does not return is damaged; None if it is sound, or there is none.
+
+    Raises:
+        OutputError: it exists and cannot be read.
+    """
+    if os.path.lexists(path) and read_sealed(path, shape) is None:
+        return f"{path.name} is not what was written"
+    return None

@@ -12,6 +12,7 @@ from kdistill import config as configs
 from kdistill.evaluation import statistics
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
+from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.survey import not_usable
 
 Document = dict[str, Any]
@@ -121,7 +122,9 @@ def _scored(side: Side, run: Run) -> Scored | None:
         return None
     if not scores or not manifest:
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
-        side.warnings.append(f"{name} was not scored on test and is left out: run `{again} --seed {run.seed}`.")
+        why = scores_damage(run)
+        unscored = f"{why}; it" if why else "was not scored on test and"
+        side.warnings.append(f"{name} {unscored} is left out: run `{again} --seed {run.seed}`.")
         return None
     answers = Answers(scores["accuracy"], correct_answers(run))
     return Scored(scores, manifest, (run.result or {})["weights_sha256"], answers)

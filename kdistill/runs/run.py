@@ -183,8 +183,15 @@ class Run:
         return self._read_history()[0]
 
     def history_damage(self) -> str | None:
-        """Return what is wrong with the history before its last line, which may be unfinished; None if it is sound."""
+        """Return what is wrong with the history, apart from a line that is being written; None if it is sound."""
         return self._read_history()[1]
+
+    def damaged_documents(self) -> list[str]:
+        """Return a phrase for each document of an unfinished run, and for the history, that is damaged."""
+        manifest, failure = self.folder / "manifest.json", self.folder / FAILURE
+        documented = ((manifest, shapes.Manifest), (failure, shapes.Failure))
+        found = [documents.sealed_damage(path, shape) for path, shape in documented]
+        return list(filter(None, [*found, self.history_damage()]))
 
     def _read_history(self) -> tuple[list[EpochRecord], str | None]:
         """Return the records up to the first line that is not the next epoch's, and what is wrong with that line."""
@@ -200,7 +207,8 @@ class Run:
                     raise DamagedError(f"expected epoch {number}; received {record['epoch']}")
             except DamagedError as error:
                 problem = f"{self.history_file.name}: line {number}: {error}"
-                return records, problem if number < len(lines) else None
+                written_now = number == len(lines) and self.lock_holder()
+                return records, None if written_now else problem
             records.append(cast("EpochRecord", record))
         return records, None
 

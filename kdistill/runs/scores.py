@@ -47,6 +47,11 @@ def correct_answers(run: Run) -> list[bool]:
     return [answer == "1" for answer in _of_model(run).get("correct", "")]
 
 
+def damage(run: Run) -> str | None:
+    """Return that the file of the scores is damaged; None if it is sound, or there is none."""
+    return documents.sealed_damage(run.folder / NAME, shapes.Scores)
+
+
 def _of_model(run: Run) -> dict[str, Any]:
     stored = documents.read_sealed(run.folder / NAME, shapes.Scores) or {}
     return stored if stored.get("model_sha256") == run.model_sha256 else {}

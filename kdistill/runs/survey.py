@@ -16,6 +16,7 @@ from kdistill.core.errors import DamagedError, ModelError, OutputError
 from kdistill.runs import shapes
 from kdistill.runs.experiment import SUMMARY_FILE, Experiment
 from kdistill.runs.run import Run
+from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
 from kdistill.runs.status import judge
@@ -33,7 +34,7 @@ class Replacement(TypedDict):
     state: str  # of `STATES`
     epoch: int | None  # how many epochs are done; in which epoch a failed run failed
     epochs: int | None  # how many epochs at most
-    problem: str | None  # what is wrong with a failed or damaged run
+    problem: str | None  # why a run failed, or which of its files is damaged
     changed: str | None  # ISO 8601 in UTC
 
 
@@ -65,7 +66,7 @@ class FoundExperiment(TypedDict):
     experiment: str
     folder: str
     verdict: str | None  # of the last `reproduce`
-    problem: str | None  # what is wrong with the file of its result
+    problem: str | None  # what is wrong with summary.json, and with the configs of cells
     states: dict[str, int]  # how many runs are in each state, those of cells included
     runs: list[FoundRun]
     cells: list[FoundCell]
@@ -146,7 +147,7 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
     cells: list[FoundCell] = [
         {"cell": place.name, "set": {}, "runs": _runs_in(place, thorough)} for place in _experiments(folder / "cells")
     ]
-    _add_settings(cells, folder / "cells")
+    unread = _add_settings(cells, folder / "cells")
     own = _runs_in(folder, thorough)
     every = [*own, *(run for cell in cells for run in cell["runs"])]
     states = Counter(run["state"] for run in every)
@@ -155,7 +156,7 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
         "experiment": folder.absolute().name,
         "folder": str(folder),
         "verdict": verdict,
-        "problem": problem,
+        "problem": "; ".join(filter(None, [problem, *unread])) or None,
         "states": {state: states[state] for state in STATES if states[state]},
         "runs": own,
         "cells": cells,
@@ -197,11 +198,11 @@ def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
 
 def _finished(run: Run, thorough: bool) -> dict[str, Any]:
     manifest, result = run.manifest or {}, run.result or {}
-    problem = judge(run, by_size=not thorough and _is_large(run)).damage
+    damage = judge(run, by_size=not thorough and _is_large(run)).damage
     scores = own_scores(run)
     return {
-        "state": "damaged" if problem else "complete",
-        "problem": problem,
+        "state": "damaged" if damage else "complete",
+        "problem": damage or scores_damage(run),
         "epoch": result.get("epochs"),
         "epochs": _most_epochs(manifest),
         "validation_accuracy": result.get("validation", {}).get("accuracy"),
@@ -215,7 +216,7 @@ def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
     best = [record for record in records if record.get("best")] or records
     return {
         "state": "running" if process else "failed" if failure else "interrupted",
-        "problem": failure["message"] if failure else run.history_damage(),
+        "problem": "; ".join([*([failure["message"]] if failure else []), *run.damaged_documents()]) or None,
         "process": process,
         "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),
@@ -255,14 +256,21 @@ def _subfolders(folder: Path) -> Iterator[Path]:
         yield from filter(os.path.isdir, folder.iterdir())
 
 
-def _add_settings(cells: list[FoundCell], folder: Path) -> None:
-    """Add to each cell its values of the config keys in which the cells differ from each other; sort by those."""
-    flat = [flattened(_yaml(folder / cell["cell"] / "config.yaml")) for cell in cells]
+def _add_settings(cells: list[FoundCell], folder: Path) -> list[str]:
+    """Add to each cell its values of the config keys in which the cells differ from each other; sort by those.
+
+    Returns:
+        A phrase for each config that cannot be read.
+    """
+    read = [_yaml(folder / cell["cell"] / "config.yaml") for cell in cells]
+    flat = [flattened(values or {}) for values in read]
     keys = dict.fromkeys(key for values in flat for key in values)
     varied = [key for key in keys if len({json.dumps(values.get(key), default=str) for values in flat}) > 1]
     for cell, values in zip(cells, flat, strict=True):
         cell["set"] = {key: values.get(key) for key in varied}
+    unread = [cell["cell"] for cell, values in zip(cells, read, strict=True) if values is None]
     cells.sort(key=lambda cell: [_order(value) for value in cell["set"].values()])
+    return [f"cells/{name}/config.yaml is no config" for name in unread]
 
 
 def _order(value: Any) -> tuple[float, str]:
@@ -280,13 +288,13 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _yaml(path: Path) -> Mapping[str, Any]:
+def _yaml(path: Path) -> Mapping[str, Any] | None:
     try:
         # The loader in C is ten times as fast where it is installed, which counts with hundreds of cells.
         read = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
-        return {}
-    return read if isinstance(read, dict) else {}
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def _summary(folder: Path) -> tuple[str | None, str | None]:

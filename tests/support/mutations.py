@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import yaml
 
-from kdistill.core import files
-
 # What a value is replaced with: one of each type, and numbers that no reader expects.
 OTHERS = (None, True, -1, 10**6, 0.5, "text", [], {}, [1], {"a": 1})
 # Other JSON than what was written; Python reads NaN, and gives up on very deep documents.
@@ -34,7 +32,7 @@ def of_file(path, random, some=8, swap=()):
     elif path.suffix == ".yaml":
         yield from _of_yaml(content, random, some)
     elif path.suffix == ".keras":
-        yield from _of_model(content, random, some)
+        yield from models(content, random, some)
     for other in swap:
         yield f"is {other.parent.name}/{other.name}", other.read_bytes()
 
@@ -57,13 +55,8 @@ def of_bytes(content, random, some):
 def _of_json(content, random, some):
     for other in SWAPPED:
         yield f"is {other[:12]!r}", other
-    document = json.loads(content)
-    for kind, changed in trees(document, random, some):
+    for kind, changed in trees(json.loads(content), random, some):
         yield kind, json.dumps(changed, indent=2).encode()
-        if isinstance(changed, dict) and files.SEAL in changed:  # as another version may write it
-            unsealed = {key: value for key, value in changed.items() if key != files.SEAL}
-            sealed = {**unsealed, files.SEAL: files.seal(unsealed)}
-            yield f"{kind}, sealed", json.dumps(sealed, indent=2).encode()
 
 
 def _of_lines(content, random, some):
@@ -85,7 +78,7 @@ def _of_yaml(content, random, some):
         yield kind, yaml.safe_dump(changed, sort_keys=False).encode()
 
 
-def _of_model(content, random, some):
+def models(content, random, some):
     """Yield model files with another config, correct checksums included: what the archive does not find out."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

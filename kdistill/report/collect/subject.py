@@ -155,8 +155,7 @@ def _add(subject: Subject, run: Run) -> None:
     if problem is None:
         subject.runs[run.arm][run.seed] = run
     elif not run.finished:
-        if damage := run.history_damage():
-            subject.left_out.append(f"{run.title}: {damage}; its curve ends before.")
+        subject.left_out += [f"{run.title}: {damage}." for damage in run.damaged_documents()]
     else:
         subject.left_out.append(f"{run.title} is left out: it {problem}.")
 
