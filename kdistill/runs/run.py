@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from kdistill.core import documents, files
-from kdistill.core.errors import DamagedError
 from kdistill.core.listener import EpochRecord
-from kdistill.runs import lock, shapes
+from kdistill.runs import history, lock, shapes
 from kdistill.runs.checkpoints import Checkpoints
 
 REPLACE = (
@@ -180,37 +179,7 @@ class Run:
 
     def history(self) -> list[EpochRecord]:
         """Return the records of all epochs so far, up to a line that another process may be writing now."""
-        return self._read_history()[0]
-
-    def history_damage(self) -> str | None:
-        """Return what is wrong with the history, apart from a line that is being written; None if it is sound."""
-        return self._read_history()[1]
-
-    def damaged_documents(self) -> list[str]:
-        """Return a phrase for each document of an unfinished run, and for the history, that is damaged."""
-        manifest, failure = self.folder / "manifest.json", self.folder / FAILURE
-        documented = ((manifest, shapes.Manifest), (failure, shapes.Failure))
-        found = [documents.sealed_damage(path, shape) for path, shape in documented]
-        return list(filter(None, [*found, self.history_damage()]))
-
-    def _read_history(self) -> tuple[list[EpochRecord], str | None]:
-        """Return the records up to the first line that is not the next epoch's, and what is wrong with that line."""
-        records = list[EpochRecord]()
-        try:
-            lines = self.history_file.read_bytes().splitlines()
-        except OSError:
-            return records, None
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = documents.parse(line, shapes.Epoch)
-                if record["epoch"] != number:
-                    raise DamagedError(f"expected epoch {number}; received {record['epoch']}")
-            except DamagedError as error:
-                problem = f"{self.history_file.name}: line {number}: {error}"
-                written_now = number == len(lines) and self.lock_holder()
-                return records, None if written_now else problem
-            records.append(cast("EpochRecord", record))
-        return records, None
+        return history.read(self.history_file)[0]
 
     def remove_temporary_files(self) -> None:
         """Remove files that a killed process had not finished to write."""

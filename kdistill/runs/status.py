@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdistill.core import documents, files
+from kdistill.core.documents import Shape
 from kdistill.core.errors import OutputError
-from kdistill.runs import shapes
-from kdistill.runs.run import REPLACE, Run
+from kdistill.runs import history, shapes
+from kdistill.runs.run import FAILURE, REPLACE, Run
 from kdistill.runs.specification import differences, identity
 
 State = Literal["missing", "interrupted", "other config", "damaged", "finished"]
@@ -68,6 +69,19 @@ def other_config(run: Run, status: Status) -> str:
     """Return a sentence that a run was made from another config, with a line for each key that differs."""
     listed = "".join(f"\n  {line}" for line in status.differences)
     return f"this {run.arm} run was made from another config:{listed}"
+
+
+def damaged_documents(run: Run) -> list[str]:
+    """Return a phrase for each document of an unfinished run that is damaged; its process may be writing the history.
+
+    Raises:
+        OutputError: a file exists and cannot be read.
+    """
+    documented: dict[str, type[Shape]] = {"manifest.json": shapes.Manifest, FAILURE: shapes.Failure}
+    found = [documents.sealed_damage(run.folder / name, shape) for name, shape in documented.items()]
+    _, problem, is_last = history.read(run.history_file)
+    found.append(None if is_last and run.lock_holder() else problem)
+    return [phrase for phrase in found if phrase]
 
 
 def run_in(folder: Path) -> Run | None:

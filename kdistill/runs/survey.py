@@ -19,7 +19,7 @@ from kdistill.runs.run import Run
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.scores import own_scores
 from kdistill.runs.specification import ARMS, specification
-from kdistill.runs.status import judge
+from kdistill.runs.status import damaged_documents, judge
 
 if TYPE_CHECKING:
     from kdistill.config import Config
@@ -216,7 +216,7 @@ def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
     best = [record for record in records if record.get("best")] or records
     return {
         "state": "running" if process else "failed" if failure else "interrupted",
-        "problem": "; ".join([*([failure["message"]] if failure else []), *run.damaged_documents()]) or None,
+        "problem": "; ".join([*([failure["message"]] if failure else []), *damaged_documents(run)]) or None,
         "process": process,
         "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),

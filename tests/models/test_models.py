@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import keras
+import keras_files
 import numpy as np
 import pytest
 
@@ -294,3 +295,26 @@ def test_a_single_output_of_another_activation_is_no_logit(tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")]).save(tmp_path / "one.keras")
     with pytest.raises(ModelError, match="linear or ends in a sigmoid; received one of tanh"):
         models.load_classifier(tmp_path / "one.keras", (4,), 2)
+
+    assert "keras.layers.Concatenate()([0 * z, z])" in refused.value.hint
+    keras.Model(inputs, keras.layers.Concatenate()([0 * z, z])).save(tmp_path / "two.keras")
+    model, _ = models.load_classifier(tmp_path / "two.keras", (4,), 2)
+    raw = np.random.default_rng(0).normal(size=(5, 4))
+    one = keras.Model(inputs, keras.layers.Activation("sigmoid")(z))(raw)
+    np.testing.assert_allclose(keras.ops.softmax(model(raw))[:, 1:], one, rtol=1e-5)
+
+
+def test_a_model_that_is_built_and_cannot_be_computed_is_refused(tmp_path):
+    """BatchNormalization is built by its shape alone, and not called."""
+    inputs = keras.Input((4,))
+    first = keras.layers.Dense(3)(inputs)
+    second = keras.layers.BatchNormalization()(first)
+    keras.Model(inputs, keras.layers.Add()([first, second])).save(tmp_path / "a.keras")
+
+    def masked(config):
+        config["config"]["layers"][2]["inbound_nodes"][0]["kwargs"]["mask"] = 0.5
+
+    path = keras_files.with_config(tmp_path / "a.keras", tmp_path / "b.keras", masked)
+    models.load_classifier(tmp_path / "a.keras")
+    with pytest.raises(ModelError, match=r"b\.keras: Keras cannot compute this model: .* has no attribute 'shape'$"):
+        models.load_classifier(path)

@@ -17,6 +17,7 @@ from kdistill.datasets import Splits
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, shapes, survey
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
+from kdistill.runs.status import damaged_documents
 from kdistill.runs.survey import FoundExperiment, not_usable
 
 Document = dict[str, Any]
@@ -155,7 +156,7 @@ def _add(subject: Subject, run: Run) -> None:
     if problem is None:
         subject.runs[run.arm][run.seed] = run
     elif not run.finished:
-        subject.left_out += [f"{run.title}: {damage}." for damage in run.damaged_documents()]
+        subject.left_out += [f"{run.title}: {damage}." for damage in damaged_documents(run)]
     else:
         subject.left_out.append(f"{run.title} is left out: it {problem}.")
 
