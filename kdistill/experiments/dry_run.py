@@ -220,7 +220,8 @@ def _row(
         weights = given or _weights_of(session, teacher_run, run)
     run.check_free()
     status = session.judge(run, weights)
-    changes, state = list(status.differences), STATES.get(status.state, status.state)
+    changes, state = [*status.differences], STATES.get(status.state, status.state)
+    changes += [status.damage] if status.damage else []
     if run.arm == "distilled" and teachers_row and teachers_row["state"] == MADE_AGAIN and run.manifest:
         changes, state = [*changes, "teacher: is made again"], MADE_AGAIN
     return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}

@@ -48,8 +48,11 @@ def correct_answers(run: Run) -> list[bool]:
 
 
 def damage(run: Run) -> str | None:
-    """Return that the file of the scores is damaged; None if it is sound, or there is none."""
-    return documents.sealed_damage(run.folder / NAME, shapes.Scores)
+    """Return what is wrong with the file of the scores; None if it is sound, or there is none."""
+    if damaged := documents.sealed_damage(run.folder / NAME, shapes.Scores):
+        return damaged
+    has_others = (run.folder / NAME).exists() and not _of_model(run)
+    return f"{NAME} has the scores of another model" if has_others else None
 
 
 def _of_model(run: Run) -> dict[str, Any]:
