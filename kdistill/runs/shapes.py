@@ -138,7 +138,7 @@ class Summary(Shape):
 
     seeds: list[int] = Field([])
     arms: dict[str, _Size] = Field({})
-    comparison: _Verdict | None = None
+    comparison: _Verdict
     failed: list[_Failed] = Field([])
 
     @model_validator(mode="after")

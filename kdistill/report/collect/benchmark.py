@@ -13,6 +13,8 @@ def collect_benchmark(subject: Subject) -> tuple[Benchmark | None, str]:
     experiment = subject.session.experiment
     stored = store.kept(experiment)
     again = f"`kdistill benchmark {_models(subject)}`"
+    if stored is None and (experiment.folder / store.NAME).exists():
+        return None, f"{store.NAME} is not what was written. Run {again} to measure again."
     if stored is None:
         is_there = any(subject.runs.values())
         return None, f"Size and latency were not measured{f': run {again}' if is_there else ''}."
