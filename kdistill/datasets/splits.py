@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from typing import Any, Literal
@@ -31,11 +31,13 @@ class Split:
             "images" of shape (features,).
         labels: labels (all rows,), int32.
         rows: indices (n,), int64, of the rows of `images` and `labels` that belong to this split.
+        hashes: `guards.row_hashes` (all rows,) of the images, if they are known.
     """
 
     images: NDArray
     labels: NDArray[np.int32]
     rows: NDArray[np.int64]
+    hashes: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -142,7 +144,7 @@ class Splits(Examples):
         rows = self.train.rows
         if not self.validation_is_test and not self.has_own_validation:
             rows = np.sort(np.concatenate([rows, self.validation.rows]))
-        return Split(self.train.images, self.train.labels, rows)
+        return replace(self.train, rows=rows)
 
 
 def whole(images: NDArray, labels: NDArray) -> Split:
@@ -202,7 +204,7 @@ def hold_out(source: Source, fraction: float, seed: int, part: Literal["validati
     train = source.train
     _check_fraction(source, fraction, part)
     rows, held_rows = stratified(train.rows, train.labels, fraction, seed)
-    rest, held_out = (Split(train.images, train.labels, each) for each in (rows, held_rows))
+    rest, held_out = (replace(train, rows=each) for each in (rows, held_rows))
     _check_classes_are_in_both(source, rest, held_out, fraction, part)
     return rest, held_out
 

@@ -1,8 +1,8 @@
 """A cache of the user's own data as arrays: files are converted once, and again only after they have changed.
 
-A conversion is a folder with `<part>-x.npy` and `<part>-y.npy` for each part, and `facts.json`, written last, which has
-their SHA-256. Its name depends on the data's path and settings, so the conversion of changed files replaces that of the
-old ones.
+A conversion is a folder with `<part>-x.npy` and `<part>-y.npy` for each part, a hash of each row in `<part>-h.npy`, by
+which equal rows are found, and `facts.json`, written last, which has the SHA-256 of these files. Its name depends on
+the data's path and settings, so the conversion of changed files replaces that of the old ones.
 
 Arrays are held against their SHA-256 before they are used, once in a process while they do not change: a file is read
 piece by piece, a GiB in 1.1 s where it was measured. A damaged conversion is made again.
@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import files
 from kdistill.core.errors import DamagedError, DataError, OutputError
-from kdistill.datasets import memory_map, search_paths
+from kdistill.datasets import guards, memory_map, search_paths
 from kdistill.datasets.splits import Split, fingerprint, whole
 
 FACTS = "facts.json"
@@ -71,8 +72,9 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         files.remove_stale(folder.parent)
         before = signature()
         facts = {**convert(temporary), "signature": before}
+        _write_hashes(temporary)
         splits = _open(temporary)  # opened before the renaming, after which another process may replace the folder
-        facts["files"] = {path.name: files.sha256(path) for path in _files(temporary, splits)}
+        facts["files"] = {path.name: files.sha256(path) for path in _files(temporary)}
         facts |= {"fingerprint": fingerprint(list(splits.values()), tuple(facts["classes"])), **_range(splits)}
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
@@ -170,6 +172,11 @@ def labels_file(folder: Path, part: str) -> Path:
     return folder / f"{part}-y.npy"
 
 
+def hashes_file(folder: Path, part: str) -> Path:
+    """Return the file of the hashes (n,) of a part's examples in the folder of a conversion."""
+    return folder / f"{part}-h.npy"
+
+
 def _facts(folder: Path) -> Facts | None:
     """Return the facts of the conversion in a folder; None where they are missing or damaged, or cannot be read."""
     with contextlib.suppress(OSError, OutputError):
@@ -178,8 +185,18 @@ def _facts(folder: Path) -> Facts | None:
     return None
 
 
-def _files(folder: Path, parts: Iterable[str]) -> list[Path]:
-    return [path for part in parts for path in (examples_file(folder, part), labels_file(folder, part))]
+def _parts(folder: Path) -> list[str]:
+    return [part for part in NAMES if examples_file(folder, part).exists()]
+
+
+def _files(folder: Path) -> list[Path]:
+    kinds = (examples_file, labels_file, hashes_file)
+    return [file_of(folder, part) for part in _parts(folder) for file_of in kinds]
+
+
+def _write_hashes(folder: Path) -> None:
+    for part in _parts(folder):
+        np.save(hashes_file(folder, part), guards.row_hashes(memory_map.open_array(examples_file(folder, part))))
 
 
 def _checked(folder: Path, facts: Facts) -> dict[str, Split]:
@@ -200,18 +217,17 @@ def _checked(folder: Path, facts: Facts) -> dict[str, Split]:
             raise DamagedError(f"{name} is missing") from None
         if found != sha256:
             raise DamagedError(f"{name} is not the file that was written: its SHA-256 differs")
-    splits = _open(folder)
-    if {path.name for path in _files(folder, splits)} != set(written):
+    if {path.name for path in _files(folder)} != set(written):
         raise DamagedError("it has a file that was not written")
-    return splits
+    return _open(folder)
 
 
 def _open(folder: Path) -> dict[str, Split]:
-    return {
-        part: whole(memory_map.open_array(examples_file(folder, part)), np.load(labels_file(folder, part)))
-        for part in NAMES
-        if examples_file(folder, part).exists()
-    }
+    splits = {}
+    for part in _parts(folder):
+        images, labels = memory_map.open_array(examples_file(folder, part)), np.load(labels_file(folder, part))
+        splits[part] = replace(whole(images, labels), hashes=np.load(hashes_file(folder, part)))
+    return splits
 
 
 def _range(splits: dict[str, Split]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import described
+from kdistill.datasets import guards
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.user import conversion_cache, csv_table, npz
 
@@ -62,7 +63,7 @@ def read(data: Data, listener: Listener | None = None) -> Source:
         found = conversion_cache.make(folder, form.signature, form.convert)
         for note in _notes(*found):
             listener.note(note)
-    return _source(data, path, *found)
+    return _guarded(_source(data, path, *found), data)
 
 
 def _npz(data: Data, path: Path) -> Form:
@@ -194,6 +195,19 @@ def _with_test(data: Data, path: Path, source: Source, is_given: bool) -> Source
         return source
     train, test = hold_out(source, data.test, data.split_seed, "test")
     return replace(source, train=train, test=test)
+
+
+def _guarded(source: Source, data: Data) -> Source:
+    """Return the data set with the warnings of what looks like a mistake in the test and validation parts of it."""
+    parts, train, found = {"test": source.test}, source.train, list[str]()
+    if source.validation is not None and data.validation == "given":
+        parts["validation"] = source.validation
+    for name, part in parts.items():
+        if part.images is not train.images:
+            found += guards.other_scale(train.images, part.images, name, source.features)
+        if train.hashes is not None and part.hashes is not None:
+            found += guards.shared_examples(train.hashes[train.rows], part.hashes[part.rows], name)
+    return replace(source, warnings=(*source.warnings, *found))
 
 
 def load(data: Data, listener: Listener | None = None) -> Splits:

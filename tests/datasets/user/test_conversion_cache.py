@@ -50,7 +50,7 @@ def _folder(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize("name", ["facts.json", "train-x.npy", "train-y.npy"])
+@pytest.mark.parametrize("name", ["facts.json", "train-x.npy", "train-y.npy", "train-h.npy"])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -110,7 +110,7 @@ def test_a_file_is_read_once_in_a_process_while_it_does_not_change(folder, monke
     monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or real(path))
     for _ in range(3):
         assert conversion_cache.find(folder, "s") is not None
-    assert sorted(read) == ["train-x.npy", "train-y.npy"]
+    assert sorted(read) == ["train-h.npy", "train-x.npy", "train-y.npy"]
     (folder / "train-y.npy").write_bytes(b"changed")
     assert conversion_cache.find(folder, "s") is None
 
