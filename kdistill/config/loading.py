@@ -1,6 +1,7 @@
 """Reads a config: finds the file, applies overrides, validates; and writes a resolved config."""
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from importlib import resources
@@ -13,11 +14,12 @@ from pydantic import ValidationError
 
 from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
-from kdistill.config.schema import READERS, Config
+from kdistill.config.schema import MOST_CHARACTERS, READERS, Config
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
 
 DEFAULT = "quickstart"
+UNNAMED = "experiment"  # of a file whose name has no letter or digit that a folder may have
 
 
 def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top: Any) -> Config:
@@ -42,7 +44,7 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     _make_absolute(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
-    values.setdefault("name", stem)
+    values.setdefault("name", _name_of(stem))
     return _check(values, marks)
 
 
@@ -65,6 +67,11 @@ def _check(values: dict[str, Any], marks: Marks) -> Config:
 def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
     """Return the settings of every combination of the axes' values, each with its config (see `axes.cells`)."""
     return axes.cells(config, resolved(config), tried)
+
+
+def _name_of(stem: str) -> str:
+    """Return an experiment's name, made of that of its file: what the name of a folder may not have is a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-").lstrip(".")[:MOST_CHARACTERS] or UNNAMED
 
 
 def _find(source: str) -> tuple[str, str, str, Path]:

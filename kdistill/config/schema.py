@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, fi
 from pydantic_core import PydanticCustomError
 
 from kdistill.config.data_schema import Data
-from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
+from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
@@ -26,6 +26,7 @@ READERS = {
     "decay_rate": ("schedule", ("exponential",)),
 }
 
+MOST_CHARACTERS = 100  # of an experiment's name
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 EMPTY_LAYERS = "expected at least one layer; received []"
 # The keys of a model in version 0.1.0: the specification of every run holds them.
@@ -239,8 +240,8 @@ class Expected(Section):
 class Config(Section):
     """A whole experiment."""
 
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=100)] = Field(
-        description="Name of the experiment and of its folder; default: the name of the config file."
+    name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=MOST_CHARACTERS)] = Field(
+        description="Name of the experiment and of its folder; default: made of the name of the config file."
     )
     seed: StrictInt = Field(
         0, ge=0, le=2**31 - 1, description="First seed; it decides initial weights, batch order and dropout."

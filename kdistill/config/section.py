@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticKnownError
 
 
@@ -13,6 +13,12 @@ def exact_int(value: Any) -> Any:
     return value
 
 
+def whole_as_text(value: Any) -> Any:
+    """Return a whole number as text, such as a name that is written without quotes; other values as they are."""
+    return str(value) if type(value) is int else value
+
+
+Text = Annotated[StrictStr, BeforeValidator(whole_as_text)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Positive = Annotated[Number, Field(gt=0)]

@@ -15,6 +15,7 @@ from kdistill.core.scaling import Scale
 from kdistill.datasets import guards, memory_map
 from kdistill.datasets.standardize import standardization
 
+PASSED_ON = ("warnings", "skipped", "features", "notes", "inputs")  # from a source to its splits
 ROWS_AT_ONCE = 1024  # checked at a time, since the images may be larger than memory
 SELECTED_ON_TEST = (
     "Early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically "
@@ -69,6 +70,8 @@ class Examples:
         warnings: sentences on the data that the reader of a result must know.
         skipped: number of files that could not be read and were left out.
         features: names of the columns of a table, in order; empty for images.
+        notes: sentences on how files were read, which are shown with the data.
+        inputs: how values are made of files, as JSON, if `predict` has to know it (`modelfiles.inputs`).
     """
 
     train: Split
@@ -77,6 +80,8 @@ class Examples:
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
     skipped: int = field(default=0, kw_only=True)
     features: tuple[str, ...] = field(default=(), kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    inputs: dict[str, Any] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +193,7 @@ def divide(source: Source, validation: float | Literal["test", "given"], split_s
         fingerprint=source.fingerprint or fingerprint([source.train, source.test], source.classes),
         split_fingerprint=_split_fingerprint(train, held_out, source.test),
         validation_is_test=validation == "test",
-        warnings=source.warnings,
-        skipped=source.skipped,
-        features=source.features,
+        **{name: getattr(source, name) for name in PASSED_ON},
     )
 
 

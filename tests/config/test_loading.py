@@ -301,3 +301,27 @@ def test_what_is_given_for_teachers_and_images_is_resolved_and_its_absence_too(t
         path.write_text(configs.dump(config))
         assert configs.load(path) == config
         assert bool(chosen) == ("augmentation" in path.read_text()) == ("preprocessing" in path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my config (1).yaml", "my-config-1"),
+        ("café.yaml", "caf"),
+        (".hidden.yaml", "hidden"),
+        ("日本.yaml", "experiment"),
+        ("v1.2_a-b.yaml", "v1.2_a-b"),
+        (f"{'x' * 120}.yaml", "x" * 100),
+    ],
+)
+def test_a_name_is_made_of_the_files(tmp_path, file, name):
+    (tmp_path / file).write_text("teacher: {hidden: [8]}\nstudent: {hidden: [4]}\n", encoding="utf-8")
+    assert configs.load(str(tmp_path / file)).name == name
+
+
+def test_a_whole_number_without_quotes_is_text_where_text_is_expected(tmp_path):
+    (tmp_path / "a.yaml").write_text("name: 2024\nteacher: {hidden: [8]}\nstudent: {hidden: [4]}\n")
+    assert configs.load(str(tmp_path / "a.yaml")).name == "2024"
+    for value in ("1.5", "true", "[1]"):
+        with pytest.raises(ConfigError, match="name: expected text; received"):
+            configs.load(str(tmp_path / "a.yaml"), [f"name={value}"])

@@ -25,11 +25,10 @@ from kdistill.core import files
 from kdistill.core.errors import DamagedError, DataError, OutputError
 from kdistill.datasets import guards, memory_map, search_paths
 from kdistill.datasets.splits import Split, fingerprint, whole
+from kdistill.datasets.user.parts import PARTS
 
 FACTS = "facts.json"
-FORMAT = 1  # to be increased when the same files are converted to other arrays
-# The names that files and folders of each part may have.
-NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}
+FORMAT = 2  # to be increased when the same files are converted to other arrays
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
@@ -139,23 +138,6 @@ def check_room(folder: Path, size: int, what: Path) -> None:
         )
 
 
-def parts_in(folder: Path, suffix: str, is_there: Callable[[Path], bool]) -> dict[str, Path]:
-    """Return the file or subfolder of each part of a data set in a folder, with names that end in `suffix`.
-
-    Raises:
-        DataError: a part is there under two names.
-    """
-    found: dict[str, Path] = {}
-    for part, names in NAMES.items():
-        there = [folder / f"{name}{suffix}" for name in names if is_there(folder / f"{name}{suffix}")]
-        if len(there) > 1:
-            both = " and ".join(path.name for path in there)
-            raise DataError(f"{folder}: expected one of {both}; received both")
-        if there:
-            found[part] = there[0]
-    return found
-
-
 def write_labels(folder: Path, labels: Mapping[str, NDArray[np.int32]]) -> None:
     """Write the labels (n,) of each part to the folder of a conversion."""
     for part, of_part in labels.items():
@@ -186,7 +168,7 @@ def _facts(folder: Path) -> Facts | None:
 
 
 def _parts(folder: Path) -> list[str]:
-    return [part for part in NAMES if examples_file(folder, part).exists()]
+    return [part for part in PARTS if examples_file(folder, part).exists()]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """The user's own tables: CSV files with a header, a label column, and numbers in all other columns."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,14 @@ from kdistill.core.formatting import closest, first_few
 from kdistill.datasets import csv_file, memory_map
 from kdistill.datasets.csv_file import CsvFile
 from kdistill.datasets.user import conversion_cache, labels
+from kdistill.datasets.user.parts import in_folder
 
 ROWS_AT_ONCE = 4096
 NAMED_COLUMNS = 10
+SUFFIXES = (".csv", ".tsv")
 FEATURES_HINT = (
     "All columns but the label are features: leave out columns that are not numbers, and rows with missing values."
 )
-WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def files_at(path: Path) -> dict[str, Path]:
     """
     if not path.is_dir():
         return {"train": path}
-    found = conversion_cache.parts_in(path, ".csv", os.path.exists)
+    found = in_folder(path, SUFFIXES, os.path.exists)
     if "train" not in found:
         raise DataError(f"{path}: expected train.csv in this folder, and optionally test.csv and validation.csv")
     return found
@@ -57,7 +57,7 @@ def convert(path: Path, label: str, folder: Path) -> conversion_cache.Facts:
             received = _columns(table, label)
             columns = received if columns is None else _matched(file, received, columns)
             found[part] = _write(table, columns, conversion_cache.examples_file(folder, part))
-    names, numbers = labels.encoded(found, order=_in_order)
+    names, numbers = labels.encoded(found)
     conversion_cache.write_labels(folder, numbers)
     return {
         "classes": names,
@@ -115,10 +115,3 @@ def _write(table: CsvFile, columns: Columns, target: Path) -> labels.Labels:
     if not numbers:
         raise DataError(f"{table.place}: expected rows below the names of the columns; received none")
     return labels.Labels(np.array(list(known))[np.concatenate(numbers)], table.place)
-
-
-def _in_order(names: set[str]) -> list[str]:
-    """Return class names in order: by value if all are whole numbers, or else by letters."""
-    if all(WHOLE_NUMBER.fullmatch(name) for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)

@@ -1,9 +1,9 @@
-"""The user's own images: `train/<class>/...`, and optionally `test/` and `validation/` or `val/`."""
+"""The user's own images: `train/<class>/...`, and optionally `test/` and `validation/`, under any of their names."""
 
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +19,14 @@ from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 from kdistill.datasets import memory_map
 from kdistill.datasets.user import conversion_cache, image_decoding, labels
-from kdistill.datasets.user.image_decoding import UnreadableError
+from kdistill.datasets.user.image_decoding import Header, UnreadableError
+from kdistill.datasets.user.parts import in_folder, word_of
 
 T = TypeVar("T")
 
+DEEP = {"bits": 16}  # how a model of such images is given others: see `modelfiles.inputs`
 AT_ONCE = 64  # images in memory
+OF_ARCHIVES = "__MACOSX"  # a folder that archives bring along
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
 
 
@@ -45,34 +48,87 @@ class Part:
 
 
 def parts_at(path: Path) -> dict[str, Part]:
-    """Return the parts of a folder; without a subfolder `train`, its subfolders are the classes of train.
+    """Return the parts of a folder; without a folder of train, its subfolders are the classes of train.
 
-    A class may be called train: then there is no folder of another part next to it, and it has no subfolders.
+    A folder that holds one folder alone is looked into. A class may be called train: then there is no folder of another
+    part next to it, and it has no subfolders.
 
     Raises:
-        DataError: there is no such folder, or it has no classes.
+        DataError: there is no such folder, it has no classes, a part is there twice, or classes hold folders alone.
     """
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
-    found = conversion_cache.parts_in(path, "", os.path.isdir) if os.path.isdir(path / "train") else {}
-    if len(found) < 2 and not _subfolders(path / "train"):
-        return {"train": _part(path)}
-    return {part: _part(folder) for part, folder in found.items()}
+    top, found = _found_at(path)
+    if not found:
+        return {"train": _part(top)}
+    train = _part(_looked_into(found.pop("train"), lambda name: True))
+    others = {part: _looked_into(folder, lambda name: name not in train.classes) for part, folder in found.items()}
+    return {"train": train} | {part: _part(folder) for part, folder in others.items()}
+
+
+def beside_the_parts(path: Path) -> list[str]:
+    """Return the names of the folders beside those of the parts, which are not read."""
+    top, found = _found_at(path)
+    taken = {folder.name for folder in found.values()}
+    return [name for name in _subfolders(top) if name not in taken] if found else []
+
+
+def _found_at(path: Path) -> tuple[Path, dict[str, Path]]:
+    """Return the folder that has the parts, and the folder of each; no part if its subfolders are classes."""
+    top = _looked_into(path, lambda name: word_of(name) is None)
+    found = in_folder(top, [""], os.path.isdir)
+    if "train" not in found or (len(found) < 2 and not _subfolders(found["train"])):
+        return top, {}
+    return top, found
+
+
+def _looked_into(folder: Path, may_be: Callable[[str], bool]) -> Path:
+    """Return the folder that a folder with a single subfolder stands for: the innermost with folders in its only one.
+
+    Args:
+        folder: where to begin.
+        may_be: whether a subfolder of this name may hold what is looked for.
+    """
+    while True:
+        inside = _subfolders(folder)
+        if len(inside) != 1 or not may_be(inside[0]) or not _subfolders(folder / inside[0]):
+            return folder
+        folder = folder / inside[0]
 
 
 def _part(folder: Path) -> Part:
-    classes = _subfolders(folder)
+    classes = labels.in_order(set(_subfolders(folder)))
     if not classes:
-        raise DataError(f"{folder}: expected a folder of images for each class; received no folders")
+        raise DataError(
+            f"{folder}: expected a folder of images for each class; received no folders",
+            hint="Images without classes are for `kdistill predict`. To leave this part out, set data.path to the "
+            "folder of train, and data.test to a share of it.",
+        )
     found = {path: name for name in classes for path in image_decoding.files_below(folder / name)}
     images = {path: name for path, name in found.items() if path.suffix.lower() in image_decoding.SUFFIXES}
+    _check_holds_images(folder, classes, images)
     return Part(folder, images, tuple(classes), len(found) - len(images))
+
+
+def _check_holds_images(folder: Path, classes: Sequence[str], images: Iterable[Path]) -> None:
+    """Raise DataError if a class has its images in several folders: these may be the classes."""
+    direct = {path.parent for path in images}
+    nested = [name for name in classes if folder / name not in direct and len(_subfolders(folder / name)) > 1]
+    if nested:
+        inside = _subfolders(folder / nested[0])
+        raise DataError(
+            f"{folder}: expected a folder of images for each class; {first_few(nested)} "
+            f"{'holds' if len(nested) == 1 else 'hold'} folders alone, such as {nested[0]}/{inside[0]}",
+            hint=f"If these are parts, call them train, validation and test. If {first_few(inside)} are the classes, "
+            f"set data.path to {folder / nested[0]}. If {nested[0]} is a class, move its images out of their folders.",
+        )
 
 
 def _subfolders(folder: Path) -> list[str]:
     """Return the names of the subfolders of a folder that are not hidden, in order; none if it does not exist."""
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+        entries = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+        return sorted(name for name in entries if name[0] != "." and name != OF_ARCHIVES)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -112,27 +168,55 @@ def convert(
     with image_decoding.bombs_refused(), ThreadPoolExecutor(backend.cores()) as pool:
         paths = [path for images in parts.values() for path in images.class_of]
         seen = dict(_read(pool, image_decoding.inspect, paths, skipped))
-        chosen = size or next((seen[path][0] for path in parts["train"].class_of if path in seen), (1, 1))
-        channels = channels or (1 if all(is_grey for _, is_grey in seen.values()) else 3)
+        chosen = size or next((seen[path].size for path in parts["train"].class_of if path in seen), (1, 1))
+        channels = channels or (1 if all(header.is_grey for header in seen.values()) else 3)
         shape = chosen if channels == 1 else (*chosen, channels)
-        conversion_cache.check_room(folder, len(seen) * prod(shape), parts["train"].folder)
+        dtype = np.dtype(np.float32 if _are_deep(seen, parts["train"].folder) else np.uint8)
+        conversion_cache.check_room(folder, len(seen) * prod(shape) * dtype.itemsize, parts["train"].folder)
         decode = partial(image_decoding.decode, size=chosen, channels=channels)
         found = {}
         for part, images in parts.items():
-            with memory_map.RowWriter(conversion_cache.examples_file(folder, part), shape, np.uint8) as rows:
+            with memory_map.RowWriter(conversion_cache.examples_file(folder, part), shape, dtype) as rows:
                 found[part] = _write(images, _read(pool, decode, images.class_of, skipped), rows)
     if skipped and not skip:
         raise DataError(unreadable(sorted(skipped.items())), hint=SKIP_HINT)
     _check_each_has_images(parts, found, skipped)
     names, numbers = labels.encoded(found, parts["train"].classes)
     conversion_cache.write_labels(folder, numbers)
+    return {"classes": names, **_facts(parts, seen, skipped), **({"inputs": DEEP} if dtype != np.uint8 else {})}
+
+
+def _facts(parts: dict[str, Part], seen: Mapping[Path, Header], skipped: Mapping[Path, str]) -> conversion_cache.Facts:
     return {
-        "classes": names,
         "names": {part: [str(images.folder), str(images.folder)] for part, images in parts.items()},
         "skipped": [[str(path), reason] for path, reason in sorted(skipped.items())],
-        "sizes": len({size for size, _ in seen.values()}),
+        "sizes": len({header.size for header in seen.values()}),
         "others": sum(images.others for images in parts.values()),
+        "notes": list(_notes(seen)),
     }
+
+
+def _are_deep(seen: Mapping[Path, Header], folder: Path) -> bool:
+    """Whether all images have 16 bits; raise DataError if only some have, since values would be of two scales."""
+    deep = [str(path) for path, header in seen.items() if header.is_deep]
+    if not deep or len(deep) == len(seen):
+        return bool(deep)
+    shallow = [str(path) for path, header in seen.items() if not header.is_deep]
+    few, bits = (deep, 16) if len(deep) < len(shallow) else (shallow, 8)
+    raise DataError(
+        f"{folder}: expected images of one depth; {len(deep):,} have 16 bits and {len(shallow):,} have 8. "
+        f"Those with {bits} are {first_few(few)}",
+        hint="Save all of them in 8 bits, or all in 16, with values on the same scale.",
+    )
+
+
+def _notes(seen: Mapping[Path, Header]) -> Iterator[str]:
+    headers = seen.values()
+    if any(header.is_deep for header in headers):
+        yield "The images have 16 bits: their values are kept as they are"
+    if count := sum(header.has_alpha for header in headers):
+        which = "1 image has" if count == 1 else f"{count:,} images have"
+        yield f"{which} an alpha channel: what is transparent is laid over white"
 
 
 def _check_classes(parts: dict[str, Part]) -> None:
@@ -171,9 +255,7 @@ def _read(
                 yield path, found
 
 
-def _write(
-    images: Part, decoded: Iterable[tuple[Path, NDArray[np.uint8]]], rows: memory_map.RowWriter
-) -> labels.Labels:
+def _write(images: Part, decoded: Iterable[tuple[Path, NDArray]], rows: memory_map.RowWriter) -> labels.Labels:
     """Write decoded images of a part, and return their classes."""
     names = []
     for path, pixels in decoded:

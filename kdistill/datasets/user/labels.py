@@ -1,7 +1,9 @@
 """The user's labels, whole numbers, one-hot rows or names: checked, and encoded in the same way for all parts."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 
 ROWS_AT_ONCE = 4096
+NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,18})?")
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,12 @@ def _from_one_hot(array: NDArray, name: str) -> Labels:
 def encoded(
     parts: Mapping[str, Labels],
     classes: tuple[str, ...] | None = None,
-    order: Callable[[set[str]], list[str]] = sorted,
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]]]:
     """Return the class names, and the labels (n,) of each part as indices of them.
 
     Args:
         parts: labels by part; one of them is `train`, which has every class.
-        classes: class names, if the data set has them; otherwise the labels of train are the names.
-        order: puts names in order.
+        classes: class names, if the data set has them; otherwise the labels of train are the names, in order.
 
     Raises:
         DataError: a label is outside the classes, a class has no example in train, or parts have labels of other kinds.
@@ -100,7 +101,7 @@ def encoded(
         names = " and ".join(labels.name for labels in parts.values())
         raise DataError(f"{names}: expected labels of one kind; received numbers and names")
     if kinds == {True}:
-        classes = classes or tuple(order(set(train.values.tolist())))
+        classes = classes or tuple(in_order(set(train.values.tolist())))
         found = {part: _indices(labels, classes, train) for part, labels in parts.items()}
     else:
         width = _width(parts)
@@ -109,8 +110,9 @@ def encoded(
                 f"{train.name}: expected one-hot rows of {len(classes)} values, one for each name in `classes`; "
                 f"received {width}"
             )
-        classes = classes or _counted(train, width)
-        found = {part: _in_range(labels, classes, train) for part, labels in parts.items()}
+        values = range(len(classes)) if classes else range(width) if width else np.unique(train.values).tolist()
+        found = {part: _positions(labels, values, train) for part, labels in parts.items()}
+        classes = classes or tuple(map(str, values))
     _check_are_in_train(parts, found, classes)
     return classes, found
 
@@ -133,32 +135,35 @@ def _width(parts: Mapping[str, Labels]) -> int | None:
     return widths.pop() if widths else None
 
 
-def _counted(train: Labels, width: int | None) -> tuple[str, ...]:
-    """Return numbers as class names: the positions in one-hot rows, or 0 to the largest label of train."""
-    if width:
-        return tuple(map(str, range(width)))
-    present = np.unique(train.values)
-    if len(present) == 0 or present[0] < 0:
-        return ("0",)  # the checks that follow report the problem
-    if present[-1] + 1 != len(present):
-        missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
-        raise DataError(
-            f"{train.name}: label {missing} has no example; the labels go up to {present[-1]}, and each from 0 on is a "
-            "class",
-            hint="Number the classes from 0 without gaps, or save the names of all classes as an array `classes`.",
-        )
-    return tuple(map(str, present.tolist()))
-
-
-def _in_range(labels: Labels, classes: tuple[str, ...], train: Labels) -> NDArray[np.int32]:
-    bad = np.flatnonzero((labels.values < 0) | (labels.values >= len(classes)))
+def _positions(labels: Labels, values: Sequence[int], train: Labels) -> NDArray[np.int32]:
+    """Return the positions of numbers (n,) among the values of the classes, which are in order."""
+    known = np.array(values, np.int64)
+    found = np.searchsorted(known, labels.values).clip(max=max(len(known) - 1, 0))
+    bad = np.flatnonzero(known[found] != labels.values) if len(known) else np.arange(len(labels.values))
     if len(bad) > 0:
         strange = first_few([str(value) for value in np.unique(labels.values[bad]).tolist()])
+        counted = known.tolist() == list(range(len(known)))
+        expected = f"0 to {len(known) - 1}" if counted else first_few(list(map(str, known.tolist())), 20)
         raise DataError(
-            f"{labels.name}: label {labels.values[bad[0]]} at position {bad[0]} (counted from 0): expected 0 to "
-            f"{len(classes) - 1}, since {train.name} has {len(classes)} classes; labels outside of that: {strange}"
+            f"{labels.name}: label {labels.values[bad[0]]} at position {bad[0]} (counted from 0): expected {expected}, "
+            f"since {train.name} has {len(known)} classes; labels outside of that: {strange}"
         )
-    return labels.values.astype(np.int32)
+    return found.astype(np.int32)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return class names in order: by value if all are numbers, such as 2 and 10, or 2.0 and 10.0; else by letters."""
+    names = list(names)
+    if all(NUMBER.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (Decimal(name), name))
+    return sorted(names)
+
+
+def notes(parts: Mapping[str, Labels], classes: Sequence[str], are_given: bool) -> list[str]:
+    """Return a sentence if labels are numbers that are not counted from 0."""
+    if are_given or parts["train"].values.dtype.kind == "U" or classes == tuple(map(str, range(len(classes)))):
+        return []
+    return [f"The labels are numbers, but not 0 to {len(classes) - 1}: each is a class, {first_few(list(classes), 20)}"]
 
 
 def _check_are_in_train(

@@ -18,6 +18,7 @@ from kdistill.core.scaling import described
 from kdistill.datasets import guards
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.user import conversion_cache, csv_table, npz
+from kdistill.datasets.user.parts import note
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -61,8 +62,8 @@ def read(data: Data, listener: Listener | None = None) -> Source:
     if found is None:
         listener.note(f"Reading {path} into the cache")
         found = conversion_cache.make(folder, form.signature, form.convert)
-        for note in _notes(*found):
-            listener.note(note)
+        for sentence in _notes(*found):
+            listener.note(sentence)
     return _guarded(_source(data, path, *found), data)
 
 
@@ -90,9 +91,18 @@ def _image_folder(data: Data, path: Path) -> Form:
         return image_folder.signature(image_folder.parts_at(path), path)
 
     def convert(folder: Path) -> conversion_cache.Facts:
-        return image_folder.convert(parts, data.image_size, data.channels, data.on_error == "skip", folder)
+        notes = [note({part: _below(images.folder, path) for part, images in parts.items()})]
+        if beside := image_folder.beside_the_parts(path):
+            notes.append(f"Folders that are no part, and are not read: {first_few(beside)}")
+        facts = image_folder.convert(parts, data.image_size, data.channels, data.on_error == "skip", folder)
+        return {**facts, "notes": [*notes, *facts["notes"]]}
 
     return Form(settings, signature, convert)
+
+
+def _below(inner: Path, path: Path) -> Path:
+    """Return a path relative to that of the data, or, if it is the data's, as it is."""
+    return path if inner == path else inner.relative_to(path)
 
 
 FORMS: dict[str, Callable[[Data, Path], Form]] = {"npz": _npz, "csv": _csv, "image_folder": _image_folder}
@@ -100,7 +110,7 @@ FORMS: dict[str, Callable[[Data, Path], Form]] = {"npz": _npz, "csv": _csv, "ima
 
 def _notes(splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
     """Return a sentence on each effect of the conversion that a user may not expect."""
-    notes = []
+    notes = list(facts.get("notes", ()))
     images = splits["train"].images
     if _scale(images, facts) is None and images.ndim > 2:
         notes.append(
@@ -140,6 +150,8 @@ def _source(data: Data, path: Path, splits: dict[str, Any], facts: conversion_ca
         warnings=tuple(_warnings(data, path, splits, facts)),
         skipped=len(skipped),
         features=tuple(facts.get("features", ())),
+        notes=tuple(_notes(splits, facts)),
+        inputs=facts.get("inputs"),
     )
     return _with_test(data, path, source, "test" in splits)
 
@@ -220,7 +232,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
 
     Returns:
         A JSON-able document with the keys of `catalog.info`, and `dataset`, `per_class` (split -> examples of each
-        class), `type`, `scaling`, `skipped`, `warnings`, `fingerprint`.
+        class), `type`, `scaling`, `skipped`, `notes`, `warnings`, `fingerprint`.
 
     Raises:
         DataError: the data cannot be read.
@@ -244,6 +256,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         "type": str(splits.train.images.dtype),
         "scaling": described(splits.scale),
         "skipped": splits.skipped,
+        "notes": list(splits.notes),
         "warnings": list(splits.warnings),
         "fingerprint": splits.fingerprint,
         "searched": [],

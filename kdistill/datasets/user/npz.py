@@ -1,5 +1,7 @@
 """The user's own arrays in an `.npz` archive: `x_train, y_train`, and optionally those of test and validation.
 
+They may have other usual names, such as `train_images, train_labels`: see `parts.arrays`.
+
 No pickled object is loaded, and no array is copied before all headers have been checked.
 """
 
@@ -15,9 +17,8 @@ from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 from kdistill.datasets import memory_map, npy
 from kdistill.datasets.npy import Header
-from kdistill.datasets.user import conversion_cache, labels
+from kdistill.datasets.user import conversion_cache, labels, parts
 
-MEMBERS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test"), "validation": ("x_val", "y_val")}
 CLASSES = "classes"
 WANTED = "expected x_train and y_train, and optionally x_test, y_test, x_val, y_val and classes"
 SHAPES = "(n, features), (n, height, width) or (n, height, width, channels)"
@@ -30,41 +31,45 @@ def convert(path: Path, folder: Path) -> conversion_cache.Facts:
         DataError: the file is not an archive or damaged, or its arrays do not fit together.
     """
     with npy.opened(path) as archive:
-        headers = {
-            name: npy.header_in(archive, name, npy.NUMBERS if name.startswith("x_") else npy.LABELS)
-            for name in _members(archive, path)
-        }
-        parts = [part for part, (x, _) in MEMBERS.items() if x in headers]
-        for part in parts:
-            _check_part(headers, part, path)
-        conversion_cache.check_room(folder, sum(map(_room, headers, headers.values())), path)
+        pairs = _pairs(archive, path)
+        headers = {name: npy.header_in(archive, name) for name, _ in pairs.values()}
+        for name in [*(y for _, y in pairs.values()), *({CLASSES} & set(npy.names(archive)))]:
+            headers[name] = npy.header_in(archive, name, npy.LABELS)
+        for pair in pairs.values():
+            _check_part(headers, pair, pairs["train"][0], path)
+        room = [_room(header, name in dict(pairs.values())) for name, header in headers.items()]
+        conversion_cache.check_room(folder, sum(room), path)
         found = {}
-        for part in parts:
-            x, y = MEMBERS[part]
+        for part, (x, y) in pairs.items():
             _write_examples(archive, x, folder, part, path)
             found[part] = labels.from_array(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
     names, numbers = labels.encoded(found, given)
     conversion_cache.write_labels(folder, numbers)
-    return {"classes": names, "names": {part: [f"{path}: {name}" for name in MEMBERS[part]] for part in parts}}
+    return {
+        "classes": names,
+        "names": {part: [f"{path}: {name}" for name in pair] for part, pair in pairs.items()},
+        "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *labels.notes(found, names, bool(given))],
+    }
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> list[str]:
-    """Return the names of the arrays to read; refuse an archive in which one array of a pair is missing."""
+def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:
+    """Return the names of examples and labels of each part; refuse an archive in which one of a pair is missing."""
     there = npy.names(archive)
-    for part, pair in MEMBERS.items():
+    pairs = parts.arrays(there, str(path))
+    for part, pair in pairs.items():
         missing = [name for name in pair if name not in there]
         if missing and (part == "train" or len(missing) == 1):
             received = first_few(sorted(there), 10) or "no array"
             raise DataError(f"{path}: the archive has no array {missing[0]}: {WANTED}; received {received}")
-    return [name for name in (*sum(MEMBERS.values(), ()), CLASSES) if name in there]
+    return {part: pair for part, pair in pairs.items() if pair[0] in there}
 
 
-def _check_part(headers: dict[str, Header], part: str, path: Path) -> None:
+def _check_part(headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path) -> None:
     """Check that a part's examples have the shape and type of train's, and that there is a label for each."""
-    x_name, y_name = MEMBERS[part]
-    x, y, train = headers[x_name], headers[y_name], headers[MEMBERS["train"][0]]
+    x_name, y_name = pair
+    x, y, train = headers[x_name], headers[y_name], headers[of_train]
     if len(x.shape) not in (2, 3, 4) or 0 in x.shape[1:]:
         raise DataError(f"{path}: {x_name}: expected the shape {SHAPES}; received {x.shape}")
     if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
@@ -74,11 +79,11 @@ def _check_part(headers: dict[str, Header], part: str, path: Path) -> None:
             hint=f"Save {x_name}.transpose(0, 2, 3, 1) instead.",
         )
     if x.shape[1:] != train.shape[1:]:
-        wanted = f"expected examples of shape {train.shape[1:]}, as in x_train"
+        wanted = f"expected examples of shape {train.shape[1:]}, as in {of_train}"
         raise DataError(f"{path}: {x_name}: {wanted}; received {x.shape[1:]}")
     if npy.stored_type(x.dtype) != npy.stored_type(train.dtype):
         raise DataError(
-            f"{path}: {x_name}: expected the type of x_train, {train.dtype}; received {x.dtype}, whose scale would "
+            f"{path}: {x_name}: expected the type of {of_train}, {train.dtype}; received {x.dtype}, whose scale would "
             "be another"
         )
     if not y.shape or x.shape[0] != y.shape[0]:
@@ -90,10 +95,10 @@ def _check_part(headers: dict[str, Header], part: str, path: Path) -> None:
         raise DataError(f"{path}: {x_name}: expected examples; received none")
 
 
-def _room(name: str, header: Header) -> int:
+def _room(header: Header, has_examples: bool) -> int:
     """Return the bytes on disk that an array needs while it is converted."""
     dtype = npy.stored_type(header.dtype)
-    is_kept = header.dtype == dtype or not name.startswith("x_")
+    is_kept = header.dtype == dtype or not has_examples
     return prod(header.shape) * (header.dtype.itemsize + (0 if is_kept else dtype.itemsize))
 
 

@@ -40,6 +40,17 @@ def test_a_folder_brings_its_parts(folder):
         np.testing.assert_array_equal(split.labels, FEATURES[f"y_{ending}"])
 
 
+def test_parts_have_any_of_their_usual_names(folder):
+    plain = read(folder)
+    (folder / "train.csv").rename(folder / "Training.CSV")
+    (folder / "test.csv").rename(folder / "test_set.csv")
+    (folder / "validation.csv").rename(folder / "valid.csv")
+    assert read(folder).fingerprint == plain.fingerprint
+    (folder / "dev.csv").write_text("")
+    with pytest.raises(DataError, match=r"expected one of valid.csv and dev.csv; received both"):
+        read(folder)
+
+
 def test_one_file_is_divided(folder):
     source = read(folder / "train.csv", test=0.25)
     assert (len(source.train), len(source.test)) == (30, 10)

@@ -120,6 +120,118 @@ def test_a_class_of_which_nothing_can_be_read_is_no_class(folder):
 
 
 @pytest.mark.parametrize(
+    ("train", "test", "validation"),
+    [
+        ("Training", "Testing", "Valid"),
+        ("TRAIN", "test", "dev"),
+        ("training_set", "test-set", "validation_set"),
+        ("seg_train", "seg_test", "seg_dev"),
+        ("trainset", "testset", "valset"),
+        ("train", "test", "eval"),
+    ],
+)
+def test_parts_have_any_of_their_usual_names(folder, train, test, validation):
+    plain, notes = read(folder), Heard()
+    for part, name in (("train", train), ("test", test), ("validation", validation)):
+        (folder / part).rename(folder / f"x-{part}")
+        (folder / f"x-{part}").rename(folder / name)
+    assert read(folder, notes).fingerprint == plain.fingerprint
+    told = f"Parts of the data: train is {train}, test is {test}, validation is {validation}"
+    assert told in notes.notes
+    described = load.describe(own_data.data("image_folder", folder))
+    assert told in described["notes"]  # also when the cache has the arrays
+
+
+def test_evaluation_without_a_test_part_is_the_test_part(folder):
+    (folder / "validation").rename(folder / "set-aside")
+    (folder / "test").rename(folder / "Eval")
+    source = read(folder)
+    assert (len(source.test), source.validation) == (20, None)
+
+
+def test_a_folder_that_holds_one_alone_is_looked_into(folder, tmp_path):
+    plain = read(folder)
+    inner = tmp_path / "download" / "archive" / "photos"
+    inner.parent.mkdir(parents=True)
+    folder.rename(inner)
+    (tmp_path / "download" / "__MACOSX").mkdir()
+    assert read(tmp_path / "download").fingerprint == plain.fingerprint
+    for part in ("train", "test"):  # seg_train/seg_train/class, as in some archives
+        (inner / part).rename(inner / "inner")
+        (inner / part).mkdir()
+        (inner / "inner").rename(inner / part / f"the_{part}")
+    assert read(tmp_path / "download").fingerprint == plain.fingerprint
+    assert read(inner / "train", test=0.2).classes == own_data.CLASSES
+
+
+def test_folders_that_are_no_part_are_named(folder):
+    (folder / "raw").mkdir()
+    notes = Heard()
+    read(folder, notes)
+    assert "Folders that are no part, and are not read: raw" in notes.notes
+
+
+def test_two_folders_for_one_part_are_refused(folder):
+    (folder / "Training").mkdir()
+    with pytest.raises(DataError, match=r"expected one of train and Training; received both"):
+        read(folder)
+
+
+@pytest.mark.parametrize("names", [("first", "second", "third"), ("fold1", "test", "val")])
+def test_classes_that_hold_folders_alone_are_refused(folder, names):
+    """They are parts or folds under names that are not known: what is in them may be the classes."""
+    for part, name in zip(("train", "test", "validation"), names, strict=True):
+        (folder / part).rename(folder / f"x-{part}")
+        (folder / f"x-{part}").rename(folder / name)
+    with pytest.raises(DataError, match=r"expected a folder of images for each class; .*hold folders alone") as raised:
+        read(folder, test=0.2)
+    assert "call them train, validation and test" in raised.value.hint
+
+
+def test_a_class_with_one_folder_inside_is_a_class(folder):
+    inner = folder / "train" / "dark" / "dark"
+    (folder / "train" / "dark").rename(folder / "x")
+    (folder / "train" / "dark").mkdir()
+    (folder / "x").rename(inner)
+    assert read(folder).classes == own_data.CLASSES
+
+
+def test_classes_with_numbers_as_names_are_in_the_order_of_numbers(folder):
+    for part in ("train", "test", "validation"):
+        (folder / part / "dark").rename(folder / part / "10")
+        (folder / part / "light").rename(folder / part / "9")
+    source = read(folder)
+    assert source.classes == ("9", "10")
+    assert source.train.images[source.train.labels == 0].mean() > 150
+
+
+def test_images_of_16_bits_keep_their_values(tmp_path):
+    found, notes = own_data.arrays(dtype=np.uint16), Heard()
+    for part in ("train", "test"):
+        found[f"x_{part}"] = 16 * found[f"x_{part}"]
+    folder = own_data.write_images(tmp_path / "deep", found)
+    source = read(folder, notes)
+    assert source.train.images.dtype == np.float32
+    np.testing.assert_array_equal(source.train.images, by_class(found["x_train"], found["y_train"])[0])
+    assert source.scale is None
+    assert source.inputs == {"bits": 16}
+    assert "The images have 16 bits: their values are kept as they are" in notes.notes
+    assert not any("255" in warning for warning in source.warnings)
+    Image.new("L", (5, 6)).save(folder / "test" / "dark" / "shallow.png")
+    with pytest.raises(DataError, match=r"one depth; 60 have 16 bits and 1 have 8. Those with 8 are .*shallow.png"):
+        read(folder)
+
+
+def test_what_is_transparent_is_told(folder):
+    notes = Heard()
+    Image.new("RGBA", (5, 6)).save(folder / "train" / "light" / "clear.png")
+    source = read(folder, notes, channels=1)
+    assert "1 image has an alpha channel: what is transparent is laid over white" in notes.notes
+    assert (source.train.images.reshape(len(source.train), -1).min(axis=1) == 255).sum() == 1
+    assert source.inputs is None
+
+
+@pytest.mark.parametrize(
     ("make", "problem"),
     [
         (lambda folder: (folder / "train" / "empty").mkdir(), "train: classes without images: empty"),

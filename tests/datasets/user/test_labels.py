@@ -5,7 +5,7 @@ import pytest
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
-from kdistill.datasets.user.labels import encoded, from_array
+from kdistill.datasets.user.labels import encoded, from_array, in_order, notes
 
 
 def of(**parts):
@@ -45,6 +45,40 @@ def test_given_names_decide_the_order_of_classes():
     assert encoded(of(train=[0, 1]), ("eel", "ant", "owl"))[0] == ("eel", "ant", "owl")
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+@pytest.mark.parametrize("numbers", [[-1, 1], [1, 2], [0, 2, 10], [5, 10**9], [-(2**53), 2**53]])
+def test_numbers_that_are_not_counted_from_0_are_classes_by_their_value(numbers, dtype):
+    values = np.array([numbers[-1], *numbers], dtype)
+    parts = of(train=values, test=values[:1])
+    classes, found = encoded(parts)
+    assert classes == tuple(map(str, numbers))
+    assert found["train"].tolist() == [len(numbers) - 1, *range(len(numbers))]
+    assert found["test"].tolist() == [len(numbers) - 1]
+    (note,) = notes(parts, classes, are_given=False)
+    assert ", ".join(map(str, numbers)) in note
+
+
+def test_numbers_from_0_need_no_note():
+    assert notes(of(train=[0, 1, 2]), ("0", "1", "2"), are_given=False) == []
+    assert notes(of(train=["b", "a"]), ("a", "b"), are_given=False) == []
+    assert notes(of(train=[0, 1]), ("eel", "owl"), are_given=True) == []
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["0", "1", "2", "10", "11"],
+        ["0.0", "2.0", "10.0", "11.0"],
+        ["-10", "-2", "0.5", "3"],
+        ["10", "2", "x"],
+        ["1.5.2", "1.10"][::-1],
+    ],
+)
+def test_names_that_are_numbers_are_ordered_as_numbers(ordered):
+    assert in_order(set(ordered)) == ordered
+    assert encoded(of(train=ordered[::-1]))[0] == tuple(ordered)
+
+
 def test_one_hot_rows_say_how_many_classes_there_are():
     assert encoded(of(train=[[1, 0, 0], [0, 1, 0]]))[0] == ("0", "1", "2")
 
@@ -81,10 +115,8 @@ def test_a_row_far_down_is_named_by_its_position():
     ("parts", "classes", "problem"),
     [
         ({"train": [0, 1], "test": [0, 2]}, None, r"y_test: label 2 at position 1 .*expected 0 to 1.*y_train"),
-        ({"train": [0, -1]}, None, r"y_train: label -1 at position 1"),
-        ({"train": [0, 2]}, None, r"y_train: label 1 has no example"),
-        ({"train": [1, 2]}, None, r"y_train: label 0 has no example"),
-        ({"train": [0, 10**9]}, None, r"y_train: label 1 has no example"),
+        ({"train": [-1, 1], "test": [1, 0]}, None, r"y_test: label 0 at position 1 .*expected -1, 1, since y_train"),
+        ({"train": [5, 7], "test": [9]}, None, r"y_test: label 9 at position 0 .*expected 5, 7"),
         (
             {"train": [0, 3]},
             ("a", "b"),

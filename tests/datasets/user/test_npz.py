@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import own_data
 import pytest
+from heard import Heard
 
 from kdistill.core.errors import DataError
 from kdistill.datasets import memory_map
@@ -219,3 +220,24 @@ def test_one_hot_rows_are_as_wide_as_there_are_names(tmp_path):
         read(path)
     path = own_data.write_npz(tmp_path / "b.npz", **one_hot, classes=np.array(list("ab")))
     assert tuple(read(path)[1]["classes"]) == ("a", "b")
+
+
+@pytest.mark.parametrize("names", ["X_{}", "{}_x"])
+def test_arrays_have_any_of_their_usual_names(tmp_path, names):
+    found = own_data.arrays(validation=10)
+    other = {names.format({"val": "valid"}.get(part, part)): found[f"x_{part}"] for part in ("train", "test", "val")}
+    labelled = {"labels_" + {"val": "Valid"}.get(part, part): found[f"y_{part}"] for part in ("train", "test", "val")}
+    np.savez(tmp_path / "b.npz", **other, **labelled)
+    plain = load.read(own_data.data("npz", own_data.write_npz(tmp_path / "a.npz", **found)))
+    notes = Heard()
+    assert load.read(own_data.data("npz", tmp_path / "b.npz"), notes).fingerprint == plain.fingerprint
+    assert any(f"test is {names.format('test')}" in note for note in notes.notes)
+
+
+def test_labels_of_minus_one_and_one_are_two_classes(tmp_path):
+    found, notes = own_data.arrays(), Heard()
+    signs = {name: 2 * values - 1 if name[0] == "y" else values for name, values in found.items()}
+    source = load.read(own_data.data("npz", own_data.write_npz(tmp_path / "a.npz", **signs)), notes)
+    assert source.classes == ("-1", "1")
+    np.testing.assert_array_equal(source.train.labels, found["y_train"])
+    assert "The labels are numbers, but not 0 to 1: each is a class, -1, 1" in notes.notes
