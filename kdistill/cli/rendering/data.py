@@ -65,7 +65,7 @@ def _rows(info: Document) -> dict[str, Any]:
         "values": f"{info['type']}, {info['scaling']}",
         f"{' + '.join(info['per_class'])}": _by_class(info),
     }
-    return rows | {name: info[name] for name in ("notes", "warnings") if info[name]}
+    return rows | {name: info[name] for name in ("notes", "warnings") if info.get(name)}
 
 
 def _by_class(info: Document) -> list[str]:
