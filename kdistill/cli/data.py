@@ -11,6 +11,7 @@ from kdistill.cli import values
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit
 from kdistill.cli.rendering import data as inventory
+from kdistill.core.errors import DataError
 
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
@@ -21,11 +22,23 @@ DataOf = Annotated[
 ]
 
 
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        parser=values.a_path_to(".png"),
+        metavar="FILE",
+        help="Draw a few training images of each class into this `.png` file.",
+    ),
+]
+
+
 @app.command("info")
 def data_info(
     names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Data sets (default: all)")] = None,
     folder: SearchFirst = None,
     config: DataOf = None,
+    images: Images = None,
     set_: Set = None,
     json_: Json = False,
     debug: Debug = False,
@@ -33,10 +46,10 @@ def data_info(
     """Show whether data sets are there and intact, and which folders are searched; or describe a config's data."""
     from kdistill import datasets
 
-    if config is not None or set_:
+    if config is not None or set_ or images:
         if names or folder:
-            raise typer.BadParameter("expected no DATASET and no --dir with -c or --set", param_hint="-c")
-        _show_data_of(config, set_ or [], json_)
+            raise typer.BadParameter("expected no DATASET and no --dir with -c, --set or --images", param_hint="-c")
+        _show_data_of(config, set_ or [], images, json_)
         return
     chosen = [_dataset(name) for name in names or datasets.names()]
     found = {name: datasets.info(name, str(folder) if folder else None) for name in chosen}
@@ -80,18 +93,23 @@ def data_export(
     emit(document, inventory.exported, json_)
 
 
-def _show_data_of(source: str | None, overrides: list[str], json_: bool) -> None:
+def _show_data_of(source: str | None, overrides: list[str], images: Path | None, json_: bool) -> None:
     from kdistill import config as configs
     from kdistill import datasets
     from kdistill.cli.rendering.screen import Screen
 
     data = configs.load(source, overrides).data
-    if not data.is_own:
-        emit({data.dataset: datasets.info(data.dataset, data.dir)}, inventory.named_data, json_)
-        return
     with closing(Screen()) as screen:
-        found = datasets.describe(data, screen)
-    emit({data.dataset: found}, inventory.own_data, json_)
+        if images:
+            from kdistill.datasets import contact_sheet
+
+            if datasets.needs_download(data):
+                raise DataError(f"{data.dataset}: not here", hint=f"Run `kdistill data fetch {data.dataset}` first.")
+            screen.note(contact_sheet.draw(datasets.load(data, screen), images))
+        if data.is_own:
+            emit({data.dataset: datasets.describe(data, screen)}, inventory.own_data, json_)
+        else:
+            emit({data.dataset: datasets.info(data.dataset, data.dir)}, inventory.named_data, json_)
 
 
 def _dataset(name: str) -> str:

@@ -165,6 +165,8 @@ def predict(
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
             if not write_out(text):  # stdout is closed
                 break
+        for message in reader.warnings:
+            screen.warning(message)
         for message in reader.skipped:
             screen.warning(f"Skipped: {message}")
         if reader.skipped:

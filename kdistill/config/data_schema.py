@@ -1,10 +1,10 @@
 """The section `data` of the schema."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from kdistill.config.section import Count, Fraction, KeyWithoutEffectError, MisplacedError, Section, exact_int
+from kdistill.config.section import Count, Fraction, KeyWithoutEffectError, MisplacedError, Section, Text, exact_int
 
 # The named data sets, and the file formats of users' own data.
 NamedData = Literal["digits", "fashion_mnist", "mnist"]
@@ -15,11 +15,39 @@ DATA_READERS = {
     "dir": NAMED,
     "path": OWN,
     "label": ("csv",),
-    "image_size": ("image_folder",),
+    "drop": ("csv",),
+    "keep": ("csv",),
+    "header": ("csv",),
+    "separator": ("csv",),
+    "decimal": ("csv",),
+    "encoding": ("csv",),
+    "missing": ("csv",),
+    "image_size": ("image_folder", "csv"),
     "channels": ("image_folder",),
     "on_error": ("image_folder",),
     "test": OWN,
 }
+# Keys of later versions than 0.1.0, by the data sets for which they are later.
+LATER = dict.fromkeys(("drop", "keep", "header", "separator", "decimal", "encoding", "missing", "image_size"), ("csv",))
+TAB = "tab"
+
+
+def _separator(value: Any) -> Any:
+    """Return the character that a separator is: a tab may be written as a word. Refuse one that is in cells."""
+    if isinstance(value, str) and len(value) == 1 and (value.isalnum() or value in '"\r\n.+-_'):
+        raise MisplacedError("data", "separator", f"expected a character that no cell has; received {value!r}")
+    return "\t" if value == TAB else value
+
+
+def _encoding(name: str) -> str:
+    """Refuse an encoding that Python does not know, or that is none of text."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise MisplacedError(
+            "data", "encoding", f"expected an encoding, such as utf-8 or latin-1; received {name!r}"
+        ) from None
+    return name
 
 
 class Data(Section):
@@ -39,9 +67,40 @@ class Data(Section):
         description="Your own data, relative to the config file. npz: the file. image_folder: the folder with "
         "train/CLASS/*.png. csv: the file, or a folder with train.csv and test.csv.",
     )
-    label: StrictStr | None = Field(None, description="csv: name of the label column; all other columns are features.")
+    label: Text | None = Field(
+        None,
+        description="csv: name of the label column, or its number from 1 with header: false; all other columns are "
+        "features.",
+    )
+    drop: tuple[Text, ...] | None = Field(None, description="csv: names of columns that are no features.")
+    keep: tuple[Text, ...] | None = Field(
+        None,
+        description="csv: names of columns that are features though they have no name (the third one is called "
+        "`column 3`) or count the rows; without it such columns are left out.",
+    )
+    header: StrictBool | None = Field(
+        None,
+        description="csv: whether the first line names the columns; without it they are named 1, 2 and so on. null: it "
+        "does, and a line that looks like data is an error.",
+    )
+    separator: Annotated[StrictStr, Field(min_length=1, max_length=1), BeforeValidator(_separator)] | None = Field(
+        None, description="csv: the character between two cells, or `tab`; null: told from the file."
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="csv: the decimal mark of numbers; null: told from the file."
+    )
+    encoding: Annotated[StrictStr, AfterValidator(_encoding)] | None = Field(
+        None, description="csv: the encoding; null: UTF-8, UTF-16 with its mark, or else latin-1."
+    )
+    missing: Literal["refuse", "mean"] = Field(
+        "refuse",
+        description="csv: what happens to missing values: `mean` puts the mean of train in their place, also "
+        "for `predict`.",
+    )
     image_size: tuple[Count, Count] | None = Field(
-        None, description="image_folder: [height, width] of all images after resizing; null: that of the first image."
+        None,
+        description="image_folder: [height, width] of all images after resizing; null: that of the first image. csv: "
+        "[height, width] of the images whose pixels the columns are, row by row; null: columns are features.",
     )
     channels: Annotated[Literal[1, 3], BeforeValidator(exact_int)] | None = Field(
         None, description="image_folder: 1 (grey) or 3 (RGB); null: 1 if every image is grey, else 3."
@@ -68,7 +127,13 @@ class Data(Section):
 
     def read_keys(self) -> list[str]:
         """Return the keys that the chosen data set reads."""
-        return [key for key in type(self).model_fields if self.dataset in DATA_READERS.get(key, (self.dataset,))]
+        return [key for key in type(self).model_fields if self._reads(key)]
+
+    def _reads(self, key: str) -> bool:
+        """Whether the data set reads a key; one of a later version only if it is set, so that 0.1.0 reads configs."""
+        is_default = getattr(self, key) == type(self).model_fields[key].default
+        later = self.dataset in LATER.get(key, ()) and is_default
+        return not later and self.dataset in DATA_READERS.get(key, (self.dataset,))
 
     @model_validator(mode="after")
     def _what_the_data_set_reads(self) -> Self:
@@ -80,6 +145,8 @@ class Data(Section):
             raise MisplacedError("data", "path", f"dataset {self.dataset} needs it: the path of the data")
         if self.dataset == "csv" and not self.label:
             raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
+        if both := set(self.drop or ()) & set(self.keep or ()):
+            raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
         if self.validation == "given" and not self.is_own:
             text = f"{self.dataset} has no validation part: expected a share between 0 and 1, or test"
             raise MisplacedError("data", "validation", text)

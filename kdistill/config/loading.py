@@ -44,7 +44,7 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     _make_absolute(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
-    values.setdefault("name", _name_of(stem))
+    values.setdefault("name", name_of(stem))
     return _check(values, marks)
 
 
@@ -69,7 +69,7 @@ def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], C
     return axes.cells(config, resolved(config), tried)
 
 
-def _name_of(stem: str) -> str:
+def name_of(stem: str) -> str:
     """Return an experiment's name, made of that of its file: what the name of a folder may not have is a hyphen."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-").lstrip(".")[:MOST_CHARACTERS] or UNNAMED
 

@@ -17,6 +17,10 @@ HELP = "Run `kdistill config schema` for all keys, or `kdistill config show` for
 EXPECTED = {
     "validation": "a share between 0 and 1, test or given",
     "channels": "1 or 3",
+    "drop": "a list of columns, such as [id, date]",
+    "keep": "a list of columns, such as [id, date]",
+    "separator": "one character, such as ';', or tab",
+    "decimal": "'.' or ','",
     "image_size": "[height, width]",
     "teachers": "a list of paths, such as [big.keras, other.keras]",
     "checkpoint_every": "auto, or a whole number of at least 1",

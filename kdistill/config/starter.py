@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kdistill.config.data_schema import DATA_READERS, Data
-from kdistill.config.loading import builtin_text
+from kdistill.config.loading import builtin_text, name_of
 from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
 from kdistill.config.section import Section
 
@@ -40,8 +40,7 @@ def starter_text(file: str | None, source: str | None = None) -> str:
         file: the file that it will be written to; None if unknown: then `name` is commented out.
         source: the name of a built-in config to copy; None for a config of every key, with a comment on each.
     """
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file or "mine.yaml").stem).lstrip(".")[:100]
-    name = _as_yaml(stem or "mine")
+    name = _as_yaml(name_of(Path(file or "mine.yaml").stem))
     if source is not None:
         return re.sub(r"^name: .*$", f"name: {name}", builtin_text(source), count=1, flags=re.MULTILINE)
     lines = [HEADER.format(file=file or "FILE")]

@@ -1,10 +1,15 @@
-"""Reads CSV files: a line with the names of the columns, then rows with finite numbers in the feature columns."""
+"""Reads CSV files: a line with the names of the columns, if there is one, then rows of cells.
+
+`kdistill.datasets.table_format` tells how a file is written; `kdistill.datasets.table_columns` makes numbers of cells.
+"""
 
 import csv
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +18,55 @@ from numpy.typing import NDArray
 from kdistill.core import files
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
+from kdistill.datasets import table_format
+from kdistill.datasets.table_format import UNKNOWN, Format
 
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 40  # characters of a cell in messages
+NAMELESS = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
+DATA_HINT = (
+    "If it is data, set data.header: false; columns are then named by their numbers, from 1. If these are names, set "
+    "data.header: true."
+)
 
 Row = tuple[int, list[str]]  # number of the line, cells
 
 
 class CsvFile:
-    """Comma-separated values, read line by line; `place` is the name of the file in messages.
+    """A table, read line by line.
+
+    Attributes:
+        place: name of the file, for messages.
+        columns: names of the columns; without a line of names, their numbers from 1.
+        nameless: those of the columns that have no name, and are called `column 1` by their place.
+        format: how the table is written.
+        notes: sentences on what was told from the file.
 
     Raises:
-        DataError: the file is empty, two columns have one name, or it is not CSV in UTF-8; names the line.
+        DataError: the file is empty, two columns have one name, the first line looks like data, or it is not a table in
+            this encoding; names the line.
     """
 
-    def __init__(self, lines: Iterable[str], place: str) -> None:
-        self.place = place
-        self._reader = csv.reader(lines, strict=True)
-        _, header = next(self._rows(), (0, []))
-        self.columns = [name.removeprefix("\ufeff").strip() for name in header]
-        if not header:
+    def __init__(self, lines: Iterable[str], place: str, form: Format = UNKNOWN, hint: str = DATA_HINT) -> None:
+        self.place, self.format, self.notes = place, form.or_else(Format(",", ".")), list[str]()
+        lines = table_format.without_nul(lines, place)
+        self._reader = csv.reader(lines, delimiter=self.format.separator or ",", strict=True)
+        first = next(self._rows(), None)
+        if first is None:
             raise DataError(f"{place}: expected a table that begins with the names of its columns; received nothing")
+        first[1][0] = first[1][0].removeprefix("\ufeff")
+        self._first = first if self.format.header is False else None
+        cells = [str(1 + cell) for cell in range(len(first[1]))] if self._first else first[1]
+        self.columns = [name.strip() for name in cells]
+        self.nameless = self._name_the_nameless()
         twice = sorted(name for name, count in Counter(self.columns).items() if count > 1)
         if twice:
-            raise DataError(f"{place}: expected different names of columns; received {first_few(twice)} more than once")
+            raise DataError(
+                f"{place}: expected different names of columns; received {first_few(twice)} more than once",
+                hint=None if self.format.header else hint,
+            )
+        if self.format.header is None and self._looks_like_data():
+            raise DataError(f"{place}: the first line looks like data: {first_few(self.columns)}", hint=hint)
 
     def blocks(self, size: int, features: Sequence[int], hint: str) -> Iterator[tuple[NDArray[np.float32], list[Row]]]:
         """Yield the features (rows, features) of up to `size` rows at a time, and those rows.
@@ -49,33 +79,78 @@ class CsvFile:
         Raises:
             DataError: a row has more or fewer cells than columns, or a feature that is not a finite number.
         """
+        for block in self.row_blocks(size):
+            found = self.numbers(block, features)
+            if found is None:
+                self._check_cells(block, features, hint)
+                raise AssertionError("a cell that is not a number is found")
+            yield found, block
+
+    def row_blocks(self, size: int) -> Iterator[list[Row]]:
+        """Yield up to `size` rows at a time; DataError if one has more or fewer cells than there are columns."""
         rows = self._whole_rows()
         while block := list(itertools.islice(rows, size)):
-            try:
-                values = np.array([list(map(float, [row[cell] for cell in features])) for _, row in block])
-            except ValueError:
-                values = np.full((1, 1), np.nan)
-            with np.errstate(over="ignore"):  # values beyond float32 become infinite
-                found = values.astype(np.float32)
-            if not np.isfinite(found).all() or any("_" in "".join(row) for _, row in block):
-                self._check_cells(block, features, hint)
-            yield found, block
+            yield block
+
+    def numbers(self, block: Sequence[Row], cells: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return the numbers (rows, cells) in cells of a block; None if one is not a finite number."""
+        try:
+            if self.format.decimal == ",":
+                texts = [[point(row[cell]) for cell in cells] for _, row in block]
+                values = np.array([list(map(float, row)) for row in texts])
+            else:
+                values = np.array([list(map(float, [row[cell] for cell in cells])) for _, row in block])
+        except ValueError:
+            return None
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite
+            found = values.reshape(len(block), len(cells)).astype(np.float32)
+        if not np.isfinite(found).all():
+            return None
+        suspects = [row for _, row in block if "_" in "".join(row)]
+        if any("_" in row[cell] for row in suspects for cell in cells):
+            return None
+        return found
+
+    def not_a_number(self, line: int, cell: int, text: str, hint: str | None) -> DataError:
+        """Return the error for a cell that is not a number."""
+        what = f"{text[:SHOWN]!r}" if text.strip() else "nothing"
+        place = f"{self.place}, line {line}, column {self.columns[cell]!r}"
+        return DataError(f"{place}: expected a finite number; received {what}", hint=hint)
+
+    def is_number(self, text: str) -> bool:
+        """Whether a cell is a finite number, written with the decimal mark of this table."""
+        return is_number(point(text) if self.format.decimal == "," else text)
+
+    def _name_the_nameless(self) -> list[str]:
+        nameless = []
+        for cell, name in enumerate(self.columns):
+            if NAMELESS.fullmatch(name):
+                self.columns[cell] = f"column {cell + 1}"
+                nameless.append(self.columns[cell])
+        return nameless
+
+    def _looks_like_data(self) -> bool:
+        """Whether names are numbers, unless they are counted: 0, 1, 2 and so on, as pandas calls columns."""
+        numbers = [name for name in self.columns if self.is_number(name)]
+        if not numbers:
+            return False
+        counted = all(name.isdecimal() for name in numbers) and len(numbers) > 1
+        return not (counted and [int(name) - int(numbers[0]) for name in numbers] == list(range(len(numbers))))
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows of all lines that are not empty."""
         try:
-            for row in self._reader:
-                if row:
-                    yield self._reader.line_num, row
-        except UnicodeDecodeError:
-            raise DataError(f"{self.place}: expected text in UTF-8", hint="Save the table as CSV in UTF-8.") from None
+            with _text_in(self.format.encoding, self.place):
+                for row in self._reader:
+                    if row:
+                        yield self._reader.line_num, row
         except csv.Error as error:
             raise DataError(f"{self.place}, line {self._reader.line_num}: cannot be read as CSV: {error}") from None
         except OSError as error:
             raise DataError(f"{self.place}: cannot be read: {error.strerror or error}") from None
 
     def _whole_rows(self) -> Iterator[Row]:
-        for line, row in self._rows():
+        for line, row in itertools.chain([self._first] if self._first else [], self._rows()):
             if len(row) != len(self.columns):
                 expected = f"expected {len(self.columns)} cells"
                 raise DataError(f"{self.place}, line {line}: {expected}; received {len(row)}")
@@ -85,27 +160,72 @@ class CsvFile:
         """Raise an error for the first feature that is not a number."""
         for line, row in block:
             for cell in features:
-                if not is_number(row[cell]):
-                    what = f"{row[cell][:SHOWN]!r}" if row[cell].strip() else "nothing"
-                    place = f"{self.place}, line {line}, column {self.columns[cell]!r}"
-                    raise DataError(f"{place}: expected a finite number; received {what}", hint=hint)
+                if not self.is_number(row[cell]):
+                    raise self.not_a_number(line, cell, row[cell], hint)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[CsvFile]:
-    """Open a CSV file.
+def opened(path: Path, given: Format = UNKNOWN, usual: Format = UNKNOWN, hint: str = DATA_HINT) -> Iterator[CsvFile]:
+    """Open a table.
+
+    Args:
+        path: the file.
+        given: what is known of how it is written; the rest is told from it.
+        usual: how it is written where that cannot be told.
+        hint: what to do if the first line looks like data.
 
     Raises:
         DataError: it is not a regular file or cannot be read, or `CsvFile` raises one.
     """
     try:
         files.stat_regular(path)
-        # Spreadsheets begin their files with a byte order mark.
-        stream = open(path, encoding="utf-8-sig", newline="")  # noqa: SIM115
+        encoding = given.encoding or table_format.encoding_of(path)
+        with _text_in(encoding, str(path)):
+            sample = table_format.sample_of(path, encoding)
+        stream = open(path, encoding=encoding, newline="")  # noqa: SIM115
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     with stream:
-        yield CsvFile(stream, str(path))
+        found = replace(table_format.told(sample, str(path), given, usual), encoding=encoding)
+        table = CsvFile(stream, str(path), found, hint)
+        table.notes += table_format.notes(found, given.or_else(usual), str(path))
+        yield table
+
+
+def streamed(lines: Iterable[str], place: str, usual: Format, hint: str) -> CsvFile:
+    """Return the table in lines that come one by one: its separator is told from the first line alone.
+
+    Args:
+        lines: the lines of a table, with their ends.
+        place: their name, for messages.
+        usual: how the table is written where that cannot be told.
+        hint: what to do if the first line looks like data.
+
+    Raises:
+        DataError: `CsvFile` raises one.
+    """
+    remaining = iter(lines)
+    with _text_in(table_format.UTF8, place):
+        sample = list(itertools.islice(remaining, 1))
+    form = table_format.told(sample, place, UNKNOWN, usual)
+    return CsvFile(itertools.chain(sample, remaining), place, form, hint)
+
+
+@contextmanager
+def _text_in(encoding: str | None, place: str) -> Iterator[None]:
+    """Raise DataError for text that is in another encoding."""
+    try:
+        yield
+    except UnicodeError:
+        name = "UTF-8" if encoding in (None, table_format.UTF8) else encoding
+        raise DataError(
+            f"{place}: expected text in {name}", hint="Save the table as CSV in UTF-8, or set data.encoding."
+        ) from None
+
+
+def point(text: str) -> str:
+    """Return a cell with a decimal comma as Python writes numbers; one with a point as what is no number."""
+    return text.replace(",", ".") if "." not in text else "no number"
 
 
 def is_number(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 model-int8.tflite           the export
 model-int8.tflite.json      its record: format, quantization, source model, parity with it
-classes.json                the names of the classes; features.json those of the columns of a table
+classes.json                the names of the classes; features.json those of the columns of a table;
+                            inputs.json how inputs are made of files
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from kdistill.core.errors import ModelError, OutputError
 from kdistill.deploy.formats import FORMATS
 from kdistill.modelfiles import names
 
+Inputs = dict[str, Any] | None  # as `names.inputs` returns it
 TEMPORARY = ".export-"  # unlike `files.TEMPORARY`, which readers of a run's folder remove when it is stale
 
 
@@ -161,14 +163,23 @@ def size(path: Path) -> int:
     return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
 
 
-def write_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Write the names of classes and features into the folder of an export; OutputError if it has other names."""
-    check_names(export, classes, features)
-    names.write(export.parent, classes, features)
+def write_names(export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None) -> None:
+    """Write names and how inputs are made into the folder of an export; OutputError if it has others."""
+    check_names(export, classes, features, inputs)
+    names.write(export.parent, classes, features, inputs)
 
 
-def check_names(export: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Raise OutputError if the folder of an export has other names of classes or features."""
+def check_names(export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None) -> None:
+    """Raise OutputError if the folder of an export has other names of classes or features, or other inputs."""
+    try:
+        same = names.inputs(export) in (None, inputs)
+    except ModelError:
+        same = False
+    if not same:
+        raise OutputError(
+            f"{export.parent / names.INPUTS}: says how the inputs of another model are made",
+            hint="Give --output in another folder: an export has this file of its model in its folder.",
+        )
     known = [(names.CLASSES, names.class_names, classes), (names.FEATURES, names.feature_names, features)]
     for file, read_names, expected in known:
         try:

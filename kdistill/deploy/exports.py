@@ -75,7 +75,7 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
     if reused:
         session.listener.note(f"{place}: complete, reused")
     else:
-        export_records.check_names(place, session.splits.classes, session.splits.features)
+        export_records.check_names(place, session.splits.classes, session.splits.features, session.splits.inputs)
         checks.writable(place.parent)
         _make(session, target, place, identity, request)
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
@@ -184,7 +184,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, req
         }
         export_records.put(temporary, place)
         export_records.write(place, {**identity, **about})
-        export_records.write_names(place, session.splits.classes, session.splits.features)
+        export_records.write_names(place, session.splits.classes, session.splits.features, session.splits.inputs)
 
 
 def _note_changes(session: Session, target: Target, form: Form, notes: list[str]) -> None:

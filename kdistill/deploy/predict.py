@@ -12,8 +12,8 @@ from scipy.special import softmax
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
 from kdistill.deploy import export_records, formats, runtimes, targets
-from kdistill.deploy.read_inputs import Reader
-from kdistill.modelfiles.names import CLASSES, class_names, feature_names
+from kdistill.deploy.read_inputs import Inputs, Reader
+from kdistill.modelfiles.names import CLASSES, INPUTS, class_names, feature_names, inputs
 
 Floats = NDArray[np.floating]
 
@@ -48,7 +48,7 @@ class Predictor:
         record = None if kind == "keras" else export_records.checked(target.path)
         self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None
         names = class_names(target.path)
-        self.features = feature_names(target.path)
+        self.features, self._inputs = feature_names(target.path), _inputs_of(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
         self._largest = getattr(self._model, "largest_input", record.get("largest_input") if record else None)
         if target.run is None and not getattr(self._model, "scales_inputs", True):
@@ -74,11 +74,19 @@ class Predictor:
         return self._model.shape
 
     def reader(self, drop: Sequence[str], skip: bool) -> Reader:
-        """Return a reader of examples of this model's shape; `Reader` describes `drop` and `skip`."""
+        """Return a reader of examples of this model's shape; `Reader` describes `drop` and `skip`.
+
+        Raises ModelError if what the folder says of its inputs is of another model.
+        """
         features = self.features or ()
         if len(features) != prod(self.shape):  # the file has the features of another model
             features = ()
-        return Reader(self.shape, drop, skip, features, self._listener.note)
+        columns = self._inputs.columns or ()
+        if sum(len(column.features) for column in columns) not in (0, prod(self.shape)):
+            raise ModelError(
+                f"{INPUTS} beside the model has columns of another model: expected {prod(self.shape)} features"
+            )
+        return Reader(self.shape, drop, skip, features, self._listener.note, inputs=self._inputs)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
         """Yield predictions batch by batch: of each example of a source (`Reader.read`) the `top` likeliest classes."""
@@ -113,3 +121,11 @@ class Predictor:
             sums = bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
             self._outputs = "probabilities" if sums else "logits"
         return outputs if self._outputs == "probabilities" else softmax(outputs, axis=-1)
+
+
+def _inputs_of(model: Path) -> Inputs:
+    """Return how a model's inputs are made; ModelError if the file that says so has another content."""
+    try:
+        return Inputs.of(inputs(model) or {})
+    except ValueError as error:
+        raise ModelError(f"{model.parent / INPUTS}: {error}") from None

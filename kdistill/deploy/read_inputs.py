@@ -6,12 +6,12 @@ Images are decoded like those of an `image_folder`, converted to the model's cha
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,19 @@ from kdistill.core.errors import DataError, ModelError
 from kdistill.core.formatting import first_few
 from kdistill.datasets import csv_file, npy
 from kdistill.datasets.csv_file import CsvFile, is_number
+from kdistill.datasets.table_columns import Column, Encoder
+from kdistill.datasets.table_format import UNKNOWN, Format
 from kdistill.datasets.user import image_decoding
 
 BATCH_SIZE = 64
 IMAGES = image_decoding.SUFFIXES
-ARRAY, TABLE = ".npz", ".csv"
+ARRAY, TABLES = ".npz", (".csv", ".tsv")
+DEEP_BITS = 16
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
 NAMED = 10  # columns, in messages
+NAMES_HINT = "Write the names of the columns, those of the training data, into a first line."
+MISSING_HINT = "Fill these cells, leave the rows out, or train the model with data.missing: mean."
 DROP_HINT = "Leave out a column that is no feature, such as the label, by --drop NAME."
 
 Batch = tuple[list[str], NDArray]
@@ -39,7 +44,7 @@ def check(source: str) -> None:
     Args:
         source: a file, a folder of images, or `-` for a table on standard input.
     """
-    path, known = Path(source), (*IMAGES, ARRAY, TABLE)
+    path, known = Path(source), (*IMAGES, ARRAY, *TABLES)
     if source == STDIN:
         if sys.stdin is None:
             raise DataError("-: standard input is closed")
@@ -54,6 +59,29 @@ def check(source: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """How a model's inputs are made of files, as far as its folder says.
+
+    Attributes:
+        columns: columns of a table, if they are not all numbers of which none may be missing.
+        format: how the tables were written that it was trained on.
+        are_deep: whether it was trained on images of 16 bits.
+    """
+
+    columns: tuple[Column, ...] = ()
+    format: Format = UNKNOWN
+    are_deep: bool = False
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Inputs":
+        """Return the inputs of a document (`modelfiles.names`); ValueError if it is none."""
+        columns = document.get("columns", [])
+        if not isinstance(columns, list):
+            raise ValueError("expected a list of columns")
+        return cls(tuple(map(Column.of, columns)), Format.of(document), document.get("bits") == DEEP_BITS)
+
+
 @dataclass
 class Reader:
     """Reads examples for a model.
@@ -65,6 +93,8 @@ class Reader:
         features: names of the columns of the model's training data, in order; empty if unknown.
         note: called with a sentence on columns that are ignored.
         skipped: the error messages of images that could not be read.
+        inputs: how the model's inputs are made.
+        warnings: sentences on values that the model does not know, once all is read.
     """
 
     shape: tuple[int, ...]
@@ -73,6 +103,8 @@ class Reader:
     features: Sequence[str] = ()
     note: Callable[[str], None] = lambda text: None
     skipped: list[str] = field(default_factory=list)
+    inputs: Inputs = field(default_factory=Inputs)
+    warnings: list[str] = field(default_factory=list)
 
     def read(self, source: str) -> Iterator[Batch]:
         """Yield batches: the names of the examples (files, or row numbers from 0) and their raw values (n, *shape).
@@ -87,10 +119,10 @@ class Reader:
         check(source)
         path = Path(source)
         if source == STDIN:
-            return self._rows_of(CsvFile(sys.stdin, "standard input"))
+            return self._rows_of(csv_file.streamed(sys.stdin, "standard input", self.inputs.format, NAMES_HINT))
         if path.is_dir():
             return self._images(_in_folder(path), path)
-        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {ARRAY: self._arrays, TABLE: self._csv}
+        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {ARRAY: self._arrays, **dict.fromkeys(TABLES, self._csv)}
         return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
 
     def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
@@ -102,7 +134,10 @@ class Reader:
     def _readable(self, paths: Sequence[Path], size: tuple[int, int], channels: int) -> Iterator[tuple[Path, NDArray]]:
         for path in paths:
             try:
-                yield path, _read_image(path, size, channels).reshape(self.shape)
+                image = _read_image(path, size, channels)
+                if self.inputs.are_deep and image.dtype == np.uint8:
+                    raise DataError(f"{path}: expected an image of 16 bits, as the model was trained on; received 8")
+                yield path, image.reshape(self.shape)
             except DataError as error:
                 if not self.skip:
                     raise
@@ -126,15 +161,35 @@ class Reader:
                     yield names, npy.finite(rows, start, f"{path}: {name}").reshape(-1, *self.shape)
 
     def _csv(self, path: Path) -> Iterator[Batch]:
-        with csv_file.opened(path) as table:
+        with csv_file.opened(path, usual=self.inputs.format, hint=NAMES_HINT) as table:
+            for note in table.notes:
+                self.note(note)
             yield from self._rows_of(table)
 
     def _rows_of(self, table: CsvFile) -> Iterator[Batch]:
-        cells = [table.columns.index(name) for name in self._features_of(table)]
-        count = 0
-        for features, rows in table.blocks(BATCH_SIZE, cells, DROP_HINT):
-            yield [str(count + row) for row in range(len(rows))], features.reshape(-1, *self.shape)
-            count += len(rows)
+        self._name_as_trained(table)
+        names = self._features_of(table)
+        columns = self.inputs.columns or tuple(map(Column, names))
+        encoder = Encoder(table, columns, [table.columns.index(name) for name in names], DROP_HINT)
+        for rows in table.row_blocks(BATCH_SIZE):
+            start, features = encoder.rows, encoder.encode(rows)
+            encoder.check_missing(MISSING_HINT)
+            yield [str(start + row) for row in range(len(rows))], features.reshape(-1, *self.shape)
+        if not encoder.rows:
+            raise DataError(f"{table.place}: expected rows below the names of the columns; there are none")
+        self.warnings += encoder.warnings()
+
+    def _name_as_trained(self, table: CsvFile) -> None:
+        """Give columns the names of the training data's, where a table has none.
+
+        Without a line of names, a table that has the features alone has them in order. Early versions kept the empty
+        name of a column without one.
+        """
+        names = [column.name for column in self.inputs.columns]
+        if table.format.header is False and len(table.columns) == len(names):
+            table.columns = names
+        if "" in self.features and len(table.nameless) == 1:
+            table.columns[table.columns.index(table.nameless[0])] = ""
 
     def _features_of(self, table: CsvFile) -> list[str]:
         """Return the names of the columns to read, in the model's order."""
@@ -147,8 +202,11 @@ class Reader:
                     f"{place}: there is no column {name!r} to drop; the columns are {first_few(names, NAMED)}"
                 )
         features = [name for name in names if name not in self.drop]
-        if self.features:
-            features = self._known(features, place)
+        trained_on = [column.name for column in self.inputs.columns] or list(self.features)
+        if trained_on:
+            features = self._known(features, trained_on, place)
+        if self.inputs.columns:
+            return features
         if len(features) != prod(self.shape):
             raise DataError(
                 f"{place}: expected {prod(self.shape)} columns of features, in the order that the model was trained "
@@ -157,16 +215,16 @@ class Reader:
             )
         return features
 
-    def _known(self, received: list[str], place: str) -> list[str]:
-        """Return the model's features after a check that a table has all of them; other columns are noted."""
-        if missing := [name for name in self.features if name not in set(received)]:
+    def _known(self, received: list[str], trained_on: list[str], place: str) -> list[str]:
+        """Return the model's columns after a check that a table has all of them; other columns are noted."""
+        if missing := [name for name in trained_on if name not in set(received)]:
             raise DataError(
                 f"{place}: expected the columns that the model was trained on: {first_few(missing, NAMED)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing; received {first_few(received, NAMED)}"
             )
-        if others := [name for name in received if name not in set(self.features)]:
+        if others := [name for name in received if name not in set(trained_on)]:
             self.note(f"{place}: ignored, not among the model's features: {first_few(others, NAMED)}.")
-        return list(self.features)
+        return trained_on
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -187,8 +245,8 @@ def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
     return (shape[0], shape[1]), channels
 
 
-def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
-    """Return an image as uint8 (height, width) or (height, width, 3)."""
+def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray:
+    """Return an image (height, width) or (height, width, 3) as `image_decoding.decode` does."""
     try:
         with image_decoding.bombs_refused():
             return image_decoding.decode(path, size, channels)

@@ -1,18 +1,24 @@
-"""The names of a model's classes and features, in JSON lists in its folder.
+"""The names of a model's classes and features, and how its inputs are made of files: JSON in its folder.
 
-classes.json    in the order of the outputs
-features.json   in the order of the inputs; only of models for tables
+classes.json    a list, in the order of the outputs
+features.json   a list, in the order of the inputs; only of models for tables
+inputs.json     what else `predict` has to know, if anything: of a table its columns with their categories and means
+                (`columns`), and how it was written (`separator`, `decimal`, `encoding`, `header`); of images of 16 bits
+                `bits`
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdistill.core import files
 from kdistill.core.errors import ModelError
 
 CLASSES = "classes.json"
 FEATURES = "features.json"
+INPUTS = "inputs.json"
+FILES = (CLASSES, FEATURES, INPUTS)
 
 
 def class_names(model: Path) -> list[str] | None:
@@ -28,21 +34,44 @@ def feature_names(model: Path) -> list[str] | None:
     return _names(model.parent / FEATURES, "features")
 
 
-def write(folder: Path, classes: Sequence[str], features: Sequence[str]) -> None:
-    """Write the names of classes, and of features if there are any, into the folder of a model."""
+def inputs(model: Path) -> dict[str, Any] | None:
+    """Return how a model's inputs are made of files; None if there is no such file.
+
+    Raises ModelError if the file has another content, and OutputError if it cannot be read.
+    """
+    path = model.parent / INPUTS
+    found = _content(path, "a JSON object on the inputs of the model")
+    if found is not None and not isinstance(found, dict):
+        raise ModelError(f"{path}: expected a JSON object on the inputs of the model; received something else")
+    return found
+
+
+def write(
+    folder: Path, classes: Sequence[str], features: Sequence[str], inputs: Mapping[str, Any] | None = None
+) -> None:
+    """Write the names of classes, those of features and how inputs are made, if any, into the folder of a model."""
     files.write_json(folder / CLASSES, list(classes))
     if features:
         files.write_json(folder / FEATURES, list(features))
+    if inputs:
+        files.write_json(folder / INPUTS, dict(inputs))
 
 
-def _names(path: Path, what: str) -> list[str] | None:
+def _content(path: Path, what: str) -> Any:
+    """Return the content of a JSON file; None if there is none."""
     try:
         with files.reading(path):
-            names = json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: expected a JSON list of the names of the {what}: {error}") from None
+        raise ModelError(f"{path}: expected {what}: {error}") from None
+
+
+def _names(path: Path, what: str) -> list[str] | None:
+    names = _content(path, f"a JSON list of the names of the {what}")
+    if names is None:
+        return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"{path}: expected a JSON list of the names of the {what}; received something else")
     return names

@@ -183,7 +183,8 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
     run, validation = writer.run, session.splits.validation
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
-        names.write(run.folder, session.splits.classes, session.splits.features)
+        splits = session.splits
+        names.write(run.folder, splits.classes, splits.features, splits.inputs)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
     images: Result = {}
     if fit.data.augmentation:

@@ -6,7 +6,8 @@ runs/<name>/                     an experiment
     manifest.json                its specification, data and software; hashes of its files
     history.jsonl                a record for each epoch
     checkpoints/                 of a run that is not complete: from these it is resumed
-    model.keras, classes.json    the model, and the names of its classes; features.json: those of a table's columns
+    model.keras, classes.json    the model, and the names of its classes; features.json: those of a table's columns;
+                                 inputs.json: how inputs are made of files, if that has to be known
     result.json                  written last: a run without it is not complete
     failure.json                 why the last attempt failed, until the next one
     test.json                    scores on the test split, once it has been evaluated

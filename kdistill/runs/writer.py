@@ -151,7 +151,7 @@ class RunWriter:
         folder = self.run.folder
         with files.writing(folder):
             files.write_text(self.run.history_file, self._history_text())
-            own = [self.run.model_file, self.run.history_file, folder / names.CLASSES, folder / names.FEATURES]
+            own = [self.run.model_file, self.run.history_file, *(folder / name for name in names.FILES)]
             hashes = {path.name: files.sha256(path) for path in own if path.exists()}
             manifest = {**self._manifest, "finished": now(), "files": hashes}
             files.write_sealed(folder / "manifest.json", manifest)

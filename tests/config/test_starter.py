@@ -50,7 +50,7 @@ def test_every_key_is_there_with_a_comment(written):
 def test_what_is_commented_out_would_have_no_effect(written):
     text = written.read_text()
     commented = set(re.findall(r"^  # (\w+):", text, re.MULTILINE)) - {"learning_rate"}
-    own = {"path", "label", "image_size", "channels", "on_error", "test"}
+    own = set(DATA_READERS) - {"dir"}
     assert commented == {"momentum", "weight_decay", "decay_steps", "decay_to", "decay_rate"} | own
     assert commented < set(READERS) | set(DATA_READERS)
     values = yaml.safe_load(text)

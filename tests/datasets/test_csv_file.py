@@ -6,6 +6,7 @@ import pytest
 from kdistill.core.errors import DataError
 from kdistill.datasets import csv_file
 from kdistill.datasets.csv_file import CsvFile
+from kdistill.datasets.table_format import Format
 
 
 def test_a_file_is_read_in_blocks_with_the_lines_that_they_are_of(tmp_path):
@@ -60,5 +61,6 @@ def test_what_cannot_be_read_is_told_from_what_is_no_text(tmp_path):
     with pytest.raises(DataError, match="cannot be read: expected a regular file"), csv_file.opened(tmp_path):
         pass
     (tmp_path / "a.csv").write_bytes(b"a\xff\n")
-    with pytest.raises(DataError, match="expected text in UTF-8"), csv_file.opened(tmp_path / "a.csv"):
+    form = Format(encoding="utf-8")
+    with pytest.raises(DataError, match="expected text in UTF-8"), csv_file.opened(tmp_path / "a.csv", form):
         pass

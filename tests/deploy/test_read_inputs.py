@@ -213,10 +213,13 @@ def test_a_table_on_standard_input_is_read_as_it_comes(monkeypatch):
         ("a,b\n1,2\n3\n", "line 3: expected 2 cells; received 1"),
         ("a,b\n1,x\n", "line 2, column 'b': expected a finite number; received 'x'"),
         ('a,b\n1,"2"3\n', "line 2: cannot be read as CSV"),
-        ("a,b\n1,nan\n", "received 'nan'"),
+        ("a,b\n1,nan\n", "values are missing: b (1 of 1); the first is in line 2"),
         ("a,b\n1,1e60\n", "received '1e60'"),
         ("a,b\n1,1_0\n", "received '1_0'"),
-        ("a,b\n1,\n", "received nothing"),
+        ("a,b\n1,\n", "values are missing: b (1 of 1); the first is in line 2"),
+        ("a,b\n", "expected rows below the names of the columns; there are none"),
+        ("a,b\n1,2\0\n", "a NUL byte at position 7"),
+        ("1.5,2\n3,4\n", "the first line looks like data: 1.5, 2"),
     ],
 )
 def test_bad_tables_are_refused(text, message, tmp_path):
@@ -232,10 +235,13 @@ def test_a_column_that_is_not_there_cannot_be_dropped(tmp_path):
         read(tmp_path / "a.csv", (2,), drop=["label"])
 
 
-def test_text_that_is_not_utf8_is_refused(tmp_path):
-    (tmp_path / "a.csv").write_bytes("a,bé\n".encode("latin-1"))
-    with pytest.raises(DataError, match="UTF-8"):
-        read(tmp_path / "a.csv", (2,))
+def test_text_that_is_not_utf8_is_read_as_latin_1_and_told(tmp_path):
+    (tmp_path / "a.csv").write_bytes("a;bé\n1,5;2\n".encode("latin-1"))
+    notes = []
+    _, rows = read(tmp_path / "a.csv", (2,), features=("a", "bé"), note=notes.append)
+    assert rows.tolist() == [[1.5, 2]]
+    (note,) = notes
+    assert "separated by semicolons; the decimal mark is a comma; it is not UTF-8, and read as latin-1" in note
 
 
 def test_other_sources_are_refused(tmp_path, monkeypatch):

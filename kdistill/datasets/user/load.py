@@ -17,6 +17,7 @@ from kdistill.core.listener import Listener
 from kdistill.core.scaling import described
 from kdistill.datasets import guards
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
+from kdistill.datasets.table_format import Format
 from kdistill.datasets.user import conversion_cache, csv_table, npz
 from kdistill.datasets.user.parts import note
 
@@ -77,7 +78,12 @@ def _csv(data: Data, path: Path) -> Form:
     def signature() -> str:
         return conversion_cache.signature(list(csv_table.files_at(path).values()), path.parent)
 
-    return Form({"label": data.label}, signature, partial(csv_table.convert, path, data.label or ""))
+    form = Format(data.separator, data.decimal, data.encoding, data.header)
+    fills = data.missing == "mean"
+    reading = csv_table.Reading(
+        data.label or "", form, data.drop or (), data.keep or (), fills=fills, image_size=data.image_size
+    )
+    return Form(reading.settings, signature, partial(csv_table.convert, path, reading))
 
 
 def _image_folder(data: Data, path: Path) -> Form:
@@ -170,6 +176,7 @@ def _warnings(data: Data, path: Path, splits: dict[str, Any], facts: conversion_
             f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
             "do not go up to 255, save them as numbers from 0 to 1."
         )
+    yield from facts.get("warnings", ())
     yield from _absent_classes(splits, facts, data)
     if "validation" in splits and data.validation != "given":
         used = "the test split" if data.validation == "test" else f"a share of train ({data.validation:g})"

@@ -106,9 +106,9 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         ("kind,a,a\nx,1,2\n", "different names of columns; received a more than once"),
         ("kind\nx\n", "expected columns besides the label 'kind'"),
         (HEAD + "x,1,no\n", r"a.csv, line 6, column 'b': expected a finite number; received 'no'"),
-        (HEAD + "x,1,\n", r"a.csv, line 6, column 'b': expected a finite number; received nothing"),
-        (HEAD + "x, ,1\n", r"a.csv, line 6, column 'a': expected a finite number; received nothing"),
-        (HEAD + "x,nan,1\n", r"a.csv, line 6, column 'a': expected a finite number; received 'nan'"),
+        (HEAD + "x,1,\n", r"a.csv: values are missing: b \(1 of 5\)"),
+        (HEAD + "x, ,1\nx,nan,?\n", r"a.csv: values are missing: a \(2 of 6\), b \(1 of 6\)"),
+        (HEAD + "x,1,2\0\n", r"a.csv: a NUL byte at position 38: expected text"),
         (HEAD + "x,1,-inf\n", r"a.csv, line 6, column 'b': .*received '-inf'"),
         (HEAD + "x,1,1e999\n", r"a.csv, line 6, column 'b': .*received '1e999'"),
         (HEAD + "x,1_0,1\n", r"a.csv, line 6, column 'a': .*received '1_0'"),
@@ -119,7 +119,7 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         (HEAD + ",1,2\n", r"a.csv, line 6: the label is missing"),
         (HEAD + 'x,"1,2\n', r"a.csv, line \d: cannot be read as CSV"),
         (HEAD + 'x,"1"2,3\n', r"a.csv, line 6: cannot be read as CSV"),
-        (HEAD.encode() + b"x,1,\xff\n", "expected text in UTF-8"),
+        (HEAD.encode() + b"x,1,\xff\n", "a.csv, line 6, column 'b': expected a finite number; received 'ÿ'"),
         ("kind,a\nx,1\nx,2\nx,3\nx,4\n", "expected at least two classes"),
     ],
 )
@@ -131,8 +131,7 @@ def test_faults_are_named_by_line_and_column(tmp_path, text, problem):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("kind;a;b\nx;1;2\n", "separated by ';'"),
-        ("1,2,3\n4,5,6\n", "The first line has only numbers"),
+        ("1,2,3\n4,5,6\n", "The first line has only numbers. If it is data, set data.header: false"),
         ("kinds,a\nx,1\n", "Did you mean 'kinds'?"),
         ("sort,a\nx,1\n", "Set data.label"),
     ],

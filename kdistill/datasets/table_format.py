@@ -1,0 +1,202 @@
+"""How a table is written: separator, decimal mark, encoding, and whether its first line names the columns.
+
+What is not given is told from the file where only one answer is possible.
+"""
+
+import codecs
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kdistill.core import files
+from kdistill.core.errors import DataError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+SAMPLE_BYTES = 2**16  # of a file, from which separator and decimal mark are told
+CHUNK = 2**20  # bytes
+UTF8 = "utf-8"
+# The marks that files in UTF-16 and UTF-8 may begin with.
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+DECIMALS = {
+    ",": re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*"),
+    ".": re.compile(r"\s*[-+]?\d*\.\d+([eE][-+]?\d+)?\s*"),
+}
+THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}(,\d{3})+\s*")  # 1,234 may be 1234 or 1.234
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a table is written; None where that is not given, or unknown.
+
+    Attributes:
+        separator: the character between two cells.
+        decimal: the decimal mark of numbers, `.` or `,`.
+        encoding: name of the encoding, as Python knows it.
+        header: whether the first line names the columns.
+    """
+
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+
+    def or_else(self, other: "Format") -> "Format":
+        """Return the format with what is None taken from another one."""
+        return replace(other, **{key: value for key, value in vars(self).items() if value is not None})
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Format":
+        """Return the format of a document; ValueError if it is none."""
+        texts = {key: document.get(key) for key in ("separator", "decimal", "encoding")}
+        if any(value is not None and not isinstance(value, str) for value in texts.values()):
+            raise ValueError("expected text as separator, decimal and encoding")
+        header = document.get("header")
+        return cls(**texts, header=header if isinstance(header, bool) else None)
+
+    def document(self) -> dict[str, Any]:
+        """Return what differs from commas, points, UTF-8 and a line of names, as JSON."""
+        usual = {"separator": ",", "decimal": ".", "encoding": UTF8, "header": True}
+        return {key: value for key, value in vars(self).items() if value is not None and value != usual[key]}
+
+
+UNKNOWN = Format()
+
+
+def told(sample: Sequence[str], place: str, given: Format, usual: Format) -> Format:
+    """Return how a table is written that begins with the lines `sample`; its encoding is known.
+
+    Args:
+        sample: its first lines.
+        place: its name, for messages.
+        given: what is known.
+        usual: what holds where the lines do not tell.
+
+    Raises:
+        DataError: several separators or decimal marks are possible, and none is usual.
+    """
+    separator = given.separator or _one(lambda: separator_of(sample, place), usual.separator) or ","
+    decimal = given.decimal or _one(lambda: decimal_of(sample, separator, place), usual.decimal) or "."
+    return Format(separator, decimal, given.encoding, usual.header if given.header is None else given.header)
+
+
+def _one(tell: Callable[[], str | None], usual: str | None) -> str | None:
+    try:
+        return tell() or usual
+    except DataError:
+        if usual is None:
+            raise
+        return usual
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding of a text file: that of its mark, UTF-8 if all of it is UTF-8, or else latin-1.
+
+    Raises:
+        DataError: the file has NUL bytes, and no mark that says that it is UTF-16.
+        OSError: it cannot be read.
+    """
+    decoder = codecs.getincrementaldecoder(UTF8)()
+    is_utf8, start = True, 0
+    files.stat_regular(path)
+    with open(path, "rb") as file:
+        first = file.read(max(map(len, MARKS)))
+        if marked := next((name for mark, name in MARKS.items() if first.startswith(mark)), None):
+            return marked
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            if b"\0" in chunk:
+                raise DataError(
+                    f"{path}: a NUL byte at position {start + chunk.index(0)}: expected text",
+                    hint="If it is UTF-16, set data.encoding to utf-16-le or utf-16-be. Else the file is damaged.",
+                )
+            start += len(chunk)
+            try:
+                is_utf8 = is_utf8 and decoder.decode(chunk) is not None
+            except UnicodeDecodeError:
+                is_utf8 = False
+        try:
+            decoder.decode(b"", final=is_utf8)
+        except UnicodeDecodeError:
+            is_utf8 = False
+    return UTF8 if is_utf8 else "latin-1"
+
+
+def sample_of(path: Path, encoding: str) -> list[str]:
+    """Return the first lines of a text file, with their ends; UnicodeError if they are in another encoding."""
+    with open(path, encoding=encoding, newline="") as file:
+        text = file.read(SAMPLE_BYTES)
+        is_whole = len(text) < SAMPLE_BYTES
+    lines = text.splitlines(keepends=True)
+    return lines if is_whole or len(lines) < 2 else lines[:-1]
+
+
+def separator_of(sample: Sequence[str], place: str) -> str | None:
+    """Return the character that separates cells in the first lines of a table; None if none does.
+
+    Raises:
+        DataError: several are possible.
+    """
+    rows = {mark: list(_rows(sample, mark)) for mark in SEPARATORS}
+    possible = [mark for mark in SEPARATORS if rows[mark] and len(rows[mark][0]) > 1]
+    even = [mark for mark in possible if len({len(row) for row in rows[mark]}) == 1]
+    if len(even) > 1:
+        marks = " or ".join(SEPARATORS[mark] for mark in even)
+        raise DataError(f"{place}: columns may be separated by {marks}", hint="Set data.separator.")
+    return even[0] if even else possible[0] if len(possible) == 1 else None
+
+
+def decimal_of(sample: Sequence[str], separator: str, place: str) -> str | None:
+    """Return the decimal mark of the numbers in the first lines of a table; None if none has any.
+
+    Raises:
+        DataError: commas may be decimal marks, or separate thousands.
+    """
+    cells = [cell for row in _rows(sample, separator) for cell in row]
+    with_comma = [cell for cell in cells if DECIMALS[","].fullmatch(cell)]
+    with_point = any(DECIMALS["."].fullmatch(cell) for cell in cells)
+    if with_point or not with_comma:
+        return "." if with_point else None
+    if all(THOUSANDS.fullmatch(cell) for cell in with_comma):
+        raise DataError(
+            f"{place}: the comma in {with_comma[0].strip()} may be a decimal mark, or separate thousands",
+            hint="Set data.decimal to ',' if it is the decimal mark. Else save the table without such commas.",
+        )
+    return ","
+
+
+def notes(found: Format, given: Format, place: str) -> list[str]:
+    """Return a sentence on what was told from a file and is not as usual."""
+    told = []
+    if given.separator is None and found.separator not in (None, ","):
+        told.append(f"columns are separated by {SEPARATORS[str(found.separator)]}")
+    if given.decimal is None and found.decimal == ",":
+        told.append("the decimal mark is a comma")
+    if given.encoding is None and found.encoding == "latin-1":
+        told.append("it is not UTF-8, and read as latin-1: set data.encoding if names look wrong")
+    elif given.encoding is None and found.encoding not in (None, UTF8):
+        named = "UTF-8 with a byte order mark" if found.encoding == "utf-8-sig" else "UTF-16"
+        told.append(f"it is {named}")
+    return [f"{place}: {'; '.join(told)}"] if told else []
+
+
+def without_nul(lines: Iterable[str], place: str) -> Iterator[str]:
+    """Yield lines; raise DataError for one with a NUL character."""
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise DataError(f"{place}, line {number}: a NUL character: expected text", hint="The file may be damaged.")
+        yield line
+
+
+def _rows(sample: Sequence[str], separator: str) -> Iterator[list[str]]:
+    """Yield the rows of a sample, as far as it can be read."""
+    reader = csv.reader(sample, delimiter=separator, strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except (StopIteration, csv.Error):
+            return
+        if row:
+            yield row
