@@ -194,7 +194,7 @@ class Reader:
     def _features_of(self, table: CsvFile) -> list[str]:
         """Return the names of the columns to read, in the model's order."""
         names, place = table.columns, table.place
-        if not self.features and all(map(is_number, names)):
+        if not self.features and not self.inputs.columns and all(map(is_number, names)):
             raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
         for name in self.drop:
             if name not in names:

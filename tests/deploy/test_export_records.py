@@ -172,3 +172,12 @@ def test_a_folder_is_replaced_whole_and_its_old_record_goes_first(tmp_path):
 def test_a_record_is_json_for_others_to_read(tmp_path):
     export = an_export(tmp_path)
     assert json.loads(export_records.record_file(export).read_text())["format"] == "litert"
+
+
+def test_how_inputs_are_made_is_kept_with_an_export(tmp_path):
+    export = tmp_path / "model.tflite"
+    export_records.write_names(export, ("a", "b"), (), {"bits": 16})
+    export_records.check_names(export, ("a", "b"), (), {"bits": 16})
+    for other in (None, {"bits": 8}):
+        with pytest.raises(OutputError, match="says how the inputs of another model are made"):
+            export_records.check_names(export, ("a", "b"), (), other)

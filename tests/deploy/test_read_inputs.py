@@ -286,3 +286,11 @@ def test_a_member_that_is_no_array_is_none(tmp_path):
         archive.writestr("x", b"")
     with pytest.raises(DataError, match="expected an array `x` or `x_test`"):
         read(tmp_path / "a.npz", (3,))
+
+
+def test_a_model_of_images_of_16_bits_takes_no_others(tmp_path):
+    deep = Reader((8, 8), inputs=read_inputs.Inputs.of({"bits": 16}))
+    (_, images), *_ = deep.read(str(save(GREY.astype(np.uint16) * 60, tmp_path / "deep.png")))
+    np.testing.assert_array_equal(images[0], GREY.astype(int) * 60)
+    with pytest.raises(DataError, match=r"shallow.png: expected an image of 16 bits"):
+        list(deep.read(str(save(GREY, tmp_path / "shallow.png"))))
