@@ -78,7 +78,8 @@ def told(sample: Sequence[str], place: str, given: Format, usual: Format) -> For
         DataError: several separators or decimal marks are possible, and none is usual.
     """
     separator = given.separator or _one(lambda: separator_of(sample, place), usual.separator) or ","
-    decimal = given.decimal or _one(lambda: decimal_of(sample, separator, place), usual.decimal) or "."
+    likely = None if separator == "," else usual.decimal  # between commas, a decimal comma needs quotes
+    decimal = given.decimal or _one(lambda: decimal_of(sample, separator, place), likely) or "."
     return Format(separator, decimal, given.encoding, usual.header if given.header is None else given.header)
 
 

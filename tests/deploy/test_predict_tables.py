@@ -63,6 +63,7 @@ def test_new_rows_are_read_as_train_was(trained, tmp_path):
     (tmp_path / "german.csv").write_text("nr;colour;size\n1;red;4,5\n2;blue;-0,5\n")
     assert predicted(trained, tmp_path / "german.csv")[0] == ["large", "small"]
     assert predicted(trained, "-", input="colour;size\nred;4,5\nblue;-0,5\n")[0] == ["large", "small"]
+    assert predicted(trained, "-", input="colour,size\nred,4.5\nblue,-0.5\n")[0] == ["large", "small"]
 
 
 def test_rows_that_cannot_be_read_are_refused(trained, tmp_path):
