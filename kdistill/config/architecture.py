@@ -1,53 +1,94 @@
-"""Facts about the model of a config section, without TensorFlow: do the images fit, how many multiplications."""
+"""Facts about the model of a config section, without TensorFlow: does the data fit, how many multiplications."""
 
 from collections.abc import Sequence
 from math import prod
 
 from kdistill.config.schema import Model
+from kdistill.core import kinds
 from kdistill.core.errors import ConfigError
+from kdistill.core.formatting import dimensions
+from kdistill.core.kinds import Kind
+
+NAMED = {"sequence": "steps", "tokens": "tokens", "image": "pixels", "volume": "voxels"}
+GATES = {"lstm": 4, "gru": 3}
 
 
-def check_images(section: Model, role: str, shape: Sequence[int]) -> None:
-    """Check that convolution blocks get images, and that pooling leaves at least one pixel of them.
+def check_layers(section: Model, role: str, shape: Sequence[int], kind: Kind | None = None) -> None:
+    """Check that a section's layers take examples of a shape and kind, and that pooling leaves something of them.
+
+    Args:
+        section: of the model.
+        role: `teacher` or `student`.
+        shape: shape of one example.
+        kind: kind of the examples; None for that of their shape.
 
     Raises:
-        ConfigError: the examples are not images, or too small; names the key.
+        ConfigError: they do not; names the key.
     """
-    if not section.conv:
+    if section.model:
         return
-    if len(shape) not in (2, 3):
+    kind = kind or kinds.plain(shape)
+    received = f"received examples of shape {tuple(shape)}, kind {kind}"
+    if section.embedding and kind != "tokens":
         raise ConfigError(
-            f"{role}.conv: expected images, height x width or height x width x channels; "
-            f"received examples of shape {tuple(shape)}",
+            f"{role}.embedding: expected tokens; {received}",
+            hint=f"If they are tokens, set data.kind: tokens; else leave {role}.embedding out.",
+        )
+    if kind == "tokens" and not section.embedding:
+        raise ConfigError(
+            f"{role}.embedding: this key is missing: tokens are no quantities, and have to be embedded first",
+            hint=f"Set {role}.embedding: 16, for example; or data.kind: table, if the values are numbers.",
+        )
+    if section.recurrent and kind not in ("sequence", "tokens"):
+        raise ConfigError(
+            f"{role}.recurrent: expected sequences or tokens; {received}",
+            hint="If they are sequences, (steps, features), set data.kind: sequence.",
+        )
+    if section.conv:
+        _check_blocks(section, role, shape, kind, received)
+
+
+def _check_blocks(section: Model, role: str, shape: Sequence[int], kind: Kind, received: str) -> None:
+    if kind == "table":
+        raise ConfigError(
+            f"{role}.conv: expected images, sequences, tokens or volumes; {received}",
             hint=f"Leave {role}.conv out: hidden layers take examples of any shape.",
         )
-    for number, size in enumerate(_sizes(section, shape), start=1):
-        if min(size) < 1:
+    if kind == "volume" and section.separable:
+        raise ConfigError(f"{role}.separable: expected images or sequences; {received}", hint="Leave it out.")
+    places = shape[: kinds.PLACES[kind]]
+    for number, sizes in enumerate(_sizes(section, places), start=1):
+        if min(sizes) < 1:
             raise ConfigError(
-                f"{role}.conv: the images are too small for {len(section.conv)} blocks: of {shape[0]} x {shape[1]} "
-                f"pixels nothing is left after block {number}, since each block pools by {section.pool}",
+                f"{role}.conv: the {kind if kind == 'tokens' else kind + 's'} are too small for {len(section.conv)} "
+                f"blocks: of {dimensions(places)} {NAMED[kind]} nothing is left after block {number}, since each block "
+                f"pools by {section.pool}",
                 hint=f"Take fewer blocks, or a smaller {role}.pool (1: no pooling).",
             )
 
 
-def multiplications(section: Model, shape: Sequence[int], classes: int) -> int:
+def multiplications(section: Model, shape: Sequence[int], classes: int, kind: Kind | None = None) -> int:
     """Return the multiplications of a section's model for one example; the section names no model file."""
-    total, features = 0, prod(shape)
-    if section.conv:
-        before, channels = tuple(shape[:2]), shape[2] if len(shape) == 3 else 1
-        for number, (filters, after) in enumerate(zip(section.conv, _sizes(section, shape), strict=True)):
-            kernel = channels * section.kernel**2
-            weights = kernel + channels * filters if section.separable and number else kernel * filters
-            total += weights * prod(before)
-            before, channels = after, filters
-        features = channels if section.global_pool else channels * prod(before)
+    kind = kind or kinds.plain(shape)
+    total, places = 0, tuple(shape[: kinds.PLACES[kind]])
+    channels = section.embedding or (shape[-1] if kinds.has_channels(kind, shape) else 1)
+    for number, (filters, after) in enumerate(zip(section.conv, _sizes(section, places), strict=True)):
+        kernel = channels * section.kernel ** len(places)
+        weights = kernel + channels * filters if section.separable and number else kernel * filters
+        total += weights * prod(places)
+        places, channels = after, filters
+    for units in section.recurrent:
+        total += GATES[section.cell] * units * (channels + units) * prod(places)
+        channels = units
+    is_pooled = section.recurrent or section.global_pool or (section.embedding and not section.conv)
+    features = channels if is_pooled else channels * prod(places)
     for units in (*section.hidden, classes):
         total += features * units
         features = units
     return total
 
 
-def _sizes(section: Model, shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Return height and width after each convolution block."""
+def _sizes(section: Model, places: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the sizes of the axes of places after each convolution block."""
     factors = [section.pool**number for number in range(1, len(section.conv) + 1)]
-    return [(shape[0] // factor, shape[1] // factor) for factor in factors]
+    return [tuple(size // factor for size in places) for factor in factors]

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from kdistill.config.section import Count, Fraction, KeyWithoutEffectError, MisplacedError, Section, Text, exact_int
+from kdistill.core.kinds import Kind
 
 # The named data sets, and the file formats of users' own data.
 NamedData = Literal["digits", "fashion_mnist", "mnist"]
 OwnData = Literal["npz", "image_folder", "csv"]
+LastOrOther = Annotated[StrictInt, Field(ge=-4, le=4)]  # an axis of an array, as NumPy counts them
 NAMED, OWN = get_args(NamedData), get_args(OwnData)
 # Each key that only some data sets read, with those data sets.
 DATA_READERS = {
@@ -25,6 +27,9 @@ DATA_READERS = {
     "image_size": ("image_folder", "csv"),
     "channels": ("image_folder",),
     "on_error": ("image_folder",),
+    "kind": ("npz",),
+    "channel_axis": ("npz",),
+    "vocabulary": ("npz",),
     "test": OWN,
 }
 # Keys of later versions than 0.1.0, by the data sets for which they are later.
@@ -108,6 +113,19 @@ class Data(Section):
     on_error: Literal["fail", "skip"] = Field(
         "fail", description="image_folder: what happens if an image cannot be read."
     )
+    kind: Kind | None = Field(
+        None,
+        description="npz: what the examples are, which decides how they are scaled and what layers they may have; "
+        "null: told from the shape, tokens never.",
+    )
+    channel_axis: LastOrOther | None = Field(
+        None,
+        description="npz: the axis of x_train that has channels or features, 0 being that of the examples: 1 if they "
+        "come first, -1 if they come last; null: last, if the shape has such an axis.",
+    )
+    vocabulary: Count | None = Field(
+        None, description="npz, kind tokens: the number of tokens; null: the largest in x_train, plus 1."
+    )
     test: Fraction | None = Field(
         None, description="Share of train held out as the test split, stratified by class, if your own data have none."
     )
@@ -147,6 +165,12 @@ class Data(Section):
             raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
         if both := set(self.drop or ()) & set(self.keep or ()):
             raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
+        if self.vocabulary is not None and self.kind != "tokens":
+            raise MisplacedError("data", "vocabulary", f"only kind tokens reads it; kind is {self.kind or 'null'}")
+        if self.channel_axis is not None and self.kind in ("tokens", "table"):
+            raise MisplacedError("data", "channel_axis", f"kind {self.kind} has no channels")
+        if self.channel_axis == 0:
+            raise MisplacedError("data", "channel_axis", "axis 0 counts the examples: expected 1 or more, or -1")
         if self.validation == "given" and not self.is_own:
             text = f"{self.dataset} has no validation part: expected a share between 0 and 1, or test"
             raise MisplacedError("data", "validation", text)

@@ -13,7 +13,7 @@ OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
 Monitor = Literal["val_nll", "val_accuracy", "val_loss"]
 SoftLoss = Literal["kl", "mse"]
-Preprocessing = Literal["none", "unit", "signed", "standardize"]
+Preprocessing = Literal["none", "unit", "signed", "standardize", "caffe", "imagenet"]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 
 # Each key that only some optimizers or schedules read: with any other choice it would silently have no effect.
@@ -28,6 +28,8 @@ READERS = {
 
 MOST_CHARACTERS = 100  # of an experiment's name
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
+# The keys that make a model without `hidden`.
+OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
 EMPTY_LAYERS = "expected at least one layer; received []"
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
@@ -79,8 +81,16 @@ class Model(TrainingKeys):
     initial_weights: Literal["fresh", "file"] = Field(
         "fresh", description="model: start training from fresh weights or from those in the file."
     )
-    conv: tuple[Count, ...] = Field((), description="Filters of each convolution block, first to last; for images.")
-    kernel: Count = Field(3, description="conv: kernel size (height and width).")
+    embedding: Count | None = Field(
+        None,
+        description="Units of each token's embedding; without conv and recurrent, the mean over all tokens follows.",
+    )
+    conv: tuple[Count, ...] = Field(
+        (),
+        description="Filters of each convolution block, first to last: in one dimension for sequences and embedded "
+        "tokens, in two for images, in three for volumes.",
+    )
+    kernel: Count = Field(3, description="conv: kernel size, in each dimension.")
     pool: Count = Field(2, description="conv: max pooling factor after each block; 1 or null: no pooling.")
     separable: StrictBool = Field(
         False, description="conv: depthwise-separable convolutions in all blocks but the first."
@@ -88,13 +98,21 @@ class Model(TrainingKeys):
     global_pool: StrictBool = Field(
         False, description="conv: global average pooling after the last block, instead of flattening."
     )
+    recurrent: tuple[Count, ...] = Field(
+        (),
+        description="Units of each recurrent layer, first to last, of which the last returns its last state; for "
+        "sequences and embedded tokens.",
+    )
+    cell: Literal["lstm", "gru"] = Field("lstm", description="recurrent: kind of the layers.")
     hidden: tuple[Count, ...] = Field(
-        (), validate_default=True, description="Units of each hidden layer, first to last; may be [] with conv."
+        (),
+        validate_default=True,
+        description="Units of each hidden layer, first to last; may be [] with conv, recurrent or embedding.",
     )
     batch_norm: StrictBool = Field(False, description="Batch normalization before each activation.")
     activation: Activation = Field("relu", description="Activation of the blocks and hidden layers.")
     dropout: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.0, description="Dropout rate after each hidden layer, or after the last block if there is none."
+        0.0, description="Dropout rate after each hidden layer, or before the logits if there is none."
     )
     l2: Annotated[Number, Field(ge=0)] = Field(
         0.0, description="L2 penalty on all kernels but the last, added to the loss."
@@ -109,11 +127,16 @@ class Model(TrainingKeys):
     @field_validator("hidden", mode="before")
     @classmethod
     def _some_layers(cls, hidden: Any, others: ValidationInfo) -> Any:
-        """Refuse a model without any layers; an invalid `conv` or `model` is reported for itself."""
-        if hidden in ([], ()) and not any(others.data.get(key, True) for key in ("conv", "model")):
+        """Refuse a model without any layers; an invalid key of `OTHER_LAYERS` is reported for itself."""
+        if hidden in ([], ()) and not any(others.data.get(key, True) for key in OTHER_LAYERS):
             # A value from a file is a list; the tuple is the default.
             raise PydanticCustomError("missing" if hidden == () else "too_short", "no layers")
         return hidden
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether training starts from the weights in the file."""
+        return self.initial_weights == "file"
 
     def architecture(self) -> dict[str, Any]:
         """Return the keys of the architecture; those later than 0.1.0 only if changed, so that runs keep identity."""
@@ -137,7 +160,21 @@ class Model(TrainingKeys):
                 unread |= dict.fromkeys(of_conv, "only conv reads it, and none is given")
             elif len(self.conv) == 1:
                 unread["separable"] = "the first block is never separable, and conv has no other"
+            unread |= self._unread_of_recurrent()
         return {key: unread[key] for key in self._changed() if key in unread}
+
+    def _unread_of_recurrent(self) -> dict[str, str]:
+        """Return the keys without effect in a model with recurrent layers, or with an embedding alone."""
+        unread = {}
+        if not self.recurrent:
+            unread["cell"] = "only recurrent reads it, and none is given"
+        elif self.conv:
+            unread["global_pool"] = "recurrent takes all steps that the last block leaves"
+        if not self.conv and not self.hidden:
+            unread |= dict.fromkeys(("activation", "batch_norm"), "only conv and hidden read it, and neither is given")
+            if not self.recurrent:
+                unread |= dict.fromkeys(("l2", "max_norm"), "conv, recurrent and hidden read it, and none is given")
+        return unread
 
     def overrides(self) -> dict[str, Any]:
         """Return the training keys that this model overrides."""
@@ -154,7 +191,8 @@ class TeacherModel(Model):
     preprocessing: Preprocessing = Field(
         "none",
         description="Scaling of raw values for a teacher file whose own layers do not scale: unit is [0, 1], signed "
-        "[-1, 1], standardize mean 0 and variance 1 (per channel or column of train).",
+        "[-1, 1], standardize mean 0 and variance 1 (per channel or column of train); caffe and imagenet are "
+        "ImageNet's of Keras's models: BGR minus the means, or RGB in [0, 1] minus the means, by the deviations.",
     )
 
     @field_validator("hidden", mode="before")
@@ -166,7 +204,7 @@ class TeacherModel(Model):
     @property
     def has_layers(self) -> bool:
         """Whether a teacher is trained here."""
-        return bool(self.model or self.conv or self.hidden)
+        return bool(self.hidden) or any(getattr(self, key) for key in OTHER_LAYERS)
 
     def without_effect(self) -> dict[str, str]:
         """Return each key that is set though nothing reads it, with the reason: without layers, that is every key."""

@@ -20,6 +20,7 @@ SUFFIX = ".npy"
 LONGEST = 10_000  # bytes of a header: the limit of NumPy, which allocates up to 4 GB before it checks
 CHUNK = 2**20  # bytes
 NUMBERS, LABELS = "buif", "buifSU"  # kinds of dtypes
+LARGEST_TOKEN = 2**24 - 1  # a vocabulary has some ten thousand; numbers that are hashes would take all memory
 
 # With other methods, zipfile unpacks a whole block at once, whose size is not limited.
 BOUNDED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -132,16 +133,38 @@ def header_in(archive: zipfile.ZipFile, name: str, kinds: str = NUMBERS) -> Head
         except DamagedError as error:
             raise DataError(f"{path}: {name}: {error}") from error
         start = stream.tell()
-    if header.dtype.hasobject:
-        raise _objects(f"{path}: {name}", name, kinds)
-    if header.dtype.kind not in kinds:
-        raise DataError(f"{path}: {name}: expected numbers; received the type {header.dtype}")
-    if start + prod(header.shape) * header.dtype.itemsize != member.file_size:
-        raise DataError(
-            f"{path}: {name}: the header is damaged: shape {header.shape} of {header.dtype} does not take "
-            f"{member.file_size} bytes"
-        )
+    _check(header, start, member.file_size, f"{path}: {name}", name, kinds)
     return header
+
+
+@contextmanager
+def opened_array(path: Path) -> Iterator[tuple[IO[bytes], Header]]:
+    """Open an `.npy` file of numbers; yield a stream, which is at the first value, and the header.
+
+    Raises:
+        DataError: it is not a regular file, or the header is damaged, or the values are no numbers.
+    """
+    with reading(path):
+        size = files.stat_regular(path).st_size
+        with open(path, "rb") as stream:
+            try:
+                header = read_header(stream)
+            except DamagedError as error:
+                raise DataError(f"{path}: {error}") from error
+            _check(header, stream.tell(), size, str(path), "x", NUMBERS)
+            yield stream, header
+
+
+def _check(header: Header, start: int, size: int, place: str, name: str, kinds: str) -> None:
+    """Raise DataError unless a header is of an array of `kinds` whose values, from `start` on, end at `size` bytes."""
+    if header.dtype.hasobject:
+        raise _objects(place, name, kinds)
+    if header.dtype.kind not in kinds:
+        raise DataError(f"{place}: expected numbers; received the type {header.dtype}")
+    if start + prod(header.shape) * header.dtype.itemsize != size:
+        raise DataError(
+            f"{place}: the header is damaged: shape {header.shape} of {header.dtype} does not take {size} bytes"
+        )
 
 
 def _objects(place: str, name: str, kinds: str) -> DataError:
@@ -156,6 +179,21 @@ def _objects(place: str, name: str, kinds: str) -> DataError:
 def stored_type(dtype: np.dtype) -> np.dtype:
     """Return the type in which examples are stored: uint8 for bytes, and float32 for all other numbers."""
     return np.dtype(np.uint8) if dtype == np.uint8 else np.dtype(np.float32)
+
+
+def tokens(rows: NDArray, start: int, name: str, vocabulary: int = LARGEST_TOKEN + 1) -> NDArray[np.int32]:
+    """Return rows of the array `name`, the first of which is its row `start`, as tokens.
+
+    Raises:
+        DataError: a value is not a whole number from 0 to `vocabulary` - 1; names its position.
+    """
+    bad = np.argwhere(~((rows >= 0) & (rows < vocabulary) & (rows % 1 == 0)))
+    if len(bad) > 0:
+        position = ", ".join(map(str, (start + bad[0][0], *bad[0][1:])))
+        raise DataError(
+            f"{name}[{position}] is {rows[tuple(bad[0])]}: expected tokens, whole numbers from 0 to {vocabulary - 1}"
+        )
+    return rows.astype(np.int32)
 
 
 def finite(rows: NDArray, start: int, name: str) -> NDArray:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.core import kinds
 from kdistill.core.errors import ConfigError, DataError
-from kdistill.core.scaling import Scale
+from kdistill.core.kinds import Kind
+from kdistill.core.scaling import Scale, Tokens
 from kdistill.datasets import guards, memory_map
 from kdistill.datasets.standardize import standardization
 
@@ -89,18 +91,21 @@ class Source(Examples):
     """A data set as it was read, before a part of train is held out for validation.
 
     Attributes:
-        scale: factor that brings raw values to [0, 1]; None if mean and variance of train standardize them.
+        scale: factor that brings raw values to [0, 1], or the vocabulary of tokens; None if mean and variance of train
+            standardize them.
         image_files: names of the files of train's and test's images, for messages.
         label_files: names of the files of train's and test's labels, for messages.
         validation: validation part of the data set, if it has one.
         fingerprint: SHA-256 of the arrays, if it is known; then their values have been checked too.
+        kind: kind of the examples; None for that of their shape (`kinds.plain`).
     """
 
-    scale: float | None
+    scale: float | Tokens | None
     image_files: tuple[str, str]
     label_files: tuple[str, str]
     validation: Split | None = None
     fingerprint: str | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +114,16 @@ class Splits(Examples):
 
     Attributes:
         validation: the split that early stopping and model selection use.
-        scale: factor that brings raw values to [0, 1], or mean and variance of the rows of train.
-        fingerprint: SHA-256 of the images, labels and class names, however they are split.
+        kind: kind of the examples.
+        scale: factor that brings raw values to [0, 1], mean and variance of the rows of train, or the vocabulary.
+        fingerprint: SHA-256 of the images, labels and class names, however they are split, and the kind if it is
+            neither a table nor images.
         split_fingerprint: SHA-256 of the rows of the three splits.
         validation_is_test: whether validation is the test split, so that test scores are optimistically biased.
     """
 
     validation: Split
+    kind: Kind
     scale: Scale
     fingerprint: str
     split_fingerprint: str
@@ -125,6 +133,21 @@ class Splits(Examples):
     def shape(self) -> tuple[int, ...]:
         """Shape of one example, such as (28, 28)."""
         return self.train.images.shape[1:]
+
+    @property
+    def example(self) -> kinds.Example:
+        """What a model of this data is built for."""
+        return kinds.Example(self.shape, len(self.classes), self.kind)
+
+    @property
+    def fitting(self) -> tuple[tuple[int, ...], int, int | None]:
+        """What a model file has to fit: the shape of an example, the number of classes, and that of tokens if any."""
+        return self.shape, len(self.classes), self.vocabulary
+
+    @property
+    def vocabulary(self) -> int | None:
+        """The number of tokens; None if the examples are not tokens."""
+        return self.scale.vocabulary if isinstance(self.scale, Tokens) else None
 
     @property
     def all_warnings(self) -> list[str]:
@@ -174,27 +197,34 @@ def divide(source: Source, validation: float | Literal["test", "given"], split_s
         if source.fingerprint is None:
             check_images(split, images, labels)
         check_labels(split, source.classes, labels)
-    train, held_out = source.train, source.test
+    train, held_out = _with_validation(source, validation, split_seed)
+    shape, scale = train.images.shape[1:], source.scale
+    kind = source.kind or kinds.plain(shape)
+    hashed = source.fingerprint or fingerprint([source.train, source.test], source.classes)
+    return Splits(
+        train=train,
+        validation=held_out,
+        test=source.test,
+        classes=source.classes,
+        kind=kind,
+        scale=standardization(train.chunks, shape, kind) if scale is None else scale,
+        fingerprint=kinds.marked(hashed, kind, scale.vocabulary if isinstance(scale, Tokens) else None),
+        split_fingerprint=_split_fingerprint(train, held_out, source.test),
+        validation_is_test=validation == "test",
+        **{name: getattr(source, name) for name in PASSED_ON},
+    )
+
+
+def _with_validation(source: Source, validation: float | Literal["test", "given"], seed: int) -> tuple[Split, Split]:
+    """Return the training and the validation split."""
     if validation == "given":
         if source.validation is None:
             raise ConfigError(
                 f"data.validation: expected a share of train, or test; received given, and {source.image_files[0]} "
                 "has no validation part"
             )
-        held_out = source.validation
-    elif validation != "test":
-        train, held_out = hold_out(source, validation, split_seed, "validation")
-    return Splits(
-        train=train,
-        validation=held_out,
-        test=source.test,
-        classes=source.classes,
-        scale=standardization(train.chunks, train.images.shape[1:]) if source.scale is None else source.scale,
-        fingerprint=source.fingerprint or fingerprint([source.train, source.test], source.classes),
-        split_fingerprint=_split_fingerprint(train, held_out, source.test),
-        validation_is_test=validation == "test",
-        **{name: getattr(source, name) for name in PASSED_ON},
-    )
+        return source.train, source.validation
+    return (source.train, source.test) if validation == "test" else hold_out(source, validation, seed, "validation")
 
 
 def hold_out(source: Source, fraction: float, seed: int, part: Literal["validation", "test"]) -> tuple[Split, Split]:

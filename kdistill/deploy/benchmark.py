@@ -30,8 +30,8 @@ Floats = NDArray[np.floating]
 
 BATCHES = (1, 32)
 HOW = (
-    "each model in its own process, on the CPU; float32 arrays of NumPy in, arrays of NumPy out; Keras as a "
-    f"compiled tf.function of the model's call; {latency.WARM_UP} calls to warm up, then at least "
+    "each model in its own process, on the CPU; float32 arrays of NumPy in (tokens: int32), arrays of NumPy out; "
+    f"Keras as a compiled tf.function of the model's call; {latency.WARM_UP} calls to warm up, then at least "
     f"{latency.LEAST_CALLS} for each batch size; memory is the peak of the whole process"
 )
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")

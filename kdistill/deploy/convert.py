@@ -1,6 +1,6 @@
 """Conversion of a Keras model: `model.export`, tf2onnx, and the quantizers of LiteRT and ONNX Runtime.
 
-An export takes raw values as float32, in batches of any size, and returns what the model returns.
+An export takes raw values as float32, and tokens as int32, in batches of any size, and returns what the model returns.
 """
 
 import re
@@ -19,9 +19,11 @@ from kdistill.core import backend
 from kdistill.core.errors import ModelError
 from kdistill.datasets import Split
 from kdistill.deploy.formats import Form
+from kdistill.deploy.runtimes import served
 
 # "A few hundred" in TensorFlow's guide to post-training quantization.
 CALIBRATION_ROWS = 500
+RECURRENT = (keras.layers.LSTM, keras.layers.GRU)
 
 Rows = Callable[[], Iterator[NDArray]]
 
@@ -30,7 +32,7 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
     """Write a model to `path`.
 
     Args:
-        model: float32 in, logits or probabilities out; the batch size is open.
+        model: raw values in, as int32 if it takes tokens; logits or probabilities out; the batch size is open.
         form: the format and quantization to write.
         path: the file or folder to write, with the suffix of the format.
         rows: yields raw examples (1, *shape) of the training split, to calibrate the ranges of int8.
@@ -38,7 +40,9 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
     Raises:
         ModelError: the format has no counterpart of an operation; names the operation.
     """
-    signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype="float32", name="input")]
+    dtype = "int32" if model.inputs[0].dtype == "int32" else "float32"
+    signature = [keras.InputSpec(shape=model.inputs[0].shape, dtype=dtype, name="input")]
+    model = _for_export(model, form)
     try:
         with backend.quiet_stderr(shown_on_failure=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -47,6 +51,25 @@ def convert(model: keras.Model, form: Form, path: Path, rows: Rows) -> None:
         raise  # not caused by the model
     except Exception as error:  # the converters raise many kinds
         raise ModelError(f"{path}: cannot be written as {form.title}: {_reason(error)}", _hint(form)) from error
+
+
+def _for_export(model: keras.Model, form: Form) -> keras.Model:
+    """Return a model of the same weights whose recurrent layers can be converted, wherever this runs.
+
+    Without a copy, they would be traced for cuDNN on a machine with a GPU. LiteRT has no loops over a batch of any
+    size: for it the steps are written one after the other.
+    """
+    if not any(isinstance(layer, RECURRENT) for layer in model._flatten_layers()):
+        return model
+    changes = {"use_cudnn": False, "unroll": form.format == "litert"}
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        return type(layer).from_config({**config, **(changes if isinstance(layer, RECURRENT) else {})})
+
+    copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _litert(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
@@ -73,17 +96,17 @@ def _saved_model(model: keras.Model, form: Form, path: Path, rows: Rows, signatu
 
 def _onnx(model: keras.Model, form: Form, path: Path, rows: Rows, signature: list[Any]) -> None:
     if form.quantize == "none":
-        _plain_onnx(model, form, path)
+        _plain_onnx(model, form, path, signature)
         return
     plain = path.with_name(f"{path.stem}-plain.onnx")
     try:
-        _plain_onnx(model, form, plain)
+        _plain_onnx(model, form, plain, signature)
         _QUANTIZERS[form.quantize](plain, path, rows)
     finally:
         plain.unlink(missing_ok=True)
 
 
-def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
+def _plain_onnx(model: keras.Model, form: Form, path: Path, signature: list[Any]) -> None:
     """Write a float32 model with tf2onnx.
 
     `model.export` would turn constants, such as the mean of a Normalization, into inputs; and tf2onnx does not know the
@@ -92,7 +115,8 @@ def _plain_onnx(model: keras.Model, form: Form, path: Path) -> None:
     import tf2onnx
 
     function = tf.function(lambda images: model(images, training=False), autograph=False)
-    concrete = function.get_concrete_function(tf.TensorSpec(model.inputs[0].shape, tf.float32, name="input"))
+    (given_input,) = signature
+    concrete = function.get_concrete_function(tf.TensorSpec(given_input.shape, given_input.dtype, name="input"))
     names = {concrete.inputs[0].name: "input", concrete.outputs[0].name: form.outputs}
     taken, given = list(names)
     graph = tf2onnx.tf_loader.from_function(concrete, [taken], [given])
@@ -191,4 +215,4 @@ def _hint(form: Form) -> str:
 def calibration(train: Split) -> Rows:
     """Return a function that yields at most `CALIBRATION_ROWS` examples (1, *shape), evenly spaced in `train`."""
     places = np.unique(np.linspace(0, len(train) - 1, CALIBRATION_ROWS).astype(np.int64))
-    return lambda: (train.take(places[[number]])[0].astype(np.float32) for number in range(len(places)))
+    return lambda: (served(train.take(places[[number]])[0]) for number in range(len(places)))

@@ -56,6 +56,7 @@ class Record(Identity):
     parameters: int
     shape: list[int]  # of an example
     largest_input: float | None
+    vocabulary: NotRequired[int]  # the number of tokens that the model knows
     classes: list[str]
     parity: Parity
     calibration_rows: int | None

@@ -157,7 +157,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, req
 
     form, tolerance = request.form, request.accepted
     try:
-        model, notes = models.load_classifier(target.path, session.splits.shape, len(session.splits.classes))
+        model, notes = models.load_classifier(target.path, *session.splits.fitting)
     except ModelError as error:
         raise ModelError(error.message, error.hint or evaluate.data_hint(session.config)) from error
     _note_changes(session, target, form, notes)
@@ -177,6 +177,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, req
             "parameters": model.count_params(),
             "shape": list(session.splits.shape),
             "largest_input": models.largest_input(model),
+            **({"vocabulary": vocabulary} if (vocabulary := models.vocabulary(model)) else {}),
             "classes": list(session.splits.classes),
             "parity": {**agreement, "tolerance": dataclasses.asdict(tolerance)},
             "calibration_rows": min(convert.CALIBRATION_ROWS, len(train)) if form.quantize == "int8" else None,
@@ -208,7 +209,9 @@ def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> 
     shape, scaled = session.splits.shape, []
     if target.preprocessing != preprocessing.NONE:
         scaled = [adapt_inputs.rescaling(*preprocessing.scaling(session.splits, target.preprocessing))]
-    return adapt_inputs.in_front(model, shape, scaled) if scaled or None in model.inputs[0].shape[1:] else model
+    taken, dtype = model.inputs[0], "int32" if session.splits.vocabulary else None
+    is_fitting = None not in taken.shape[1:] and dtype in (None, taken.dtype)
+    return model if is_fitting and not scaled else adapt_inputs.in_front(model, shape, scaled, dtype)
 
 
 def _with_outputs(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
+from kdistill.datasets import npy
 from kdistill.deploy import export_records, formats, runtimes, targets
 from kdistill.deploy.read_inputs import Inputs, Reader
 from kdistill.modelfiles.names import CLASSES, INPUTS, class_names, feature_names, inputs
@@ -51,6 +52,7 @@ class Predictor:
         self.features, self._inputs = feature_names(target.path), _inputs_of(target.path)
         self._model = runtimes.open_model(target.path, threads, device)
         self._largest = getattr(self._model, "largest_input", record.get("largest_input") if record else None)
+        self._vocabulary = getattr(self._model, "vocabulary", record.get("vocabulary") if record else None)
         if target.run is None and not getattr(self._model, "scales_inputs", True):
             listener.warning(
                 f"{target.path} does not scale its inputs, and is given raw values. If it was trained on scaled ones, "
@@ -86,7 +88,8 @@ class Predictor:
             raise ModelError(
                 f"{INPUTS} beside the model has columns of another model: expected {prod(self.shape)} features"
             )
-        return Reader(self.shape, drop, skip, features, self._listener.note, inputs=self._inputs)
+        most = (self._vocabulary or npy.LARGEST_TOKEN + 1) if self._model.takes_tokens else None
+        return Reader(self.shape, drop, skip, features, self._listener.note, vocabulary=most, inputs=self._inputs)
 
     def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
         """Yield predictions batch by batch: of each example of a source (`Reader.read`) the `top` likeliest classes."""

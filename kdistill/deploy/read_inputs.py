@@ -1,7 +1,8 @@
 """Examples for `predict`: images, arrays or rows of a table, read in batches, however many there are.
 
 Images are decoded like those of an `image_folder`, converted to the model's channels, and resized to its input. Arrays
-(`x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) must have the model's shape.
+(of an .npy file, or `x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) must have
+the model's shape; channels may also come first.
 """
 
 import os
@@ -26,7 +27,7 @@ from kdistill.datasets.user import image_decoding
 
 BATCH_SIZE = 64
 IMAGES = image_decoding.SUFFIXES
-ARRAY, TABLES = ".npz", (".csv", ".tsv")
+ARCHIVE, ARRAY, TABLES = ".npz", ".npy", (".csv", ".tsv")
 DEEP_BITS = 16
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
@@ -44,7 +45,7 @@ def check(source: str) -> None:
     Args:
         source: a file, a folder of images, or `-` for a table on standard input.
     """
-    path, known = Path(source), (*IMAGES, ARRAY, *TABLES)
+    path, known = Path(source), (*IMAGES, ARCHIVE, ARRAY, *TABLES)
     if source == STDIN:
         if sys.stdin is None:
             raise DataError("-: standard input is closed")
@@ -92,6 +93,7 @@ class Reader:
         skip: continue after an image that cannot be read.
         features: names of the columns of the model's training data, in order; empty if unknown.
         note: called with a sentence on columns that are ignored.
+        vocabulary: number of tokens that the model knows; None if it takes other values.
         skipped: the error messages of images that could not be read.
         inputs: how the model's inputs are made.
         warnings: sentences on values that the model does not know, once all is read.
@@ -102,6 +104,7 @@ class Reader:
     skip: bool = False
     features: Sequence[str] = ()
     note: Callable[[str], None] = lambda text: None
+    vocabulary: int | None = None
     skipped: list[str] = field(default_factory=list)
     inputs: Inputs = field(default_factory=Inputs)
     warnings: list[str] = field(default_factory=list)
@@ -122,7 +125,11 @@ class Reader:
             return self._rows_of(csv_file.streamed(sys.stdin, "standard input", self.inputs.format, NAMES_HINT))
         if path.is_dir():
             return self._images(_in_folder(path), path)
-        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {ARRAY: self._arrays, **dict.fromkeys(TABLES, self._csv)}
+        kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {
+            ARCHIVE: self._archive,
+            ARRAY: self._array,
+            **dict.fromkeys(TABLES, self._csv),
+        }
         return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
 
     def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
@@ -143,22 +150,42 @@ class Reader:
                     raise
                 self.skipped.append(error.message)
 
-    def _arrays(self, path: Path) -> Iterator[Batch]:
+    def _archive(self, path: Path) -> Iterator[Batch]:
         with npy.opened(path) as archive:
             members = npy.names(archive)
             name = next((name for name in NAMES if name in members), None)
             if name is None:
                 raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {', '.join(sorted(members))}")
-            shape, by_column, _ = header = npy.header_in(archive, name)
-            if by_column or not shape:
-                order = " in Fortran's order" if by_column else ""
-                raise DataError(f"{path}: {name}: expected rows one after another; received shape {shape}{order}")
-            if not _fits(shape[1:], self.shape):
-                raise DataError(f"{path}: {name}: expected examples of shape {self.shape}; received {shape[1:]}")
+            header = npy.header_in(archive, name)
             with npy.reading(path), archive.open(f"{name}{npy.SUFFIX}") as stream:
-                for start, rows in _pieces(stream, header):
-                    names = [str(start + row) for row in range(len(rows))]
-                    yield names, npy.finite(rows, start, f"{path}: {name}").reshape(-1, *self.shape)
+                npy.read_header(stream)
+                yield from self._rows(stream, header, f"{path}: {name}")
+
+    def _array(self, path: Path) -> Iterator[Batch]:
+        with npy.opened_array(path) as (stream, header):
+            yield from self._rows(stream, header, str(path))
+
+    def _rows(self, stream: IO[bytes], header: npy.Header, name: str) -> Iterator[Batch]:
+        """Yield batches of the array `name`, at whose first value a stream is: it may be larger than memory."""
+        shape, by_column, _ = header
+        if by_column or not shape:
+            order = " in Fortran's order" if by_column else ""
+            raise DataError(f"{name}: expected rows one after another; received shape {shape}{order}")
+        comes_first = not _fits(shape[1:], self.shape) and (*shape[2:], *shape[1:2]) == self.shape
+        if comes_first and len(self.shape) > 2:  # of two axes, rows may have been taken for columns
+            self.note(f"{name}: the first axis of an example is taken for the channels, which the model has last.")
+        elif not _fits(shape[1:], self.shape):
+            hint = "If its first axis has the features, give np.moveaxis(x, 1, -1)." if comes_first else None
+            raise DataError(f"{name}: expected examples of shape {self.shape}; received {shape[1:]}", hint)
+        for start, rows in _pieces(stream, header):
+            values = self._checked(rows, start, name)
+            values = np.moveaxis(values, 1, -1) if comes_first else values
+            yield [str(start + row) for row in range(len(rows))], values.reshape(-1, *self.shape)
+
+    def _checked(self, rows: NDArray, start: int, name: str) -> NDArray:
+        if self.vocabulary is None:
+            return npy.finite(rows, start, name)
+        return npy.tokens(rows, start, name, self.vocabulary)
 
     def _csv(self, path: Path) -> Iterator[Batch]:
         with csv_file.opened(path, usual=self.inputs.format, hint=NAMES_HINT) as table:
@@ -174,7 +201,8 @@ class Reader:
         for rows in table.row_blocks(BATCH_SIZE):
             start, features = encoder.rows, encoder.encode(rows)
             encoder.check_missing(MISSING_HINT)
-            yield [str(start + row) for row in range(len(rows))], features.reshape(-1, *self.shape)
+            values = features if self.vocabulary is None else self._checked(features, start, table.place)
+            yield [str(start + row) for row in range(len(rows))], values.reshape(-1, *self.shape)
         if not encoder.rows:
             raise DataError(f"{table.place}: expected rows below the names of the columns; there are none")
         self.warnings += encoder.warnings()
@@ -240,7 +268,7 @@ def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
     if len(shape) not in (2, 3) or channels not in (1, 3):
         raise ModelError(
             f"the model takes examples of shape {shape}: expected (height, width), with 1 or 3 channels, for images",
-            hint="Give an .npz file or a table of comma-separated values.",
+            hint="Give an .npy or .npz file, or a table of comma-separated values.",
         )
     return (shape[0], shape[1]), channels
 
@@ -257,8 +285,7 @@ def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray:
 
 
 def _pieces(stream: IO[bytes], header: npy.Header) -> Iterator[tuple[int, NDArray]]:
-    """Yield batches of rows, with the number of their first: the array may be larger than memory."""
-    npy.read_header(stream)
+    """Yield batches of rows, with the number of their first."""
     count, *shape = header.shape
     for start in range(0, count, BATCH_SIZE):
         size = min(BATCH_SIZE, count - start)

@@ -16,10 +16,10 @@ def main(folder: str, images_file: str, outputs_file: str, size: str) -> None:
     images = np.load(images_file, mmap_mode="r", allow_pickle=False)
     model = tf.saved_model.load(folder)
     serve = model.signatures["serving_default"]
-    (name,) = serve.structured_input_signature[1]
+    ((name, spec),) = serve.structured_input_signature[1].items()
     outputs = []
     for start in range(0, len(images), int(size)):
-        values = tf.constant(images[start : start + int(size)].astype(np.float32))
+        values = tf.constant(images[start : start + int(size)].astype(spec.dtype.as_numpy_dtype))
         (output,) = serve(**{name: values}).values()
         outputs.append(output.numpy())
     np.save(outputs_file, np.concatenate(outputs), allow_pickle=False)

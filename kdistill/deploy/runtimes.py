@@ -4,7 +4,7 @@ Each class imports its runtime when it opens a file, so that a process loads no 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from kdistill.deploy.formats import FORMATS, format_of
 
 Floats = NDArray[np.floating]
 
+_NUMPY_TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64"}
 DAMAGED_HINT = "If kdistill made it, make it again with `kdistill export ... --overwrite`."
 
 
@@ -26,9 +27,15 @@ class Runtime(Protocol):
 
     shape: tuple[int, ...]  # of one example
     classes: int  # the number of outputs for one example
+    takes_tokens: bool  # whether its input are whole numbers
 
     def outputs(self, images: NDArray) -> Floats:
         """Return the model's outputs, float32 (n, classes), for raw values (n, *shape)."""
+
+
+def served(values: NDArray) -> NDArray:
+    """Return raw values in the type that models are given: tokens as int32, all others as float32."""
+    return values.astype(np.int32 if values.dtype == np.int32 else np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,7 @@ class Fitting:
     """How a `.keras` model is adapted to the raw examples of a data set."""
 
     shape: tuple[int, ...]  # of one example
-    # Factor and offset of raw values, each a number or one for each position of the last axis.
-    scaling: tuple[Any, Any] | None = None
+    scaling: Sequence[Any] | None = None  # the arrays of `preprocessing.scaling`, possibly as lists
 
 
 def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting | None = None) -> Runtime:
@@ -71,7 +77,10 @@ class Keras:
         from kdistill.models import adapt_inputs as inputs
 
         model, self.notes = models.load_classifier(path, fitting.shape if fitting else None)
-        self.scales_inputs, self.largest_input = models.scales_inputs(model), models.largest_input(model)
+        self.vocabulary = models.vocabulary(model)
+        self.takes_tokens = self.vocabulary is not None
+        self.scales_inputs = self.takes_tokens or models.scales_inputs(model)
+        self.largest_input = models.largest_input(model)
         if fitting and (fitting.scaling or None in model.inputs[0].shape[1:]):
             scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
             model = inputs.in_front(model, fitting.shape, scaled)
@@ -88,8 +97,11 @@ class Keras:
 class _Export:
     """A model whose file declares its inputs and outputs; subclasses implement `_run`."""
 
-    def _declare(self, path: Path, shapes: list[list[tuple]], types: set[str]) -> None:
-        """Set `shape` and `classes`, and raise ModelError unless there are one float32 input and one float32 output."""
+    def _declare(self, path: Path, shapes: list[list[tuple]], types: list[str]) -> None:
+        """Set what `Runtime` has; raise ModelError unless there are one input of numbers and one float32 output.
+
+        The first of `types` is that of the input.
+        """
         inputs, outputs = shapes
         sizes = [*inputs[0][1:], outputs[0][1]] if len(inputs) == len(outputs) == 1 and len(outputs[0]) == 2 else [None]
         if not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
@@ -97,15 +109,17 @@ class _Export:
                 f"{path}: expected one input of a fixed shape and one output, a value for each class; "
                 f"received {inputs} and {outputs}"
             )
-        if not types <= {"float32", "tensor(float)"}:
-            raise ModelError(f"{path}: expected float32 in and out; received {', '.join(sorted(types))}")
+        found = [_NUMPY_TYPES.get(name, name) for name in types]
+        if found[0] not in ("float32", "int32", "int64") or found[1] != "float32":
+            raise ModelError(f"{path}: expected float32 in and out; received {', '.join(sorted(set(types)))}")
+        self._type, self.takes_tokens = np.dtype(found[0]), found[0] != "float32"
         *shape, self.classes = (int(size) for size in sizes if size)
         self.shape, self._path = tuple(shape), path
         self._one_at_a_time = inputs[0][:1] == (1,)
 
     def outputs(self, images: NDArray) -> Floats:
         """Return the outputs (n, classes) for raw values (n, *shape). Raises ModelError if the runtime fails."""
-        values = images.astype(np.float32, copy=False)
+        values = images.astype(self._type, copy=False)
         try:
             if self._one_at_a_time:  # an export of another program with a fixed batch size
                 return np.concatenate([self._run(value[None]) for value in values])
@@ -132,7 +146,7 @@ class LiteRT(_Export):
             except (ValueError, RuntimeError) as error:
                 raise _unusable(path, error) from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        types = {str(np.dtype(tensor["dtype"])) for tensor in (*inputs, *outputs)}
+        types = [str(np.dtype(tensor["dtype"])) for tensor in (*inputs, *outputs)]
         self._declare(path, [[tuple(t["shape_signature"]) for t in tensors] for tensors in (inputs, outputs)], types)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._batch = int(inputs[0]["shape"][0])
@@ -161,7 +175,7 @@ class Onnx(_Export):
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise _unusable(path, error) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        types = {tensor.type for tensor in (*inputs, *outputs)}
+        types = [tensor.type for tensor in (*inputs, *outputs)]
         self._declare(path, [[tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, outputs)], types)
         self._input = inputs[0].name
 
@@ -185,7 +199,7 @@ class SavedModel(_Export):
             raise _unusable(path, error) from error
         inputs = list(self._serve.structured_input_signature[1].items())
         outputs = list(self._serve.structured_outputs.items())
-        types = {spec.dtype.name for _, spec in (*inputs, *outputs)}
+        types = [spec.dtype.name for _, spec in (*inputs, *outputs)]
         self._declare(path, [[tuple(spec.shape) for _, spec in specs] for specs in (inputs, outputs)], types)
         self._input, self._output, self._constant = inputs[0][0], outputs[0][0], tf.constant
 

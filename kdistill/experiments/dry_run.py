@@ -303,9 +303,10 @@ def _check_model(session: Session, path: Path) -> str:
     backend.start(session.threads, session.options.device)
     from kdistill import models
 
-    shape, classes = session.example
+    shape, classes, _ = session.example
+    vocabulary = session.splits.vocabulary if session.config.data.is_own else None
     try:
-        model, _ = models.load_classifier(path, shape, classes)
+        model, _ = models.load_classifier(path, shape, classes, vocabulary)
     except ModelError as error:
         raise ModelError(error.message, error.hint or data_hint(session.config)) from error
     return models.fingerprint(model)

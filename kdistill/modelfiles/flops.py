@@ -1,14 +1,17 @@
 """Multiply-adds of a model's forward pass for one example, computed from its config without TensorFlow.
 
-A weight of a dense layer takes part in one, a weight of a convolution in one for each position of its output.
+A weight of a dense layer takes part in one, a weight of a convolution in one for each position of its output, and a
+weight of a recurrent layer in one for each step. An embedding is looked up, without multiplications.
 """
 
 from math import prod
 from typing import Any
 
+GATES = {"SimpleRNN": 1, "GRU": 3, "LSTM": 4}
+
 
 def of_config(config: Any) -> int:
-    """Return the multiply-adds of the dense layers and convolutions in a Keras model's config."""
+    """Return the multiply-adds of the dense, convolutional and recurrent layers in a Keras model's config."""
     if isinstance(config, list | tuple):
         return sum(map(of_config, config))
     if not isinstance(config, dict):
@@ -27,6 +30,9 @@ def _of_layer(layer: dict[str, Any]) -> int:
         return 0
     if name == "Dense":
         return prod(size or 1 for size in shape[1:]) * int(own["units"])
+    if name in GATES:
+        steps, features = shape[-2] or 1, shape[-1] or 1
+        return steps * GATES[name] * own["units"] * (features + own["units"])
     if "Conv" not in name:
         return 0
     first = own.get("data_format") == "channels_first"

@@ -25,9 +25,11 @@ _NAMES = {
     "keras": "Sequential DTypePolicy",
     "keras.src.models.functional": "Functional",
     "keras.layers": """
-        InputLayer Identity Dense Conv1D Conv2D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D
-        MaxPooling1D MaxPooling2D AveragePooling1D AveragePooling2D
-        GlobalMaxPooling1D GlobalMaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D
+        InputLayer Identity Dense Embedding LSTM GRU
+        Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D
+        MaxPooling1D MaxPooling2D MaxPooling3D AveragePooling1D AveragePooling2D AveragePooling3D
+        GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
+        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
         BatchNormalization LayerNormalization GroupNormalization UnitNormalization RMSNormalization
         Dropout SpatialDropout1D SpatialDropout2D AlphaDropout GaussianDropout GaussianNoise
         Activation ReLU LeakyReLU PReLU ELU Softmax

@@ -13,6 +13,7 @@ from kdistill.models.load import (
     load_classifier,
     save,
 )
+from kdistill.models.token_inputs import vocabulary
 
 __all__ = [
     "SOFTMAX_TAKEN_OFF",
@@ -23,4 +24,5 @@ __all__ = [
     "load_classifier",
     "save",
     "scales_inputs",
+    "vocabulary",
 ]

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.errors import ModelError
@@ -34,17 +33,28 @@ def fitted(model: keras.Model, shape: Sequence[int]) -> tuple[keras.Model, str |
     return in_front(model, shape, layers), note
 
 
-def in_front(model: keras.Model, shape: Sequence[int], layers: Sequence[Layer]) -> keras.Model:
-    """Return a model of the same weights that takes examples of `shape` and passes them through `layers` first."""
-    inputs = outputs = keras.Input(tuple(shape), name="kdistill_input")
+def in_front(
+    model: keras.Model, shape: Sequence[int], layers: Sequence[Layer], dtype: str | None = None
+) -> keras.Model:
+    """Return a model of the same weights that takes examples of `shape` and passes them through `layers` first.
+
+    `dtype` is the type of the examples; None for Keras's default, float32.
+    """
+    inputs = outputs = keras.Input(tuple(shape), name="kdistill_input", dtype=dtype)
     for layer in layers:
         outputs = layer(outputs)
     return keras.Model(inputs, model(outputs), name=f"kdistill_{model.name}")
 
 
-def rescaling(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> keras.Layer:
-    """Return the layer for `value * scale + offset`, of one number each, or one for each value of the last axis."""
-    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="kdistill_scaling")
+def rescaling(scale: NDArray, offset: NDArray, reverse: NDArray | None = None) -> Layer:
+    """Return the layer for `value * scale + offset`, of one number each, or one for each value of the last axis.
+
+    If `reverse` is true, the order of the last axis is reversed before: RGB becomes BGR.
+    """
+    scaled = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="kdistill_scaling")
+    if reverse is None or not reverse:
+        return scaled
+    return lambda values: scaled(keras.ops.flip(values, axis=-1))
 
 
 def _takes(received: Shape, shape: Sequence[int]) -> bool:

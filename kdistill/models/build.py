@@ -1,4 +1,4 @@
-"""Builds a classifier from a config section: convolution blocks, hidden layers and logits, or a file's layers."""
+"""Builds a classifier from a config section, layer by layer up to the logits, or from the layers of a file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kdistill.config.architecture import check_images
-from kdistill.core.scaling import Scale, Standardization
-from kdistill.models import from_file
+from kdistill.config.architecture import check_layers
+from kdistill.core import kinds
+from kdistill.core.kinds import Kind
+from kdistill.core.scaling import Scale, Tokens
+from kdistill.models import from_file, scaling
 
 if TYPE_CHECKING:
     from kdistill.config import Model
@@ -28,8 +30,9 @@ def build(
     scale: Scale,
     seed: int,
     note: Callable[[str], None] = lambda text: None,
+    kind: Kind | None = None,
 ) -> keras.Model:
-    """Return a model with fresh weights: scaling, convolution blocks, hidden layers, one logit for each class.
+    """Return a model with fresh weights: scaling or embedding, blocks, recurrent and hidden layers, logits.
 
     Initial weights and dropout masks depend only on `role`, `seed` and the layer: two students of one seed start with
     equal weights.
@@ -39,72 +42,95 @@ def build(
         role: `teacher` or `student`.
         shape: shape of one example, such as (28, 28).
         classes: number of logits.
-        scale: factor or standardization of raw values.
+        scale: factor or standardization of raw values, or the vocabulary of tokens.
         seed: seed of the run.
         note: receives a sentence on each change to a model from a file.
+        kind: kind of the examples; None for that of their shape.
 
     Raises:
-        ConfigError: convolution blocks get examples that are not images, or images that are too small.
+        ConfigError: the layers are not for examples of this kind, or the examples are too small.
         ModelError: the model file is missing or not accepted, or does not fit the data.
     """
     seeds = _layer_seeds(role, seed)
     if section.model:
-        keep = section.initial_weights == "file"
-        return from_file.from_file(Path(section.model), shape, classes, _scaling(scale), seeds, keep, note)
-    inputs = keras.Input(tuple(shape), name="input")
-    outputs = _scaling(scale)(inputs)
-    flat = keras.layers.Flatten(name="flatten")
-    outputs = _convolutions(outputs, section, role, shape, seeds) if section.conv else flat(outputs)
-    for number, units in enumerate(section.hidden, start=1):
-        outputs = _hidden(outputs, section, units, number, seeds)
+        return from_file.from_file(Path(section.model), shape, classes, scale, seeds, section.keeps_weights, note)
+    kind = kind or kinds.plain(shape)
+    check_layers(section, role, shape, kind)
+    inputs = keras.Input(tuple(shape), name="input", dtype="int32" if kind == "tokens" else None)
+    first = _embedding(section, scale, seeds) if isinstance(scale, Tokens) else scaling.layer(scale)
+    outputs = _features(first(inputs), section, kind, seeds)
+    outputs = _hidden(outputs, section, seeds)
     outputs = keras.layers.Dense(classes, kernel_initializer=_glorot(seeds), name="logits")(outputs)
     return keras.Model(inputs, outputs, name=role)
 
 
-def _scaling(scale: Scale) -> keras.Layer:
-    """Return the layer that scales raw values."""
-    if not isinstance(scale, Standardization):
-        return keras.layers.Rescaling(scale, name="scaling")
-    if len(scale.mean) == 1:  # of all values together
-        return keras.layers.Normalization(axis=None, mean=scale.mean[0], variance=scale.variance[0], name="scaling")
-    return keras.layers.Normalization(axis=-1, mean=list(scale.mean), variance=list(scale.variance), name="scaling")
+def _embedding(section: "Model", tokens: Tokens, seeds: Seeds) -> keras.Layer:
+    uniform = keras.initializers.RandomUniform(seed=next(seeds))  # Keras's default
+    return keras.layers.Embedding(
+        tokens.vocabulary, section.embedding, embeddings_initializer=uniform, name="embedding"
+    )
 
 
-def _convolutions(
-    outputs: keras.KerasTensor, section: "Model", role: str, shape: Sequence[int], seeds: Seeds
-) -> keras.KerasTensor:
-    """Return the outputs of the convolution blocks, one row of values (batch, features) for each image."""
-    check_images(section, role, shape)
-    if len(shape) == 2:
-        outputs = keras.layers.Reshape((*shape, 1), name="channel")(outputs)
+def _features(outputs: keras.KerasTensor, section: "Model", kind: Kind, seeds: Seeds) -> keras.KerasTensor:
+    """Return the features (batch, features) that hidden layers take: of blocks, recurrent layers, or all values."""
+    dimensions = kinds.PLACES[kind]
+    if (section.conv or section.recurrent) and len(outputs.shape) == dimensions + 1:
+        outputs = keras.layers.Reshape((*outputs.shape[1:], 1), name="channel")(outputs)
+    if section.conv:
+        outputs = _convolutions(outputs, section, dimensions, seeds)
+    if section.recurrent:
+        return _recurrent(outputs, section, seeds)
+    if section.global_pool or (section.embedding and not section.conv):
+        return _layer("GlobalAveragePooling", dimensions)(name="global_pool")(outputs)
+    return keras.layers.Flatten(name="flatten")(outputs)
+
+
+def _layer(name: str, dimensions: int) -> Any:
+    """Return Keras's layer of this name for examples with a number of dimensions, such as Conv2D."""
+    return getattr(keras.layers, f"{name}{dimensions}D")
+
+
+def _convolutions(outputs: keras.KerasTensor, section: "Model", dimensions: int, seeds: Seeds) -> keras.KerasTensor:
+    """Return the outputs of the convolution blocks, which keep the places and have channels."""
     for number, filters in enumerate(section.conv, start=1):
-        outputs = _convolution(section, filters, number, seeds)(outputs)
+        outputs = _convolution(section, filters, number, dimensions, seeds)(outputs)
         outputs = _normalised(outputs, section, f"conv_{number}")
         if section.pool > 1:
-            outputs = keras.layers.MaxPooling2D(section.pool, name=f"pool_{number}")(outputs)
-    if section.global_pool:
-        outputs = keras.layers.GlobalAveragePooling2D(name="global_pool")(outputs)
-    else:
-        outputs = keras.layers.Flatten(name="flatten")(outputs)
-    if section.dropout and not section.hidden:
-        outputs = keras.layers.Dropout(section.dropout, seed=next(seeds), name="dropout")(outputs)
+            outputs = _layer("MaxPooling", dimensions)(section.pool, name=f"pool_{number}")(outputs)
     return outputs
 
 
-def _convolution(section: "Model", filters: int, number: int, seeds: Seeds) -> keras.Layer:
+def _convolution(section: "Model", filters: int, number: int, dimensions: int, seeds: Seeds) -> keras.Layer:
     common = {"padding": "same", "name": f"conv_{number}", **_before_norm(section)}
+    incoming = list(range(dimensions + 1))  # the axes of the places, and that of the channels
     if section.separable and number > 1:
-        kernels = _kernel(section, seeds, "depthwise", [0, 1]) | _kernel(section, seeds, "pointwise", [0, 1, 2])
-        return keras.layers.SeparableConv2D(filters, section.kernel, **common, **kernels)
-    return keras.layers.Conv2D(filters, section.kernel, **common, **_kernel(section, seeds, "kernel", [0, 1, 2]))
+        depthwise = _kernel(section, seeds, "depthwise", incoming[:-1])
+        kernels = depthwise | _kernel(section, seeds, "pointwise", incoming)
+        return _layer("SeparableConv", dimensions)(filters, section.kernel, **common, **kernels)
+    return _layer("Conv", dimensions)(filters, section.kernel, **common, **_kernel(section, seeds, "kernel", incoming))
 
 
-def _hidden(outputs: keras.KerasTensor, section: "Model", units: int, number: int, seeds: Seeds) -> keras.KerasTensor:
-    common = {"name": f"hidden_{number}", **_before_norm(section)}
-    dense = keras.layers.Dense(units, **common, **_kernel(section, seeds, "kernel", 0))
-    outputs = _normalised(dense(outputs), section, f"hidden_{number}")
-    if section.dropout:
-        outputs = keras.layers.Dropout(section.dropout, seed=next(seeds), name=f"dropout_{number}")(outputs)
+def _recurrent(outputs: keras.KerasTensor, section: "Model", seeds: Seeds) -> keras.KerasTensor:
+    """Return the last state (batch, units) of the last recurrent layer."""
+    layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[section.cell]
+    for number, units in enumerate(section.recurrent, start=1):
+        kernels = _kernel(section, seeds, "kernel", 0) | _kernel(section, seeds, "recurrent", 0)
+        kernels["recurrent_initializer"] = keras.initializers.Orthogonal(seed=next(seeds))  # Keras's default
+        returns_all = number < len(section.recurrent)
+        outputs = layer(units, return_sequences=returns_all, name=f"recurrent_{number}", **kernels)(outputs)
+    return outputs
+
+
+def _hidden(outputs: keras.KerasTensor, section: "Model", seeds: Seeds) -> keras.KerasTensor:
+    """Return the outputs of the hidden layers, each with its dropout; without any, the features after dropout."""
+    if section.dropout and not section.hidden:
+        return keras.layers.Dropout(section.dropout, seed=next(seeds), name="dropout")(outputs)
+    for number, units in enumerate(section.hidden, start=1):
+        common = {"name": f"hidden_{number}", **_before_norm(section)}
+        dense = keras.layers.Dense(units, **common, **_kernel(section, seeds, "kernel", 0))
+        outputs = _normalised(dense(outputs), section, f"hidden_{number}")
+        if section.dropout:
+            outputs = keras.layers.Dropout(section.dropout, seed=next(seeds), name=f"dropout_{number}")(outputs)
     return outputs
 
 

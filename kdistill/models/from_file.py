@@ -8,6 +8,8 @@ import keras
 import numpy as np
 
 from kdistill.core.errors import ModelError
+from kdistill.core.scaling import Scale, Tokens
+from kdistill.models import scaling, token_inputs
 from kdistill.models.load import load_trainable
 
 # Layers whose outputs have a known scale, and the operations that expressions such as `x / 255` leave in a model.
@@ -19,7 +21,7 @@ def from_file(
     path: Path,
     shape: Sequence[int],
     classes: int,
-    scaling: keras.Layer,
+    scale: Scale,
     seeds: Iterator[int],
     keep_weights: bool,
     note: Callable[[str], None],
@@ -33,7 +35,8 @@ def from_file(
         path: the `.keras` file.
         shape: shape of one example.
         classes: number of logits.
-        scaling: the layer to put in front of a model that does not scale its inputs.
+        scale: factor or standardization of raw values, put in front of a model that does not scale its inputs; or the
+            vocabulary of tokens.
         seeds: seeds of the initial weights and of layers that draw at random, one for each.
         keep_weights: whether to start with the file's weights.
         note: receives a sentence on each change to the model.
@@ -41,7 +44,7 @@ def from_file(
     Raises:
         ModelError: the file is missing or not accepted, or the model does not fit the data or has nothing to train.
     """
-    source = _with_scaling(path, shape, classes, scaling, note)
+    source = _with_scaling(path, shape, classes, scale, note)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
         for before, after in zip(_learnt(source), _learnt(model), strict=True):
@@ -55,18 +58,23 @@ def from_file(
 
 
 def _with_scaling(
-    path: Path, shape: Sequence[int], classes: int, scaling: keras.Layer, note: Callable[[str], None]
+    path: Path, shape: Sequence[int], classes: int, scale: Scale, note: Callable[[str], None]
 ) -> keras.Model:
-    """Return the model in a file, with `scaling` in front of it if it does not scale raw values itself."""
-    source, notes = load_trainable(path, shape, classes)
+    """Return the model in a file, with a layer for `scale` in front of it if it does not scale raw values itself."""
+    source, notes = load_trainable(path, shape, classes, scale.vocabulary if isinstance(scale, Tokens) else None)
     if size := source.inputs[0].shape[0]:
         raise ModelError(
             f"{path}: expected a model for batches of any size; received one for batches of {size}",
             hint="Build it with keras.Input(shape) instead of a batch shape, and save it again.",
         )
-    if not scales_inputs(source):
+    if not isinstance(scale, Tokens) and not scales_inputs(source):
+        if token_inputs.embeddings(source):
+            raise ModelError(
+                f"{path}: its input goes to an Embedding, which takes tokens; the values of this data are scaled",
+                hint="If the data are tokens, set data.kind: tokens.",
+            )
         inputs = keras.Input(tuple(shape), name="input")
-        source = keras.Model(inputs, source(scaling(inputs)), name=source.name)
+        source = keras.Model(inputs, source(scaling.layer(scale)(inputs)), name=source.name)
         notes.append(f"{path} does not scale its inputs: the scaling of the data set is put in front of it.")
     for text in notes:
         note(text)

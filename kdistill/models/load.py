@@ -14,7 +14,7 @@ import numpy as np
 from kdistill import modelfiles
 from kdistill.core import files
 from kdistill.core.errors import ModelError
-from kdistill.models import adapt_inputs
+from kdistill.models import adapt_inputs, token_inputs
 
 # The end of the note on a removed softmax.
 SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and probabilities would be softened twice."
@@ -47,7 +47,7 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def load_classifier(
-    path: Path, shape: Sequence[int] | None = None, classes: int | None = None
+    path: Path, shape: Sequence[int] | None = None, classes: int | None = None, vocabulary: int | None = None
 ) -> tuple[keras.Model, list[str]]:
     """Return a frozen model that maps examples to logits, and a note on each change that was made to it.
 
@@ -57,16 +57,19 @@ def load_classifier(
         path: a `.keras` file.
         shape: shape of one example; None for the model's own input shape.
         classes: number of classes; None for any.
+        vocabulary: number of tokens; None for other data, or any number.
 
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
-    model, notes = load_trainable(path, shape, classes)
+    model, notes = load_trainable(path, shape, classes, vocabulary)
     model.trainable = False
     return model, notes
 
 
-def load_trainable(path: Path, shape: Sequence[int] | None, classes: int | None) -> tuple[keras.Model, list[str]]:
+def load_trainable(
+    path: Path, shape: Sequence[int] | None, classes: int | None, vocabulary: int | None = None
+) -> tuple[keras.Model, list[str]]:
     """Return what `load_classifier` does, but with each layer as trainable as it was saved.
 
     Raises:
@@ -75,6 +78,8 @@ def load_trainable(path: Path, shape: Sequence[int] | None, classes: int | None)
     model, notes = load(path), []
     try:
         _check_outputs(model, classes)
+        if vocabulary is not None:
+            token_inputs.check(model, vocabulary)
         model, note = adapt_inputs.fitted(model, _fixed_shape(model) if shape is None else shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None

@@ -63,7 +63,7 @@ def evaluate(
     Returns:
         The scores, and the logits (n, classes).
     """
-    model, _ = models.load_classifier(path, session.splits.shape, len(session.splits.classes))
+    model, _ = models.load_classifier(path, *session.splits.fitting)
     parameters, model = model.count_params(), with_scaling(model, session.splits, preprocess)
     logits = predict.logits(predict.predictor(model), session.splits.test)
     metrics.check_logits(logits, str(path))

@@ -73,7 +73,8 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
     plan, splits = session.config.training_for(run.role), session.splits
     section = getattr(session.config, run.role)
     note = session.listener.note
-    model = models.build(section, run.role, splits.shape, len(splits.classes), splits.scale, run.seed, note)
+    shape, classes, kind = splits.example
+    model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind)
     return Fit(
         model,
         optimizers.build(plan, steps_per_epoch=math.ceil(len(data.train) / plan.batch_size)),

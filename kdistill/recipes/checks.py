@@ -7,9 +7,10 @@ from pathlib import Path
 
 from kdistill import modelfiles
 from kdistill.config import Config
-from kdistill.config.architecture import check_images
+from kdistill.config.architecture import check_layers
 from kdistill.core import files
 from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.core.kinds import Example, Kind
 from kdistill.datasets import Splits
 from kdistill.runs import Run
 
@@ -38,8 +39,8 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
         ModelError: naming the file of a model whose architecture is taken.
     """
     batch_fits(config, run.arm, splits)
-    augmentation_fits(config, splits.shape)
-    models_fit(config, run, splits.shape)
+    augmentation_fits(config, splits.shape, splits.kind)
+    models_fit(config, run, splits.example)
 
 
 def batch_fits(config: Config, arm: str, splits: Splits) -> None:
@@ -65,8 +66,8 @@ def teacher_has_layers(config: Config) -> None:
     raise ConfigError(f"teacher.hidden: this key is missing: {why}", hint=f"{hint} its layers under `teacher`.")
 
 
-def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
-    """Refuse models that cannot be built for examples of `shape`: the student, and for a teacher's run the teacher.
+def models_fit(config: Config, run: Run, example: Example) -> None:
+    """Refuse models that cannot be built for an example: the student, and for a teacher's run the teacher.
 
     A file whose architecture is taken must exist, be accepted, and not be part of the run; whether its layers fit is
     checked by `models`, once TensorFlow is started.
@@ -79,7 +80,7 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
         section = getattr(config, role)
         if role == "teacher":
             teacher_has_layers(config)
-        check_images(section, role, shape)
+        check_layers(section, role, example.shape, example.kind)
         if section.model:
             path = Path(section.model)
             modelfiles.check_exists(path)
@@ -91,16 +92,16 @@ def models_fit(config: Config, run: Run, shape: Sequence[int]) -> None:
                 )
 
 
-def augmentation_fits(config: Config, shape: Sequence[int]) -> None:
+def augmentation_fits(config: Config, shape: Sequence[int], kind: Kind = "image") -> None:
     """Raise ConfigError where examples of `shape` are not images, or too small for the augmentation."""
     keys = config.augmentation
     if not keys.changes_images:
         return
-    if len(shape) not in (2, 3):
+    if kind != "image" or len(shape) not in (2, 3):
         raise ConfigError(
             f"augmentation: expected images, height x width or height x width x channels; "
-            f"received examples of shape {tuple(shape)}",
-            hint="Remove the section `augmentation`: rows of features have nothing to shift or mirror.",
+            f"received examples of shape {tuple(shape)}" + (f", kind {kind}" if kind != "image" else ""),
+            hint="Remove the section `augmentation`, which shifts, mirrors and crops images.",
         )
     for key, pixels in (("shift", keys.shift), ("crop", keys.crop or 0)):
         if pixels >= min(shape[:2]):

@@ -104,7 +104,7 @@ def _check_student_file(session: Session) -> None:
     from kdistill import models
 
     if model := session.config.student.model:
-        models.load_classifier(Path(model), session.splits.shape, len(session.splits.classes))
+        models.load_classifier(Path(model), *session.splits.fitting)
 
 
 def _is_complete(session: Session, run: Run, teacher_weights: str | None) -> bool:

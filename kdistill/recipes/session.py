@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kdistill import datasets, runs
 from kdistill.config import Config
 from kdistill.core import backend
+from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
 from kdistill.recipes.shared_data import SharedData
@@ -90,11 +91,11 @@ class Session:
         return self.shared.splits(self.config.data, self.listener)
 
     @property
-    def example(self) -> tuple[tuple[int, ...], int]:
-        """The shape of an example and the number of classes; only the user's own data is read for them."""
+    def example(self) -> Example:
+        """What models of the data are built for; only the user's own data is read for it."""
         if self.config.data.is_own:
-            return self.splits.shape, len(self.splits.classes)
-        return datasets.static_shape(self.config.data.dataset)
+            return self.splits.example
+        return Example(*datasets.static_shape(self.config.data.dataset), "image")
 
     @property
     def formula(self) -> str:

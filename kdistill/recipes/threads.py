@@ -6,24 +6,23 @@ from pathlib import Path
 from kdistill import modelfiles
 from kdistill.config import Config, architecture
 from kdistill.core import backend
+from kdistill.core.kinds import Example
 from kdistill.modelfiles.flops import of_config
 
 
-def default_threads(config: Config, example: tuple[tuple[int, ...], int], teacher_files: Sequence[Path] = ()) -> int:
+def default_threads(config: Config, example: Example, teacher_files: Sequence[Path] = ()) -> int:
     """Return the intra-op threads that suit the larger of the two models.
 
     Teachers from files are not trained. Computing their logits counts in every step where images are augmented, and
     else where computing them once may take longer than training the student.
 
-    `example` is the shape of an example and the number of classes.
+    `example` is what the models are built for.
     """
-    shape, classes = example
     flops, multiplications = {}, {}
     for role in ("teacher", "student"):
         section = getattr(config, role)
         of_layers = architecture.multiplications
-        computed = _of_file(Path(section.model)) if section.model else of_layers(section, shape, classes)
-        multiplications[role] = computed
+        multiplications[role] = _of_file(Path(section.model)) if section.model else of_layers(section, *example)
         flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
     plan = config.training_for("student")
     of_files = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")

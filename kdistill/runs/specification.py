@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdistill import modelfiles
+from kdistill.core import kinds
 
 if TYPE_CHECKING:
     from kdistill.config import Config, Data, Model, Training
@@ -134,10 +135,18 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
         elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:
-            lines.append("data: examples, labels or class names are others")
+            lines.append(_other_data(str(before), str(now)))
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines
+
+
+def _other_data(before: str, now: str) -> str:
+    """Return how data differ, without their fingerprints."""
+    (arrays_before, old), (arrays_now, new) = kinds.unmarked(before), kinds.unmarked(now)
+    if arrays_before != arrays_now:
+        return "data: examples, labels or class names are others"
+    return f"data.kind: was {old or 'table or image'}, is now {new or 'table or image'}"
 
 
 def _other_teacher(before: str, now: str) -> str:

@@ -94,7 +94,7 @@ class ModelTeacher(AnyTeacher):
         self.paths = (path,)
         self.runs = (run,)
         self.splits = splits
-        self.model, self.notes = models.load_classifier(path, splits.shape, len(splits.classes))
+        self.model, self.notes = models.load_classifier(path, *splits.fitting)
         self.weights = models.fingerprint(self.model)
         unscaled = run is None and preprocess == preprocessing.NONE
         self.takes_raw_values = unscaled and not models.scales_inputs(self.model)

@@ -21,16 +21,16 @@ def test_known_numbers():
 
 
 def test_convolutions_need_images():
-    architecture.check_images(section("{hidden: [3]}"), "student", (30,))
+    architecture.check_layers(section("{hidden: [3]}"), "student", (30,))
     with pytest.raises(ConfigError, match=r"student\.conv: expected images.*received examples of shape \(30,\)"):
-        architecture.check_images(section("{conv: [3]}"), "student", (30,))
+        architecture.check_layers(section("{conv: [3]}"), "student", (30,))
 
 
 def test_images_that_pooling_uses_up_are_refused():
-    architecture.check_images(section("{conv: [3, 3, 3]}"), "teacher", (8, 8))
+    architecture.check_layers(section("{conv: [3, 3, 3]}"), "teacher", (8, 8))
     with pytest.raises(ConfigError, match=r"teacher\.conv: .*of 8 x 8 pixels nothing is left after block 4") as refused:
-        architecture.check_images(section("{conv: [3, 3, 3, 3, 3]}"), "teacher", (8, 8))
+        architecture.check_layers(section("{conv: [3, 3, 3, 3, 3]}"), "teacher", (8, 8))
     assert "fewer blocks" in refused.value.hint
-    architecture.check_images(section("{conv: [3, 3, 3, 3, 3], pool: 1}"), "teacher", (8, 8))
+    architecture.check_layers(section("{conv: [3, 3, 3, 3, 3], pool: 1}"), "teacher", (8, 8))
     with pytest.raises(ConfigError, match="after block 1"):
-        architecture.check_images(section("{conv: [3], pool: 3}"), "teacher", (28, 2, 3))
+        architecture.check_layers(section("{conv: [3], pool: 3}"), "teacher", (28, 2, 3))

@@ -5,13 +5,14 @@ import pytest
 
 from kdistill import models
 from kdistill.config import Model
+from kdistill.core import kinds
 from kdistill.datasets import standardize
 from kdistill.datasets.splits import whole
 
 
 def of(examples):
     split = whole(examples, np.arange(len(examples)) % 2)
-    return standardize.standardization(split.chunks, examples.shape[1:])
+    return standardize.standardization(split.chunks, examples.shape[1:], kinds.plain(examples.shape[1:]))
 
 
 @pytest.mark.parametrize(

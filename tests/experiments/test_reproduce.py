@@ -13,6 +13,7 @@ from kdistill import config as configs
 from kdistill import datasets
 from kdistill.core import backend
 from kdistill.core.errors import ConfigError, DivergedError, ModelError, OutputError
+from kdistill.core.kinds import Example
 from kdistill.core.listener import RunStarted
 from kdistill.experiments import reproduce
 from kdistill.experiments.workers import Scale
@@ -112,7 +113,7 @@ def test_scores_are_computed_again_for_a_new_model(experiment_copy):
 
 
 def test_threads_follow_from_the_larger_model():
-    small, example = configs.load("article"), ((28, 28), 10)
+    small, example = configs.load("article"), Example((28, 28), 10, "image")
     assert default_threads(small, example) == 1
     large = configs.load("article", ["teacher.hidden=[4096, 4096]"])
     assert default_threads(large, example) == backend.cores()
@@ -120,10 +121,10 @@ def test_threads_follow_from_the_larger_model():
 
 def test_threads_follow_from_convolutions_by_their_positions(tmp_path):
     """The same few weights are many multiplications."""
-    fashion = ((28, 28), 10)
+    fashion = Example((28, 28), 10, "image")
     teacher = "teacher={conv: [64, 64, 64], pool: 1, global_pool: true}"
     assert default_threads(configs.load("article", [teacher]), fashion) == backend.cores()
-    assert default_threads(configs.load("quickstart", [teacher]), ((8, 8), 10)) == 1
+    assert default_threads(configs.load("quickstart", [teacher]), Example((8, 8), 10, "image")) == 1
     layers = [keras.layers.Conv2D(96, 5), keras.layers.Conv2D(96, 5), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential([keras.Input((28, 28, 1)), *layers]).save(tmp_path / "big.keras")
     file = f"teacher={{model: {tmp_path / 'big.keras'}}}"
@@ -132,7 +133,7 @@ def test_threads_follow_from_convolutions_by_their_positions(tmp_path):
 
 def test_threads_follow_from_a_large_teacher_from_elsewhere_where_asking_it_is_most_of_the_work(tmp_path):
     """It has 184 million multiplications for an image; the student has 0.1 million, three times in each epoch."""
-    fashion = ((28, 28), 10)
+    fashion = Example((28, 28), 10, "image")
     layers = [keras.layers.Conv2D(320, 5, strides=1), keras.layers.Conv2D(320, 3, strides=8)]
     layers = [keras.layers.Conv2D(96, 5), keras.layers.Conv2D(96, 5), *layers, keras.layers.Flatten()]
     keras.Sequential([keras.Input((28, 28, 1)), *layers, keras.layers.Dense(10)]).save(tmp_path / "big.keras")

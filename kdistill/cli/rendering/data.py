@@ -62,6 +62,7 @@ def _rows(info: Document) -> dict[str, Any]:
         "place": info["folder"],
         "examples": _examples(info),
         "shape": f"{size}, {count} classes",
+        "kind": info["kind"],
         "values": f"{info['type']}, {info['scaling']}",
         f"{' + '.join(info['per_class'])}": _by_class(info),
     }

@@ -13,12 +13,13 @@ import numpy as np
 
 from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
+from kdistill.core.kinds import Kind
 from kdistill.core.listener import Listener
-from kdistill.core.scaling import described
+from kdistill.core.scaling import Tokens, described
 from kdistill.datasets import guards
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.table_format import Format
-from kdistill.datasets.user import conversion_cache, csv_table, npz
+from kdistill.datasets.user import conversion_cache, csv_table, example_kind, npz
 from kdistill.datasets.user.parts import note
 
 if TYPE_CHECKING:
@@ -57,21 +58,27 @@ def read(data: Data, listener: Listener | None = None) -> Source:
     if not os.path.exists(path):  # unlike Path.exists, this never raises
         raise DataError(f"{path}: there is no such file or folder", hint="Set data.path to the path of the data.")
     form = FORMS[data.dataset](data, path)
+    is_new = False
     folder = conversion_cache.folder_for(data.dataset, path, form.settings)
     listener = listener or Listener()
     found = conversion_cache.find(folder, form.signature(), listener.note)
     if found is None:
         listener.note(f"Reading {path} into the cache")
-        found = conversion_cache.make(folder, form.signature, form.convert)
-        for sentence in _notes(*found):
-            listener.note(sentence)
-    return _guarded(_source(data, path, *found), data)
+        found, is_new = conversion_cache.make(folder, form.signature, form.convert), True
+    told = example_kind.tell(data, found[0]["train"].images, found[1])
+    source = _source(data, path, told, *found)
+    for sentence in source.notes if is_new else told.notes:
+        listener.note(sentence)
+    return _guarded(source, data)
 
 
 def _npz(data: Data, path: Path) -> Form:
     if path.is_dir():
         raise DataError(f"{path}: expected an .npz file; this is a folder")
-    return Form({}, partial(conversion_cache.signature, [path], path.parent), partial(npz.convert, path))
+    axis = None if data.channel_axis == -1 else data.channel_axis
+    layout = npz.Layout(data.kind, axis)
+    convert = partial(npz.convert, path, layout=layout)
+    return Form(layout.settings, partial(conversion_cache.signature, [path], path.parent), convert)
 
 
 def _csv(data: Data, path: Path) -> Form:
@@ -114,13 +121,13 @@ def _below(inner: Path, path: Path) -> Path:
 FORMS: dict[str, Callable[[Data, Path], Form]] = {"npz": _npz, "csv": _csv, "image_folder": _image_folder}
 
 
-def _notes(splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
+def _notes(kind: Kind, scale: object, splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
     """Return a sentence on each effect of the conversion that a user may not expect."""
     notes = list(facts.get("notes", ()))
     images = splits["train"].images
-    if _scale(images, facts) is None and images.ndim > 2:
+    if scale is None and kind in ("image", "volume"):
         notes.append(
-            f"The images have values from {facts['lowest']:g} to {facts['highest']:g}, not from 0 to 1: models "
+            f"The {kind}s have values from {facts['lowest']:g} to {facts['highest']:g}, not from 0 to 1: models "
             "standardise them by mean and variance of the training examples"
         )
     if facts.get("sizes", 1) > 1:
@@ -132,37 +139,45 @@ def _notes(splits: dict[str, Any], facts: conversion_cache.Facts) -> list[str]:
     return notes
 
 
-def _scale(images: Any, facts: conversion_cache.Facts) -> float | None:
-    """Return the factor that brings images to [0, 1]; None if they are to be standardised, as tables are."""
-    if images.ndim == 2:
+def _scale(data: Data, kind: Kind, splits: dict[str, Any], facts: conversion_cache.Facts) -> float | Tokens | None:
+    """Return the factor that brings images to [0, 1], or the vocabulary; None if they are to be standardised."""
+    if kind == "tokens":
+        return Tokens(example_kind.vocabulary(data, facts))
+    if kind in ("table", "sequence"):
         return None
-    if images.dtype == np.uint8:
+    if splits["train"].images.dtype == np.uint8:
         return 1 / 255
     return 1.0 if facts["lowest"] >= 0 and facts["highest"] <= 1 else None
 
 
-def _source(data: Data, path: Path, splits: dict[str, Any], facts: conversion_cache.Facts) -> Source:
+def _source(
+    data: Data, path: Path, told: example_kind.Told, splits: dict[str, Any], facts: conversion_cache.Facts
+) -> Source:
     train, names, skipped = splits["train"], facts["names"], facts.get("skipped") or []
+    kind, scale = told.kind, _scale(data, told.kind, splits, facts)
     image_files, label_files = zip(names["train"], names.get("test", names["train"]), strict=True)
     source = Source(
         train=train,
         test=splits.get("test", train),
         classes=tuple(facts["classes"]),
-        scale=_scale(train.images, facts),
+        scale=scale,
+        kind=kind,
         image_files=image_files,
         label_files=label_files,
         validation=splits.get("validation"),
         fingerprint=facts["fingerprint"],
-        warnings=tuple(_warnings(data, path, splits, facts)),
+        warnings=tuple(_warnings(data, path, kind, splits, facts)),
         skipped=len(skipped),
         features=tuple(facts.get("features", ())),
-        notes=tuple(_notes(splits, facts)),
+        notes=(*_notes(kind, scale, splits, facts), *told.notes),
         inputs=facts.get("inputs"),
     )
     return _with_test(data, path, source, "test" in splits)
 
 
-def _warnings(data: Data, path: Path, splits: dict[str, Any], facts: conversion_cache.Facts) -> Iterator[str]:
+def _warnings(
+    data: Data, path: Path, kind: Kind, splits: dict[str, Any], facts: conversion_cache.Facts
+) -> Iterator[str]:
     """Yield the sentences on the data that the reader of a result must know; refuse unreadable images."""
     images = splits["train"].images
     if skipped := facts.get("skipped"):
@@ -171,7 +186,7 @@ def _warnings(data: Data, path: Path, splits: dict[str, Any], facts: conversion_
         if data.on_error != "skip":
             raise DataError(unreadable(skipped), hint=SKIP_HINT)
         yield f"{unreadable(skipped)}. {'It is' if len(skipped) == 1 else 'They are'} left out."
-    if images.dtype == np.uint8 and images.ndim > 2 and facts["highest"] < DARK:
+    if images.dtype == np.uint8 and kind in ("image", "volume") and facts["highest"] < DARK:
         yield (
             f"{path}: the largest value of an image is {facts['highest']:g}, and models divide bytes by 255: if they "
             "do not go up to 255, save them as numbers from 0 to 1."
@@ -222,7 +237,7 @@ def _guarded(source: Source, data: Data) -> Source:
     if source.validation is not None and data.validation == "given":
         parts["validation"] = source.validation
     for name, part in parts.items():
-        if part.images is not train.images:
+        if part.images is not train.images and source.kind != "tokens":
             found += guards.other_scale(train.images, part.images, name, source.features)
         if train.hashes is not None and part.hashes is not None:
             found += guards.shared_examples(train.hashes[train.rows], part.hashes[part.rows], name)
@@ -239,7 +254,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
 
     Returns:
         A JSON-able document with the keys of `catalog.info`, and `dataset`, `per_class` (split -> examples of each
-        class), `type`, `scaling`, `skipped`, `notes`, `warnings`, `fingerprint`.
+        class), `kind`, `type`, `scaling`, `skipped`, `notes`, `warnings`, `fingerprint`.
 
     Raises:
         DataError: the data cannot be read.
@@ -260,6 +275,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         "shape": list(splits.shape),
         "classes": list(splits.classes),
         "per_class": {name: np.bincount(part.all_labels, minlength=count).tolist() for name, part in parts.items()},
+        "kind": splits.kind,
         "type": str(splits.train.images.dtype),
         "scaling": described(splits.scale),
         "skipped": splits.skipped,

@@ -8,49 +8,85 @@ No pickled object is loaded, and no array is copied before all headers have been
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from kdistill.core.errors import DataError
+from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
+from kdistill.core.kinds import Kind
 from kdistill.datasets import memory_map, npy
 from kdistill.datasets.npy import Header
-from kdistill.datasets.user import conversion_cache, labels, parts
+from kdistill.datasets.user import conversion_cache, example_kind, labels, parts
 
 CLASSES = "classes"
 WANTED = "expected x_train and y_train, and optionally x_test, y_test, x_val, y_val and classes"
-SHAPES = "(n, features), (n, height, width) or (n, height, width, channels)"
+SHAPES = "(n, features), (n, steps, features), (n, height, width), (n, height, width, channels) or those of a volume"
 
 
-def convert(path: Path, folder: Path) -> conversion_cache.Facts:
+@dataclass(frozen=True)
+class Layout:
+    """How the arrays of examples are stored.
+
+    Attributes:
+        kind: declared kind of the examples; tokens are stored as whole numbers of 32 bits.
+        channel_axis: the axis that becomes the last one; None if none has to be moved.
+    """
+
+    kind: Kind | None = None
+    channel_axis: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the stored arrays depend on; empty if it is the same as in versions without kinds."""
+        kind = {"kind": self.kind} if self.kind in ("tokens", "volume") else {}
+        return kind | ({} if self.channel_axis is None else {"channel_axis": self.channel_axis})
+
+    def checked(self, shape: tuple[int, ...], name: str) -> None:
+        """Raise ConfigError if an array of `shape` has no such axis."""
+        if self.channel_axis is not None and not -len(shape) < self.channel_axis < len(shape):
+            raise ConfigError(f"data.channel_axis: {name} has the shape {shape}; received {self.channel_axis}")
+
+    def stored(self, rows: NDArray, start: int, name: str) -> NDArray:
+        """Return rows of the array `name` as they are stored; raise DataError if a value cannot be."""
+        kept = npy.tokens(rows, start, name) if self.kind == "tokens" else npy.finite(rows, start, name)
+        return kept if self.channel_axis is None else np.moveaxis(kept, self.channel_axis, -1)
+
+
+def convert(path: Path, folder: Path, layout: Layout | None = None) -> conversion_cache.Facts:
     """Write the arrays of an archive to the folder of a conversion, and return its facts.
 
     Raises:
+        ConfigError: the arrays have no such axis of channels.
         DataError: the file is not an archive or damaged, or its arrays do not fit together.
     """
     with npy.opened(path) as archive:
-        pairs = _pairs(archive, path)
+        pairs, layout = _pairs(archive, path), layout or Layout()
         headers = {name: npy.header_in(archive, name) for name, _ in pairs.values()}
         for name in [*(y for _, y in pairs.values()), *({CLASSES} & set(npy.names(archive)))]:
             headers[name] = npy.header_in(archive, name, npy.LABELS)
         for pair in pairs.values():
-            _check_part(headers, pair, pairs["train"][0], path)
+            _check_part(headers, pair, pairs["train"][0], path, layout)
         room = [_room(header, name in dict(pairs.values())) for name, header in headers.items()]
         conversion_cache.check_room(folder, sum(room), path)
         found = {}
         for part, (x, y) in pairs.items():
-            _write_examples(archive, x, folder, part, path)
+            _write_examples(archive, x, conversion_cache.examples_file(folder, part), path, layout)
             found[part] = labels.from_array(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
     names, numbers = labels.encoded(found, given)
     conversion_cache.write_labels(folder, numbers)
+    arrays = {part: memory_map.open_array(conversion_cache.examples_file(folder, part)) for part in pairs}
     return {
         "classes": names,
         "names": {part: [f"{path}: {name}" for name in pair] for part, pair in pairs.items()},
         "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *labels.notes(found, names, bool(given))],
+        **example_kind.token_facts(arrays, layout.kind, headers[pairs["train"][0]].dtype),
     }
 
 
@@ -66,17 +102,20 @@ def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:
     return {part: pair for part, pair in pairs.items() if pair[0] in there}
 
 
-def _check_part(headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path) -> None:
+def _check_part(
+    headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path, layout: Layout
+) -> None:
     """Check that a part's examples have the shape and type of train's, and that there is a label for each."""
     x_name, y_name = pair
     x, y, train = headers[x_name], headers[y_name], headers[of_train]
-    if len(x.shape) not in (2, 3, 4) or 0 in x.shape[1:]:
+    if len(x.shape) not in (2, 3, 4, 5) or 0 in x.shape[1:]:
         raise DataError(f"{path}: {x_name}: expected the shape {SHAPES}; received {x.shape}")
-    if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+    layout.checked(x.shape, x_name)
+    if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4 and not layout.settings:
         raise DataError(
             f"{path}: {x_name}: expected channels last, (n, height, width, channels); received {x.shape}, which looks "
             "like channels first",
-            hint=f"Save {x_name}.transpose(0, 2, 3, 1) instead.",
+            hint=f"Set data.channel_axis: 1, or save {x_name}.transpose(0, 2, 3, 1); or set data.kind: volume.",
         )
     if x.shape[1:] != train.shape[1:]:
         wanted = f"expected examples of shape {train.shape[1:]}, as in {of_train}"
@@ -109,27 +148,29 @@ def _extracted(archive: zipfile.ZipFile, name: str, target: Path) -> NDArray:
     return memory_map.open_array(target)
 
 
-def _write_examples(archive: zipfile.ZipFile, name: str, folder: Path, part: str, path: Path) -> None:
-    raw, target = folder / name, conversion_cache.examples_file(folder, part)
+def _write_examples(archive: zipfile.ZipFile, name: str, target: Path, path: Path, layout: Layout) -> None:
+    raw = target.with_name(name)
     array = _extracted(archive, name, raw)
-    dtype = npy.stored_type(array.dtype)
-    if array.dtype == dtype and array.flags.c_contiguous:
-        if dtype.kind == "f":
-            for _ in _finite(array, f"{path}: {name}"):
+    dtype = np.dtype(np.int32) if layout.kind == "tokens" else npy.stored_type(array.dtype)
+    is_stored = array.dtype == dtype and array.flags.c_contiguous and layout.channel_axis is None
+    if is_stored:
+        if dtype.kind != "u":
+            for _ in _stored(array, f"{path}: {name}", layout):
                 pass
         raw.rename(target)
         return
-    with memory_map.RowWriter(target, array.shape[1:], dtype) as rows:
-        for piece in _finite(array, f"{path}: {name}"):
+    shape = np.moveaxis(array[:0], layout.channel_axis or -1, -1).shape[1:]
+    with memory_map.RowWriter(target, shape, dtype) as rows:
+        for piece in _stored(array, f"{path}: {name}", layout):
             rows.append(piece)
     raw.unlink()
 
 
-def _finite(array: NDArray, name: str) -> Iterator[NDArray]:
-    """Yield an array in pieces, converted to the type that is stored, in which all values must be finite."""
+def _stored(array: NDArray, name: str, layout: Layout) -> Iterator[NDArray]:
+    """Yield an array in pieces, as they are stored, after a check of their values."""
     start = 0
     for piece in memory_map.pieces(array):
-        yield npy.finite(piece, start, name)
+        yield layout.stored(piece, start, name)
         start += len(piece)
 
 

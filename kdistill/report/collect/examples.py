@@ -73,7 +73,7 @@ def example(splits: Splits, number: int) -> Example:
     """Return an example of the test split for display."""
     values, labels = splits.test.take(np.array([number]))
     label = int(labels[0])
-    if is_image(splits.shape):
+    if splits.kind == "image" and is_image(splits.shape):
         return Example(number, label, _displayed(values[0], splits.scale))
     flat = values[0].reshape(-1)
     names = splits.features or [f"value {position}" for position in range(flat.size)]

@@ -84,7 +84,7 @@ LONG = np.float64(1e300)
             "x_test: .*expected the type of x_train, uint8; received float32",
         ),
         ({"x_train": np.zeros(40, np.uint8)}, r"x_train: expected the shape \(n, features\).*received \(40,\)"),
-        ({"x_train": np.zeros((40, 6, 5, 1, 1), np.uint8)}, "x_train: expected the shape"),
+        ({"x_train": np.zeros((40, 6, 5, 1, 1, 1), np.uint8)}, "x_train: expected the shape"),
         ({"x_train": np.zeros((40, 0, 5), np.uint8)}, "x_train: expected the shape"),
         ({"x_train": np.zeros((40, 3, 9, 9), np.uint8)}, "channels last.*looks like channels first"),
         ({"x_test": np.zeros((0, 6, 5), np.uint8), "y_test": np.zeros(0, int)}, "x_test: expected examples"),
