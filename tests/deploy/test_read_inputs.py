@@ -160,6 +160,53 @@ def test_bad_arrays_are_refused(tmp_path):
     assert "expected rows one after another; received shape ()" in problem(x=np.float32(1))
 
 
+def test_an_array_in_a_file_of_its_own(tmp_path):
+    x = np.random.default_rng(0).random((150, 4, 3))
+    np.save(tmp_path / "a.npy", x)
+    names, rows = read(tmp_path / "a.npy", (4, 3))
+    assert names == [str(number) for number in range(150)]
+    np.testing.assert_array_equal(rows, x.astype(np.float32))
+    with pytest.raises(DataError, match=r"a.npy: expected examples of shape \(3, 4\); received \(4, 3\)") as refused:
+        read(tmp_path / "a.npy", (3, 4))
+    assert "np.moveaxis(x, 1, -1)" in refused.value.hint
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"a.npy: the header is damaged"):
+        read(tmp_path / "a.npy", (4, 3))
+    np.save(tmp_path / "b.npy", np.array([object()]), allow_pickle=True)
+    with pytest.raises(DataError, match="could carry code"):
+        read(tmp_path / "b.npy", (1,))
+    (tmp_path / "c.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"c.npy: the header is damaged"):
+        read(tmp_path / "c.npy", (1,))
+
+
+def test_channels_that_come_first_are_moved_and_that_is_said(tmp_path):
+    x = np.random.default_rng(0).random((5, 3, 4, 6)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", x=x)
+    said = []
+    _, rows = read(tmp_path / "a.npz", (4, 6, 3), note=said.append)
+    np.testing.assert_array_equal(rows, np.moveaxis(x, 1, -1))
+    assert "first axis of an example is taken for the channels" in said[0]
+
+
+def test_tokens_are_whole_numbers_that_the_model_knows(tmp_path):
+    x = np.array([[0, 4], [2, 9]])
+    for place, write in ((tmp_path / "a.npy", np.save), (tmp_path / "a.csv", write_table)):
+        write(place, x)
+        _, rows = read(place, (2,), vocabulary=10)
+        np.testing.assert_array_equal(rows, x)
+        assert rows.dtype == np.int32
+        with pytest.raises(DataError, match=r"\[1, 1\] is 9.*: expected tokens, whole numbers from 0 to 8"):
+            read(place, (2,), vocabulary=9)
+        write(place, x + 0.5)
+        with pytest.raises(DataError, match=r"\[0, 0\] is 0.5: expected tokens"):
+            read(place, (2,), vocabulary=10)
+
+
+def write_table(path, x):
+    path.write_text("a,b\n" + "\n".join(",".join(map(str, row)) for row in x.tolist()) + "\n")
+
+
 def test_a_damaged_archive_is_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.ones((100, 8)))

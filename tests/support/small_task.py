@@ -44,9 +44,11 @@ OPTIMIZERS = {
 
 
 def student(seed=0, **changes):
+    """Return a student of this task; with recurrent layers, rows of pixels are the steps of a sequence."""
+    kind = "sequence" if "recurrent" in changes else "image"
     overrides = [f"student.{key}={value}" for key, value in changes.items()]
     arm = configs.load("quickstart", ["student.hidden=[7]", *overrides]).student
-    return models.build(arm, "student", SHAPE, CLASSES, 1 / 255, seed)
+    return models.build(arm, "student", SHAPE, CLASSES, 1 / 255, seed, kind=kind)
 
 
 def big(seed=0):

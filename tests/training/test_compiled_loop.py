@@ -80,6 +80,7 @@ def test_a_layer_that_xla_cannot_compile_falls_back():
     [
         ({}, True),
         ({"batch_norm": "true"}, True),
+        ({"recurrent": "[3]"}, True),
         ({"conv": "[3]"}, False),
         ({"conv": "[3,3]", "separable": "true"}, False),
     ],

@@ -73,8 +73,11 @@ def test_engine_matches_a_plain_keras_loop(name):
         {"conv": "[3,4]", "max_norm": 1.0, "l2": 0.01},
         {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "max_norm": 1.0, "global_pool": "true"},
         {"batch_norm": "true"},
+        {"recurrent": "[4, 3]", "l2": 0.01, "max_norm": 1.0},
+        {"recurrent": "[4]", "cell": "gru"},
+        {"recurrent": "[4]", "conv": "[3]", "pool": 1},
     ],
-    ids=["convolutions", "separable, batch norm", "batch norm"],
+    ids=["convolutions", "separable, batch norm", "batch norm", "lstm", "gru", "convolution and lstm"],
 )
 def test_engine_matches_a_plain_keras_loop_with_every_kind_of_block(changes):
     """The moving averages of batch normalisation are weights like others."""

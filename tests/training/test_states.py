@@ -24,6 +24,7 @@ from kdistill.training.segments import Data
 RESUMED = {
     **{name: (settings, {}) for name, settings in OPTIMIZERS.items()},
     "dropout, cosine": (OPTIMIZERS["cosine"], {"dropout": 0.4, "max_norm": 1.5, "l2": 0.001}),
+    "recurrent": ([], {"recurrent": "[4, 3]", "dropout": 0.3}),
     "augmented": ([], {"dropout": 0.4}),
     "batch norm": ([], {"batch_norm": "true", "dropout": 0.2}),
     "convolutions": ([], {"conv": "[3,4]", "separable": "true", "batch_norm": "true", "dropout": 0.3}),
