@@ -128,8 +128,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="FILE|FOLDER|-",
-        help="An image (PNG, JPEG), a folder of images, an `.npz` with `x` or `x_test`, a `.csv` of features with a "
-        "header, or - for such rows on stdin.",
+        help="An image (PNG, JPEG), a folder of images, an `.npy`, an `.npz` with `x` or `x_test`, a `.csv` of "
+        "features with a header, or - for such rows on stdin.",
     ),
 ]
 Printed = Annotated[Literal["csv", "jsonl"], typer.Option(help="Output format.")]
