@@ -86,6 +86,6 @@ def shared_examples(train: NDArray[np.uint64], part: NDArray[np.uint64], name: s
     if count == 0 or count < LEAST_SHARED * len(part):
         return []
     return [
-        f"{count:,} of the {len(part):,} examples of {name} are identical to examples of train: a model has seen them, "
-        f"and its scores on {name} are too good. Remove them from one of the two."
+        f"{count:,} of the {len(part):,} examples of {name} {'is' if count == 1 else 'are'} identical to examples of "
+        f"train: a model has seen them, and its scores on {name} are too good. Remove them from one of the two."
     ]

@@ -75,7 +75,8 @@ def test_examples_of_train_in_test_are_counted(shared, told):
     train, test = guards.row_hashes(IMAGES[:200]), guards.row_hashes(np.concatenate([IMAGES[:shared], IMAGES[200:]]))
     found = guards.shared_examples(train, test, "test")
     assert bool(found) == told
-    assert all(text.startswith(f"{shared} of the {shared + 100} examples of test are identical") for text in found)
+    verb = "is" if shared == 1 else "are"
+    assert all(text.startswith(f"{shared} of the {shared + 100} examples of test {verb} identical") for text in found)
 
 
 def test_one_in_ten_thousand_changes_no_score():

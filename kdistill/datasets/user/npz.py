@@ -102,9 +102,7 @@ def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:
     return {part: pair for part, pair in pairs.items() if pair[0] in there}
 
 
-def _check_part(
-    headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path, layout: Layout
-) -> None:
+def _check_part(headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path, layout: Layout) -> None:
     """Check that a part's examples have the shape and type of train's, and that there is a label for each."""
     x_name, y_name = pair
     x, y, train = headers[x_name], headers[y_name], headers[of_train]

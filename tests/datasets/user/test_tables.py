@@ -254,7 +254,8 @@ def test_test_is_read_as_train_is(tmp_path):
     folder = parts(tmp_path, HOLES, "colour,size,kind\nred,,x\npink,2,y\nblue,3,x\n")
     source = read(folder, test=None, missing="mean")
     np.testing.assert_allclose(source.test.images, [[4, 0, 1], [2, 0, 0], [3, 1, 0]])
-    (warning,) = source.warnings
+    warning, shared = source.warnings
+    assert shared.startswith("1 of the 3 examples of test is identical")  # blue and 3
     assert "test.csv: column 'colour' has 1 value that train has not: pink" in warning
     assert read(folder, test=None, missing="mean").warnings == source.warnings  # also from the cache
 
