@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.errors import DataError, ModelError
-from kdistill.core.formatting import first_few
 from kdistill.datasets import csv_file, npy
-from kdistill.datasets.csv_file import CsvFile, is_number
+from kdistill.datasets.csv_file import CsvFile
 from kdistill.datasets.table_columns import Column, Encoder
 from kdistill.datasets.table_format import UNKNOWN, Format
 from kdistill.datasets.user import image_decoding
+from kdistill.deploy.wanted_columns import DROP_HINT, WantedColumns
 
 BATCH_SIZE = 64
 IMAGES = image_decoding.SUFFIXES
@@ -31,10 +31,8 @@ ARCHIVE, ARRAY, TABLES = ".npz", ".npy", (".csv", ".tsv")
 DEEP_BITS = 16
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
-NAMED = 10  # columns, in messages
 NAMES_HINT = "Write the names of the columns, those of the training data, into a first line."
 MISSING_HINT = "Fill these cells, leave the rows out, or train the model with data.missing: mean."
-DROP_HINT = "Leave out a column that is no feature, such as the label, by --drop NAME."
 
 Batch = tuple[list[str], NDArray]
 
@@ -194,8 +192,10 @@ class Reader:
             yield from self._rows_of(table)
 
     def _rows_of(self, table: CsvFile) -> Iterator[Batch]:
-        self._name_as_trained(table)
-        names = self._features_of(table)
+        trained_on = tuple(column.name for column in self.inputs.columns)
+        wanted = WantedColumns(prod(self.shape), self.drop, trained_on, self.features, self.note)
+        wanted.name_as_trained(table)
+        names = wanted.of(table)
         columns = self.inputs.columns or tuple(map(Column, names))
         encoder = Encoder(table, columns, [table.columns.index(name) for name in names], DROP_HINT)
         for rows in table.row_blocks(BATCH_SIZE):
@@ -206,53 +206,6 @@ class Reader:
         if not encoder.rows:
             raise DataError(f"{table.place}: expected rows below the names of the columns; there are none")
         self.warnings += encoder.warnings()
-
-    def _name_as_trained(self, table: CsvFile) -> None:
-        """Give columns the names of the training data's, where a table has none.
-
-        Without a line of names, a table that has the features alone has them in order. Early versions kept the empty
-        name of a column without one.
-        """
-        names = [column.name for column in self.inputs.columns]
-        if table.format.header is False and len(table.columns) == len(names):
-            table.columns = names
-        if "" in self.features and len(table.nameless) == 1:
-            table.columns[table.columns.index(table.nameless[0])] = ""
-
-    def _features_of(self, table: CsvFile) -> list[str]:
-        """Return the names of the columns to read, in the model's order."""
-        names, place = table.columns, table.place
-        if not self.features and not self.inputs.columns and all(map(is_number, names)):
-            raise DataError(f"{place}: expected a first line with the names of the columns; received numbers")
-        for name in self.drop:
-            if name not in names:
-                raise DataError(
-                    f"{place}: there is no column {name!r} to drop; the columns are {first_few(names, NAMED)}"
-                )
-        features = [name for name in names if name not in self.drop]
-        trained_on = [column.name for column in self.inputs.columns] or list(self.features)
-        if trained_on:
-            features = self._known(features, trained_on, place)
-        if self.inputs.columns:
-            return features
-        if len(features) != prod(self.shape):
-            raise DataError(
-                f"{place}: expected {prod(self.shape)} columns of features, in the order that the model was trained "
-                f"on; received {len(features)}: {first_few(features, NAMED)}",
-                hint=DROP_HINT,
-            )
-        return features
-
-    def _known(self, received: list[str], trained_on: list[str], place: str) -> list[str]:
-        """Return the model's columns after a check that a table has all of them; other columns are noted."""
-        if missing := [name for name in trained_on if name not in set(received)]:
-            raise DataError(
-                f"{place}: expected the columns that the model was trained on: {first_few(missing, NAMED)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing; received {first_few(received, NAMED)}"
-            )
-        if others := [name for name in received if name not in set(trained_on)]:
-            self.note(f"{place}: ignored, not among the model's features: {first_few(others, NAMED)}.")
-        return trained_on
 
 
 def _in_folder(folder: Path) -> list[Path]:

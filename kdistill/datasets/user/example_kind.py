@@ -36,9 +36,9 @@ def tell(data: Data, images: NDArray, facts: dict[str, Any]) -> Told:
     Raises:
         ConfigError: `data.kind` or `data.channel_axis` does not fit the shape.
     """
-    if data.dataset != "npz":
-        return Told("table" if data.dataset == "csv" else "image", [])
     shape = images.shape[1:]
+    if data.dataset != "npz":  # a table with `data.image_size` has images
+        return Told("table" if len(shape) == 1 else "image", [])
     if data.kind or data.channel_axis is not None:
         return Told(_declared(data, images.shape), [])
     if len(shape) == 1:

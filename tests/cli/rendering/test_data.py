@@ -18,6 +18,7 @@ def shown(**changed):
         "type": "uint8",
         "scaling": "multiplied by 0.00392157",
         "warnings": [],
+        "kind": "image",
         **changed,
     }
     console = Console(file=io.StringIO(), width=120)
