@@ -1,5 +1,6 @@
 """Saves classifiers as `.keras` files, and loads those that are accepted, as models that return logits."""
 
+import copy
 import hashlib
 import math
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from kdistill import modelfiles
 from kdistill.core import files
@@ -113,12 +115,28 @@ def load(path: Path) -> keras.Model:
                 f"{path}: the weights do not fit the layers: expected {wanted} values; received {checked.values}",
                 _UNFIT_HINT,
             )
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return _loaded(path, checked.config)
     except ModelError as error:
         message = error.message if str(path) in error.message else f"{path}: {error.message}"
         raise ModelError(message, error.hint) from None
     except Exception as error:  # Keras passes on all exceptions of its layers
         raise _loading_error(path, error) from error
+
+
+def _loaded(path: Path, config: dict[str, Any]) -> keras.Model:
+    """Return the model of an accepted config with the weights in the file.
+
+    Like `keras.saving.load_model`, but Keras reads no config from the file.
+    """
+    model = _built(config)
+    model.load_weights(path)
+    return model
+
+
+def _built(config: dict[str, Any]) -> keras.Model:
+    with ObjectSharingScope():
+        # A copy: some layers take from the config what they have read.
+        return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
 
 
 def _count_weights(config: dict[str, Any], stored: int) -> int:
@@ -130,7 +148,7 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
 
     def count() -> int:
         with keras.StatelessScope(initialize_variables=False):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = _built(config)
             wanted = sum(math.prod(weight.shape) for weight in model.weights)
             if wanted <= stored:
                 for layer in model._flatten_layers(include_self=False):

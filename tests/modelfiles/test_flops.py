@@ -1,5 +1,7 @@
 """The multiplications of a model, known without building it, against those of the built one."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -61,3 +63,26 @@ def test_models_from_elsewhere_are_counted_too():
     assert flops.of_config(rows.get_config()) == 9 * 3 * 2 * 4
     first = keras.Sequential([keras.Input((2, 6, 5)), layers.Conv2D(4, 3, data_format="channels_first")])
     assert flops.of_config(first.get_config()) == 4 * 3 * 9 * 2 * 4
+
+
+def recurrent():
+    layers, sequence = keras.layers, (5, 4)
+    frames = keras.Sequential([keras.Input((8, 8, 2)), layers.Conv2D(2, 3)])
+    yield sequence, layers.LSTM(3), 5 * 4 * 3 * (4 + 3)
+    yield sequence, layers.SimpleRNN(3), 5 * 3 * (4 + 3)
+    yield sequence, layers.Bidirectional(layers.GRU(3)), 2 * 5 * 3 * 3 * (4 + 3)
+    yield sequence, layers.TimeDistributed(layers.Dense(3)), 5 * 4 * 3
+    yield (3, 8, 8, 2), layers.TimeDistributed(frames), 3 * 36 * 9 * 2 * 2
+    yield (3, 8, 8, 1), layers.ConvLSTM2D(2, 3), 3 * 36 * 9 * 4 * 2 * (1 + 2)
+    yield (8, 8, 2), layers.Conv2DTranspose(4, 3), 64 * 9 * 2 * 4
+    yield (8, 8, 8, 2), layers.Conv3D(4, 3), 216 * 27 * 2 * 4
+    yield (8, 8, 2), layers.SpectralNormalization(layers.Conv2D(4, 3)), 36 * 9 * 2 * 4
+    yield sequence, layers.RNN([layers.LSTMCell(3)]), 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "expected"), list(recurrent()), ids=lambda value: getattr(value, "name", None)
+)
+def test_recurrent_layers_and_wrappers_are_counted(shape, layer, expected):
+    model = keras.Sequential([keras.Input(shape), layer])
+    assert flops.of_config(model.get_config()) == flops.of_config(json.loads(model.to_json())) == expected

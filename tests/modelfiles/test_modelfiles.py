@@ -98,6 +98,27 @@ def test_what_the_compile_section_names_is_never_looked_up(good, tmp_path):
     assert not canary.exists()
 
 
+def test_an_inner_compile_section_is_never_built(tmp_path):
+    """Keras builds it even with `compile=False`."""
+    canary = tmp_path / "canary"
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    inner.compile("adam", "mse")
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(3)])
+    good = files.save(model, tmp_path / "good.keras")
+    assert "compile_config" in files.members(good)[files.CONFIG].decode()
+    loaded = models.load(good)
+    raw = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(loaded(raw), model(raw))
+
+    def plant(config):
+        config["config"]["layers"][1]["compile_config"] = {"optimizer": "adam", "loss": lambda_of(canary)}
+
+    hostile = models.load(files.with_config(good, tmp_path / "evil.keras", plant))
+    assert models.fingerprint(hostile) == models.fingerprint(model)
+    assert not hostile.layers[0].compiled
+    assert not canary.exists()
+
+
 def lambda_of(canary):
     function = eval(f"lambda x: (open({str(canary)!r}, 'w'), x)[1]")
     code = base64.b64encode(marshal.dumps(function.__code__)).decode()
@@ -125,10 +146,33 @@ def evil(canary):
     yield "torch", {"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {"module": command}}
     yield "download", {"class_name": "get_file", "module": "keras.utils", "config": {"origin": "file:///etc/hosts"}}
     yield "switch", {"class_name": "enable_unsafe_deserialization", "module": "keras.config", "config": {}}
-    section = {"optimizer": {"class_name": "system", "module": "os", **plain}, "loss": command}
-    inner = {"class_name": "Sequential", "module": "keras", "config": {"name": "a", "layers": []}}
-    compiled = {**inner, "compile_config": section}
-    yield "inner compile section", {**inner, "config": {"name": "b", "layers": [compiled]}}
+    function = {"class_name": "function", "module": "builtins", "config": "eval", "registered_name": "function"}
+    yield from wrapping(lambda_layer(canary))
+    yield "activation", built_in("LSTM", units=3, recurrent_activation=function)
+    yield "cell's activation", built_in("RNN", cell=built_in("GRUCell", units=3, activation=lambda_of(canary)))
+    yield "initializer", built_in("Embedding", input_dim=3, output_dim=3, embeddings_initializer=function)
+    yield "quantizer", built_in("Dense", units=3, quantization_config={**function, "class_name": "GPTQConfig"})
+    yield "map", {"class_name": "Map", "module": "keras.src.ops.core", "config": {"f": function}}
+    yield "while", {"class_name": "WhileLoop", "module": "keras.src.ops.core", "config": {"cond": lambda_of(canary)}}
+
+
+def built_in(name, **config):
+    return {"class_name": name, "module": "keras.layers", "registered_name": None, "config": {"name": "x", **config}}
+
+
+def wrapping(layer):
+    """A layer in each layer that takes others."""
+    lstm = built_in("LSTM", units=3)
+    yield "time distributed", built_in("TimeDistributed", layer=layer)
+    yield "bidirectional", built_in("Bidirectional", layer=layer)
+    yield "backward", built_in("Bidirectional", layer=lstm, backward_layer=layer)
+    yield "spectral", built_in("SpectralNormalization", layer=layer)
+    yield "cell", built_in("RNN", cell=layer)
+    yield (
+        "stacked cells",
+        built_in("RNN", cell=built_in("StackedRNNCells", cells=[built_in("LSTMCell", units=3), layer])),
+    )
+    yield "pipeline", built_in("Pipeline", layers=[layer])
 
 
 @pytest.fixture
