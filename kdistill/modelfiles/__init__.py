@@ -1,12 +1,15 @@
 """`.keras` files, untrusted, checked before Keras opens them.
 
 A `.keras` file is a zip archive: `config.json` names the classes that Keras builds, `model.weights.h5` holds their
-weights in HDF5, and `metadata.json` is not read. Keras rejects what it knows to be dangerous; this package accepts only
-what is known to be harmless, and cannot be turned off:
+weights in HDF5, and `metadata.json` the version of Keras, which is only told when a file is refused. Keras rejects what
+it knows to be dangerous; this package accepts only what is known to be harmless, and cannot be turned off:
 
 - `container`: a regular local file with exactly these members, within limits, with correct checksums;
 - `layers`: a config that names only built-in classes, each in its own Keras module;
 - `weights`: plain arrays of finite numbers, each stored in the file itself.
+
+`accepted` lists the classes, `older` reads configs of earlier versions of Keras 3, and `versions` names files of other
+versions and formats.
 
 No class is looked up and nothing is built: a rejected file has run no code.
 """
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kdistill.core.errors import ModelError
-from kdistill.modelfiles import container, layers, weights
+from kdistill.modelfiles import container, layers, versions, weights
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Checked:
 
     config: dict[str, Any]  # of the model, without the compile section, which Keras need not load
     values: int  # how many the weights file has
+    metadata: bytes  # as stored, not checked
 
 
 def check_exists(path: Path) -> None:
@@ -62,7 +66,12 @@ def _read(path: Path) -> tuple[Checked, bytes]:
     try:
         members = container.read(path)
         stored = members[container.WEIGHTS]
-        return Checked(layers.check(members[container.CONFIG]), weights.check(stored)), stored
+        try:
+            return Checked(
+                layers.check(members[container.CONFIG]), weights.check(stored), members[container.METADATA]
+            ), stored
+        except ModelError as error:
+            raise versions.explained(error, members[container.METADATA]) from error.__cause__
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from error.__cause__
 

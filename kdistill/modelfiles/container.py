@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kdistill.core.errors import ModelError
+from kdistill.modelfiles import versions
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -34,6 +35,10 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError
 HINT = "Give the path of a `.keras` file on this machine, as written by `model.save(...)` or by kdistill."
 DAMAGED_HINT = "Copy or download the file again, or take another one."
 FOREIGN_HINT = "Save the model again with Keras 3: `model.save('name.keras')`."
+ASSETS_HINT = (
+    "Save the part of the model that follows such a layer, and give it data that the layer has been applied to: "
+    "`keras.Model(layer.output, model.output).save('name.keras')`."
+)
 
 
 def read(path: Path) -> dict[str, bytes]:
@@ -68,6 +73,7 @@ def _check_path(path: Path) -> None:
         raise ModelError("no such model file", HINT) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot be read: {getattr(error, 'strerror', None) or error}", HINT) from error
+    versions.check_format(path)
     if stat.S_ISDIR(status.st_mode):
         raise ModelError("expected a `.keras` file; received a folder", HINT)
     if not stat.S_ISREG(status.st_mode):
@@ -97,12 +103,18 @@ def _check_ends(file: IO[bytes]) -> None:
     _, disk, first_disk, here, entries, directory, _, comment = END.unpack(tail[-END.size :])
     if disk or first_disk or comment or here != entries or tail.startswith(ZIP64_LOCATOR):
         raise ModelError("the file is damaged: the end of the archive is not as Keras writes it", DAMAGED_HINT)
-    if entries > len(LIMITS) or directory > DIRECTORY_LIMIT:
+    if directory > DIRECTORY_LIMIT:  # with more members than three the directory may still be read, for their names
         raise ModelError(f"not a `.keras` file: expected {len(LIMITS)} members; received {entries}", FOREIGN_HINT)
 
 
 def _check_names(names: list[str]) -> None:
     for name in names:
+        if name.startswith("assets/"):
+            raise ModelError(
+                f"not accepted: it keeps {name[:80]!r} beside its weights, as TextVectorization, StringLookup and "
+                "IntegerLookup keep their vocabularies",
+                ASSETS_HINT,
+            )
         if name not in LIMITS:
             raise ModelError(
                 f"not accepted: expected the members {', '.join(LIMITS)}; received {name[:80]!r}",

@@ -55,6 +55,17 @@ def check(content: bytes) -> int:
         raise ModelError(f"model.weights.h5 is damaged: {reason}", DAMAGED_HINT) from error
 
 
+def attribute(content: bytes, name: str) -> object:
+    """Return the text in an attribute of an HDF5 file; None if there is none. Raises ModelError if it is damaged."""
+    _check_first_block(content)
+    _check_heaps(content)
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            return file.attrs.get(name)
+    except Exception as error:
+        raise ModelError("the file is damaged", DAMAGED_HINT) from error
+
+
 def _check_first_block(content: bytes) -> None:
     """Raise unless the superblock is as HDF5 writes it by default, so that an offset is a position in the file."""
     if not content.startswith(SIGNATURE) or len(content) < 64:

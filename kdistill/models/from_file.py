@@ -62,6 +62,7 @@ def _with_scaling(
 ) -> keras.Model:
     """Return the model in a file, with a layer for `scale` in front of it if it does not scale raw values itself."""
     source, notes = load_trainable(path, shape, classes, scale.vocabulary if isinstance(scale, Tokens) else None)
+    _check_plain(path, source)
     if size := source.inputs[0].shape[0]:
         raise ModelError(
             f"{path}: expected a model for batches of any size; received one for batches of {size}",
@@ -79,6 +80,14 @@ def _with_scaling(
     for text in notes:
         note(text)
     return source
+
+
+def _check_plain(path: Path, model: keras.Model) -> None:
+    """Refuse a quantized model, which cannot be trained."""
+    for layer in model._flatten_layers(include_self=False):
+        if getattr(layer, "quantization_mode", None):
+            received = f"received one that is quantized ({layer.quantization_mode})"
+            raise ModelError(f"{path}: expected a model to train; {received}", "Save it before it is quantized.")
 
 
 def scales_inputs(model: keras.Model) -> bool:

@@ -1,10 +1,9 @@
 """Saves classifiers as `.keras` files, and loads those that are accepted, as models that return logits."""
 
-import copy
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from keras.src.saving.serialization_lib import ObjectSharingScope
 from kdistill import modelfiles
 from kdistill.core import files
 from kdistill.core.errors import ModelError
+from kdistill.modelfiles import older, versions
 from kdistill.models import adapt_inputs, token_inputs
 
 # The end of the note on a removed softmax.
@@ -25,6 +25,16 @@ SEVERAL_OUTPUTS = "Save a model with only the classifier's output: keras.Model(m
 ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of a config's data."
 SIGMOID_HINT = "Save it without the sigmoid, if it was trained for one class of several."
 ONE_OUTPUT = "one output z, taken for the logits (0, z) of two classes: a positive z means the second class."
+UNBUILT_HINT = (
+    "Give the model its input shape, train it, and save it again: keras.Input(shape) as its first layer, or "
+    "`model.build((None, *shape))`, then `model.save('name.keras')`."
+)
+ATTENTION = (
+    keras.layers.Attention,
+    keras.layers.AdditiveAttention,
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
 
@@ -82,6 +92,7 @@ def load_trainable(
         _check_outputs(model, classes)
         if vocabulary is not None:
             token_inputs.check(model, vocabulary)
+        model = _with_tensors(model)
         model, note = adapt_inputs.fitted(model, _fixed_shape(model) if shape is None else shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
@@ -112,15 +123,18 @@ def load(path: Path) -> keras.Model:
         wanted = _count_weights(checked.config, checked.values)
         if wanted > checked.values:
             raise ModelError(
-                f"{path}: the weights do not fit the layers: expected {wanted} values; received {checked.values}",
+                f"the weights do not fit the layers: expected {wanted} values; received {checked.values}",
                 _UNFIT_HINT,
             )
         return _loaded(path, checked.config)
     except ModelError as error:
-        message = error.message if str(path) in error.message else f"{path}: {error.message}"
-        raise ModelError(message, error.hint) from None
+        raise _named(path, versions.explained(error, checked.metadata)) from None
     except Exception as error:  # Keras passes on all exceptions of its layers
-        raise _loading_error(path, error) from error
+        raise _named(path, versions.explained(_loading_error(error), checked.metadata)) from error
+
+
+def _named(path: Path, error: ModelError) -> ModelError:
+    return ModelError(f"{path}: {error.message}", error.hint)
 
 
 def _loaded(path: Path, config: dict[str, Any]) -> keras.Model:
@@ -135,8 +149,7 @@ def _loaded(path: Path, config: dict[str, Any]) -> keras.Model:
 
 def _built(config: dict[str, Any]) -> keras.Model:
     with ObjectSharingScope():
-        # A copy: some layers take from the config what they have read.
-        return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+        return keras.saving.deserialize_keras_object(older.current(config), safe_mode=True)
 
 
 def _count_weights(config: dict[str, Any], stored: int) -> int:
@@ -149,10 +162,11 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
     def count() -> int:
         with keras.StatelessScope(initialize_variables=False):
             model = _built(config)
+            _check_built(model)
             wanted = sum(math.prod(weight.shape) for weight in model.weights)
             if wanted <= stored:
-                for layer in model._flatten_layers(include_self=False):
-                    _check_output(layer)
+                for operation in _operations(model):
+                    _check_output(operation)
             return wanted
 
     # Keras keeps a list of weights to initialize for each thread; this list ends with its thread.
@@ -160,14 +174,10 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
         return pool.submit(count).result()
 
 
-def _check_output(layer: keras.Layer) -> None:
-    """Refuse a layer whose output for one example is too large, such as UpSampling2D(100000)."""
-    shapes = [tuple(tensor.shape[1:]) for node in layer._inbound_nodes for tensor in node.output_tensors]
-    for shape in shapes:
-        if math.prod(size or 1 for size in shape) > MOST_VALUES:
-            raise ModelError(
-                f"the layer {layer.name} has outputs of shape {shape}: expected at most {MOST_VALUES:,} values"
-            )
+def _check_built(model: keras.Model) -> None:
+    """Refuse a Sequential model without input shape, which has neither inputs nor weights."""
+    if isinstance(model, keras.Sequential) and model._functional is None:
+        raise ModelError("it has no input shape, and so no weights: it was saved before it was built", UNBUILT_HINT)
 
 
 def _check_call(path: Path, model: keras.Model) -> None:
@@ -181,13 +191,36 @@ def _check_call(path: Path, model: keras.Model) -> None:
         raise ModelError(f"{path}: Keras cannot compute this model: {reason[:300]}") from error
 
 
-def _loading_error(path: Path, error: Exception) -> ModelError:
+def _operations(model: keras.Model) -> Iterator[keras.Operation]:
+    """Yield the layers of a model and of the models in it, and the operations between them."""
+    for layer in model._flatten_layers():
+        yield layer
+        yield from (found for found in getattr(layer, "operations", ()) if not isinstance(found, keras.Layer))
+
+
+def _check_output(operation: keras.Operation) -> None:
+    """Refuse an operation whose output for one example is too large, such as UpSampling2D(100000)."""
+    for node in operation._inbound_nodes:
+        for tensor in node.output_tensors:
+            _check_size(operation.name, tuple(tensor.shape[1:]), "outputs")
+        lengths = [tensor.shape[1] or 1 for tensor in node.input_tensors[:2] if len(tensor.shape) > 2]
+        if isinstance(operation, ATTENTION) and lengths:  # each position of the first with each of the second
+            heads = getattr(operation, "num_heads", None) or getattr(operation, "num_query_heads", 1)
+            _check_size(operation.name, (heads, lengths[0], lengths[-1]), "scores")
+
+
+def _check_size(name: str, shape: tuple[int | None, ...], what: str) -> None:
+    if math.prod(size or 1 for size in shape) > MOST_VALUES:
+        raise ModelError(f"the layer {name} has {what} of shape {shape}: expected at most {MOST_VALUES:,} values")
+
+
+def _loading_error(error: Exception) -> ModelError:
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if "objects could not be loaded" in lines[0]:  # the next line has the first error
-        return ModelError(f"{path}: the weights do not fit the layers: {' '.join(lines[1:2])[:300]}", _UNFIT_HINT)
+        return ModelError(f"the weights do not fit the layers: {' '.join(lines[1:2])[:300]}", _UNFIT_HINT)
     # A layer's own error comes after its whole config.
     reason = str(error).rpartition("Exception encountered: ")[2].strip().split("\n")[0] or lines[0]
-    return ModelError(f"{path}: Keras cannot load this model: {reason[:300]}")
+    return ModelError(f"Keras cannot load this model: {reason[:300]}")
 
 
 def _without_final(model: keras.Model, activation: Any) -> tuple[keras.Model, bool]:
@@ -230,6 +263,15 @@ def _with_two_logits(model: keras.Model, path: Path) -> keras.Model:
     return keras.Model(model.inputs[0], logits, name=model.name)
 
 
+def _with_tensors(model: keras.Model) -> keras.Model:
+    """Return a model whose one input and one output are tensors, instead of lists or dicts with one."""
+    graph = getattr(model, "_functional", model)
+    plain = [isinstance(tensors, keras.KerasTensor) for tensors in (graph._inputs_struct, graph._outputs_struct)]
+    if all(plain) or len(model.inputs) > 1:
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
 def _check_outputs(model: keras.Model, classes: int | None) -> None:
     """Check that a model has one output, a logit for each class or one for two; the number is any if None."""
     outputs = [tuple(tensor.shape[1:]) for tensor in model.outputs]
@@ -238,8 +280,14 @@ def _check_outputs(model: keras.Model, classes: int | None) -> None:
     wanted = "one output, a logit for each class"
     if classes is not None:
         wanted = f"one output of shape ({classes},), a logit for each class of the data"
+    received = ", ".join(map(str, outputs))
+    if len(outputs) > 1:
+        structure = getattr(model, "_functional", model)._outputs_struct
+        # Keras flattens a dict in the order of its keys.
+        names = sorted(structure) if isinstance(structure, dict) else [tensor.name for tensor in model.outputs]
+        received = ", ".join(f"{name} {shape}" for name, shape in zip(names, outputs, strict=False))
     raise ModelError(
-        f"expected {wanted}; received {', '.join(map(str, outputs))}",
+        f"expected {wanted}; received {received}",
         hint=SEVERAL_OUTPUTS if len(outputs) > 1 else None,
     )
 

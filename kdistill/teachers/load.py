@@ -16,6 +16,10 @@ from kdistill.teachers.files import TeacherFiles
 from kdistill.teachers.logits_file import SUFFIX
 from kdistill.teachers.teacher import AnyTeacher, LogitsTeacher, ModelTeacher, TeacherEnsemble
 
+LOGITS_HINT = (
+    "Any teacher can teach by its logits alone: compute them with its own program for the examples that `kdistill data "
+    "export` writes, and give that file with --teacher-logits or in distill.teachers."
+)
 SUSPICIOUS_NLL = 1.1  # times the NLL of equal probabilities
 
 
@@ -41,8 +45,11 @@ def load_teacher(config: Config, splits: Splits, cache: Path, found: TeacherFile
 def _load_one(config: Config, splits: Splits, cache: Path, path: Path, run: Run | None) -> AnyTeacher:
     if path.suffix == SUFFIX:
         return LogitsTeacher(path, splits)
-    _check_classes(path, splits)
-    teacher = ModelTeacher(path, splits, cache, run, config.teacher.preprocessing)
+    try:
+        _check_classes(path, splits)
+        teacher = ModelTeacher(path, splits, cache, run, config.teacher.preprocessing)
+    except ModelError as error:
+        raise ModelError(error.message, f"{error.hint or ''} {LOGITS_HINT}".strip()) from error.__cause__
     trained = run or run_in(path.parent)  # a damaged run
     same_data = trained and trained.model_file == path and (trained.manifest or {}).get("data") == about_data(splits)
     if trained and trained.result and same_data:

@@ -117,7 +117,7 @@ def test_a_record_of_zip64_is_refused(path):
     refused(path, "the end of the archive is not as Keras writes it")
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "assets/x.txt", "config.json/", "Config.json", "a\\b", "\x1b[2J"])
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "assets", "config.json/", "Config.json", "a\\b", "\x1b[2J"])
 def test_other_members_are_refused(tmp_path, name):
     """In place of a member that has to be there, so that the number is right."""
     content = [(name if known == "metadata.json" else known, data) for known, data in WHOLE.items()]
@@ -131,7 +131,12 @@ def test_a_name_with_a_hidden_end_is_refused(path):
 
 
 def test_a_member_too_many_is_refused(tmp_path):
-    refused(files.write(tmp_path / "m.keras", {**WHOLE, "assets/x": b""}), "expected 3 members; received 4")
+    refused(files.write(tmp_path / "m.keras", {**WHOLE, "more": b""}), "received 'more'")
+
+
+def test_the_files_of_a_layer_are_told_with_the_layers_that_have_them(tmp_path):
+    path = files.write(tmp_path / "m.keras", {**WHOLE, "assets/layers/text_vectorization/vocabulary.txt": b"a"})
+    refused(path, "it keeps 'assets/layers/text_vectorization/vocabulary.txt' .*TextVectorization, StringLookup")
 
 
 def test_a_member_that_is_there_twice_is_refused(tmp_path):

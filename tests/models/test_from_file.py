@@ -213,3 +213,18 @@ def test_the_largest_value_is_told_by_the_rescaling_that_comes_first(first, larg
     model = keras.Sequential([keras.Input((3,)), first, keras.layers.Dense(2)])
     found = models.largest_input(keras.Sequential([keras.Input((3,)), model]))
     assert found == (largest and pytest.approx(largest))
+
+
+def test_a_quantized_model_is_no_student_and_one_with_lora_is_an_ordinary_one(tmp_path):
+    quantized = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(3)])
+    quantized.layers[-1].quantize("int8")
+    quantized.save(tmp_path / "int8.keras")
+    with pytest.raises(ModelError, match=r"received one that is quantized \(int8\)"):
+        build(tmp_path / "int8.keras")
+    tuned = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(3)])
+    tuned.layers[-1].enable_lora(2)
+    tuned.layers[-1].lora_kernel_b.assign(np.ones((2, 3)))
+    tuned.save(tmp_path / "lora.keras")
+    student = build(tmp_path / "lora.keras", initial_weights="file")
+    np.testing.assert_array_equal(student.trainable_weights[0], tuned.layers[-1].kernel)
+    assert len(student.trainable_weights) == 2

@@ -114,3 +114,12 @@ def test_the_layers_of_a_model_from_elsewhere_are_part_of_what_it_is(splits, tmp
     ]
     assert not same_teachers(*found)
     assert {weights.partition("/")[0] for weights in found} == {models.fingerprint(plain)}
+
+
+def test_a_refusal_ends_with_the_way_that_always_works(splits, tmp_path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Lambda(lambda x: x)]).save(tmp_path / "t.keras")
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save(tmp_path / "u.keras")
+    for path in (tmp_path / "t.keras", tmp_path / "u.keras"):
+        with pytest.raises(ModelError) as caught:
+            load.load_teacher(configs.load("quickstart"), splits, tmp_path, find([path]))
+        assert caught.value.hint.endswith("give that file with --teacher-logits or in distill.teachers.")
