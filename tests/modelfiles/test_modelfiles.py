@@ -4,6 +4,7 @@ What each part of the check refuses is in `test_modelfiles_container`, `_layers`
 """
 
 import base64
+import collections
 import json
 import marshal
 import random
@@ -11,11 +12,13 @@ import random
 import h5py
 import keras
 import keras_files as files
+import model_kinds
 import numpy as np
 import pytest
 
 from kdistill import modelfiles, models
 from kdistill.core.errors import ModelError
+from kdistill.modelfiles import layers
 
 
 @pytest.fixture(scope="module")
@@ -358,3 +361,119 @@ def test_mutations_that_are_whole_are_refused_or_valid(tmp_path, kind, number):
 @pytest.mark.parametrize("kind", ["values", "text", "weights"])
 def test_many_more_mutations(tmp_path, kind, build):
     check_mutations(kind, range(1000, 2000), tmp_path / "m.keras", build)
+
+
+def odd_layers(kind, random):
+    """The config of a model of a kind, with an odd value for each key of each layer in turn."""
+    content = json.loads(kind[files.CONFIG])
+    for layer in content["config"]["layers"]:
+        for key in list(layer["config"]):
+            before = layer["config"][key]
+            layer["config"][key] = random.choice(files.ODD)
+            yield f"{layer['class_name']}.{key}={layer['config'][key]!r}", content
+            layer["config"][key] = before
+
+
+def check_odd_values(tmp_path, kinds):
+    """Return how many odd configs were refused, refused by Keras, and loaded: nothing else may happen."""
+    path, outcomes = tmp_path / "m.keras", []
+    for name in kinds:
+        content = files.members(files.save(model_kinds.KINDS[name](), path))
+        for what, config in odd_layers(content, random.Random(name)):
+            files.write(path, {**content, files.CONFIG: json.dumps(config).encode()})
+            try:
+                outcomes.append(outcome(path))
+            except Exception as error:
+                raise AssertionError(f"{name}: {what}") from error
+    return collections.Counter(outcomes)
+
+
+def test_an_odd_value_of_any_key_is_refused_or_makes_a_model(tmp_path):
+    counts = check_odd_values(tmp_path, ["tokens LSTM", "causal attention", "spectral norm", "RandAugment"])
+    assert sum(counts.values()) > 80
+    assert counts["refused by Keras"]
+    assert counts["loaded"]
+
+
+@pytest.mark.campaign
+def test_an_odd_value_of_any_key_of_any_kind_is_refused_or_makes_a_model(tmp_path):
+    counts = check_odd_values(tmp_path, sorted(model_kinds.KINDS))
+    print(counts)
+    assert sum(counts.values()) > 2000
+
+
+def nested_in(kind, hostile):
+    """The configs of a model of a kind with a hostile object in place of each value of each layer's config."""
+    content = json.loads(kind[files.CONFIG])
+    for layer in content["config"]["layers"]:
+        for key, before in list(layer["config"].items()):
+            for value in (hostile, [hostile], {"x": hostile}):
+                layer["config"][key] = value
+                yield content
+            layer["config"][key] = before
+
+
+def check_hostile(tmp_path, kinds):
+    """Return how many configs with something hostile were checked: all must be refused before Keras is called."""
+    path, canary, number = tmp_path / "m.keras", tmp_path / "canary", 0
+    things = list(evil(canary))
+    for name in kinds:
+        content = files.members(files.save(model_kinds.KINDS[name](), path))
+        for what, thing in things:
+            for config in nested_in(content, thing):
+                with pytest.raises(ModelError):
+                    assert not layers.check(json.dumps(config).encode()), f"{name}: {what}"
+                number += 1
+    assert not canary.exists()
+    return number
+
+
+def test_nothing_hostile_is_accepted_anywhere_in_new_layers(tmp_path):
+    assert check_hostile(tmp_path, ["tokens LSTM", "cells", "bidirectional", "causal attention", "pipeline"]) > 5000
+
+
+@pytest.mark.campaign
+def test_nothing_hostile_is_accepted_anywhere_in_any_kind(tmp_path):
+    number = check_hostile(tmp_path, sorted(model_kinds.KINDS))
+    print(number)
+    assert number > 100_000
+
+
+def huge(layer, shape, **changes):
+    return layer, shape, changes
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "changes"),
+    [
+        huge(keras.layers.MultiHeadAttention(1, 1), (4096, 1), num_heads=4096),
+        huge(keras.layers.Embedding(3, 2), (4,), input_dim=10**12),
+        huge(keras.layers.LSTM(2), (4, 2), units=10**9),
+        huge(keras.layers.RepeatVector(2), (4,), n=10**9),
+        huge(keras.layers.UpSampling3D(2), (4, 4, 4, 1), size=[10**5] * 3),
+        huge(keras.layers.CategoryEncoding(4, "multi_hot"), (4,), num_tokens=10**10),
+        huge(keras.layers.Conv3D(2, 2), (4, 4, 4, 1), filters=10**12),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_layer_that_would_need_terabytes_is_refused(tmp_path, layer, shape, changes):
+    inputs = keras.Input(shape)
+    outputs = layer(inputs, inputs) if isinstance(layer, keras.layers.MultiHeadAttention) else layer(inputs)
+    path = files.save(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(outputs))), tmp_path / "m.keras")
+
+    def grow(config):
+        config["config"]["layers"][1]["config"].update(changes)
+
+    assert outcome(files.with_config(path, path, grow)) == "refused by Keras"
+
+
+def test_an_operation_that_would_need_terabytes_is_refused(tmp_path):
+    inputs = keras.Input((4, 1))
+    outputs = keras.ops.sum(keras.ops.tile(inputs, (1, 2, 1)), axis=1)
+    path = files.save(keras.Model(inputs, keras.layers.Dense(3)(outputs)), tmp_path / "m.keras")
+
+    def grow(config):
+        config["config"]["layers"][1]["config"]["repeats"] = [1, 10**10, 1]
+
+    with pytest.raises(ModelError, match="expected at most"):
+        models.load(files.with_config(path, path, grow))

@@ -1,6 +1,6 @@
 """Classifiers as people make them: accepted as they are saved, with the logits of plain Keras.
 
-`pytest -q -s tests/models/test_kinds.py` prints the table in `docs/how-to/accepted-models.md`.
+`pytest -q -s -m "slow or not slow" tests/models/test_kinds.py` prints the table in `docs/how-to/accepted-models.md`.
 """
 
 import keras
@@ -11,8 +11,13 @@ import pytest
 
 from kdistill import models
 
+# Many of the same form: one of them is in the default tier.
+SLOW = set(model_kinds.RANDOM) - {"RandAugment"}
 
-@pytest.mark.parametrize("kind", sorted(model_kinds.KINDS))
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in sorted(model_kinds.KINDS)]
+)
 def test_a_model_of_any_kind_has_the_logits_of_plain_keras(tmp_path, kind):
     keras.utils.set_random_seed(0)
     model = model_kinds.KINDS[kind]()
@@ -26,8 +31,10 @@ def test_a_model_of_any_kind_has_the_logits_of_plain_keras(tmp_path, kind):
     difference = float(np.abs(np.asarray(loaded(raw, training=False), np.float32) - expected).max())
     print(f"| {kind} | accepted | {difference:.1e} |")
     assert np.isfinite(expected).all()
-    if kind != "LoRA":  # whose additional weights Keras draws anew
-        assert models.fingerprint(loaded) == models.fingerprint(keras.saving.load_model(path, compile=False))
+    if kind != "LoRA":  # whose additional weights are not in the file
+        # Keras orders the weights of float8 layers otherwise in a layer that has been quantized than in a loaded one.
+        same = keras.saving.load_model(path, compile=False) if kind == "float8" else model
+        assert models.fingerprint(loaded) == models.fingerprint(same)
     assert difference <= 1e-5 * max(1, float(np.abs(expected).max()))
 
 
