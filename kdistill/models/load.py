@@ -98,15 +98,9 @@ def load_trainable(
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     if note:
         notes.append(f"{path} takes examples of another shape: {note}.")
-    if tuple(model.outputs[0].shape[1:]) == (1,):
-        notes.append(f"{path} has {ONE_OUTPUT}")
-        return _with_two_logits(model, path), notes
-    model, softmax_removed = _without_final(model, keras.activations.softmax)
-    if softmax_removed:
-        notes.append(f"{path} ends in a softmax, {SOFTMAX_TAKEN_OFF}")
-    elif _final_activation(model) is keras.activations.sigmoid:
-        received = "received a model that ends in a sigmoid, an independent probability for each class"
-        raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
+    model, note = _with_logits(model, path)
+    if note:
+        notes.append(f"{path} {note}")
     _check_call(path, model)
     return model, notes
 
@@ -221,6 +215,19 @@ def _loading_error(error: Exception) -> ModelError:
     # A layer's own error comes after its whole config.
     reason = str(error).rpartition("Exception encountered: ")[2].strip().split("\n")[0] or lines[0]
     return ModelError(f"Keras cannot load this model: {reason[:300]}")
+
+
+def _with_logits(model: keras.Model, path: Path) -> tuple[keras.Model, str]:
+    """Return `model` with a logit for each class, and what was changed for it; raise ModelError if it has no logits."""
+    if tuple(model.outputs[0].shape[1:]) == (1,):
+        return _with_two_logits(model, path), f"has {ONE_OUTPUT}"
+    model, softmax_removed = _without_final(model, keras.activations.softmax)
+    if softmax_removed:
+        return model, f"ends in a softmax, {SOFTMAX_TAKEN_OFF}"
+    if _final_activation(model) is keras.activations.sigmoid:
+        received = "received a model that ends in a sigmoid, an independent probability for each class"
+        raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
+    return model, ""
 
 
 def _without_final(model: keras.Model, activation: Any) -> tuple[keras.Model, bool]:
