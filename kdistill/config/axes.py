@@ -23,7 +23,7 @@ ON_TEST = (
     "it is scored on"
 )
 # Keys that no result depends on.
-WITHOUT_EFFECT = {"name", "seed", "seeds", "sweep", "expected", "data.dir", "training.checkpoint_every"}
+WITHOUT_EFFECT = {"name", "seed", "seeds", "sweep", "expected", "verdict", "data.dir", "training.checkpoint_every"}
 
 
 @dataclass(frozen=True)

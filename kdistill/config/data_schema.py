@@ -1,10 +1,30 @@
 """The section `data` of the schema."""
 
+import math
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
-from kdistill.config.section import Count, Fraction, KeyWithoutEffectError, MisplacedError, Section, Text, exact_int
+from kdistill.config.section import (
+    Count,
+    Fraction,
+    KeyWithoutEffectError,
+    MisplacedError,
+    Positive,
+    Section,
+    Text,
+    exact_int,
+)
+from kdistill.config.yamltext import shown
 from kdistill.core.kinds import Kind
 
 # The named data sets, and the file formats of users' own data.
@@ -32,6 +52,7 @@ DATA_READERS = {
     "vocabulary": ("npz",),
     "test": OWN,
 }
+WEIGHTS = "balanced, null, or weights above 0 by class name, such as {cat: 5}"
 # Keys of later versions than 0.1.0, by the data sets for which they are later.
 LATER = dict.fromkeys(("drop", "keep", "header", "separator", "decimal", "encoding", "missing", "image_size"), ("csv",))
 TAB = "tab"
@@ -137,6 +158,20 @@ class Data(Section):
     split_seed: StrictInt = Field(
         0, ge=0, le=2**32 - 1, description="Seed of the split, which is the same for all runs, whatever their `seed`."
     )
+    class_weights: Literal["balanced"] | dict[StrictStr, Positive] | None = Field(
+        None,
+        description="Weights of the classes in the hard term, for imbalanced data: `balanced`, inversely proportional "
+        "to their examples in train; or by class name, 1 for the others, divided by their mean over train. null: all "
+        "examples count the same.",
+    )
+
+    def __hash__(self) -> int:  # class weights are a dict, which has no hash
+        return hash(self.model_dump_json())
+
+    @property
+    def unweighted(self) -> "Data":
+        """The section without its class weights: on it depends which examples there are."""
+        return self.model_copy(update={"class_weights": None})
 
     @property
     def is_own(self) -> bool:
@@ -152,6 +187,20 @@ class Data(Section):
         is_default = getattr(self, key) == type(self).model_fields[key].default
         later = self.dataset in LATER.get(key, ()) and is_default
         return not later and self.dataset in DATA_READERS.get(key, (self.dataset,))
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, weights: Any) -> Any:
+        """Refuse other class weights in one sentence, which names the first one that is none."""
+        if weights in (None, "balanced"):
+            return weights
+        if not isinstance(weights, dict) or not weights:
+            raise MisplacedError("data", "class_weights", f"expected {WEIGHTS}; received {shown(weights)}")
+        for name, weight in weights.items():
+            if type(weight) not in (int, float) or not 0 < weight < math.inf:
+                text = f"expected {WEIGHTS}; received {name}: {shown(weight)}"
+                raise MisplacedError("data", "class_weights", text)
+        return weights
 
     @model_validator(mode="after")
     def _what_the_data_set_reads(self) -> Self:

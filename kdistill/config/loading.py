@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
-from kdistill.config.schema import MOST_CHARACTERS, READERS, Config
+from kdistill.config.schema import MOST_CHARACTERS, READERS, Config, Verdict
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
 
@@ -196,6 +196,11 @@ def resolved(config: Config) -> dict[str, Any]:
         del values["augmentation"]
     if not config.sweep:
         del values["sweep"]
+    # Keys of later versions are left out at their defaults: earlier ones can read the config then.
+    if config.data.class_weights is None:
+        del values["data"]["class_weights"]
+    if config.verdict == Verdict():
+        del values["verdict"]
     return values
 
 

@@ -1,19 +1,25 @@
 """The schema of configs: the keys with their types, bounds, defaults and descriptions."""
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from kdistill.config.data_schema import Data
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
+from kdistill.core.formatting import first_few
+from kdistill.evaluation.measures import MEASURES, monitors
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
-Monitor = Literal["val_nll", "val_accuracy", "val_loss"]
 SoftLoss = Literal["kl", "mse"]
 Preprocessing = Literal["none", "unit", "signed", "standardize", "caffe", "imagenet"]
+if TYPE_CHECKING:
+    MeasureName: TypeAlias = str
+    Monitor: TypeAlias = str
+else:  # the list of measures decides
+    MeasureName, Monitor = Literal[tuple(MEASURES)], Literal[monitors()]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 
 # Each key that only some optimizers or schedules read: with any other choice it would silently have no effect.
@@ -30,6 +36,7 @@ MOST_CHARACTERS = 100  # of an experiment's name
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 # The keys that make a model without `hidden`.
 OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
+ClassWeights = Literal["balanced"] | dict[str, float] | None
 EMPTY_LAYERS = "expected at least one layer; received []"
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
@@ -59,7 +66,7 @@ class TrainingKeys(Section):
     monitor: Monitor = Field(
         "val_nll",
         description="What early stopping watches on the validation split: cross-entropy at T = 1 (val_nll), accuracy, "
-        "or the arm's objective (val_loss).",
+        "another measure, or the arm's objective (val_loss). Class weights count in val_loss alone.",
     )
 
 
@@ -242,8 +249,8 @@ class Distill(Section):
         later = {"soft_loss"} if self.soft_loss == "kl" else set()
         return self.model_dump(mode="json", exclude={"teachers", *later})
 
-    def formula(self, teachers: int = 1) -> str:
-        """Return the loss with its numbers as one line of text, for a number of teachers."""
+    def formula(self, teachers: int = 1, weights: ClassWeights = None) -> str:
+        """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
         t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
         scale = f"{t}^2 * " if self.scale_by_t_squared else ""
         mean = f"mean of {teachers} " if teachers > 1 else ""
@@ -251,7 +258,34 @@ class Distill(Section):
             soft = f"{scale}MSE({mean}teacher/{teacher_t}, student/{t})"
         else:
             soft = f"{scale}KL({mean}softmax(teacher/{teacher_t}) || softmax(student/{t}))"
-        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * CE(labels, softmax(student))"
+        hard = "CE(labels, softmax(student))" if weights is None else "mean(w[label] * CE(label, softmax(student)))"
+        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}"
+
+
+def hard_formula(weights: ClassWeights) -> str:
+    """Return the loss of an arm without a teacher as one line of text, with `data.class_weights`."""
+    return "loss = hard" if weights is None else f"loss = mean(w[label] * CE(label, softmax(model))){_where(weights)}"
+
+
+def _where(weights: ClassWeights) -> str:
+    """Return how class weights are computed, as the end of a formula: n examples of k classes, n[c] of class c."""
+    if weights is None:
+        return ""
+    if weights == "balanced":
+        return ", w[c] = n / (k * n[c])"
+    listed = first_few([f"v[{name}] = {weight:g}" for name, weight in dict(weights).items()])
+    return f", w[c] = v[c] / mean(v[label]), {listed}, else 1"
+
+
+class Verdict(Section):
+    """How arms are compared; no run depends on it."""
+
+    measure: MeasureName = Field(
+        "accuracy",
+        description="The measure on the test split that the verdict is about, and by which `sweep` chooses on "
+        "validation. balanced_accuracy and macro_f1 count every class the same; auc is for two classes, top5_accuracy "
+        "for 20 or more.",
+    )
 
 
 class Augmentation(Section):
@@ -300,6 +334,7 @@ class Config(Section):
     sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="For `sweep`: values to try, by config key, such as distill.temperature: [1, 2, 4]."
     )
+    verdict: Verdict = Field(Verdict(), description="How arms are compared; no run depends on it.")
     expected: Expected = Field(Expected(), description="Published test accuracies, to be shown beside those measured.")
 
     def training_for(self, role: str) -> Training:

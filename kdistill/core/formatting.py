@@ -16,7 +16,10 @@ def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
 
 
 def closest(word: str, known: Sequence[str]) -> str | None:
-    """Return the known word that is most similar to `word`; None if none is similar."""
+    """Return the known word that is most similar to `word`, or the only one that it abbreviates; None if none is."""
+    abbreviated = [each for each in known if len(word) > 2 and each.startswith(word)]
+    if len(abbreviated) == 1:
+        return abbreviated[0]
     return next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 

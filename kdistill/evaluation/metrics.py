@@ -1,14 +1,15 @@
-"""Accuracy, negative log-likelihood, calibration, agreement and KL of logits: in float64, without TensorFlow."""
+"""The scores of logits, their calibration, agreement and KL: in float64, without TensorFlow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from kdistill.core.errors import ModelError
-
-Floats = NDArray[np.floating]
+from kdistill.evaluation.measures import MEASURES, Floats, class_accuracy
 
 CALIBRATION_BINS = 15
 
@@ -29,26 +30,36 @@ def ensemble_logits(logits: Floats) -> Floats:
 class Scores:
     """The metrics of one model on one split."""
 
-    accuracy: float  # share of examples whose largest logit is the label's
-    nll: float  # mean negative log-likelihood of the labels at T = 1, in nats
+    measures: Mapping[str, float | None]  # those of `MEASURES` that suit the classes; None if one is undefined here
     ece: float  # expected calibration error, in [0, 1]: `calibration_error`
     class_accuracy: list[float | None]  # accuracy per class; None for a class without examples
+    class_examples: list[int]  # examples per class
+
+    @property
+    def accuracy(self) -> float:
+        """Share of examples whose largest logit is the label's."""
+        return float(self.measures["accuracy"] or 0.0)
+
+    @property
+    def nll(self) -> float:
+        """Mean negative log-likelihood of the labels at T = 1, in nats."""
+        return float(self.measures["nll"] or 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as a document: each measure by its name, `ece`, and the figures of each class."""
+        rest = {key: value for key, value in vars(self).items() if key != "measures"}
+        return {**self.measures, **rest}
 
 
 def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
     """Return the metrics of `logits` (n, classes) against integer `labels` (n,), in float64."""
-    log_p = log_softmax(logits.astype(np.float64), axis=-1)
-    correct = log_p.argmax(axis=-1) == labels
-    classes = logits.shape[-1]
-    of_class = np.bincount(labels, minlength=classes)
-    right_of_class = np.bincount(labels[correct], minlength=classes)
+    classes, logits = logits.shape[-1], logits.astype(np.float64)
+    log_p = log_softmax(logits, axis=-1)
     return Scores(
-        accuracy=float(correct.mean()),
-        nll=float(-log_p[np.arange(len(labels)), labels].mean()),
-        ece=calibration_error(np.exp(log_p.max(axis=-1)), correct),
-        class_accuracy=[
-            float(right / total) if total else None for right, total in zip(right_of_class, of_class, strict=True)
-        ],
+        measures={name: of.compute(logits, labels) for name, of in MEASURES.items() if of.suits(classes)},
+        ece=calibration_error(np.exp(log_p.max(axis=-1)), log_p.argmax(axis=-1) == labels),
+        class_accuracy=class_accuracy(logits, labels),
+        class_examples=np.bincount(labels, minlength=classes).tolist(),
     )
 
 

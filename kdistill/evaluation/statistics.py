@@ -62,7 +62,7 @@ def summarize(values: Sequence[float]) -> Summary:
 
 def summaries(scores: Sequence[Mapping[str, Any]], *metrics: str) -> dict[str, Any]:
     """Return the `Summary` of each metric over `scores`; None for a metric with a missing value."""
-    values = {metric: [of[metric] for of in scores] for metric in metrics}
+    values: dict[str, list[Any]] = {metric: [of.get(metric) for of in scores] for metric in metrics}
     return {metric: None if None in of else summarize(of) for metric, of in values.items()}
 
 

@@ -1,7 +1,8 @@
-"""The verdict: two arms compared over paired seeds, in numbers and in sentences.
+"""The verdict: two arms compared over paired seeds by one measure, in numbers and in sentences.
 
-The paired t interval alone decides; all other statistics describe. Accuracies and their differences are fractions of
-the test split (0.0043); sentences give them in points (0.43).
+The paired t interval alone decides; all other statistics describe. Accuracies, other shares and their differences are
+fractions (0.0043); sentences give them in points (0.43). Differences always are first minus second: of NLL, a negative
+one is an improvement.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kdistill.core.formatting import counted, points
+from kdistill.core.formatting import counted
+from kdistill.evaluation.measures import ACCURACY, Measure
 from kdistill.evaluation.statistics import (
     LEAST_SEEDS,
     ROUNDING,
@@ -42,8 +44,8 @@ DISTILLATION = Contrast("distilled", "baseline", ("helps", "Distillation helps")
 class Answers(NamedTuple):
     """How a model classified the test split."""
 
-    accuracy: float
-    correct: Sequence[bool] = ()  # (examples,) of each prediction; empty if only the accuracy is known
+    score: float | None  # by the measure of the comparison; None if it is undefined or not known
+    correct: Sequence[bool] = ()  # (examples,) of each prediction; empty if only the score is known
 
 
 class Pair(NamedTuple):
@@ -53,6 +55,11 @@ class Pair(NamedTuple):
     first: Answers
     second: Answers
 
+    @property
+    def scores(self) -> tuple[float, float] | None:
+        """The scores of both; None if one is undefined or not known."""
+        return None if self.first.score is None or self.second.score is None else (self.first.score, self.second.score)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,16 +67,17 @@ class Verdict:
 
     Attributes:
         seeds: (s,) the seeds that were compared.
-        difference: the paired differences of the test accuracies, first minus second.
+        difference: the paired differences of this measure on the test split, first minus second.
         p_value: of the paired t test; None if there is no interval.
         bootstrap: the bootstrap interval of the mean difference; None below 20 seeds.
-        probability_of_improvement: the share of all pairs of runs in which the first arm's run is more accurate.
+        probability_of_improvement: the share of all pairs of runs in which the first arm's run is better.
         smallest_detectable: the minimum detectable difference at 80 % power; None if there is no interval.
         mcnemar: (s,) for each `seed` how many test examples `only_<first>` and `only_<second>` classified correctly,
-            and the `p_value` of McNemar's test; None if the single predictions are not known.
+            and the `p_value` of McNemar's test, whatever the measure; None if the single predictions are not known.
         decision: one word: that of the contrast, or `inconclusive`.
         sentence: the verdict as a sentence, with its interval.
         about: a sentence on which sources of variance the interval covers, and which not.
+        measure: name of the measure that is compared; early versions compared accuracies only.
     """
 
     seeds: Sequence[int]
@@ -82,6 +90,7 @@ class Verdict:
     decision: str
     sentence: str
     about: str
+    measure: str = ACCURACY.name
 
     @property
     def significant_seeds(self) -> int | None:
@@ -97,40 +106,54 @@ class Verdict:
     def from_json(cls, document: Mapping[str, Any]) -> "Verdict":
         """Return the verdict of a document that `to_json` returned."""
         found = {**document, "decision": document["verdict"], "sentence": document["verdict_text"]}
-        return cls(**{field.name: found[field.name] for field in fields(cls)})
+        return cls(**{field.name: found[field.name] for field in fields(cls) if field.name in found})
 
 
-def compare_pairs(pairs: Sequence[Pair], about: str, contrast: Contrast = DISTILLATION, left_out: int = 0) -> Verdict:
+def compare_pairs(
+    pairs: Sequence[Pair],
+    about: str,
+    contrast: Contrast = DISTILLATION,
+    left_out: int = 0,
+    measure: Measure = ACCURACY,
+) -> Verdict:
     """Compare the first models of pairs with the second.
 
     Args:
-        pairs: one for each seed.
+        pairs: one for each seed; those without a score of both models are left out, and the sentence says so.
         about: `Verdict.about`, if there is an interval.
         contrast: the names and words of the comparison.
         left_out: how many seeds have no pair because a run failed.
+        measure: what the scores are.
 
     Raises:
-        ValueError: there are no pairs, or an accuracy is not finite.
+        ValueError: there are no pairs with scores, or one is not finite.
     """
-    first, second = [pair.first.accuracy for pair in pairs], [pair.second.accuracy for pair in pairs]
+    known = [(pair, pair.scores) for pair in pairs if pair.scores]
+    first, second = [scores[0] for _, scores in known], [scores[1] for _, scores in known]
     difference = paired_differences(first, second)
     values = difference["values"]
     test = paired_t(values)
-    decision, sentence = decide(values, contrast)
-    if left_out:
-        sentence += f" {left_out} of {len(values) + left_out} seeds are left out because a run failed."
+    decision, sentence = decide(values, contrast, measure)
+    unknown = f"{measure.words} is not known"
+    sentence += _left_out(len(pairs) + left_out, {"a run failed": left_out, unknown: len(pairs) - len(known)})
     return Verdict(
-        seeds=[pair.seed for pair in pairs],
+        seeds=[pair.seed for pair, _ in known],
         difference=difference,
         p_value=test.p_value if test else None,
         bootstrap=bootstrap(values),
-        probability_of_improvement=probability_of_improvement(first, second),
+        probability_of_improvement=probability_of_improvement(*(list(map(measure.gain, of)) for of in (first, second))),
         smallest_detectable=minimum_detectable_difference(float(np.std(values, ddof=1)), len(values)) if test else None,
-        mcnemar=_mcnemar_by_seed(pairs, contrast),
+        mcnemar=_mcnemar_by_seed([pair for pair, _ in known], contrast),
         decision=decision,
         sentence=sentence,
         about=about if test else NO_INTERVAL,
+        measure=measure.name,
     )
+
+
+def _left_out(seeds: int, reasons: Mapping[str, int]) -> str:
+    """Return a sentence for each reason with the number of seeds, of all `seeds`, that it applies to."""
+    return "".join(f" {count} of {seeds} seeds are left out because {why}." for why, count in reasons.items() if count)
 
 
 def _mcnemar_by_seed(pairs: Sequence[Pair], contrast: Contrast) -> list[dict[str, float]] | None:
@@ -144,7 +167,9 @@ def _mcnemar_by_seed(pairs: Sequence[Pair], contrast: Contrast) -> list[dict[str
     return rows
 
 
-def decide(differences: Sequence[float], contrast: Contrast = DISTILLATION) -> tuple[str, str]:
+def decide(
+    differences: Sequence[float], contrast: Contrast = DISTILLATION, measure: Measure = ACCURACY
+) -> tuple[str, str]:
     """Return the word of the contrast, or `inconclusive`, and the verdict as a sentence.
 
     A difference is claimed if the interval of `paired_t` excludes zero: the type I error is 5 %, exactly so for
@@ -152,31 +177,38 @@ def decide(differences: Sequence[float], contrast: Contrast = DISTILLATION) -> t
     """
     test = paired_t(differences)
     if test is None:
-        return "inconclusive", _no_interval(differences)
+        return "inconclusive", _no_interval(differences, measure)
     p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3g}"
     measured = (
-        f"{points(float(np.mean(differences)))} points of test accuracy (95 % interval {points(test.low)} to "
-        f"{points(test.high)}, {p}, {counted(len(differences), 'seed')})"
+        f"{_amount(float(np.mean(differences)), measure)} (95 % interval {measure.signed(test.low)} to "
+        f"{measure.signed(test.high)}, {p}, {counted(len(differences), 'seed')})"
     )
-    if test.low > 0:
+    ends = [measure.gain(test.low), measure.gain(test.high)]
+    if min(ends) > 0:
         return contrast.better[0], f"{contrast.better[1]}: {measured}."
-    if test.high < 0:
+    if max(ends) < 0:
         return contrast.worse[0], f"{contrast.worse[1]}: {measured}."
     detectable = minimum_detectable_difference(float(np.std(differences, ddof=1)), len(differences))
     return "inconclusive", (
-        f"Inconclusive: {measured}; minimum detectable difference {points(detectable).lstrip('+')} points (80 % power)."
+        f"Inconclusive: {measured}; minimum detectable difference {measure.signed(detectable).lstrip('+')} "
+        f"{measure.unit} (80 % power)."
     )
 
 
-def _no_interval(differences: Sequence[float]) -> str:
+def _amount(difference: float, measure: Measure) -> str:
+    lower = "" if measure.higher_is_better else ", where lower is better"
+    return f"{measure.signed(difference)} {measure.unit} of test {measure.words}{lower}"
+
+
+def _no_interval(differences: Sequence[float], measure: Measure) -> str:
     mean, seeds = float(np.mean(differences)), counted(len(differences), "seed")
     if len(differences) < LEAST_SEEDS:
         return (
-            f"Inconclusive: {points(mean)} points of test accuracy ({seeds}); "
-            f"a 95 % interval requires at least {LEAST_SEEDS} seeds."
+            f"Inconclusive: {_amount(mean, measure)} ({seeds}); a 95 % interval requires at least {LEAST_SEEDS} seeds."
         )
-    what = f"the same difference, {points(mean)} points" if abs(mean) > ROUNDING else "no difference"
-    return f"Inconclusive: all {seeds} gave {what} of test accuracy: no variance between seeds, so no interval."
+    same = abs(mean) <= ROUNDING
+    what = f"no difference of test {measure.words}" if same else f"the same difference, {_amount(mean, measure)}"
+    return f"Inconclusive: all {seeds} gave {what}: no variance between seeds, so no interval."
 
 
 NO_INTERVAL = "Without an interval nothing can be inferred about other seeds, other test examples or other teachers."
@@ -195,14 +227,25 @@ def about_distillation(teachers: Sequence[Hashable]) -> str:
     return f"The interval covers the students' seed variance given {these}, not test-set sampling or other teachers."
 
 
-def nothing_to_transfer(teacher: Sequence[float], baseline: Sequence[float]) -> str | None:
-    """Return a caveat if the teacher's mean accuracy is not above the baseline's; None if it is."""
+def nothing_to_transfer(
+    teacher: Sequence[float | None], baseline: Sequence[float | None], measure: Measure = ACCURACY
+) -> str | None:
+    """Return a caveat if the teacher is on average no better than the baseline by a measure.
+
+    Returns:
+        None if it is better, or a score is undefined or not known.
+    """
+    taught, alone = ([score for score in scores if score is not None] for scores in (teacher, baseline))
+    return None if len(taught + alone) < len(teacher) + len(baseline) else _no_better(taught, alone, measure)
+
+
+def _no_better(teacher: Sequence[float], baseline: Sequence[float], measure: Measure) -> str | None:
     taught, alone = float(np.mean(finite(teacher))), float(np.mean(finite(baseline)))
-    if taught - alone > ROUNDING:
+    if measure.gain(taught - alone) > ROUNDING:
         return None
     return (
-        f"The teacher is on average no better than the baseline ({taught:.4f} against {alone:.4f} test accuracy): "
-        "the teacher's accuracy cannot explain a gain of the distilled student."
+        f"The teacher is on average no better than the baseline ({taught:.4f} against {alone:.4f} test "
+        f"{measure.words}): the teacher's {measure.words} cannot explain a gain of the distilled student."
     )
 
 

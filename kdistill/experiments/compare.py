@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from kdistill import config as configs
 from kdistill.evaluation import statistics
+from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks, recorded
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
 from kdistill.runs.scores import damage as scores_damage
@@ -18,7 +19,6 @@ from kdistill.runs.survey import not_usable
 Document = dict[str, Any]
 
 B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
-MEASURES = ("accuracy", "nll", "ece", "agreement")
 ON_TEST = (
     "early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically biased"
 )
@@ -30,9 +30,9 @@ class Scored:
 
     Attributes:
         scores: on the test split.
+        answers: for each test example whether it was right, and the score by which A and B are compared.
         manifest: of the run.
         weights: the fingerprint of the model's weights.
-        answers: for each test example whether it was right.
     """
 
     scores: ScoresOnTest
@@ -49,6 +49,7 @@ class Side:
         letter: A or B.
         folder: of the experiment.
         config: of its config.yaml.
+        measure: by which the two are compared.
         arms: for each arm, by seed, the runs that are compared.
         warnings: which other runs it has, and why they are left out.
     """
@@ -56,6 +57,7 @@ class Side:
     letter: str
     folder: Path
     config: configs.Config
+    measure: Measure
     arms: dict[str, dict[int, Scored]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ class Side:
 class ComparedArm(TypedDict):
     """One arm on both sides."""
 
-    a: Document | None  # `seeds`, a `Summary` for each of `MEASURES`, sizes; None without a scored run
+    a: Document | None  # `seeds`, a `Summary` for each measure, `imbalance`, sizes; None without a scored run
     b: Document | None
     paired: Document | None  # a `Verdict`, and whether both have the `same_models`
     why_not: str | None  # why nothing is paired
@@ -76,6 +78,7 @@ class Comparison(TypedDict):
 
     a: dict[str, str]  # `experiment`, `folder`
     b: dict[str, str]
+    measure: str  # by which they are compared
     config: list[Document]  # `key`, its values `a` and `b`, for each key but `name` that differs; None where not set
     arms: dict[str, ComparedArm]
     warnings: list[str]
@@ -87,30 +90,34 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
     Raises:
         ConfigError: the config of one is not valid.
     """
-    a, b = sides = [_side(letter, folder, arms) for letter, folder in (("A", first), ("B", second))]
-    compared = {arm: _arm(arm, a.arms[arm], b.arms[arm]) for arm in arms}
+    loaded = [configs.load(folder / "config.yaml") for folder in (first, second)]
+    by = [Experiment(folder).compared_by(config) for folder, config in zip((first, second), loaded, strict=True)]
+    measure = by[0] if by[0] is by[1] else ACCURACY
+    a, b = sides = [Side(*of, measure) for of in zip("AB", (first, second), loaded, strict=True)]
+    for side in sides:
+        _add_arms(side, arms)
+    compared = {arm: _arm(arm, a.arms[arm], b.arms[arm], measure) for arm in arms}
     given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
     if given and "teacher" in arms and not compared["teacher"]["paired"]:
         of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
         compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
-    warnings = [*a.warnings, *b.warnings, *_about_selection(sides), *_about_splits(sides, arms)]
+    warnings = [*a.warnings, *b.warnings, *_about_measure(by), *_about_selection(sides), *_about_splits(sides, arms)]
     return {
         "a": {"experiment": a.config.name, "folder": str(a.folder)},
         "b": {"experiment": b.config.name, "folder": str(b.folder)},
+        "measure": measure.name,
         "config": _differences(configs.resolved(a.config), configs.resolved(b.config)),
         "arms": compared,
         "warnings": [*warnings, *_about_versions(sides), *_about_unpaired(compared)],
     }
 
 
-def _side(letter: str, folder: Path, arms: Sequence[str]) -> Side:
-    side = Side(letter, folder, configs.load(folder / "config.yaml"))
-    experiment = Experiment(folder)
+def _add_arms(side: Side, arms: Sequence[str]) -> None:
+    experiment = Experiment(side.folder)
     for arm in arms:
         found = (experiment.run(arm, seed) for seed in experiment.seeds())
         scored = {run.seed: _scored(side, run) for run in found if run.folder.is_dir()}
         side.arms[arm] = {seed: one for seed, one in scored.items() if one is not None}
-    return side
 
 
 def _scored(side: Side, run: Run) -> Scored | None:
@@ -120,13 +127,15 @@ def _scored(side: Side, run: Run) -> Scored | None:
     if problem := not_usable(side.config, run):
         side.warnings.append(f"{name} {problem}; it is left out.")
         return None
-    if not scores or not manifest:
+    if not scores or not manifest or lacks(scores, side.measure):
         again = f"kdistill evaluate -c {side.folder / 'config.yaml'} --output-dir {side.folder.parent}"
-        why = scores_damage(run)
-        unscored = f"{why}; it" if why else "was not scored on test and"
+        early = f"was scored by an early version, without {side.measure.words}, and"
+        unscored = early if scores and manifest else "was not scored on test and"
+        if why := scores_damage(run):
+            unscored = f"{why}; it"
         side.warnings.append(f"{name} {unscored} is left out: run `{again} --seed {run.seed}`.")
         return None
-    answers = Answers(scores["accuracy"], correct_answers(run))
+    answers = Answers(recorded(scores, side.measure), correct_answers(run))
     return Scored(scores, manifest, (run.result or {})["weights_sha256"], answers)
 
 
@@ -136,9 +145,10 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Do
     return [{"key": key, "a": a.get(key), "b": b.get(key)} for key in keys]
 
 
-def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> ComparedArm:
+def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored], measure: Measure) -> ComparedArm:
     both = [(seed, a[seed], b[seed]) for seed in a if seed in b]
     only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+    undefined = any(one.answers.score is None for _, *pair in both for one in pair)
     row = ComparedArm(a=_summary(a), b=_summary(b), paired=None, why_not=None, only_a=only_a, only_b=only_b)
     if not a or not b:
         side = "A" if a else "B"
@@ -147,8 +157,10 @@ def _arm(arm: str, a: Mapping[int, Scored], b: Mapping[int, Scored]) -> Compared
         row["why_not"] = "they have no seed in common"
     elif other := _other_test_split(both):
         row["why_not"] = f"they were not scored on the same examples: {other}"
+    elif undefined:
+        row["why_not"] = f"{measure.words} is not defined on the test split"
     else:
-        row["paired"] = _paired(arm, both)
+        row["paired"] = _paired(arm, both, measure)
     return row
 
 
@@ -157,7 +169,10 @@ def _summary(scored: Mapping[int, Scored]) -> Document | None:
         return None
     scores = [one.scores for one in scored.values()]
     sizes = {"parameters": scores[0]["parameters"], "file_bytes": scores[0]["file_bytes"]}
-    return {"seeds": list(scored), **statistics.summaries(scores, *MEASURES), **sizes}
+    known = [name for name in MEASURES if all(name in of for of in scores)]
+    examples = scores[0].get("class_examples")
+    found = statistics.summaries(scores, *known, "ece", "agreement")
+    return {"seeds": list(scored), **found, "imbalance": imbalance(examples) if examples else None, **sizes}
 
 
 def _test_split(manifest: Mapping[str, Any]) -> Document:
@@ -192,10 +207,10 @@ def _shown(value: Any) -> str:
     return "not set" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _paired(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> Document:
+def _paired(arm: str, both: Sequence[tuple[int, Scored, Scored]], measure: Measure) -> Document:
     """Return the verdict on one arm, B against A, and whether they have the `same_models`."""
     pairs = [Pair(seed, b.answers, a.answers) for seed, a, b in both]
-    verdict = compare_pairs(pairs, _about(arm, both), B_AGAINST_A)
+    verdict = compare_pairs(pairs, _about(arm, both), B_AGAINST_A, measure=measure)
     verdict = replace(verdict, about=f"{verdict.about} {_in_common(arm, *both[0][1:])}")
     same = all(a.weights == b.weights for _, a, b in both)
     if same:
@@ -228,6 +243,13 @@ def _in_common(arm: str, a: Scored, b: Scored) -> str:
     if not apart:
         return "Runs of one seed began with the same weights and saw the same batches."
     return f"Runs of one seed have their number in common, but other {' and other '.join(apart)}."
+
+
+def _about_measure(by: Sequence[Measure]) -> list[str]:
+    a, b = by
+    if a is b:
+        return []
+    return [f"The verdict of A is about {a.words}, that of B about {b.words}: here they are compared by accuracy."]
 
 
 def _about_selection(sides: Sequence[Side]) -> list[str]:

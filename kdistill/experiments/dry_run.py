@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from kdistill import datasets, modelfiles
+from kdistill.config.schema import hard_formula
 from kdistill.core import backend
 from kdistill.core.errors import ModelError
 from kdistill.experiments.part import Part
@@ -22,7 +23,7 @@ from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import find_teachers
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Run, joint_weights, judge
-from kdistill.runs.experiment import CHOSEN_BY
+from kdistill.runs.experiment import chosen_by
 from kdistill.teachers import files as teacher_files
 
 MADE_AGAIN = "to make again"
@@ -100,10 +101,17 @@ def training(
         "runs": _rows(session, arms, taught_by, teacher["weights"] if teacher else None),
         **data,
         "teacher": teacher,
-        "formula": session.config.distill.formula(len(given)) if "distilled" in arms else "loss = hard",
+        "formula": _formula(session, arms),
         "warnings": _warnings(session, data, [teacher] if teacher else [], own),
         "run_info": _run_info(session),
     }
+
+
+def _formula(session: Session, arms: Sequence[str]) -> str:
+    weights = session.config.data.class_weights
+    if "distilled" in arms:
+        return session.config.distill.formula(len(session.teacher_files), weights)
+    return hard_formula(weights)
 
 
 def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
@@ -127,7 +135,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         "part": str(part) if part else None,
         "axes": {key: list(values) for key, values in grid.axes.items()},
         "seeds": list(seeds),
-        "chosen_by": CHOSEN_BY,
+        "chosen_by": chosen_by(home.measure),
         "cells": [_counted(cell, runs) for cell in grid.cells],
         "runs": runs,
         **data,

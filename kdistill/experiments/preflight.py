@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kdistill.evaluation.measures import ACCURACY
 from kdistill.recipes import checks
 from kdistill.recipes.session import Session
 from kdistill.teachers import files as teachers
@@ -15,7 +16,7 @@ class Preflight:
         self._weights: dict[object, str] = {}
 
     def fits(self, session: Session, arms: Sequence[str]) -> None:
-        """Refuse a batch size, an augmentation or models that do not fit the data, which is read for that.
+        """Refuse settings and models that do not fit the data, which is read for that: see `checks.fits`.
 
         Raises:
             ConfigError: naming the key.
@@ -28,6 +29,17 @@ class Preflight:
             if key not in self._fitting:
                 self._fitting.add(key)
                 checks.fits(config, session.experiment.run(arm, config.seed), session.splits)
+
+    def compares(self, session: Session, *parts: str) -> None:
+        """Refuse a measure that is undefined on splits, by name; accuracy never is, and no data is read for it.
+
+        Raises:
+            ConfigError: with the reason.
+        """
+        key = (parts, session.config.data.unweighted)
+        if session.measure is not ACCURACY and key not in self._fitting:
+            self._fitting.add(key)
+            checks.verdict_fits(session.measure, session.splits, parts)
 
     def given_teachers(self, session: Session, seeds: Sequence[int]) -> None:
         """Open the teachers from files, if the config names any, and refuse runs of other teachers.

@@ -11,6 +11,7 @@ from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import statistics
+from kdistill.evaluation.measures import MEASURES, imbalance, recorded
 from kdistill.evaluation.verdict import (
     Answers,
     Pair,
@@ -35,6 +36,7 @@ class Compared(TypedDict):
     """The arms of some seeds, and their comparison."""
 
     formula: str
+    imbalance: float | None  # of the classes in test: see `measures.imbalance`; None if it was not recorded
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
     warnings: list[str]
@@ -186,6 +188,7 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
     if teacher_seeds:
         checks.teacher_has_layers(session.config)
     preflight = Preflight()
+    preflight.compares(session, "test")
     wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
     found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]
     if not all(status.counts for status in found):
@@ -212,26 +215,30 @@ def compared(
     scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
     # A teacher that taught several seeds counts once.
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
+    measure = session.measure
     verdict = compare_pairs(
-        [_pair(session.experiment, seed, of_seed[seed]) for seed in seeds],
+        [_pair(session, seed, of_seed[seed]) for seed in seeds],
         about_distillation([teachers[seed] for seed in seeds]),
         left_out=len(teachers) - len(seeds),
+        measure=measure,
     )
     warnings = _warnings(seeds, teachers, outcomes, cell)
-    taught, alone = ([score["accuracy"] for score in scores[arm]] for arm in ("teacher", "baseline"))
-    if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone)):
+    taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
+    if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone, measure)):
         warnings.append(nothing)
+    examples = scores["baseline"][0].get("class_examples")
     return {
         "formula": session.formula,
+        "imbalance": imbalance(examples) if examples else None,
         "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
         "warnings": warnings,
     }
 
 
-def _pair(experiment: Experiment, seed: int, scores: Mapping[str, Document]) -> Pair:
+def _pair(session: Session, seed: int, scores: Mapping[str, Document]) -> Pair:
     distilled, baseline = (
-        Answers(scores[arm]["accuracy"], correct_answers(experiment.run(arm, seed)))
+        Answers(recorded(scores[arm], session.measure), correct_answers(session.experiment.run(arm, seed)))
         for arm in ("distilled", "baseline")
     )
     return Pair(seed, distilled, baseline)
@@ -253,7 +260,8 @@ def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes
 
 
 def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
-    measures = ("accuracy", "nll", "ece", *(() if arm == "teacher" else ("agreement", "kl_to_teacher")))
+    known = [name for name in MEASURES if all(name in of for of in scores)]
+    measures = (*known, "ece", *(() if arm == "teacher" else ("agreement", "kl_to_teacher")))
     return statistics.summaries(scores, *measures) | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],

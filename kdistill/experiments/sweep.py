@@ -8,7 +8,9 @@ from typing import Any, TypedDict
 
 from kdistill.config import dump
 from kdistill.core import files
+from kdistill.core.errors import ModelError
 from kdistill.evaluation import statistics
+from kdistill.evaluation.measures import NLL, Measure, recorded
 from kdistill.evaluation.statistics import Summary
 from kdistill.experiments import reproduce, workers
 from kdistill.experiments import sweep_winner as winner
@@ -20,9 +22,9 @@ from kdistill.experiments.task_graph import task, teachers_of
 from kdistill.experiments.workers import WINNER, Outcomes, Scale, Task, TaskKey
 from kdistill.recipes.session import Document
 from kdistill.runs import judge
-from kdistill.runs.experiment import CHOSEN_BY, CHOSEN_HERE, SWEEP_FILE
+from kdistill.runs.experiment import CHOSEN_HERE, SWEEP_FILE, chosen_by
 
-OTHER_DATA = "The cells differ in their data: their validation accuracies are of different examples."
+OTHER_DATA = "The cells differ in their data: their validation scores are of different examples."
 
 
 class CellRow(TypedDict):
@@ -30,7 +32,8 @@ class CellRow(TypedDict):
 
     set: dict[str, Any]  # its value of each axis
     status: str  # `done` or `failed`
-    validation: dict[str, Summary] | None  # `accuracy` and `nll`; None where a run has failed
+    # `accuracy`, `nll` and the measure that cells are chosen by; None where a run has failed
+    validation: dict[str, Summary] | None
     failed: list[str]  # the messages of the failed runs
 
 
@@ -41,6 +44,7 @@ class SweepSummary(TypedDict):
     seeds: list[int]  # of every cell
     axes: dict[str, list[Any]]
     chosen_by: str
+    measure: str  # its name
     baseline: dict[str, dict[str, Summary]] | None  # its `validation` as of a cell; None where cells do not share it
     cells: list[CellRow]
     winner: dict[str, Any]  # `set`: its value of each axis
@@ -66,8 +70,9 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in grid.axes.items()},
-        "chosen_by": CHOSEN_BY,
-        "baseline": _baseline(seeds, outcomes),
+        "chosen_by": chosen_by(grid.home.measure),
+        "measure": grid.home.measure.name,
+        "baseline": _baseline(grid, seeds, outcomes),
         "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
         "winner": {"set": dict(best.settings)},
         "test": reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
@@ -112,6 +117,8 @@ def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequ
     """
     grid.home.experiment.check_usable()
     preflight = Preflight()
+    for cell, _ in pairs:
+        preflight.compares(cell.session, "validation", "test")
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
     wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.teacher_files]
     wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
@@ -156,7 +163,10 @@ def _score_best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> list[Ta
 def _best(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> Cell | None:
     """Return the best cell on validation, of those without a failed run; None where there is none."""
     scored = [(cell, _row(cell, seeds, outcomes)["validation"]) for cell in grid.cells]
-    ranks = {cell.name: (of["accuracy"]["mean"], -of["nll"]["mean"]) for cell, of in scored if of}
+    measure = grid.home.measure
+    ranks = {
+        cell.name: (measure.gain(of[measure.name]["mean"]), NLL.gain(of["nll"]["mean"])) for cell, of in scored if of
+    }
     whole = [cell for cell in grid.cells if cell.name in ranks]
     return max(whole, key=lambda cell: ranks[cell.name], default=None)
 
@@ -167,17 +177,29 @@ def _row(cell: Cell, seeds: Sequence[int], outcomes: Outcomes) -> CellRow:
     return {
         "set": dict(cell.settings),
         "status": "failed" if failed else "done",
-        "validation": None if failed else _validation([outcomes.done[key] for key in keys]),
+        "validation": None if failed else _validation(cell.session.measure, [outcomes.done[key] for key in keys]),
         "failed": failed,
     }
 
 
-def _baseline(seeds: Sequence[int], outcomes: Outcomes) -> dict[str, dict[str, Summary]] | None:
+def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> dict[str, dict[str, Summary]] | None:
     keys = [TaskKey("baseline", seed) for seed in seeds]
     if not all(key in outcomes.done for key in keys):
         return None
-    return {"validation": _validation([outcomes.done[key] for key in keys])}
+    return {"validation": _validation(grid.home.measure, [outcomes.done[key] for key in keys])}
 
 
-def _validation(results: Sequence[Document]) -> dict[str, Summary]:
-    return statistics.summaries([result["validation"] for result in results], "accuracy", "nll")
+def _validation(measure: Measure, results: Sequence[Document]) -> dict[str, Summary]:
+    """Return the summaries of accuracy, NLL and the measure that cells are chosen by.
+
+    Raises:
+        ModelError: a run of an early version did not record the measure.
+    """
+    scores = [{**of["validation"], measure.name: recorded(of["validation"], measure)} for of in results]
+    if any(score[measure.name] is None for score in scores):
+        raise ModelError(
+            f"verdict.measure: an early version, which did not record {measure.words} on validation, trained a run of "
+            "this sweep",
+            hint="Choose accuracy or balanced_accuracy, or remove the folders of these runs to train them again.",
+        )
+    return statistics.summaries(scores, *dict.fromkeys(("accuracy", "nll", measure.name)))

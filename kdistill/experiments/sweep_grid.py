@@ -69,7 +69,7 @@ class Grid:
     @property
     def shares_data(self) -> bool:
         """Whether all cells are trained and validated on the same examples."""
-        return len({cell.session.config.data for cell in self.cells}) == 1
+        return len({cell.session.config.data.unweighted for cell in self.cells}) == 1
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:

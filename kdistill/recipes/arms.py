@@ -26,12 +26,12 @@ from kdistill.training.augmentation import Augmentation
 
 def train_teacher(session: Session, seed: int) -> Result:
     """Train the teacher on the labels alone; see `attempt.train` for the files written and the errors raised."""
-    return train(session, session.experiment.run("teacher", seed), losses.hard_objective(), _data(session))
+    return train(session, session.experiment.run("teacher", seed), _labels_alone(session), _data(session))
 
 
 def baseline(session: Session, seed: int) -> Result:
     """Train the student on the labels alone: the accuracy that distillation has to beat."""
-    return train(session, session.experiment.run("baseline", seed), losses.hard_objective(), _data(session))
+    return train(session, session.experiment.run("baseline", seed), _labels_alone(session), _data(session))
 
 
 def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
@@ -42,7 +42,12 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
     """
     keys = session.config.distill
     objective = losses.distillation_objective(
-        keys.alpha, keys.temperature, keys.teacher_temperature, keys.scale_by_t_squared, keys.soft_loss
+        keys.alpha,
+        keys.temperature,
+        keys.teacher_temperature,
+        keys.scale_by_t_squared,
+        keys.soft_loss,
+        class_weights=_class_weights(session),
     )
     data = _with_soft_targets(session, _data(session), teacher)
     return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
@@ -87,6 +92,16 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     return _scores(session, metrics.ensemble_logits(teacher.test), teacher.parameters, size)
 
 
+def _labels_alone(session: Session) -> losses.Objective:
+    return losses.hard_objective(_class_weights(session))
+
+
+def _class_weights(session: Session) -> tuple[float, ...] | None:
+    """Return the weight of each class in the hard term, by label; None where all examples count the same."""
+    weights = session.class_weights
+    return None if weights is None else tuple(weights.values())
+
+
 def _data(session: Session) -> fit.Data:
     """Return the splits that every arm is trained and validated on, with the augmentation of the config."""
     keys, splits = session.config.augmentation, session.splits
@@ -104,5 +119,5 @@ def _with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) ->
 
 
 def _scores(session: Session, logits: metrics.Floats, parameters: int | None, file_bytes: int | None) -> ScoresOnTest:
-    scores: Any = dataclasses.asdict(metrics.score(logits, session.splits.test.all_labels))
+    scores: Any = metrics.score(logits, session.splits.test.all_labels).to_json()
     return scores | {"parameters": parameters, "file_bytes": file_bytes, "agreement": None, "kl_to_teacher": None}

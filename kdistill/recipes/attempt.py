@@ -19,8 +19,10 @@ import numpy as np
 
 import kdistill
 from kdistill import models
+from kdistill.config.schema import hard_formula
 from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
+from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
@@ -35,6 +37,9 @@ from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
 from kdistill.training.losses import Objective
 
+NAMED_AT_MOST = 10  # classes, with their weights
+EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
+
 
 def train(session: Session, run: Run, objective: Objective, data: Data, teacher: AnyTeacher | None = None) -> Result:
     """Train one run of a session to minimise `objective`, save and score it; write its folder from manifest to result.
@@ -46,6 +51,7 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     warnings = _warnings(session, run, teacher)
     for warning in warnings:
         session.listener.warning(warning)
+    _note_class_weights(session, run)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.deferred(session.title(run)) as received:
         fit = _fit(session, run, objective, data)
@@ -187,24 +193,26 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         splits = session.splits
         names.write(run.folder, splits.classes, splits.features, splits.inputs)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
-    images: Result = {}
+    weighted, more = session.config.data.class_weights, Result()
+    if weighted is not None:
+        more["class_weights"] = session.class_weights or {}
     if fit.data.augmentation:
-        images["augmentation"] = dataclasses.asdict(fit.data.augmentation)
+        more["augmentation"] = dataclasses.asdict(fit.data.augmentation)
     if fit.objective.uses_teacher:
-        images["soft_targets"] = "computed for every augmented image" if fit.data.teachers else "computed once"
+        more["soft_targets"] = "computed for every augmented image" if fit.data.teachers else "computed once"
     result: Any = {
         "arm": run.arm,
         "seed": run.seed,
         "epochs": len(writer.history),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
-        "validation": dataclasses.asdict(scores),
+        "validation": scores.to_json(),
         "parameters": fit.model.count_params(),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
-        "teacher_validation": dataclasses.asdict(teacher.validation_scores) if teacher else None,
-        "formula": session.config.distill.formula(len(teacher.paths)) if teacher else "loss = hard",
-        **images,
+        "teacher_validation": teacher.validation_scores.to_json() if teacher else None,
+        "formula": session.config.distill.formula(len(teacher.paths), weighted) if teacher else hard_formula(weighted),
+        **more,
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in writer.history), 2),
             "compiled": fit.engine.compiled,  # false where XLA cannot take a layer, or is slower
@@ -239,6 +247,20 @@ def _learnt_little(session: Session, run: Run, result: Result, history: Sequence
         f"{at_chance} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
         f"{best['epoch']} has accuracy {best['val_accuracy']:.4f}. Set {run.role}.monitor: val_accuracy to keep that."
     ]
+
+
+def _note_class_weights(session: Session, run: Run) -> None:
+    """Say which weights the classes have, and whether early stopping counts them."""
+    if (weights := session.class_weights) is None:
+        return
+    listed = first_few([f"{name}: {weight:.3g}" for name, weight in weights.items()], NAMED_AT_MOST)
+    session.listener.note(f"Class weights in the hard term: {listed} (their mean over train is 1)")
+    monitor = session.config.training_for(run.role).monitor
+    if monitor in EVERY_EXAMPLE_THE_SAME:
+        session.listener.note(
+            f"Early stopping watches {monitor}, in which every example counts the same; in val_balanced_accuracy and "
+            "val_macro_f1 every class does, and val_loss has the weights (training.monitor)"
+        )
 
 
 def _provenance(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:

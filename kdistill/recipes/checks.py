@@ -12,6 +12,8 @@ from kdistill.core import files
 from kdistill.core.errors import ConfigError, ModelError, OutputError
 from kdistill.core.kinds import Example, Kind
 from kdistill.datasets import Splits
+from kdistill.datasets.class_weights import class_weights
+from kdistill.evaluation.measures import Measure, monitored
 from kdistill.runs import Run
 
 
@@ -32,13 +34,15 @@ def writable(folder: Path) -> None:
 
 
 def fits(config: Config, run: Run, splits: Splits) -> None:
-    """Refuse a batch size, an augmentation or models that do not fit the data.
+    """Refuse a batch size, class weights, a measure, an augmentation or models that do not fit the data.
 
     Raises:
         ConfigError: naming the key.
         ModelError: naming the file of a model whose architecture is taken.
     """
     batch_fits(config, run.arm, splits)
+    weights_fit(config, splits)
+    monitor_fits(config, run.arm, splits)
     augmentation_fits(config, splits.shape, splits.kind)
     models_fit(config, run, splits.example)
 
@@ -48,11 +52,38 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
     role = "teacher" if arm == "teacher" else "student"
     batch_size = config.training_for(role).batch_size
     if batch_size > len(splits.train):
-        section = role if "batch_size" in getattr(config, role).overrides() else "training"
+        section = _section_of("batch_size", config, role)
         raise ConfigError(
             f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
             f"received {batch_size}"
         )
+
+
+def _section_of(key: str, config: Config, role: str) -> str:
+    """Return the section in which a training key of the teacher or the student was set."""
+    return role if key in getattr(config, role).overrides() else "training"
+
+
+def weights_fit(config: Config, splits: Splits) -> None:
+    """Raise ConfigError where `data.class_weights` names a class that the data do not have."""
+    if config.data.class_weights is not None:
+        class_weights(config.data.class_weights, splits.train, splits.classes)
+
+
+def monitor_fits(config: Config, arm: str, splits: Splits) -> None:
+    """Raise ConfigError, naming the key that was set, where early stopping cannot watch its measure on validation."""
+    role = "teacher" if arm == "teacher" else "student"
+    measure = monitored(config.training_for(role).monitor)
+    problem = measure and measure.problem(splits.validation.all_labels, splits.classes, "validation")
+    if problem:
+        raise ConfigError(f"{_section_of('monitor', config, role)}.monitor: {problem}")
+
+
+def verdict_fits(measure: Measure, splits: Splits, parts: Sequence[str]) -> None:
+    """Raise ConfigError where runs cannot be compared by this measure on some `parts` of the data."""
+    for part in parts:
+        if problem := measure.problem(getattr(splits, part).all_labels, splits.classes, part):
+            raise ConfigError(f"verdict.measure: {problem}")
 
 
 def teacher_has_layers(config: Config) -> None:

@@ -3,10 +3,15 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from kdistill import modelfiles, runs
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
+from kdistill.evaluation import measures, metrics
+from kdistill.evaluation.measures import Measure
 from kdistill.recipes import file_scaling, predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
@@ -40,16 +45,26 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     else:
         for run in arms_to_score(session, seed):
             document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
-    document["examples"] = len(session.splits.test)
+    test = session.splits.test
+    document["examples"] = len(test)
+    document["imbalance"] = measures.imbalance(np.bincount(test.all_labels).tolist())
+    document["measure"] = session.measure.name
     return document
 
 
-def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
-    """Return the test scores of a complete run: as recorded, if `reuse` and they are, or else computed and recorded."""
+def score(session: Session, run: Run, reuse: bool = True, measure: Measure | None = None) -> ScoresOnTest:
+    """Return the test scores of a complete run: as recorded, if `reuse` and they are, or else computed and recorded.
+
+    Recorded scores of an early version without `measure`, by default the session's, are completed from the model's
+    logits, if these are kept.
+    """
     teacher_files = _teacher_of(session, run)
     weights = identity(session, teacher_files) if teacher_files else None
     if reuse and (known := known_scores(run, weights)):
-        return known
+        if not measures.lacks(known, measure or session.measure):
+            return known
+        if whole := _completed(session, run, known, weights):
+            return whole
     session.start()
     from kdistill.recipes import arms
 
@@ -66,9 +81,23 @@ def score(session: Session, run: Run, reuse: bool = True) -> ScoresOnTest:
 
 
 def known_score(session: Session, run: Run) -> ScoresOnTest | None:
-    """Return the recorded test scores of a complete run; None where they have to be computed."""
+    """Return the recorded test scores of a complete run; None where they, or the session's measure, are not known."""
     teacher_files = _teacher_of(session, run)
-    return known_scores(run, identity(session, teacher_files) if teacher_files else None)
+    known = known_scores(run, identity(session, teacher_files) if teacher_files else None)
+    return None if known and measures.lacks(known, session.measure) else known
+
+
+def _completed(session: Session, run: Run, known: ScoresOnTest, weights: str | None) -> ScoresOnTest | None:
+    """Return and record scores with the measures that an early version did not; None without the model's logits."""
+    cache = predictions.cache_of(session, run)
+    logits = cache.load("test", (len(session.splits.test), len(session.splits.classes)))
+    if logits is None:
+        return None
+    labels = session.splits.test.all_labels
+    whole: Any = {**metrics.score(logits, labels).to_json(), **known}
+    with contextlib.suppress(OutputError):  # the experiment may be another user's, and read-only
+        record_scores(run, whole, weights, (logits.argmax(axis=-1) == labels).tolist(), cache.model)
+    return whole
 
 
 def score_teachers(session: Session) -> ScoresOnTest:

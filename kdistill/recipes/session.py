@@ -16,6 +16,8 @@ from kdistill.core import backend
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
+from kdistill.datasets.class_weights import class_weights
+from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
 from kdistill.recipes.threads import default_threads
 from kdistill.runs import Experiment, Run, Status
@@ -100,7 +102,21 @@ class Session:
     @property
     def formula(self) -> str:
         """The formula of the loss of the distilled arm."""
-        return self.config.distill.formula(len(self.config.distill.teachers))
+        return self.config.distill.formula(len(self.config.distill.teachers), self.config.data.class_weights)
+
+    @cached_property
+    def class_weights(self) -> dict[str, float] | None:
+        """The weight of each class in the hard term, in the order of the labels: see `datasets.class_weights`."""
+        chosen = self.config.data.class_weights
+        if chosen is None:
+            return None
+        classes = self.splits.classes
+        return dict(zip(classes, class_weights(chosen, self.splits.train, classes).tolist(), strict=True))
+
+    @property
+    def measure(self) -> Measure:
+        """The measure by which arms are compared, and a cell of a sweep is chosen."""
+        return MEASURES[self.config.verdict.measure]
 
     @cached_property
     def threads(self) -> int:

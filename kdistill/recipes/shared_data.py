@@ -22,7 +22,7 @@ class SharedData:
 
     def splits(self, data: Data, listener: Listener) -> Splits:
         """Return the splits of a data set; the first use finds and verifies it, and downloads it if need be."""
-        key = data.model_dump_json()
+        key = data.unweighted.model_dump_json()
         if key not in self._splits:
             self._splits[key] = datasets.load(data, listener)
         return self._splits[key]

@@ -1,21 +1,34 @@
 """The folder of an experiment: the runs of all its arms and seeds."""
 
+import contextlib
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
+from kdistill.evaluation.measures import MEASURES, NLL, Measure
 from kdistill.runs import shapes
 from kdistill.runs.run import Run
+
+if TYPE_CHECKING:
+    from kdistill.config import Config
 
 SUMMARY_FILE = "summary.json"
 SWEEP_FILE = "sweep.json"
 WINNER_FILE = "winner.yaml"
 
-CHOSEN_BY = "mean validation accuracy of the distilled student; the lower NLL where two are equal"
 CHOSEN_HERE = (
     "The winner was selected among all cells on these same runs, so its scores are optimistically biased; "
     "`reproduce` with its config estimates them on fresh seeds."
 )
+
+
+def chosen_by(measure: Measure) -> str:
+    """Return by what the cell of a sweep is chosen."""
+    if measure is NLL:
+        return "mean validation NLL of the distilled student: the lowest"
+    return f"mean validation {measure.words} of the distilled student; the lower NLL where two are equal"
 
 
 class Experiment:
@@ -43,6 +56,15 @@ class Experiment:
         """Return the seeds that have a folder."""
         names = (path.name.removeprefix("seed-") for path in self.folder.glob("seed-*"))
         return sorted(int(name) for name in names if name.isdecimal())
+
+    def compared_by(self, config: "Config") -> Measure:
+        """Return the measure of the last verdict on the experiment; without one, that of its config.
+
+        The config in the folder is that of the first run: no run depends on the measure, which may change.
+        """
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            return MEASURES[json.loads((self.folder / SUMMARY_FILE).read_bytes())["comparison"]["measure"]]
+        return MEASURES[config.verdict.measure]
 
     def threads(self) -> int | None:
         """Return the number of threads of the runs so far, which last digits depend on; None where there are none."""

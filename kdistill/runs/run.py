@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from kdistill.core import documents, files
 from kdistill.core.listener import EpochRecord
@@ -19,12 +19,16 @@ FAILURE = "failure.json"
 
 
 class SplitScores(TypedDict):
-    """The scores of a model on a split: `metrics.Scores` as a document."""
+    """The scores of a model on a split: `metrics.Scores` as a document, with all `measures.MEASURES` that suit it.
+
+    One of an earlier version lacks the measures that are not listed here, and the examples of each class.
+    """
 
     accuracy: float
     nll: float
     ece: float
     class_accuracy: list[float | None]
+    class_examples: NotRequired[list[int]]
 
 
 class ScoresOnTest(SplitScores):
@@ -50,6 +54,7 @@ class Result(TypedDict, total=False):
     weights_sha256: str
     teacher_validation: SplitScores | None  # None without a teacher
     formula: str
+    class_weights: dict[str, float]  # of the hard term, by class name, if they are not all the same
     augmentation: dict[str, Any]  # of the images, if any
     soft_targets: str  # how they were computed, in a run with a teacher
     warnings: list[str]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import DivergedError
 from kdistill.core.listener import EpochRecord
-from kdistill.evaluation import metrics
+from kdistill.evaluation import measures, metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.modelfiles import flops
 from kdistill.training.compiled_loop import TERMS, State, engine_for
@@ -29,7 +29,7 @@ class EarlyStopping:
     """Early stopping by one metric. The first epoch is an improvement; after it only a strictly better value is.
 
     Attributes:
-        monitor: `val_nll` or `val_loss` (smaller is better), or `val_accuracy` (larger is better).
+        monitor: `val_loss` (smaller is better), or `val_` and the name of one of `measures.MEASURES`.
         patience: epochs without improvement after which training stops; None for never.
         best: value of the metric in the best epoch.
         best_epoch: number of the best epoch; 0 before the first.
@@ -47,7 +47,8 @@ class EarlyStopping:
     def update(self, record: dict, model: keras.Model) -> bool:
         """Update with the record of an epoch; return whether it is the best so far."""
         value = record[self.monitor]
-        better = value > self.best if self.monitor == "val_accuracy" else value < self.best
+        measure = measures.monitored(self.monitor)
+        better = value > self.best if measure and measure.higher_is_better else value < self.best
         if self.best_epoch and not better:
             self.epochs_since += 1
             return False
@@ -98,7 +99,7 @@ class Fit:
         batch_size: examples in a step, at most those of the training split.
         epochs: the maximum.
         patience: epochs without improvement after which training stops; None for never.
-        monitor: the metric of early stopping: `val_nll`, `val_accuracy` or `val_loss`.
+        monitor: the metric of early stopping: see `EarlyStopping`; it must be defined on the validation split.
         seed: the order and augmentation of the examples in epoch e are drawn from [seed, e].
     """
 
@@ -223,4 +224,7 @@ class Fit:
         if not np.isfinite(loss):
             raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
         scores = metrics.score(logits, labels)
-        return {"val_loss": loss, "val_nll": scores.nll, "val_accuracy": scores.accuracy}
+        record = {"val_loss": loss, "val_nll": scores.nll, "val_accuracy": scores.accuracy}
+        if (measure := measures.monitored(self.stopping.monitor)) and self.stopping.monitor not in record:
+            record[self.stopping.monitor] = float(scores.measures[measure.name])  # type: ignore[arg-type]
+        return record

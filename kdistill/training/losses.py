@@ -2,7 +2,7 @@
 
     loss = alpha * soft + (1 - alpha) * hard
     soft = T^2 * mean_batch KL(p_t || p_s)      p_t = softmax(z_t / T_t), p_s = softmax(z_s / T); T_t = T by default
-    hard = mean_batch cross_entropy(y, softmax(z_s))
+    hard = mean_batch w_y * cross_entropy(y, softmax(z_s))                w_y = 1, or the weight of the class y
 
 Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), arXiv:1503.02531: section 2,
 equation 1 for the softened probabilities, its last paragraph for T^2 (`t_squared`). With several teachers p_t is the
@@ -15,13 +15,15 @@ finite values and gradients. The inputs are not checked: models, data and config
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 Terms = dict[str, tf.Tensor]
 # A number, or in a compiled step a scalar tensor: runs that differ only in these numbers share the step.
 Factor: TypeAlias = float | tf.Tensor
+Weights: TypeAlias = tuple[float, ...] | tf.Tensor
+WEIGHTS = "class_weights"  # among the numbers of an objective; without them all examples count the same
 
 
 def t_squared(temperature: Factor) -> Factor:
@@ -90,9 +92,17 @@ def mse_loss(
     return (t_squared(temperature) if scale is None else scale) * mse
 
 
-def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean cross-entropy of integer `labels` (batch,) under `student_logits` (batch, classes), in nats."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student_logits))
+def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, class_weights: Weights | None = None) -> tf.Tensor:
+    """Return the mean cross-entropy of integer `labels` (batch,) under `student_logits` (batch, classes), in nats.
+
+    With `class_weights` (classes,) each example counts as often as the weight of its label says. The sum is divided by
+    the number of examples, as by Keras's `class_weight`, not by the sum of their weights, as by PyTorch: a batch
+    with more of the rare class has a larger loss, so that the gradients' mean over batches is that of the whole split.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student_logits)
+    if class_weights is not None:
+        losses *= tf.gather(tf.cast(class_weights, losses.dtype), labels)
+    return tf.reduce_mean(losses)
 
 
 # By `distill.soft_loss` in the config.
@@ -104,7 +114,8 @@ class Objective:
     """What a training step minimises: `alpha * soft + (1 - alpha) * hard`, or the hard loss alone."""
 
     soft_loss: str | None = None  # a key of `SOFT_LOSSES`; None for the hard loss alone
-    numbers: dict[str, float] = field(default_factory=dict)  # alpha, temperature, teacher_temperature, scale
+    # alpha, temperature, teacher_temperature and scale of the soft loss; `WEIGHTS` of the classes, if there are any.
+    numbers: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def uses_teacher(self) -> bool:
@@ -116,7 +127,7 @@ class Objective:
         labels: tf.Tensor,
         teacher_logits: tf.Tensor,
         student_logits: tf.Tensor,
-        numbers: dict[str, Factor] | None = None,
+        numbers: dict[str, Any] | None = None,
     ) -> Terms:
         """Return the scalars `loss`, `soft` (0 for the hard loss alone) and `hard`.
 
@@ -126,18 +137,22 @@ class Objective:
             student_logits: (batch, classes).
             numbers: used instead of the objective's own; in a compiled step these are tensors.
         """
-        hard = hard_loss(labels, student_logits)
+        temperatures_and_scale: dict[str, Any] = dict(numbers or self.numbers)
+        hard = hard_loss(labels, student_logits, temperatures_and_scale.pop(WEIGHTS, None))
         if self.soft_loss is None:
             return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
-        temperatures_and_scale = dict(numbers or self.numbers)
         alpha = temperatures_and_scale.pop("alpha")
         soft = SOFT_LOSSES[self.soft_loss](teacher_logits, student_logits, **temperatures_and_scale)
         return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}
 
 
-def hard_objective() -> Objective:
-    """Return the objective of the teacher and the baseline: the labels alone."""
-    return Objective()
+def hard_objective(class_weights: tuple[float, ...] | None = None) -> Objective:
+    """Return the objective of the teacher and the baseline: the labels alone, with weights (classes,) if any."""
+    return Objective(numbers=_weights(class_weights))
+
+
+def _weights(class_weights: tuple[float, ...] | None) -> dict[str, float | tuple[float, ...]]:
+    return {} if class_weights is None else {WEIGHTS: class_weights}
 
 
 def distillation_objective(
@@ -146,6 +161,7 @@ def distillation_objective(
     teacher_temperature: float | None = None,
     scale_by_t_squared: bool = True,
     soft_loss: str = "kl",
+    class_weights: tuple[float, ...] | None = None,
 ) -> Objective:
     """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`.
 
@@ -156,11 +172,13 @@ def distillation_objective(
         teacher_temperature: T_t, above 0; T by default.
         scale_by_t_squared: multiply the soft loss by T^2.
         soft_loss: a key of `SOFT_LOSSES`.
+        class_weights: (classes,) of the hard loss; None: all examples count the same.
     """
-    numbers = {
+    numbers: dict[str, float | tuple[float, ...]] = {
         "alpha": alpha,
         "temperature": temperature,
         "teacher_temperature": teacher_temperature or temperature,
         "scale": t_squared(temperature) if scale_by_t_squared else 1.0,
+        **_weights(class_weights),
     }
     return Objective(soft_loss, numbers)

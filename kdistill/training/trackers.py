@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kdistill.core.listener import EpochDone, EpochRecord, Event, Listener
+from kdistill.evaluation.measures import monitors
 
 Metrics = Mapping[str, Any]  # an `EpochRecord` with further metrics
 
@@ -35,7 +36,7 @@ class TensorBoard:
         folder: the run's folder.
     """
 
-    SCALARS = ("loss", "soft", "hard", "val_loss", "val_nll", "val_accuracy", "learning_rate", "seconds")
+    SCALARS = ("loss", "soft", "hard", *monitors(), "learning_rate", "seconds")
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf

@@ -180,7 +180,7 @@ def test_two_names_of_one_model_are_the_same_runs(tmp_path):
 def test_cells_of_other_data_are_warned_of(tmp_path):
     arguments = ["--grid", "data.split_seed=0,1", *SHORT, "--set", "training.epochs=1", "--seeds", 1]
     result = invoke(*arguments, "--output-dir", tmp_path)
-    assert "their validation accuracies are of different examples" in result.stdout
+    assert "their validation scores are of different examples" in result.stdout
 
 
 @pytest.mark.slow

@@ -39,7 +39,17 @@ def summary(*values):
 def arm(name, accuracy):
     own = None if name == "teacher" else summary(0.9, 0.92)
     scores = summary(accuracy, accuracy + 0.01), summary(0.4, 0.5), summary(0.02, 0.03)
-    return m.Arm(name, name, *scores, own, 1210, 27_000, 0.83 if name == "baseline" else None)
+    return m.Arm(
+        name,
+        name,
+        scores[0],
+        {"accuracy": scores[0]},
+        *scores[1:],
+        own,
+        1210,
+        27_000,
+        0.83 if name == "baseline" else None,
+    )
 
 
 def curve(epochs=8, best=5, lift=0.0):

@@ -13,9 +13,11 @@ from kdistill.cli.rendering.tables import FittingTable
 from kdistill.core.formatting import number
 from kdistill.core.listener import Downloading, EpochRecord, RunStarted
 
-FIGURES = ("epoch", "val acc", "best epoch", "time left", "patience", "examples/s", "monitor", "loss", "soft", "hard")
+LOSSES = ("loss", "soft", "hard")
+FIGURES = ("epoch", "val acc", "monitored", "best epoch", "time left", "patience", "examples/s", "monitor", *LOSSES)
 """The columns, the most important first."""
 RECENT = 5  # epochs, from whose durations the speed is estimated
+KNOWN = ("val_nll", "val_accuracy", "val_loss")  # in the record of every epoch: no figure of their own
 SLOW_EPOCH = 2.0  # seconds, from which on the epoch is shown with a decimal
 
 
@@ -69,15 +71,18 @@ def figures(run: Task) -> dict[str, str]:
     recent, best, seconds = run.fields["recent"], run.fields["best"], _epoch_seconds(run)
     done = f"{run.completed:.1f}".removesuffix(".0") if seconds > SLOW_EPOCH else str(int(run.completed))
     shown["epoch"] = f"{done}/{run.total}"
+    watched = "" if run.fields["monitor"] in KNOWN else run.fields["monitor"]
     if recent:
         record = recent[-1]
         shown |= {"val acc": number(record["val_accuracy"]), "loss": number(record["loss"])}
+        if watched in record:
+            shown["monitored"] = number(record[watched])
         if record["soft"]:
             shown |= {"soft": number(record["soft"]), "hard": number(record["hard"])}
         if record["patience_left"] is not None:
             shown["patience"] = str(record["patience_left"])
     if best:
-        shown["best epoch"] = f"{best['epoch']} ({number(best['val_accuracy'])})"
+        shown["best epoch"] = f"{best['epoch']} ({number(best.get(watched, best['val_accuracy']))})"
         shown["monitor"] = run.fields["monitor"] or ""
     if seconds and (examples := run.fields["examples"]):
         shown["examples/s"] = f"{float(f'{examples / seconds:.2g}'):,.0f}"

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance
 
 if TYPE_CHECKING:
     from kdistill.experiments.dry_run import Plan, PlannedRun
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 MAX_NAMED = 8  # failed runs
-MEASURES = {"NLL": "nll", "ECE": "ece", "agreement": "agreement"}
+REST = {"ECE": "ece", "agreement": "agreement"}
 
 
 def training(document: Document) -> RenderableType:
     """Show the result of one run."""
+    scores = document["validation"]
+    examples = scores.get("class_examples")
+    shown = [*columns(scores, imbalance(examples) if examples else None), NLL]
     rows = [
-        ("validation accuracy", number(document["validation"]["accuracy"])),
-        ("validation NLL", number(document["validation"]["nll"])),
+        *((f"validation {measure.words}", number(scores[measure.name])) for measure in shown),
         ("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})"),
         ("parameters", f"{document['parameters']:,}"),
         ("model", f"{document['run_info']['model']} ({file_size(document['file_bytes'])})"),
@@ -37,12 +40,12 @@ def training(document: Document) -> RenderableType:
 def evaluation(document: Document) -> RenderableType:
     """Show the scores of arms or model files on the test split, one row each."""
     scored = [*document["arms"].items(), *((model["path"], model) for model in document["models"])]
+    shown = columns(scored[0][1], document["imbalance"], MEASURES[document["measure"]])
     rows = [
         (
             name,
             {
-                "accuracy": number(scores["accuracy"]),
-                "NLL": number(scores["nll"]),
+                **{of.title: number(scores.get(of.name)) for of in dict.fromkeys([*shown, NLL])},
                 "ECE": number(scores["ece"]),
                 "agreement": number(scores["agreement"]),
                 "KL to teacher": number(scores["kl_to_teacher"]),
@@ -62,23 +65,34 @@ def reproduction(document: "ExperimentSummary") -> RenderableType:
 
 def compared(name: str, document: "Compared") -> RenderableType:
     """Show a table of all arms, and below it the verdict on distilled and baseline."""
-    title = f"{name}: test accuracy over {counted(len(document['comparison']['seeds']), 'seed')}"
+    chosen = MEASURES[document["comparison"]["measure"]]
+    title = f"{name}: test {chosen.words} over {counted(len(document['comparison']['seeds']), 'seed')}"
     published = any(arm["expected"] is not None for arm in document["arms"].values())
-    rows = [(arm, mean_scores(of, published)) for arm, of in document["arms"].items()]
+    shown = columns(document["arms"]["baseline"], document["imbalance"], chosen)
+    rows = [(arm, mean_scores(of, shown, published)) for arm, of in document["arms"].items()]
     verdict = [*verdict_rows(document["comparison"], "distilled - baseline"), ("objective", document["formula"])]
     return sections(FittingTable(title, rows), Pairs(None, verdict))
 
 
-def mean_scores(arm: Document, published: bool = False) -> dict[str, str]:
-    """Return the scores of an arm on the test split, means over its seeds, and its `published` accuracy beside them."""
+def mean_scores(arm: Document, shown: Sequence[Measure], published: bool = False) -> dict[str, str]:
+    """Return the scores of an arm on the test split, means over its seeds, and its `published` accuracy beside them.
+
+    Of the measures `shown`, the first has its standard deviation too.
+    """
+    first, *others = dict.fromkeys([*shown, NLL])
+    rest = {**{of.title: of.name for of in others}, **REST}
     return {
-        "accuracy": number(arm["accuracy"]["mean"]),
-        "sd": number(arm["accuracy"]["sd"]),
+        first.title: _mean(arm, first.name),
+        "sd": number(arm[first.name] and arm[first.name]["sd"]) if first.name in arm else "",
         **({"published": number(arm["expected"])} if published else {}),
-        **{name: number(arm[key] and arm[key]["mean"]) if key in arm else "" for name, key in MEASURES.items()},
+        **{title: _mean(arm, name) if name in arm else "" for title, name in rest.items()},
         "parameters": "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
         "file": file_size(arm["file_bytes"]),
     }
+
+
+def _mean(arm: Document, name: str) -> str:
+    return number(arm.get(name) and arm[name]["mean"])
 
 
 def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]:
@@ -91,15 +105,17 @@ def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]
     from kdistill.evaluation.verdict import Verdict
 
     verdict = Verdict.from_json(comparison)
-    values = "  ".join(f"{100 * value:+.2f}" for value in verdict.difference["values"])
-    rows = [("verdict", verdict.sentence), (difference, f"{values} (points; {_seeds(verdict.seeds)})")]
+    measure = MEASURES[verdict.measure]
+    values = "  ".join(map(measure.rounded, verdict.difference["values"]))
+    rows = [("verdict", verdict.sentence), (difference, f"{values} ({measure.unit}; {_seeds(verdict.seeds)})")]
     if len(verdict.seeds) > 1:
         rows.append(("better in", f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"))
     if verdict.significant_seeds is not None:
         significant = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
-        rows.append(("McNemar's test", f"{significant} with a difference on the same test examples (p < 0.05)"))
+        of = "a difference" if measure is ACCURACY else "a difference of accuracy"
+        rows.append(("McNemar's test", f"{significant} with {of} on the same test examples (p < 0.05)"))
     if interval := verdict.bootstrap:
-        rows.append(("bootstrap (BCa)", f"{100 * interval['low']:+.2f} to {100 * interval['high']:+.2f}"))
+        rows.append(("bootstrap (BCa)", " to ".join(measure.rounded(interval[end]) for end in ("low", "high"))))
     return [*rows, ("about", verdict.about)]
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from kdistill.cli.rendering.results import facts, mean_scores, ranges, verdict_rows
 from kdistill.cli.rendering.tables import FittingTable, sections, warning
 from kdistill.core.formatting import counted, file_size, number, setting, settings
+from kdistill.evaluation.measures import MEASURES, Measure, columns
 from kdistill.runs import ARMS
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def comparison(document: "Comparison") -> RenderableType:
     """Show two experiments side by side: config keys that differ, scores, and verdicts on paired differences."""
     names = Text(f"A  {document['a']['folder']}\nB  {document['b']['folder']}", style="bold")
     scores = [
-        (f"{arm} {letter}", {**mean_scores(side), "seeds": ranges(side["seeds"])})
+        (f"{arm} {letter}", {**mean_scores(side, _shown(document, side)), "seeds": ranges(side["seeds"])})
         for arm, of in document["arms"].items()
         for letter, side in (("A", of["a"]), ("B", of["b"]))
         if side
@@ -160,6 +161,10 @@ def comparison(document: "Comparison") -> RenderableType:
     warnings = [f"Warning: {text}" for text in document["warnings"]]
     table = FittingTable("test split", scores) if scores else None
     return sections(names, _config(document), table, *verdicts, warning(warnings))
+
+
+def _shown(document: "Comparison", side: Mapping[str, Any]) -> list[Measure]:
+    return columns(side, side["imbalance"], MEASURES[document["measure"]])
 
 
 def _config(document: "Comparison") -> RenderableType:

@@ -25,6 +25,7 @@ from kdistill.core.listener import (
     RunFinished,
     RunStarted,
 )
+from kdistill.evaluation.measures import ACCURACY, NLL, monitored
 
 PLAIN_LINE_EVERY = 30.0  # seconds
 
@@ -97,10 +98,12 @@ class Screen(Listener):
     def _start(self, run: RunStarted, name: str) -> None:
         if name in self._rows:  # a run of the same name that did not end
             self._table.remove_task(self._rows.pop(name))
-        monitor = self.monitors.get("teacher" if run.arm == "teacher" else "student")
-        self._rows[name] = self._table.add_run(name or f"{run.arm} seed {run.seed}", run, monitor)
+        self._rows[name] = self._table.add_run(name or f"{run.arm} seed {run.seed}", run, self._monitor(run.arm))
         self._last_line = self.console.get_time()
         self._show(self._table)
+
+    def _monitor(self, arm: str) -> str | None:
+        return self.monitors.get("teacher" if arm == "teacher" else "student")
 
     def _end_epoch(self, record: EpochRecord, name: str) -> None:
         """Update the row of a run. With --verbose, or now and then without a live view, print a line."""
@@ -119,10 +122,12 @@ class Screen(Listener):
         number = self._count.next()
         if not self.quiet:
             result, own = run.result, f"{run.arm} seed {run.seed}"
+            watched = monitored(self._monitor(run.arm) or "")
+            measure = watched if watched and watched.name in result["validation"] and watched is not NLL else ACCURACY
             title = f"{run.arm:9} seed {run.seed}" if name in ("", own) else name
             self._print(
                 f"{escape(number)}[bold]{escape(title)}[/bold]  "
-                f"validation accuracy [bold]{result['validation']['accuracy']:.4f}[/bold]  best epoch "
+                f"validation {measure.words} [bold]{result['validation'][measure.name]:.4f}[/bold]  best epoch "
                 f"{result['best_epoch']} of {result['epochs']}  ({result['stopped']}; "
                 f"{result['run_info']['seconds']:.1f} s)"
             )

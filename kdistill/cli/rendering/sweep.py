@@ -1,7 +1,9 @@
 """Shows sweeps: the validation accuracy of every cell, and the winner."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,6 +16,7 @@ from rich.text import Text
 from kdistill.cli.rendering.results import about_plan, caveats, changed, compared, plan_title
 from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
 from kdistill.experiments.dry_run import Plan, PlannedRun
 from kdistill.experiments.sweep import CellRow, SweepSummary
 
@@ -23,9 +26,10 @@ LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst
 def sweep(document: SweepSummary) -> RenderableType:
     """Show the validation accuracy of every cell, the winner, and the winner's scores on test."""
     seeds = counted(len(document["seeds"]), "seed")
-    title = f"{document['experiment']}: validation accuracy of the distilled student, mean of {seeds}"
+    measure = MEASURES[document["measure"]]
+    title = f"{document['experiment']}: validation {measure.words} of the distilled student, mean of {seeds}"
     winner, alone, test = document["run_info"]["winner"], document["baseline"], document["test"]
-    rows = [("baseline", f"{number(alone['validation']['accuracy']['mean'])}, the student alone")] if alone else []
+    rows = [("baseline", f"{number(alone['validation'][measure.name]['mean'])}, the student alone")] if alone else []
     rows += [
         ("winner", f"{settings(document['winner']['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
@@ -63,23 +67,25 @@ class _Cells:
 def _map(document: SweepSummary) -> Table:
     (row_key, row_values), (column_key, column_values) = document["axes"].items()
     cells = {(setting(cell["set"][row_key]), setting(cell["set"][column_key])): cell for cell in document["cells"]}
-    means = [cell["validation"]["accuracy"]["mean"] for cell in document["cells"] if cell["validation"]]
+    measure = MEASURES[document["measure"]]
+    means = [cell["validation"][measure.name]["mean"] for cell in document["cells"] if cell["validation"]]
     table = Table(box=None, pad_edge=False)
     table.add_column(escape(f"{row_key} \\ {column_key}"), style="bold", no_wrap=True)
     for value in column_values:
         table.add_column(escape(setting(value)), justify="right", no_wrap=True)
     for row in row_values:
         shown = [cells[setting(row), setting(column)] for column in column_values]
-        table.add_row(escape(setting(row)), *(_heat(cell, means, document["winner"]["set"]) for cell in shown))
+        table.add_row(escape(setting(row)), *(_heat(cell, means, measure, document["winner"]["set"]) for cell in shown))
     return table
 
 
-def _heat(cell: CellRow, means: Sequence[float], winner: Mapping[str, Any]) -> Text:
+def _heat(cell: CellRow, means: Sequence[float], measure: Measure, winner: Mapping[str, Any]) -> Text:
     """Show a cell in a shade between the worst and the best."""
     if not cell["validation"]:
         return Text("failed", style="red")
-    mean = cell["validation"]["accuracy"]["mean"]
+    mean = cell["validation"][measure.name]["mean"]
     share = (mean - min(means)) / (max(means) - min(means) or 1)
+    share = share if measure.higher_is_better else 1 - share
     red, green, blue = (round(light + share * (dark - light)) for light, dark in zip(LIGHT, DARK, strict=True))
     ink = "white" if share > 0.5 else "black"
     star = "*" if cell["set"] == winner else " "
@@ -88,7 +94,8 @@ def _heat(cell: CellRow, means: Sequence[float], winner: Mapping[str, Any]) -> T
 
 def _list(title: str, document: SweepSummary, width: int) -> FittingTable:
     """Return the cells, the best first. In a narrow terminal, names have only the last part of each config key."""
-    cells = sorted(document["cells"], key=_mean_accuracy, reverse=True)
+    measure = MEASURES[document["measure"]]
+    cells = sorted(document["cells"], key=partial(_rank, measure), reverse=True)
     names = [settings(cell["set"]) for cell in cells]
     if max(map(cell_len, names)) > width // 2:
         short = short_names(document["axes"])
@@ -97,16 +104,16 @@ def _list(title: str, document: SweepSummary, width: int) -> FittingTable:
     for cell, name in zip(cells, names, strict=True):
         star = "*" if cell["set"] == document["winner"]["set"] else " "
         if scores := cell["validation"]:
-            accuracy = scores["accuracy"]
-            figures = {"accuracy ": f"{number(accuracy['mean'])}{star}", "sd": number(accuracy["sd"])}
-            rows.append((name, {**figures, "NLL": number(scores["nll"]["mean"])}))
+            chosen, others = scores[measure.name], [of for of in (ACCURACY, NLL) if of is not measure]
+            figures = {f"{measure.title} ": f"{number(chosen['mean'])}{star}", "sd": number(chosen["sd"])}
+            rows.append((name, figures | {of.title: number(scores[of.name]["mean"]) for of in others}))
         else:
-            rows.append((name, {"accuracy ": f"failed{star}"}))
+            rows.append((name, {f"{measure.title} ": f"failed{star}"}))
     return FittingTable(title, rows)
 
 
-def _mean_accuracy(cell: CellRow) -> float:
-    return cell["validation"]["accuracy"]["mean"] if cell["validation"] else -1.0
+def _rank(measure: Measure, cell: CellRow) -> float:
+    return measure.gain(cell["validation"][measure.name]["mean"]) if cell["validation"] else -math.inf
 
 
 def plan(document: Plan) -> RenderableType:

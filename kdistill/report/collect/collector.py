@@ -112,9 +112,10 @@ def _warnings(subject: Subject, scores: Scores, arms: list[Arm], provenance: Pro
         warnings.append(f"{seeds} {word} few: {least}small differences need more than {FEW_SEEDS}.")
     for run in (run for arm in ARMS for run in subject.runs[arm].values()):
         warnings += (run.result or {}).get("warnings", [])
-    known = {arm.name: arm.accuracy["values"] for arm in arms}
+    by = subject.measure
+    known = {arm.name: of["values"] for arm in arms if (of := arm.shown[by.name])}
     if "teacher" in known and "baseline" in known and seeds > 1:
-        nothing = nothing_to_transfer(known["teacher"], known["baseline"])
+        nothing = nothing_to_transfer(known["teacher"], known["baseline"], by)
         warnings += [nothing] if nothing else []
     versions = [f"{name} {', '.join(found)}" for name, found in provenance.versions.items() if len(found) > 1]
     if versions:

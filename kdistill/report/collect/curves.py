@@ -17,23 +17,26 @@ def collect_curves(subject: Subject) -> list[Curves]:
     """Return the curves of every arm with a run in this experiment; teachers from elsewhere have none here."""
     experiment, found = subject.session.experiment, []
     for arm in ARMS:
+        plan = subject.config.training_for("teacher" if arm == "teacher" else "student")
         runs = (experiment.run(arm, seed) for seed in experiment.seeds())
-        drawn = [curve for curve in map(_curve, runs) if curve is not None]
+        drawn = [curve for run in runs if (curve := _curve(run, plan.monitor)) is not None]
         if drawn:
-            plan = subject.config.training_for("teacher" if arm == "teacher" else "student")
             found.append(Curves(arm, plan.monitor, plan.patience, drawn))
     return found
 
 
-def _curve(run: Run) -> Curve | None:
+def _curve(run: Run, monitor: str) -> Curve | None:
     """Return the curve of a run; None where no epoch is recorded legibly."""
-    records = list(takewhile(_is_whole, run.history()))
+    records = list(takewhile(_is_whole, map(dict[str, Any], run.history())))
     if not records:
         return None
+    monitored: list[Any] = [record.get(monitor) for record in records]
+    has_own = monitor not in (*SERIES, "val_loss") and all(isinstance(value, int | float) for value in monitored)
     best = [record["epoch"] for record in records if record.get("best")]
     return Curve(
         epochs=np.array([record["epoch"] for record in records], np.int64),
         **{name: np.array([record.get(name) or 0.0 for record in records], np.float64) for name in SERIES},
+        monitored=np.array(monitored if has_own else [], np.float64),
         best=best[-1] if best else records[0]["epoch"],
     )
 

@@ -61,7 +61,10 @@ def collect_objective(subject: Subject) -> Objective:
     """Return what the distilled student minimises."""
     keys = subject.config.distill
     counts = [len(teacher.paths) for teacher in subject.teachers.values() if not teacher.run]
-    return Objective(keys.formula(max([*counts, len(keys.teachers), 1])), keys, subject.config.student.l2)
+    results = (run.result or {} for arm in ("distilled", "baseline") for run in subject.runs[arm].values())
+    weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
+    formula = keys.formula(max([*counts, len(keys.teachers), 1]), subject.config.data.class_weights)
+    return Objective(formula, keys, subject.config.student.l2, weights)
 
 
 def collect_provenance(subject: Subject) -> Provenance:

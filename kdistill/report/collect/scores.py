@@ -1,11 +1,13 @@
 """The scores on the test split: the arms side by side, and the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from kdistill.core.errors import KdistillError
 from kdistill.evaluation import metrics, statistics
+from kdistill.evaluation.measures import Measure, columns, imbalance, lacks, recorded
 from kdistill.evaluation.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
 from kdistill.recipes import evaluate, predictions
 from kdistill.report.collect.subject import Subject, TeacherSource, listed_seeds
@@ -13,8 +15,6 @@ from kdistill.report.content.report import Arm
 from kdistill.runs import Run, ScoresOnTest, correct_answers, own_scores
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.teachers import logits_file
-
-MEASURES = ("accuracy", "nll", "ece", "agreement")
 
 
 class Scores:
@@ -39,19 +39,24 @@ class Scores:
         self.seeds = [seed for seed in self.by_arm["distilled"] if seed in self.by_arm["baseline"]]
 
     def _score(self, run: Run) -> ScoresOnTest:
-        return own_scores(run) or evaluate.score(self.subject.session, run)
+        known = own_scores(run)
+        if known is None or lacks(known, self.subject.measure):
+            return evaluate.score(self.subject.session, run, measure=self.subject.measure)
+        return known
 
     def verdict(self) -> Verdict | None:
-        """Return the verdict over `seeds`; None without any."""
-        if not self.seeds:
+        """Return the verdict over `seeds`; None without any, or where the measure is undefined for all."""
+        pairs = [self._pair(seed) for seed in self.seeds]
+        if not any(pair.scores for pair in pairs):
             return None
         teachers = [self.subject.teachers[seed].identity for seed in self.seeds]
-        verdict = compare_pairs([self._pair(seed) for seed in self.seeds], about_distillation(teachers))
+        verdict = compare_pairs(pairs, about_distillation(teachers), measure=self.subject.measure)
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}") if self.subject.is_winner else verdict
 
     def _pair(self, seed: int) -> Pair:
         def answers(arm: str) -> Answers:
-            return Answers(self.by_arm[arm][seed]["accuracy"], correct_answers(self.subject.runs[arm][seed]))
+            score = recorded(self.by_arm[arm][seed], self.subject.measure)
+            return Answers(score, correct_answers(self.subject.runs[arm][seed]))
 
         return Pair(seed, answers("distilled"), answers("baseline"))
 
@@ -84,7 +89,7 @@ class Scores:
         logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
             raise KdistillError(problem.removesuffix(".") or "its logits on the test split are not known")
-        scores: Any = asdict(metrics.score(metrics.ensemble_logits(logits), splits.test.all_labels))
+        scores: Any = metrics.score(metrics.ensemble_logits(logits), splits.test.all_labels).to_json()
         parameters = self.subject.summary.get("arms", {}).get("teacher", {}).get("parameters")
         size = logits_file.model_bytes(teacher.paths)
         return scores | {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
@@ -93,14 +98,26 @@ class Scores:
         return Arm(
             name=name,
             title=title,
-            **statistics.summaries(scores, *MEASURES),
+            **statistics.summaries(scores, "accuracy", "nll", "ece", "agreement"),
+            shown=statistics.summaries(scores, *(measure.name for measure in self._shown)),
             parameters=scores[0]["parameters"],
             file_bytes=scores[0]["file_bytes"],
             expected=getattr(self.subject.config.expected, name),
         )
 
+    @cached_property
+    def _shown(self) -> list[Measure]:
+        """The measures that the page shows of every arm: those that all scored runs of the students have."""
+        students = [of for arm in ("baseline", "distilled") for of in self.by_arm[arm].values()]
+        first: Any = next(iter(students), {})
+        common = {name: None for name in first if all(name in of for of in students)}
+        examples = first.get("class_examples")
+        return columns(common, imbalance(examples) if examples else None, self.subject.measure)
+
     def missing(self) -> dict[str, str]:
         """Return why there is no verdict, and why there are no arms."""
+        if self.seeds and self.verdict() is None:
+            return {"verdict": f"{self.subject.measure.words} is not defined on the test split (verdict.measure)."}
         if self.seeds:
             return {}
         why = "; ".join(dict.fromkeys(self.problems)) or _missing_runs(self.subject)

@@ -14,6 +14,7 @@ from kdistill.core.documents import Shape
 from kdistill.core.errors import DamagedError, KdistillError
 from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
+from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, shapes, survey
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
@@ -78,6 +79,13 @@ class Subject:
     def config(self) -> configs.Config:
         """The config of the runs."""
         return self.session.config
+
+    @cached_property
+    def measure(self) -> Measure:
+        """The measure of the verdict: that of the sweep for its winner, or else see `Experiment.compared_by`."""
+        if self.is_winner and (name := (self.sweep or {}).get("measure")) in MEASURES:
+            return MEASURES[name]
+        return self.session.experiment.compared_by(self.config)
 
     @cached_property
     def manifests(self) -> list[Document]:

@@ -1,7 +1,7 @@
 """The parts of a report about where its results come from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kdistill.config import Distill
 from kdistill.runs.survey import FoundRun
@@ -14,12 +14,14 @@ class Objective:
     Attributes:
         formula: the objective in one line, with its numbers.
         distill: the config's section `distill`.
+        class_weights: the weight of each class in the hard term, by name; empty where all are the same.
         l2: the L2 penalty on the student's weights, in both arms; 0 for none.
     """
 
     formula: str
     distill: Distill
     l2: float = 0.0
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ user's own: they may hold any characters.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.evaluation.measures import ACCURACY, Measure
 from kdistill.evaluation.statistics import Summary
 from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content.predictions import Floats, Predictions
@@ -27,6 +28,7 @@ class Arm:
         name: `teacher`, `baseline` or `distilled`.
         title: the name, or the number of teachers where several taught together, such as `3 teachers`.
         accuracy: share of test examples that are classified correctly.
+        shown: the measures that the page shows besides NLL, by name, the most important first; None if one is unknown.
         nll: mean negative log-likelihood in nats.
         ece: expected calibration error, 0 to 1.
         agreement: share of test examples on which an arm agrees with its teacher; None for the teacher, or if unknown.
@@ -38,6 +40,7 @@ class Arm:
     name: str
     title: str
     accuracy: Summary
+    shown: Mapping[str, Summary | None]
     nll: Summary
     ece: Summary
     agreement: Summary | None
@@ -58,6 +61,7 @@ class Curve:
         val_nll: (e,) negative log-likelihood on validation, in nats.
         val_accuracy: (e,) accuracy on validation.
         best: the epoch whose weights were kept, so far.
+        monitored: (e,) the measure on validation that selects the epoch, if it is another one; else empty.
     """
 
     epochs: NDArray[np.int64]
@@ -67,6 +71,7 @@ class Curve:
     val_nll: Floats
     val_accuracy: Floats
     best: int
+    monitored: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Curves:
 
     Attributes:
         arm: name of the arm.
-        monitor: the measure that selects the epoch: `val_nll`, `val_accuracy` or `val_loss`.
+        monitor: the measure that selects the epoch, as in the config: such as `val_nll`.
         patience: epochs without improvement after which a run ends; None for never.
         runs: one curve for each run that has recorded an epoch, by seed; at least one.
     """
@@ -92,7 +97,7 @@ class Cell:
 
     Attributes:
         settings: the value of each key that the sweep varies.
-        accuracy: validation accuracy of the distilled runs; None where none has finished.
+        score: of the distilled runs on validation, by the measure of the sweep; None where none has finished.
         nll: validation negative log-likelihood of the distilled runs, in nats; None where none has finished.
         done: number of finished distilled runs.
         failed: an error message for each failed run.
@@ -100,7 +105,7 @@ class Cell:
     """
 
     settings: Mapping[str, Any]
-    accuracy: Summary | None
+    score: Summary | None
     nll: Summary | None
     done: int
     failed: Sequence[str]
@@ -116,9 +121,10 @@ class Sweep:
         cells: in the order of the axes, the last one fastest; an unfinished sweep has only the cells that were started.
         seeds: planned number of runs of each cell.
         chosen_by: the criterion that selects the winner.
-        baseline: mean validation accuracy of the student trained alone; None if unknown.
+        baseline: mean score of the student trained alone; None if unknown.
         test: the verdict on the winner on the test split, over the seeds that selected it; None where there is none.
         command: the command that evaluates the winner on fresh seeds; None while the sweep is unfinished.
+        measure: by which cells are compared on validation.
     """
 
     axes: Mapping[str, Sequence[Any]]
@@ -128,6 +134,7 @@ class Sweep:
     baseline: float | None
     test: Verdict | None = None
     command: str | None = None
+    measure: Measure = ACCURACY
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 import kdistill
 from kdistill.core.formatting import counted, file_size, number, percent, points, settings
+from kdistill.evaluation.measures import MEASURES
 from kdistill.evaluation.statistics import Summary
 from kdistill.report.content.report import Report
 from kdistill.report.content.text import short, writable
@@ -58,6 +59,8 @@ def context(report: Report) -> dict[str, Any]:
         "fixed": [card(change, names, fixed=True) for change in found.fixed],
         "broken": [card(change, names, fixed=False) for change in found.broken],
         "sections": _sections(report),
+        "shown": list(report.arms[0].shown) if report.arms else [],
+        "measures": MEASURES,
         "published": any(arm.expected is not None for arm in report.arms),
         "version": kdistill.__version__,
     }

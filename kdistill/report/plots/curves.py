@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from kdistill.core.formatting import counted, number
+from kdistill.evaluation.measures import monitored
 from kdistill.report.content.predictions import Floats
 from kdistill.report.content.report import Curves
 from kdistill.report.plots.figure import COLOURS, DASHES, MARKERS, Plot, drawing
@@ -14,6 +15,7 @@ from kdistill.runs import ARMS
 
 EVERY_RUN = 10
 """Runs of an arm up to which each has its own line; more are drawn as their median and a band."""
+RISING = ("val_accuracy", "monitored")  # the measures that have no plot of their own are all better if higher
 MOST_POINTS = 200  # of a line
 
 MEASURES = (
@@ -32,10 +34,21 @@ def curves(arms: Sequence[Curves]) -> list[Plot]:
         shown = [arm for arm in arms if arm.arm in names]
         if shown:
             plots.append(_curves(shown, measure, title, label))
+    return [*plots, *_monitored(arms)]
+
+
+def _monitored(arms: Sequence[Curves]) -> list[Plot]:
+    """Draw the measures that select the epochs, where these are others."""
+    plots = []
+    for monitor in dict.fromkeys(arm.monitor for arm in arms):
+        measure = monitored(monitor)
+        shown = [arm for arm in arms if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
+        if shown and measure:
+            plots.append(_curves(shown, "monitored", f"Validation {measure.words}", measure.words, monitor))
     return plots
 
 
-def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plot:
+def _curves(arms: Sequence[Curves], measure: str, title: str, label: str, name: str = "") -> Plot:
     drawn = [getattr(run, measure) for arm in arms for run in arm.runs]
     low, high = _limits(measure, drawn)
     with drawing(330, 260) as (figure, axes):
@@ -46,16 +59,16 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, label: str) -> Plo
         axes.set(xlabel="epoch", ylabel=label, ylim=(low, high))
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axes.legend(loc="lower right" if measure == "val_accuracy" else "upper right")
+        axes.legend(loc="lower right" if measure in RISING else "upper right")
     is_cut = any(np.nanmin(run) < low or np.nanmax(run) > high for run in drawn)
     note = "The first epochs of some runs lie beyond the axes." if is_cut else ""
-    return Plot(f"curves-{measure.replace('_', '-')}", title, _alt(arms, measure), figure, note)
+    return Plot(f"curves-{(name or measure).replace('_', '-')}", title, _alt(arms, measure), figure, note)
 
 
 def _limits(measure: str, drawn: Sequence[Floats]) -> tuple[float, float]:
     """Return the limits of the y axis: the first tenth of the epochs is often too bad to be shown with the others."""
     later = [run[len(run) // 10 :] for run in drawn]
-    is_accuracy = measure == "val_accuracy"
+    is_accuracy = measure in RISING
     low = min(float(np.nanmin(run)) for run in (later if is_accuracy else drawn))
     high = max(float(np.nanmax(run)) for run in (drawn if is_accuracy else later))
     room = 0.06 * ((high - low) or abs(high) or 1)

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from scipy.spatial.distance import cdist
 
-from kdistill.core.formatting import counted, number, points
+from kdistill.core.formatting import counted, number
+from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.evaluation.statistics import Difference
 from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content.predictions import Floats
@@ -28,22 +29,26 @@ def differences(verdict: Verdict) -> Plot:
     """Draw the difference of each seed, the mean with its interval, and the line of no difference."""
     difference = verdict.difference
     mean, low, high = difference["mean"], difference["ci_low"], difference["ci_high"]
-    ends = None if low is None or high is None else [[100 * (mean - low)], [100 * (high - mean)]]
-    values = 100 * np.asarray(difference["values"])
+    measure = MEASURES[verdict.measure]
+    scale = 100 if measure.unit == "points" else 1
+    ends = None if low is None or high is None else [[scale * (mean - low)], [scale * (high - mean)]]
+    values = scale * np.asarray(difference["values"])
     each = len(values) <= EVERY_SEED
     tall = 110 + 20 * len(values) if each else 260
     with drawing(360, tall) as (figure, axes):
         heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
         axes.plot(values, heights, "o", color=COLOURS["distilled"], markersize=6.5)
         bar = {"linewidth": 3, "capsize": 5.5, "capthick": 2}
-        axes.errorbar(100 * mean, 0, xerr=ends, fmt="D", color=COLOURS["ink"], markersize=7, **bar)
+        axes.errorbar(scale * mean, 0, xerr=ends, fmt="D", color=COLOURS["ink"], markersize=7, **bar)
         axes.axvline(0, color=COLOURS["ink"], linewidth=1.2)
-        axes.set_xlabel("distilled minus baseline (points of accuracy)")
+        axes.set_xlabel(f"distilled minus baseline ({measure.unit} of {measure.words})")
         axes.margins(x=0.12)
         axes.grid(axis="y", visible=False)
     interval = " with its 95 % interval" if ends else "; there is no interval"
-    note = f"A dot is a seed, the diamond is the mean{interval}. Right of the line distilled is better."
-    return Plot("differences", "Difference in test accuracy, seed by seed", _alt(difference), figure, note)
+    better = "Right" if measure.higher_is_better else "Left"
+    note = f"A dot is a seed, the diamond is the mean{interval}. {better} of the line distilled is better."
+    title = f"Difference in test {measure.words}, seed by seed"
+    return Plot("differences", title, _alt(difference, measure), figure, note)
 
 
 def _by_seed(axes: Axes, verdict: Verdict, values: Floats) -> Floats:
@@ -66,14 +71,15 @@ def _stacked(axes: Axes, values: Floats) -> Floats:
     return heights
 
 
-def _alt(difference: Difference) -> str:
+def _alt(difference: Difference, measure: Measure) -> str:
     values, low, high = difference["values"], difference["ci_low"], difference["ci_high"]
-    won = sum(value > 0 for value in values)
+    won = sum(measure.gain(value) > 0 for value in values)
     text = f"Distilled is better in {won} of {counted(len(values), 'seed')}; "
-    text += f"differences from {points(min(values))} to {points(max(values))} points, mean {points(difference['mean'])}"
+    of_seeds = f"from {measure.signed(min(values))} to {measure.signed(max(values))} {measure.unit}"
+    text += f"differences {of_seeds}, mean {measure.signed(difference['mean'])}"
     if low is None or high is None:
         return f"{text}. There is no interval."
-    return f"{text}, 95 % interval {points(low)} to {points(high)}."
+    return f"{text}, 95 % interval {measure.signed(low)} to {measure.signed(high)}."
 
 
 def costs(rows: Sequence[Measured]) -> list[Plot]:

@@ -42,6 +42,7 @@ def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=(), **mor
             "distilled": {**STUDENT, "expected": None},
         },
         "formula": "loss = 0.9 * soft + 0.1 * hard",
+        "imbalance": 1.0,
         "comparison": compare_pairs(pairs, about_distillation(range(len(pairs)))).to_json(),
         "warnings": [],
         "failed": [],
@@ -106,6 +107,8 @@ def test_evaluation_has_a_row_for_each_arm_and_model():
     document = {
         "experiment": "quick",
         "examples": 540,
+        "imbalance": 1.0,
+        "measure": "accuracy",
         "arms": {"teacher": {**scores, "agreement": None, "kl_to_teacher": None}},
         "models": [{**scores, "path": "a/[b].keras", "agreement": 0.75, "kl_to_teacher": 0.0625}],
     }
@@ -148,7 +151,8 @@ def evaluation(*names):
     rows = {name: {**scores, "agreement": 0.75, "kl_to_teacher": None} for name in names}
     models = [{**row, "path": name} for name, row in rows.items() if name.endswith(".keras")]
     arms = {name: row for name, row in rows.items() if not name.endswith(".keras")}
-    return {"experiment": "quick", "examples": 540, "arms": arms, "models": models}
+    about = {"experiment": "quick", "examples": 540, "imbalance": 1.0, "measure": "accuracy"}
+    return {**about, "arms": arms, "models": models}
 
 
 HEADINGS = ["accuracy", "sd", "published", "NLL", "ECE", "agreement", "KL to teacher", "parameters", "file"]

@@ -25,6 +25,7 @@ def document(*cells, axes, **more):
         "baseline": None,
         "winner": {"set": cells[0]["set"]},
         "chosen_by": "validation",
+        "measure": "accuracy",
         "test": None,
         "warnings": [],
         "failed": [],
@@ -88,6 +89,7 @@ def test_a_plan_counts_the_states_of_the_runs_of_a_cell():
         "part": None,
         "seeds": [0, 1, 2],
         "chosen_by": "validation",
+        "measure": "accuracy",
         "runs": [
             row("teacher", "runs/q", "to make again", "teacher", ["training.epochs: was 1, is now 2"]),
             *(row("T=1", "runs/q/cells/a", state) for state in ("complete", "to train", "complete")),

@@ -50,7 +50,7 @@ def test_a_finished_sweep_is_read_from_its_summary(home):
     assert why == ""
     assert list(found.axes.items()) == [("distill.temperature", [1, 4]), ("student.hidden", [[8], [16]])]
     assert [list(one.settings.values()) for one in found.cells] == [[1, [8]], [1, [16]], [4, [8]], [4, [16]]]
-    assert [one.accuracy and one.accuracy["mean"] for one in found.cells] == [0.6, None, 0.7, 0.9]
+    assert [one.score and one.score["mean"] for one in found.cells] == [0.6, None, 0.7, 0.9]
     assert [one.is_winner for one in found.cells] == [False, False, False, True]
     assert [one.done for one in found.cells] == [2, 1, 2, 2]
     assert found.cells[1].failed == ["diverged"]
@@ -113,7 +113,7 @@ def test_an_unfinished_sweep_has_the_cells_that_were_started(home):
     assert (why, found.seeds, found.command) == ("", 2, None)
     assert found.axes == {"distill.temperature": [2.0, 8.0]}
     assert [(one.settings["distill.temperature"], one.done) for one in found.cells] == [(2.0, 2), (8.0, 1)]
-    assert [one.accuracy["mean"] for one in found.cells] == pytest.approx([0.7, 0.5])
+    assert [one.score["mean"] for one in found.cells] == pytest.approx([0.7, 0.5])
     assert [one.nll["mean"] for one in found.cells] == pytest.approx([0.3, 0.5])
     assert not any(one.is_winner for one in found.cells)
 
