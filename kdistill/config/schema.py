@@ -342,6 +342,11 @@ class Config(Section):
         own: Model = getattr(self, role)
         return self.training.model_copy(update=own.overrides())
 
+    def every_class_counts(self, role: str) -> bool:
+        """Whether `teacher` or `student` is to be right on rare classes, at the cost of accuracy."""
+        monitor = self.training_for(role).monitor
+        return self.data.class_weights is not None or monitor in ("val_balanced_accuracy", "val_macro_f1")
+
     @field_validator("distill")
     @classmethod
     def _some_teacher(cls, distill: Distill, others: ValidationInfo) -> Distill:

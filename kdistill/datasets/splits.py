@@ -155,13 +155,6 @@ class Splits(Examples):
         selected_on_test = [SELECTED_ON_TEST] if self.validation_is_test else []
         return [*self.warnings, *selected_on_test, *guards.small_validation(len(self.validation))]
 
-    def no_better_than_chance(self, accuracy: float, role: str = "teacher") -> str | None:
-        """Return a warning if a model's accuracy on the validation split is no better than chance, or else None."""
-        labels = self.validation.all_labels
-        if accuracy > np.bincount(labels).max() / len(labels):
-            return None
-        return f"The {role} is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
-
     @property
     def has_own_validation(self) -> bool:
         """Whether validation is a part of the data set, neither held out from train nor the test split."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdistill.core.formatting import counted
-from kdistill.evaluation.measures import ACCURACY, Measure
+from kdistill.evaluation.measures import ACCURACY, Measure, recorded
 from kdistill.evaluation.statistics import (
     LEAST_SEEDS,
     ROUNDING,
@@ -249,11 +249,15 @@ def _no_better(teacher: Sequence[float], baseline: Sequence[float], measure: Mea
     )
 
 
-def little_to_teach(seed: int, teacher_accuracy: float, baseline_accuracy: float) -> list[str]:
-    """Return a warning if a seed's teacher is no better than the student trained alone."""
-    if teacher_accuracy > baseline_accuracy:
+def little_to_teach(
+    seed: int, teacher: Mapping[str, Any], baseline: Mapping[str, Any], measure: Measure = ACCURACY
+) -> list[str]:
+    """Return a warning if a seed's teacher is no better than the student trained alone, by their validation scores."""
+    taught, alone = recorded(teacher, measure), recorded(baseline, measure)
+    if taught is None or alone is None or measure.gain(taught - alone) > 0:
         return []
+    of = "" if measure is ACCURACY else f"{measure.words} "
     return [
         f"Seed {seed}: the teacher is no better than the student trained alone "
-        f"({teacher_accuracy:.4f} against {baseline_accuracy:.4f} on validation): it has little to teach."
+        f"({taught:.4f} against {alone:.4f} {of}on validation): it has little to teach."
     ]

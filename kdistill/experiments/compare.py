@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kdistill import config as configs
+from kdistill.core.errors import DamagedError
 from kdistill.evaluation import statistics
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks, recorded
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
+from kdistill.runs.experiment import SUMMARY_FILE
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.survey import not_usable
 
@@ -91,7 +93,8 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
         ConfigError: the config of one is not valid.
     """
     loaded = [configs.load(folder / "config.yaml") for folder in (first, second)]
-    by = [Experiment(folder).compared_by(config) for folder, config in zip((first, second), loaded, strict=True)]
+    damaged = list[str]()
+    by = [_compared_by(*of, damaged) for of in zip((first, second), loaded, strict=True)]
     measure = by[0] if by[0] is by[1] else ACCURACY
     a, b = sides = [Side(*of, measure) for of in zip("AB", (first, second), loaded, strict=True)]
     for side in sides:
@@ -101,7 +104,14 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
     if given and "teacher" in arms and not compared["teacher"]["paired"]:
         of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
         compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
-    warnings = [*a.warnings, *b.warnings, *_about_measure(by), *_about_selection(sides), *_about_splits(sides, arms)]
+    warnings = [
+        *damaged,
+        *a.warnings,
+        *b.warnings,
+        *_about_measure(by),
+        *_about_selection(sides),
+        *_about_splits(sides, arms),
+    ]
     return {
         "a": {"experiment": a.config.name, "folder": str(a.folder)},
         "b": {"experiment": b.config.name, "folder": str(b.folder)},
@@ -110,6 +120,16 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
         "arms": compared,
         "warnings": [*warnings, *_about_versions(sides), *_about_unpaired(compared)],
     }
+
+
+def _compared_by(folder: Path, config: configs.Config, damaged: list[str]) -> Measure:
+    """Return the measure of an experiment's verdict; that of its config where its summary is damaged, which is told."""
+    try:
+        return Experiment(folder).compared_by(config)
+    except DamagedError as error:
+        measure = MEASURES[config.verdict.measure]
+        damaged.append(f"{folder / SUMMARY_FILE} is damaged: {error}. The config's verdict.measure is {measure.name}.")
+        return measure
 
 
 def _add_arms(side: Side, arms: Sequence[str]) -> None:

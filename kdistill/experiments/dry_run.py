@@ -13,6 +13,7 @@ from kdistill import datasets, modelfiles
 from kdistill.config.schema import hard_formula
 from kdistill.core import backend
 from kdistill.core.errors import ModelError
+from kdistill.datasets.chance import at_chance
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.sweep import pairs_of
@@ -278,7 +279,8 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
     warnings = [*session.splits.all_warnings, *(warning for teacher in given for warning in teacher["warnings"])]
     for run in own:
         if judge(run, session.specification("teacher", run.seed)).counts:
-            warning = session.splits.no_better_than_chance((run.result or {})["validation"]["accuracy"])
+            scores, labels = (run.result or {})["validation"], session.splits.validation.all_labels
+            warning = at_chance(scores, labels, every_class=session.config.every_class_counts("teacher"))
             warnings += [warning] if warning else []
     warnings = list(dict.fromkeys(warnings))
     for warning in warnings:

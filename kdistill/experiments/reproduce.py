@@ -11,7 +11,7 @@ from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import statistics
-from kdistill.evaluation.measures import MEASURES, imbalance, recorded
+from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
 from kdistill.evaluation.verdict import (
     Answers,
     Pair,
@@ -222,7 +222,7 @@ def compared(
         left_out=len(teachers) - len(seeds),
         measure=measure,
     )
-    warnings = _warnings(seeds, teachers, outcomes, cell)
+    warnings = _warnings(seeds, teachers, outcomes, cell, measure)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
     if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone, measure)):
         warnings.append(nothing)
@@ -244,7 +244,9 @@ def _pair(session: Session, seed: int, scores: Mapping[str, Document]) -> Pair:
     return Pair(seed, distilled, baseline)
 
 
-def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str) -> list[str]:
+def _warnings(
+    seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str, measure: Measure
+) -> list[str]:
     warnings = list[str]()
     for seed in seeds:
         made = [("baseline", seed), ("distilled", seed)]
@@ -254,8 +256,8 @@ def _warnings(seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes
         for result in results.values():
             warnings += result["warnings"]
         # A reused distilled run may be older than its baseline.
-        taught = results["distilled"]["teacher_validation"]["accuracy"]
-        warnings += little_to_teach(seed, taught, results["baseline"]["validation"]["accuracy"])
+        taught, alone = results["distilled"]["teacher_validation"], results["baseline"]["validation"]
+        warnings += little_to_teach(seed, taught, alone, measure)
     return list(dict.fromkeys(warnings))
 
 

@@ -24,6 +24,7 @@ from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
+from kdistill.datasets.chance import at_chance
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
@@ -228,23 +229,23 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
         warnings += load.warnings(session.config, session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
         if judge(alone, session.specification("baseline", run.seed)).counts:
-            accuracy = (alone.result or {})["validation"]["accuracy"]
-            warnings += little_to_teach(run.seed, teacher.validation_scores.accuracy, accuracy)
+            scores = teacher.validation_scores.to_json(), (alone.result or {})["validation"]
+            warnings += little_to_teach(run.seed, *scores, session.measure)
     return warnings
 
 
 def _learnt_little(session: Session, run: Run, result: Result, history: Sequence[EpochRecord]) -> list[str]:
     """Return a warning if the model that was kept is no better than chance on validation, and why it was kept."""
-    accuracy = result["validation"]["accuracy"]
-    at_chance = session.splits.no_better_than_chance(accuracy, run.role)
-    if not at_chance:
+    labels, every_class = session.splits.validation.all_labels, session.config.every_class_counts(run.role)
+    warning = at_chance(result["validation"], labels, run.role, every_class)
+    if not warning:
         return []
     best = max(history, key=lambda record: record["val_accuracy"])
     monitor = session.config.training_for(run.role).monitor
-    if session.splits.no_better_than_chance(best["val_accuracy"]):
-        return [at_chance]
+    if every_class or at_chance({"accuracy": best["val_accuracy"]}, labels):
+        return [warning]
     return [
-        f"{at_chance} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
+        f"{warning} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
         f"{best['epoch']} has accuracy {best['val_accuracy']:.4f}. Set {run.role}.monitor: val_accuracy to keep that."
     ]
 

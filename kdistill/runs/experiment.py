@@ -1,13 +1,12 @@
 """The folder of an experiment: the runs of all its arms and seeds."""
 
-import contextlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
-from kdistill.evaluation.measures import MEASURES, NLL, Measure
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
 from kdistill.runs import shapes
 from kdistill.runs.run import Run
 
@@ -29,6 +28,13 @@ def chosen_by(measure: Measure) -> str:
     if measure is NLL:
         return "mean validation NLL of the distilled student: the lowest"
     return f"mean validation {measure.words} of the distilled student; the lower NLL where two are equal"
+
+
+def verdict_measure(summary: Mapping[str, Any] | None, config: "Config") -> Measure:
+    """Return the measure of the verdict in a `summary.json`, by default accuracy; without one, that of a config."""
+    if not summary:
+        return MEASURES[config.verdict.measure]
+    return MEASURES[summary["comparison"].get("measure", ACCURACY.name)]
 
 
 class Experiment:
@@ -61,10 +67,11 @@ class Experiment:
         """Return the measure of the last verdict on the experiment; without one, that of its config.
 
         The config in the folder is that of the first run: no run depends on the measure, which may change.
+
+        Raises:
+            DamagedError: the summary with the verdict is damaged; says what is wrong.
         """
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            return MEASURES[json.loads((self.folder / SUMMARY_FILE).read_bytes())["comparison"]["measure"]]
-        return MEASURES[config.verdict.measure]
+        return verdict_measure(documents.read(self.folder / SUMMARY_FILE, shapes.Summary), config)
 
     def threads(self) -> int | None:
         """Return the number of threads of the runs so far, which last digits depend on; None where there are none."""

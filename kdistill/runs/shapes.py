@@ -6,12 +6,22 @@ keys that early versions did not write have a default.
 
 import itertools
 import json
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kdistill.core.documents import Shape
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL
 from kdistill.runs.specification import ARMS
+
+
+def _known(name: str) -> str:
+    if name not in MEASURES:
+        raise ValueError(f"expected one of {', '.join(MEASURES)}; received {name}")
+    return name
+
+
+_MeasureName = Annotated[str, AfterValidator(_known)]
 
 
 class _Training(Shape):
@@ -58,6 +68,7 @@ class _Scores(Shape):
     nll: float | None = None
     ece: float | None = None
     class_accuracy: list[float | None] = Field([])
+    class_examples: list[int] = Field([])
 
 
 class Result(Shape):
@@ -122,6 +133,7 @@ class Epoch(Shape):
 
 class _Verdict(Shape):
     verdict: str
+    measure: _MeasureName = ACCURACY.name
 
 
 class _Size(Shape):
@@ -154,23 +166,14 @@ class _Numbers(Shape):
     sd: float | None
 
 
-class _Validation(Shape):
-    accuracy: _Numbers
-    nll: _Numbers
-
-
 class _Cell(Shape):
     set: dict[str, Any]
-    validation: _Validation | None
+    validation: dict[str, _Numbers] | None  # by the name of a measure
     failed: list[str]
 
 
-class _Accuracy(Shape):
-    accuracy: _Numbers
-
-
 class _Baseline(Shape):
-    validation: _Accuracy
+    validation: dict[str, _Numbers]
 
 
 class _Winner(Shape):
@@ -187,6 +190,7 @@ class Sweep(Shape):
     seeds: list[int]
     axes: dict[str, list[Any]]
     chosen_by: str
+    measure: _MeasureName = ACCURACY.name
     baseline: _Baseline | None
     cells: list[_Cell]
     winner: _Winner
@@ -201,6 +205,16 @@ class Sweep(Shape):
             raise ValueError(f"cells: expected one for each of the {len(expected)} combinations of the axes' values")
         if self.winner.set not in [cell.set for cell in self.cells]:
             raise ValueError("winner: expected the settings of a cell")
+        return self
+
+    @model_validator(mode="after")
+    def _scores_by_which_cells_are_chosen(self) -> Self:
+        scored = [("cells", cell.validation, {self.measure, NLL.name}) for cell in self.cells if cell.validation]
+        if self.baseline:
+            scored.append(("baseline", self.baseline.validation, {self.measure}))
+        for place, found, needed in scored:
+            if missing := needed - set(found):
+                raise ValueError(f"{place}: expected the validation score {', '.join(sorted(missing))}")
         return self
 
 

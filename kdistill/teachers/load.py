@@ -7,6 +7,7 @@ import numpy as np
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets import Splits
+from kdistill.datasets.chance import at_chance
 from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics
 from kdistill.modelfiles.names import class_names
@@ -92,7 +93,7 @@ def possible_cause(teacher: AnyTeacher) -> str:
 
 def warnings(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
     """Return warnings if a teacher may have seen held-out examples, or is worse on validation than it should be."""
-    return [*_may_have_seen(config, splits, teacher), *_knows_little(splits, teacher)]
+    return [*_may_have_seen(config, splits, teacher), *_knows_little(config, splits, teacher)]
 
 
 def _may_have_seen(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
@@ -115,13 +116,13 @@ def _may_have_seen(config: Config, splits: Splits, teacher: AnyTeacher) -> list[
     return found
 
 
-def _knows_little(splits: Splits, teacher: AnyTeacher) -> list[str]:
+def _knows_little(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
     labels, scores = splits.validation.all_labels, teacher.validation_scores
     if order := another_order(metrics.ensemble_logits(teacher.validation), labels, splits.classes):
         return [order]
     cause, of_equal = possible_cause(teacher), float(np.log(len(splits.classes)))
-    if at_chance := splits.no_better_than_chance(scores.accuracy):
-        return [f"{at_chance}{cause}"]
+    if warning := at_chance(scores.to_json(), labels, every_class=config.every_class_counts("teacher")):
+        return [f"{warning}{cause}"]
     if cause and scores.nll > of_equal * SUSPICIOUS_NLL:  # the accuracy may be high nevertheless
         return [
             f"The teacher's probabilities are worse than equal ones would be (NLL {scores.nll:.2f} on validation; "

@@ -14,10 +14,10 @@ from kdistill.core.documents import Shape
 from kdistill.core.errors import DamagedError, KdistillError
 from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
-from kdistill.evaluation.measures import MEASURES, Measure
+from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import ARMS, Experiment, Run, shapes, survey
-from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE
+from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE, verdict_measure
 from kdistill.runs.status import damaged_documents
 from kdistill.runs.survey import FoundExperiment, not_usable
 
@@ -82,10 +82,10 @@ class Subject:
 
     @cached_property
     def measure(self) -> Measure:
-        """The measure of the verdict: that of the sweep for its winner, or else see `Experiment.compared_by`."""
-        if self.is_winner and (name := (self.sweep or {}).get("measure")) in MEASURES:
-            return MEASURES[name]
-        return self.session.experiment.compared_by(self.config)
+        """The measure of the verdict: that of the sweep for its winner, or else see `verdict_measure`."""
+        if self.is_winner and self.sweep:
+            return MEASURES[self.sweep.get("measure", ACCURACY.name)]
+        return verdict_measure(self.summary, self.config)
 
     @cached_property
     def manifests(self) -> list[Document]:

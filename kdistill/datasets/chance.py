@@ -1,0 +1,38 @@
+"""Whether a model is no better on validation than chance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdistill.evaluation.measures import MEASURES, recorded
+
+ROUNDING = 1e-9
+
+
+def at_chance(
+    scores: Mapping[str, Any], labels: NDArray[np.integer], role: str = "teacher", every_class: bool = False
+) -> str | None:
+    """Return a warning if a model is no better than one that answers the same for every example, or else None.
+
+    Args:
+        scores: of the model on validation.
+        labels: (n,) of validation.
+        role: `teacher` or `student`.
+        every_class: whether every class is to count (`Config.every_class_counts`). If so, the accuracy may be below
+            the share of the most frequent class for a good reason, and the balanced accuracy is judged.
+    """
+    count = np.bincount(labels)
+    if not every_class:
+        accuracy = scores["accuracy"]
+        if accuracy > count.max() / len(labels):
+            return None
+        return f"The {role} is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
+    balanced = recorded(scores, MEASURES["balanced_accuracy"])
+    if balanced is None or balanced > 1 / np.count_nonzero(count) + ROUNDING:
+        return None
+    return (
+        f"The {role} is no better than predicting one class for every example (balanced accuracy {balanced:.4f} on "
+        "validation)."
+    )
