@@ -86,7 +86,10 @@ def training(
         find_teachers(session, experiment.run("distilled", seeds[0]))
     arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
-    _ModelChecks().check(session, arms)
+    models = _ModelChecks()
+    models.check(session, arms)
+    if {"baseline", "distilled"} <= set(arms):
+        models.compares(session, "test")
     taught_by = {
         seed: seed if of is None else of
         for seed, of in teachers_of(session, seeds, teacher_seeds).items()
@@ -121,6 +124,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
     home.experiment.check_usable()
     checks.writable(home.experiment.folder)
     data, pairs = _data(home), pairs_of(grid, seeds, part)
+    models.compares(home, "validation", "test")
     given: dict[object, Document] = {}
     rows: dict[Path, PlannedRun] = {}
     for cell, seed in pairs:
@@ -260,6 +264,11 @@ class _ModelChecks:
     def __init__(self) -> None:
         self._preflight = Preflight()
         self._loaded: set[Path] = set()
+
+    def compares(self, session: Session, *parts: str) -> None:
+        """Refuse a measure that is undefined on parts of the data of a session."""
+        if not datasets.needs_download(session.config.data):
+            self._preflight.compares(session, *parts)
 
     def check(self, session: Session, arms: Sequence[str]) -> None:
         """Refuse settings and files of models that do not fit the data of a session."""

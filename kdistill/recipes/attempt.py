@@ -39,6 +39,7 @@ from kdistill.training.fit import Data, Fit
 from kdistill.training.losses import Objective
 
 NAMED_AT_MOST = 10  # classes, with their weights
+NO_IMPROVEMENT = "no improvement"
 EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
 
 
@@ -206,7 +207,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         "seed": run.seed,
         "epochs": len(writer.history),
         "best_epoch": fit.stopping.best_epoch,
-        "stopped": "no improvement" if fit.stopping.patience_left == 0 else "all epochs done",
+        "stopped": NO_IMPROVEMENT if fit.stopping.patience_left == 0 else "all epochs done",
         "validation": scores.to_json(),
         "parameters": fit.model.count_params(),
         "file_bytes": run.model_file.stat().st_size,
@@ -242,6 +243,11 @@ def _learnt_little(session: Session, run: Run, result: Result, history: Sequence
         return []
     best = max(history, key=lambda record: record["val_accuracy"])
     monitor = session.config.training_for(run.role).monitor
+    if every_class and result.get("stopped") == NO_IMPROVEMENT:
+        return [
+            f"{warning} Training stopped after epoch {len(history)}, because {monitor} did not improve: a model that "
+            f"gives one class at first needs a larger {run.role}.patience, or {run.role}.monitor: val_nll."
+        ]
     if every_class or at_chance({"accuracy": best["val_accuracy"]}, labels):
         return [warning]
     return [

@@ -27,6 +27,12 @@ def load(*overrides):
         (["data.dataset=image_folder", "data.path=x", "data.channels=true"], "data.channels: expected 1 or 3"),
         (["data.dataset=image_folder", "data.path=x", "data.on_error=skp"], "did you mean 'skip'?"),
         (["data.test=1.0"], "data.test: expected a number below 1; received 1"),
+        (["data.class_weights=balance"], "data.class_weights: expected balanced, null, or weights above 0 by class"),
+        (["data.class_weights={cat: 0}"], "received cat: 0"),
+        (["data.class_weights={cat: .inf}"], "data.class_weights: expected balanced, null, or weights above 0"),
+        (["data.class_weights={cat: true}"], "received cat: true"),
+        (["data.class_weights=[1, 2]"], "data.class_weights: expected balanced, null, or weights above 0"),
+        (["data.class_weights={}"], "data.class_weights: expected balanced, null, or weights above 0"),
     ],
 )
 def test_data_keys_go_with_the_data_set(overrides, problem):

@@ -181,6 +181,12 @@ def test_configs_cannot_be_changed():
         ("training.learning_rate=nan", "training.learning_rate: expected a number; received 'nan'"),
         ("training.learning_rate=1e999", "training.learning_rate: expected a finite number; received inf"),
         ("training.monitor=val_acc", "did you mean 'val_accuracy'?"),
+        ("training.monitor=val_balanced", "did you mean 'val_balanced_accuracy'?"),
+        ("verdict.measure=balanced", "did you mean 'balanced_accuracy'?"),
+        (
+            "verdict.measure=val_nll",
+            "verdict.measure: expected one of accuracy, nll, balanced_accuracy, macro_f1",
+        ),
         ("training.checkpoint_every=soon", "expected auto, or a whole number of at least 1; received 'soon'"),
         ("data.validation=1.0", "data.validation: expected a share between 0 and 1, test or given; received 1.0"),
         ("data.validation=train", "data.validation: expected a share between 0 and 1, test or given; received 'train'"),

@@ -6,9 +6,10 @@ import statistics
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, ttest_rel
 from simulated_seeds import BASELINE, simulated
 
+from kdistill.evaluation.measures import MEASURES, NLL
 from kdistill.evaluation.statistics import minimum_detectable_difference, paired_t
 from kdistill.evaluation.verdict import (
     Answers,
@@ -17,6 +18,7 @@ from kdistill.evaluation.verdict import (
     about_distillation,
     compare_pairs,
     decide,
+    little_to_teach,
     nothing_to_transfer,
 )
 
@@ -214,3 +216,49 @@ def test_seeds_that_failed_are_missed():
     compared = compare([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], left_out=2)
     assert compared["seeds"] == [0, 1, 2]
     assert compared["verdict_text"].endswith(" 2 of 5 seeds are left out because a run failed.")
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_by_every_measure_the_better_arm_helps_and_the_numbers_are_those_of_the_t_test(measure):
+    worse, gain = [0.5, 0.52, 0.48, 0.51], [0.02, 0.021, 0.019, 0.022]
+    better = [value + measure.gain(each) for value, each in zip(worse, gain, strict=True)]
+    helps, hurts = compare(better, worse, measure=measure), compare(worse, better, measure=measure)
+    assert (helps["verdict"], hurts["verdict"], helps["measure"]) == ("helps", "hurts", measure.name)
+    expected = ttest_rel(better, worse)
+    interval = expected.confidence_interval(0.95)
+    assert helps["p_value"] == pytest.approx(expected.pvalue, rel=1e-6)
+    assert helps["difference"]["ci_low"] == pytest.approx(interval.low, rel=1e-6)
+    assert helps["difference"]["ci_high"] == pytest.approx(interval.high, rel=1e-6)
+    assert helps["probability_of_improvement"] > 0.5 > hurts["probability_of_improvement"]
+    lower = "-0.0205 nats of test NLL, where lower is better"
+    amount = lower if measure is NLL else f"+2.05 points of test {measure.words}"
+    assert helps["verdict_text"].startswith(f"Distillation helps: {amount} (95 % interval ")
+
+
+def test_a_seed_whose_score_is_undefined_is_left_out_and_told():
+    scores = [(0.7, 0.6), (0.71, 0.6), (None, 0.6), (0.72, 0.6)]
+    pairs = [Pair(seed, Answers(first), Answers(second)) for seed, (first, second) in enumerate(scores)]
+    verdict = compare_pairs(pairs, "", left_out=1, measure=MEASURES["auc"])
+    assert list(verdict.seeds) == [0, 1, 3]
+    assert verdict.sentence.endswith(
+        " 1 of 5 seeds are left out because a run failed. 1 of 5 seeds are left out because AUC is not known."
+    )
+
+
+def test_a_verdict_of_an_early_version_is_about_accuracy():
+    document = compare([0.9, 0.8, 0.85], [0.8, 0.75, 0.8])
+    del document["measure"]
+    assert Verdict.from_json(document).measure == "accuracy"
+
+
+def test_a_teacher_is_held_against_the_baseline_by_the_measure():
+    assert nothing_to_transfer([0.3], [0.4], NLL) is None
+    assert "(0.5000 against 0.4000 test NLL)" in nothing_to_transfer([0.5], [0.4], NLL)
+    assert nothing_to_transfer([None], [0.4], MEASURES["auc"]) is None
+    taught, alone = {"accuracy": 0.9, "macro_f1": 0.5}, {"accuracy": 0.8, "macro_f1": 0.6}
+    assert little_to_teach(3, taught, alone) == []
+    assert little_to_teach(3, taught, alone, MEASURES["macro_f1"]) == [
+        "Seed 3: the teacher is no better than the student trained alone (0.5000 against 0.6000 macro F1 on "
+        "validation): it has little to teach."
+    ]
+    assert little_to_teach(3, taught, {"accuracy": 0.8}, MEASURES["macro_f1"]) == []

@@ -295,3 +295,48 @@ def test_without_an_interval_none_is_spoken_of(pair):
     fill(b, [81])
     about = compared(a, b)["arms"]["distilled"]["paired"]["about"]
     assert about.startswith("Without an interval nothing can be inferred about other seeds")
+
+
+def told_of(mine, measure):
+    """Write the summary of a verdict by this measure."""
+    verdict = {"verdict": "inconclusive", "measure": measure}
+    (mine.experiment.folder / "summary.json").write_text(json.dumps({"comparison": verdict}))
+
+
+def test_experiments_are_compared_by_the_measure_of_their_verdicts(pair):
+    a, b = pair("distill.T=2")
+    for mine in (a, b):
+        fill(mine, [80, 82, 81])
+        told_of(mine, "nll")
+    document = compared(a, b)
+    assert document["measure"] == document["arms"]["distilled"]["paired"]["measure"] == "nll"
+    assert document["warnings"] == compared(a, b)["warnings"]
+    told_of(b, "accuracy")
+    document = compared(a, b)
+    assert document["measure"] == "accuracy"
+    assert "The verdict of A is about NLL, that of B about accuracy: here they are compared by accuracy." in str(
+        document["warnings"]
+    )
+
+
+def test_runs_that_an_early_version_scored_without_the_measure_are_left_out_by_name(pair):
+    a, b = pair("distill.T=2")
+    for mine in (a, b):
+        fill(mine, [80, 82, 81])
+        told_of(mine, "macro_f1")
+    document = compared(a, b)
+    assert document["arms"]["distilled"]["paired"] is None
+    assert "was scored by an early version, without macro F1, and is left out: run `kdistill evaluate" in str(
+        document["warnings"]
+    )
+
+
+def test_a_damaged_summary_is_told_and_the_config_says_the_measure(pair):
+    a, b = pair("distill.T=2")
+    for mine in (a, b):
+        fill(mine, [80, 82, 81])
+    told_of(a, "f2")
+    document = compared(a, b)
+    assert document["measure"] == "accuracy"
+    (warning,) = [each for each in document["warnings"] if "summary.json is damaged" in each]
+    assert "comparison.measure: expected one of accuracy, nll, " in warning

@@ -181,6 +181,23 @@ def test_a_student_that_learnt_nothing_is_warned_of_with_why_it_was_kept(own):
     assert attempt._learnt_little(own, run, {"validation": {"accuracy": chance + 0.01}, "best_epoch": 1}, history) == []
 
 
+def test_where_classes_are_weighted_one_class_for_all_is_chance_and_patience_may_be_why(own):
+    config = configs.load("quickstart", ["data.class_weights=balanced", "training.monitor=val_balanced_accuracy"])
+    weighted = own.sibling(config, own.experiment)
+    run = own.experiment.run("baseline", 0)
+    history = [{"epoch": epoch, "val_accuracy": 0.05} for epoch in (1, 2)]
+    fair = {"validation": {"accuracy": 0.05, "balanced_accuracy": 0.3}, "best_epoch": 1}
+    assert attempt._learnt_little(weighted, run, fair, history) == []
+    poor = {"validation": {"accuracy": 0.05, "balanced_accuracy": 0.1}, "best_epoch": 1, "stopped": "all epochs done"}
+    (warning,) = attempt._learnt_little(weighted, run, poor, history)
+    assert warning.endswith(
+        "no better than predicting one class for every example (balanced accuracy 0.1000 on validation)."
+    )
+    (warning,) = attempt._learnt_little(weighted, run, {**poor, "stopped": "no improvement"}, history)
+    assert "Training stopped after epoch 2, because val_balanced_accuracy did not improve" in warning
+    assert "needs a larger student.patience, or student.monitor: val_nll." in warning
+
+
 def test_a_run_that_learns_nothing_says_so_and_keeps_the_warning(own):
     heard = Heard()
     config = configs.load(

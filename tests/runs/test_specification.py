@@ -35,6 +35,10 @@ def test_what_the_optimizer_does_not_read_is_no_part_of_it():
         ("data.split_seed=7", {"teacher", "baseline", "distilled"}),
         ("training.optimizer=sgd", {"teacher", "baseline", "distilled"}),
         ("student.patience=77", {"baseline", "distilled"}),
+        ("data.class_weights=null", set()),
+        ("data.class_weights=balanced", {"teacher", "baseline", "distilled"}),
+        ("student.monitor=val_macro_f1", {"baseline", "distilled"}),
+        ("verdict.measure=macro_f1", set()),
     ],
 )
 def test_a_key_changes_the_identity_of_the_runs_that_read_it(override, changes):

@@ -22,6 +22,7 @@ from small_task import (
 
 from kdistill.core.errors import DivergedError
 from kdistill.datasets import Split
+from kdistill.evaluation.measures import monitors
 from kdistill.evaluation.predict import predictor
 from kdistill.training import compiled_loop, losses, segments
 from kdistill.training import fit as training
@@ -193,6 +194,16 @@ def test_early_stopping_waits_for_patience_then_stops():
 def test_only_strict_improvement_counts_and_the_first_epoch_is_a_best():
     assert follow([1.0, 1.0, 1.0])[1] == [True, False, False]
     assert follow([0.5, 0.5, 0.6, 0.4], "val_accuracy", 5)[1] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("monitor", [each for each in monitors() if each not in ("val_nll", "val_loss")])
+def test_of_every_other_measure_a_larger_value_is_better(monitor):
+    assert follow([0.5, 0.5, 0.6, 0.4], monitor, 5)[1] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("monitor", ["val_nll", "val_loss"])
+def test_of_nll_and_the_objective_a_smaller_value_is_better(monitor):
+    assert follow([0.5, 0.5, 0.6, 0.4], monitor, 5)[1] == [True, False, False, True]
 
 
 def test_without_patience_nothing_stops():

@@ -304,3 +304,41 @@ def test_the_compiled_squared_objective_has_the_gradient_of_its_formula(kind):
     p_hard = np.exp(log_softmax(student.astype(np.float64), axis=-1)) - np.eye(student.shape[1])[labels]
     expected = 0.9 * 2 * (student - teacher) / student.size + 0.1 * p_hard / len(labels)
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_weighted_hard_loss_matches_float64_reference(kind):
+    """The sum is divided by the number of examples, as Keras does it with its `class_weight`."""
+    _, student = logits(kind)
+    labels, weights = np.arange(len(student)) % student.shape[1], np.linspace(0.1, 7, student.shape[1])
+    each = -log_softmax(student, axis=-1)[np.arange(len(labels)), labels]
+    value = losses.hard_loss(labels.astype(np.int32), student, tuple(weights))
+    np.testing.assert_allclose(value.numpy(), (weights[labels] * each).mean(), rtol=1e-12, atol=1e-12)
+    ones = losses.hard_loss(labels.astype(np.int32), student, (1.0,) * student.shape[1])
+    np.testing.assert_allclose(ones.numpy(), reference_hard(labels, student), rtol=1e-12, atol=1e-12)
+
+
+def test_the_weighted_hard_loss_and_its_gradient_are_those_of_keras_with_sample_weights():
+    _, student = logits("moderate")
+    labels, weights = np.arange(len(student)) % student.shape[1], np.linspace(0.1, 7, student.shape[1])
+    found, expected = [tf.Variable(student) for _ in range(2)]
+    with tf.GradientTape(persistent=True) as tape:
+        own = losses.hard_objective(tuple(weights))(labels.astype(np.int32), found, found)["loss"]
+        keras_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        theirs = keras_loss(labels, expected, sample_weight=weights[labels])
+    np.testing.assert_allclose(own, theirs, rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(own, found), tape.gradient(theirs, expected), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", losses.SOFT_LOSSES)
+def test_class_weights_count_in_the_hard_term_alone(name):
+    teacher, student = logits("moderate")
+    labels = (np.arange(len(student)) % student.shape[1]).astype(np.int32)
+    weights = tuple(np.linspace(0.1, 7, student.shape[1]))
+    plain, weighted = [
+        losses.distillation_objective(0.3, 2.0, soft_loss=name, class_weights=each)(labels, teacher, student)
+        for each in (None, weights)
+    ]
+    assert plain["soft"] == weighted["soft"]
+    np.testing.assert_allclose(weighted["hard"], losses.hard_loss(labels, student, weights), rtol=1e-12)
+    np.testing.assert_allclose(weighted["loss"], 0.3 * weighted["soft"] + 0.7 * weighted["hard"], rtol=1e-12)

@@ -75,6 +75,8 @@ def test_a_summary_written_by_0_1_0_has_the_winners_command_beside_its_settings(
         (json.dumps({**SUMMARY, "cells": CELLS, "winner": {"set": {}}}), "winner: expected the settings of a cell"),
         (json.dumps({**SUMMARY, "cells": CELLS, "seeds": ["0"]}), "seeds.0: input should be a valid integer"),
         (json.dumps({**SUMMARY, "cells": CELLS, "sha256": "0"}), "its SHA-256 differs"),
+        (json.dumps({**SUMMARY, "cells": CELLS, "measure": "f2"}), "measure: expected one of accuracy, nll, "),
+        (json.dumps({**SUMMARY, "cells": CELLS, "measure": "auc"}), "cells: expected the validation score auc"),
     ],
 )
 def test_a_damaged_summary_is_told_and_as_good_as_none(home, text, problem):
