@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -173,18 +173,28 @@ def predict(
             screen.warning(f"Skipped {len(reader.skipped)} in all.")
 
 
+LABELS_BETWEEN = ";"  # between the classes of a multi-label example
+
+
 def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     if heads:
+        columns = ["name", *(["labels"] if "labels" in rows[0] else [])]
         suffixes = ["", *(f"_{place}" for place in range(2, top + 1))]
-        lines.writerow(["name", *(f"{column}{suffix}" for suffix in suffixes for column in ("class", "probability"))])
+        lines.writerow([*columns, *(f"{column}{suffix}" for suffix in suffixes for column in ("class", "probability"))])
     for row in rows:
         best = ((choice["class"], f"{choice['probability']:.6f}") for choice in row["top"])
-        lines.writerow([row["name"], *(cell for pair in best for cell in pair)])
+        labels = [LABELS_BETWEEN.join(row["labels"])] if "labels" in row else []
+        lines.writerow([row["name"], *labels, *(cell for pair in best for cell in pair)])
     return text.getvalue().rstrip("\n")
 
 
 def _json_lines(rows: "list[Row]", top: int) -> str:
-    lines = ({"name": row["name"], **row["top"][0], **({"top": row["top"]} if top > 1 else {})} for row in rows)
+    lines = (_json_line(row, top) for row in rows)
     return "\n".join(map(json.dumps, lines))
+
+
+def _json_line(row: "Row", top: int) -> dict[str, Any]:
+    labels = {"labels": row["labels"]} if "labels" in row else {}
+    return {"name": row["name"], **labels, **row["top"][0], **({"top": row["top"]} if top > 1 else {})}

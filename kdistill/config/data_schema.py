@@ -26,6 +26,7 @@ from kdistill.config.section import (
 )
 from kdistill.config.yamltext import shown
 from kdistill.core.kinds import Kind
+from kdistill.core.task import TASKS, Task
 
 # The named data sets, and the file formats of users' own data.
 NamedData = Literal["digits", "fashion_mnist", "mnist"]
@@ -97,6 +98,11 @@ class Data(Section):
         None,
         description="csv: name of the label column, or its number from 1 with header: false; all other columns are "
         "features.",
+    )
+    labels: Literal["single", "multi"] = Field(
+        "single",
+        description="single: each example has one class. multi: any number of classes, each with its own probability; "
+        "the labels in the .npz are (n, classes) of 0 and 1.",
     )
     drop: tuple[Text, ...] | None = Field(None, description="csv: names of columns that are no features.")
     keep: tuple[Text, ...] | None = Field(
@@ -174,6 +180,11 @@ class Data(Section):
         return self.model_copy(update={"class_weights": None})
 
     @property
+    def task(self) -> Task:
+        """What a label is: one class, or any number of classes."""
+        return TASKS[self.labels]
+
+    @property
     def is_own(self) -> bool:
         """Whether it is the user's own data, whose shape and classes are known only once it is read."""
         return self.dataset in OWN
@@ -212,6 +223,11 @@ class Data(Section):
             raise MisplacedError("data", "path", f"dataset {self.dataset} needs it: the path of the data")
         if self.dataset == "csv" and not self.label:
             raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
+        if self.labels == "multi" and self.dataset != "npz":
+            text = f"multi is for dataset npz, with labels (n, classes) of 0 and 1; dataset is {self.dataset}"
+            raise MisplacedError("data", "labels", text)
+        if self.labels == "multi" and self.class_weights is not None:
+            raise MisplacedError("data", "class_weights", "they are for labels: single; labels is multi")
         if both := set(self.drop or ()) & set(self.keep or ()):
             raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
         if self.vocabulary is not None and self.kind != "tokens":

@@ -194,6 +194,8 @@ def resolved(config: Config) -> dict[str, Any]:
         del values["distill"]["teachers"]
     if not config.augmentation.changes_images:
         del values["augmentation"]
+    if config.data.labels == "single":
+        values["data"].pop("labels", None)
     if not config.sweep:
         del values["sweep"]
     # Keys of later versions are left out at their defaults: earlier ones can read the config then.

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 from kdistill.config.data_schema import Data
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
 from kdistill.core.formatting import first_few
-from kdistill.evaluation.measures import MEASURES, monitors
+from kdistill.core.task import MULTI, SINGLE, Task
+from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
@@ -249,7 +250,7 @@ class Distill(Section):
         later = {"soft_loss"} if self.soft_loss == "kl" else set()
         return self.model_dump(mode="json", exclude={"teachers", *later})
 
-    def formula(self, teachers: int = 1, weights: ClassWeights = None) -> str:
+    def formula(self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE) -> str:
         """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
         t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
         scale = f"{t}^2 * " if self.scale_by_t_squared else ""
@@ -257,9 +258,11 @@ class Distill(Section):
         if self.soft_loss == "mse":
             soft = f"{scale}MSE({mean}teacher/{teacher_t}, student/{t})"
         else:
-            soft = f"{scale}KL({mean}softmax(teacher/{teacher_t}) || softmax(student/{t}))"
-        hard = "CE(labels, softmax(student))" if weights is None else "mean(w[label] * CE(label, softmax(student)))"
-        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}"
+            of = task.distribution.format
+            soft = f"{scale}KL({mean}{of(f'teacher/{teacher_t}')} || {of(f'student/{t}')})"
+        hard = f"{task.cross_entropy}(labels, {task.activation}(student))"
+        hard = hard if weights is None else "mean(w[label] * CE(label, softmax(student)))"
+        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}{task.summed}"
 
 
 def hard_formula(weights: ClassWeights) -> str:
@@ -284,7 +287,7 @@ class Verdict(Section):
         "accuracy",
         description="The measure on the test split that the verdict is about, and by which `sweep` chooses on "
         "validation. balanced_accuracy and macro_f1 count every class the same; auc is for two classes, top5_accuracy "
-        "for 20 or more.",
+        "for 20 or more. Of multi-label data the default is mean_average_precision.",
     )
 
 
@@ -346,6 +349,15 @@ class Config(Section):
         """Whether `teacher` or `student` is to be right on rare classes, at the cost of accuracy."""
         monitor = self.training_for(role).monitor
         return self.data.class_weights is not None or monitor in ("val_balanced_accuracy", "val_macro_f1")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measure_of_multi_label_data(cls, values: Any) -> Any:
+        """Give the verdict of multi-label data its own default measure."""
+        data, verdict = (values.get(key) or {} for key in ("data", "verdict")) if isinstance(values, dict) else ({}, {})
+        if not isinstance(data, dict) or not isinstance(verdict, dict) or data.get("labels") != MULTI.name:
+            return values
+        return {**values, "verdict": {"measure": OF_MULTI_LABEL, **verdict}}
 
     @field_validator("distill")
     @classmethod

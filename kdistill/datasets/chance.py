@@ -18,11 +18,13 @@ def at_chance(
 
     Args:
         scores: of the model on validation.
-        labels: (n,) of validation.
+        labels: (n,) of validation; of multi-label data (n, classes), for which there is no warning.
         role: `teacher` or `student`.
         every_class: whether every class is to count (`Config.every_class_counts`). If so, the accuracy may be below
             the share of the most frequent class for a good reason, and the balanced accuracy is judged.
     """
+    if labels.ndim == 2:  # a model may be of use that has fewer examples wholly right than one that finds no class
+        return None
     count = np.bincount(labels)
     if not every_class:
         accuracy = scores["accuracy"]

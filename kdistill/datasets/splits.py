@@ -14,8 +14,10 @@ from kdistill.core import kinds
 from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Scale, Tokens
+from kdistill.core.task import MULTI, Task, of_labels
 from kdistill.datasets import guards, memory_map
 from kdistill.datasets.standardize import standardization
+from kdistill.datasets.stratify import stratified
 
 PASSED_ON = ("warnings", "skipped", "features", "notes", "inputs")  # from a source to its splits
 ROWS_AT_ONCE = 1024  # checked at a time, since the images may be larger than memory
@@ -32,7 +34,7 @@ class Split:
     Attributes:
         images: raw values (all rows, *shape), uint8 or float32, possibly mapped from a file. Rows of a table are
             "images" of shape (features,).
-        labels: labels (all rows,), int32.
+        labels: labels (all rows,), or (all rows, classes) of multi-label data, int32.
         rows: indices (n,), int64, of the rows of `images` and `labels` that belong to this split.
         hashes: `guards.row_hashes` (all rows,) of the images, if they are known.
     """
@@ -46,13 +48,13 @@ class Split:
         return len(self.rows)
 
     def take(self, positions: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int32]]:
-        """Return copies of the images (k, *shape) and labels (k,) at positions (k,) in [0, n)."""
+        """Return copies of the images (k, *shape) and labels (k, ...) at positions (k,) in [0, n)."""
         rows = self.rows[positions]
         return memory_map.gather(self.images, rows), self.labels[rows]
 
     @cached_property
     def all_labels(self) -> NDArray[np.int32]:
-        """Labels (n,) of all rows, in order."""
+        """Labels (n, ...) of all rows, in order."""
         return self.labels[self.rows]
 
     def chunks(self, size: int) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
@@ -140,9 +142,14 @@ class Splits(Examples):
         return kinds.Example(self.shape, len(self.classes), self.kind)
 
     @property
-    def fitting(self) -> tuple[tuple[int, ...], int, int | None]:
-        """What a model file has to fit: the shape of an example, the number of classes, and that of tokens if any."""
-        return self.shape, len(self.classes), self.vocabulary
+    def fitting(self) -> tuple[tuple[int, ...], int, int | None, Task]:
+        """What a model file has to fit: shape of an example, number of classes, that of tokens if any, and task."""
+        return self.shape, len(self.classes), self.vocabulary, self.task
+
+    @property
+    def task(self) -> Task:
+        """What a label is: one class, or any number of classes."""
+        return of_labels(self.train.labels)
 
     @property
     def vocabulary(self) -> int | None:
@@ -169,7 +176,7 @@ class Splits(Examples):
 
 
 def whole(images: NDArray, labels: NDArray) -> Split:
-    """Return the split of all rows of images (n, *shape) and labels (n,)."""
+    """Return the split of all rows of images (n, *shape) and labels (n,) or (n, classes)."""
     return Split(images, labels.astype(np.int32), np.arange(len(labels), dtype=np.int64))
 
 
@@ -223,6 +230,8 @@ def _with_validation(source: Source, validation: float | Literal["test", "given"
 def hold_out(source: Source, fraction: float, seed: int, part: Literal["validation", "test"]) -> tuple[Split, Split]:
     """Return the rest of train, and the fraction of it that becomes another part, stratified by class.
 
+    Multi-label data are stratified as far as possible by the combinations of classes: see `stratify.strata`.
+
     Raises:
         DataError: a class has a single example.
         ConfigError: one of the two would have no example of some class.
@@ -233,27 +242,6 @@ def hold_out(source: Source, fraction: float, seed: int, part: Literal["validati
     rest, held_out = (replace(train, rows=each) for each in (rows, held_rows))
     _check_classes_are_in_both(source, rest, held_out, fraction, part)
     return rest, held_out
-
-
-def stratified(
-    rows: NDArray[np.int64], labels: NDArray[np.int32], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows in two, with the same proportions of classes to within one row.
-
-    Args:
-        rows: indices (n,) into `labels`.
-        labels: labels (all rows,).
-        fraction: fraction of the rows, rounded up, that goes to the second part.
-        seed: seed of the split.
-
-    Returns:
-        The two parts, each in ascending order, in which arrays on disk are read faster.
-    """
-    # Imported here because the import takes half a second.
-    from sklearn.model_selection import train_test_split
-
-    first, second = train_test_split(rows, test_size=fraction, stratify=labels[rows], random_state=seed)
-    return np.sort(first), np.sort(second)
 
 
 def check_images(split: Split, images: str, labels: str) -> None:
@@ -287,6 +275,10 @@ def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
     labels = split.all_labels
     if len(labels) == 0:
         raise DataError(f"{name}: expected labels; received none")
+    if of_labels(labels) is MULTI:  # that they are 0 or 1 was checked when they were read
+        if (labels == labels[0]).all():
+            raise DataError(f"{name}: expected examples of different classes; all {len(labels)} have the same ones")
+        return
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(wrong) > 0:
         raise DataError(
@@ -302,7 +294,7 @@ def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
 
 def _check_fraction(source: Source, fraction: float, held: str) -> None:
     """Refuse a fraction that scikit-learn would refuse, in words that name the config key."""
-    counts = np.bincount(source.train.all_labels, minlength=len(source.classes))
+    counts = _counts(source, source.train)
     present = np.flatnonzero(counts)
     rarest = present[counts[present].argmin()]
     if counts[rarest] < 2:
@@ -324,7 +316,7 @@ def _check_fraction(source: Source, fraction: float, held: str) -> None:
 
 
 def _check_classes_are_in_both(source: Source, train: Split, held_out: Split, fraction: float, held: str) -> None:
-    in_train, in_held_out = (np.bincount(part.all_labels, minlength=len(source.classes)) for part in (train, held_out))
+    in_train, in_held_out = (_counts(source, part) for part in (train, held_out))
     lost = np.flatnonzero((in_train == 0) != (in_held_out == 0))
     if len(lost) > 0:
         part = "train" if in_train[lost[0]] == 0 else held
@@ -334,6 +326,11 @@ def _check_classes_are_in_both(source: Source, train: Split, held_out: Split, fr
             f"{examples}: expected at least one in train and one in {held}",
             hint="Choose another fraction, or add examples of that class.",
         )
+
+
+def _counts(source: Source, part: Split) -> NDArray[np.int64]:
+    """Return the number (classes,) of examples of each class in a part."""
+    return of_labels(part.labels).examples(part.all_labels, len(source.classes))
 
 
 def fingerprint(splits: Sequence[Split], classes: tuple[str, ...]) -> str:

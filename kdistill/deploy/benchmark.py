@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from kdistill.core import backend, extras, files
 from kdistill.core.errors import ModelError
+from kdistill.core.task import of_labels
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats, latency, parity, runtimes, targets
 from kdistill.deploy.export_records import Record
@@ -160,7 +160,7 @@ class _Bench:
             "quantize": record["quantize"] if record else None,
             "parameters": record["parameters"] if record and parameters is None else parameters,
             "file_bytes": export_records.size(path),
-            "accuracy": float((outputs.argmax(axis=-1) == labels).mean()),
+            "accuracy": float(of_labels(labels).correct(outputs, labels).mean()),
             "largest_difference": self._difference(path, record, outputs),
             "latency": measured["latency"],
             "peak_memory_bytes": measured["peak_memory_bytes"],
@@ -180,7 +180,7 @@ class _Bench:
             self._logits[whose] = self._measure(source, (), whose[1])[1]
         expected = self._logits[whose]
         if record["outputs"] == "probabilities":
-            expected = softmax(expected.astype(np.float64), axis=-1)
+            expected = self._session.splits.task.probabilities(expected)
         return float(np.abs(outputs - expected).max())
 
     def _measure(self, path: Path, batches: Sequence[int], preprocess: str) -> tuple[dict[str, Any], Floats]:
@@ -190,6 +190,7 @@ class _Bench:
         request = {
             "model": str(path),
             "scaling": scaling,
+            "task": self._session.splits.task.name,
             "images": str(self._images),
             "outputs": str(found),
             "threads": self._threads,

@@ -17,6 +17,7 @@ from pydantic import model_validator
 
 from kdistill.core import documents, files
 from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.task import SINGLE, Task
 from kdistill.deploy.formats import FORMATS
 from kdistill.modelfiles import names
 
@@ -164,13 +165,17 @@ def size(path: Path) -> int:
     return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
 
 
-def write_names(export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None) -> None:
+def write_names(
+    export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None, task: Task = SINGLE
+) -> None:
     """Write names and how inputs are made into the folder of an export; OutputError if it has others."""
-    check_names(export, classes, features, inputs)
-    names.write(export.parent, classes, features, inputs)
+    check_names(export, classes, features, inputs, task)
+    names.write(export.parent, classes, features, inputs, task)
 
 
-def check_names(export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None) -> None:
+def check_names(
+    export: Path, classes: Sequence[str], features: Sequence[str], inputs: Inputs = None, task: Task = SINGLE
+) -> None:
     """Raise OutputError if the folder of an export has other names of classes or features, or other inputs."""
     try:
         same = names.inputs(export) in (None, inputs)
@@ -184,7 +189,8 @@ def check_names(export: Path, classes: Sequence[str], features: Sequence[str], i
     known = [(names.CLASSES, names.class_names, classes), (names.FEATURES, names.feature_names, features)]
     for file, read_names, expected in known:
         try:
-            same = read_names(export) in (None, list(expected))
+            found = read_names(export)
+            same = found is None or (found == list(expected) and names.task_of(export) is task)
         except ModelError:
             same = False
         if not same:

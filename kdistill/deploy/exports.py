@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kdistill.core import extras, files
-from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.core.task import MULTI, Task
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats, targets
 from kdistill.deploy.export_records import Identity, Record
@@ -57,7 +58,7 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
 
     Raises:
         ModelError: the model is missing or damaged, does not fit the data, or cannot be converted.
-        ConfigError: an extra is not installed.
+        ConfigError: an extra is not installed, or probabilities of a multi-label model are asked for.
         OutputError: the output path has another file, or cannot be written.
         ParityError: the outputs of the export differ from the model's; the export is removed.
     """
@@ -68,6 +69,13 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
     if form.format in extras.MODULES:
         extras.check_installed(form.format, f"--format {form.format}")
     place = _place(source, request)
+    if form.with_softmax and session.config.data.task is MULTI:
+        raise ConfigError(
+            "--with-softmax: the data are multi-label (data.labels: multi), and a class's probability is the sigmoid "
+            "of its logit: expected an export of logits",
+            hint="Leave --with-softmax out: `kdistill predict` computes probabilities of logits; other programs may "
+            "by 1 / (1 + exp(-logit)).",
+        )
     target = targets.with_preprocessing(target, session)
     targets.check_data(target, session)
     identity = _identity(session, target, form)
@@ -75,7 +83,8 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
     if reused:
         session.listener.note(f"{place}: complete, reused")
     else:
-        export_records.check_names(place, session.splits.classes, session.splits.features, session.splits.inputs)
+        splits = session.splits
+        export_records.check_names(place, splits.classes, splits.features, splits.inputs, splits.task)
         checks.writable(place.parent)
         _make(session, target, place, identity, request)
     run_info = {"reused": reused, "seconds": round(time.perf_counter() - started, 2)}
@@ -155,15 +164,15 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, req
     from kdistill import models
     from kdistill.deploy import convert, parity
 
-    form, tolerance = request.form, request.accepted
+    form, tolerance, splits = request.form, request.accepted, session.splits
     try:
-        model, notes = models.load_classifier(target.path, *session.splits.fitting)
+        model, notes = models.load_classifier(target.path, *splits.fitting)
     except ModelError as error:
         raise ModelError(error.message, error.hint or evaluate.data_hint(session.config)) from error
     _note_changes(session, target, form, notes)
     model = _with_raw_values(session, target, model)
-    test, train = session.splits.test, session.splits.train
-    served, reference = _with_outputs(model, target.path, form, test)
+    test, train = splits.test, splits.train
+    served, reference = _with_outputs(model, target.path, form, test, splits.task)
     with export_records.making(place) as temporary, files.writing(place):
         try:
             convert.convert(served, form, temporary, convert.calibration(train))
@@ -185,7 +194,7 @@ def _make(session: Session, target: Target, place: Path, identity: Identity, req
         }
         export_records.put(temporary, place)
         export_records.write(place, {**identity, **about})
-        export_records.write_names(place, session.splits.classes, session.splits.features, session.splits.inputs)
+        export_records.write_names(place, splits.classes, splits.features, splits.inputs, splits.task)
 
 
 def _note_changes(session: Session, target: Target, form: Form, notes: list[str]) -> None:
@@ -194,8 +203,10 @@ def _note_changes(session: Session, target: Target, form: Form, notes: list[str]
 
     note = session.listener.note
     for text in notes:
-        if not text.endswith(models.SOFTMAX_TAKEN_OFF):
+        if not text.endswith((models.SOFTMAX_TAKEN_OFF, models.SIGMOIDS_TAKEN_OFF)):
             note(text)
+        elif session.splits.task is MULTI:
+            note(f"{target.path} ends in sigmoids: logits are exported.")
         elif not form.with_softmax:
             note(f"{target.path} ends in a softmax: logits are exported, unless --with-softmax.")
     if target.preprocessing != preprocessing.NONE:
@@ -214,7 +225,9 @@ def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> 
     return model if is_fitting and not scaled else adapt_inputs.in_front(model, shape, scaled, dtype)
 
 
-def _with_outputs(model: "keras.Model", path: Path, form: Form, test: Any) -> tuple["keras.Model", np.ndarray]:
+def _with_outputs(
+    model: "keras.Model", path: Path, form: Form, test: Any, task: Task
+) -> tuple["keras.Model", np.ndarray]:
     """Return the model to export, with a softmax if the form has one, and its outputs on the test split in Keras.
 
     Raises ModelError if it computes in another precision, or its outputs are not logits.
@@ -225,7 +238,7 @@ def _with_outputs(model: "keras.Model", path: Path, form: Form, test: Any) -> tu
 
     _check_precision(model, path)
     logits = predict.logits(predict.predictor(model), test)
-    metrics.check_logits(logits, str(path))
+    metrics.check_logits(logits, str(path), task=task)
     if not form.with_softmax:
         return model, logits
     softmax = keras.layers.Softmax(name="probabilities")

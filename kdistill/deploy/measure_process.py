@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kdistill.core.errors import KdistillError
+from kdistill.core.task import TASKS
 from kdistill.deploy import latency, runtimes
 
 
@@ -22,9 +23,9 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """Open a model, time it, and compute its outputs for all images.
 
     Args:
-        request: `model` (a path), `scaling` (as in `runtimes.Fitting`), `images` (a .npy file of raw values), `outputs`
-            (the .npy file to write), `threads`, `batches` (sizes to time), `seconds` (at least, for each size) and
-            `rows_at_once` (the batch size for `outputs`).
+        request: `model` (a path), `scaling` and `task` (as in `runtimes.Fitting`), `images` (a .npy file of raw
+            values), `outputs` (the .npy file to write), `threads`, `batches` (sizes to time), `seconds` (at least, for
+            each size) and `rows_at_once` (the batch size for `outputs`).
 
     Returns:
         `parameters` (None except for Keras), `latency` by batch size (see `latency.measure`) and `peak_memory_bytes`
@@ -32,7 +33,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         images = np.load(request["images"], mmap_mode="r", allow_pickle=False)
-        fitting = runtimes.Fitting(images.shape[1:], request["scaling"])
+        fitting = runtimes.Fitting(images.shape[1:], request["scaling"], TASKS[request["task"]])
         model = runtimes.open_model(Path(request["model"]), request["threads"], fitting=fitting)
         if images.shape[1:] != model.shape:
             raise KdistillError(

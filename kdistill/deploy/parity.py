@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.errors import ModelError
+from kdistill.core.task import SINGLE, Task, of_labels
 from kdistill.datasets import Split
 from kdistill.deploy import runtimes
 from kdistill.deploy.export_records import Parity
@@ -27,32 +28,32 @@ def compare(reference: Floats, found: Floats, labels: NDArray[np.integer], toler
 
     The tolerance says what a near-tie is.
     """
-    classes, expected = found.argmax(axis=-1), reference.argmax(axis=-1)
+    task = of_labels(labels)
     differences = np.abs(found.astype(np.float64) - reference).max(axis=-1)
-    finite, of_size = bool(np.isfinite(found).all()), sizes(reference)
-    every = np.arange(len(labels))
-    margins = reference[every, expected].astype(np.float64) - reference[every, classes]  # 0 where the classes agree
+    finite, of_size = bool(np.isfinite(found).all()), sizes(reference, task)
+    margins = task.margins(reference, found)  # 0 where the decisions agree
     shares = np.divide(differences, of_size, out=np.where(differences > 0, np.inf, 0.0), where=of_size > 0)
     return {
         "examples": len(labels),
         "largest_difference": float(differences.max()) if finite else None,
         "largest_share": float(shares.max()) if finite else None,
         "largest_output": float(np.abs(reference).max()),
-        "agreement": float((classes == expected).mean()),
+        "agreement": float(task.same(found, reference).mean()),
         "agreement_but_for_near_ties": float((margins <= tolerance.near_tie * of_size).mean()),
-        "accuracy": float((classes == labels).mean()),
-        "model_accuracy": float((expected == labels).mean()),
+        "accuracy": float(task.correct(found, labels).mean()),
+        "model_accuracy": float(task.correct(reference, labels).mean()),
     }
 
 
-def sizes(reference: Floats) -> NDArray[np.float64]:
+def sizes(reference: Floats, task: Task = SINGLE) -> NDArray[np.float64]:
     """Return the size (n,) of each example's outputs: the largest deviation from their mean, which softmax ignores.
+
+    Of multi-label outputs, each of which has its own sigmoid, it is the largest one.
 
     Rounding errors do not shrink with an example's outputs, so sizes below the 99th percentile are raised to it; the
     largest hundredth is excluded, since one extreme example would excuse any error of the others.
     """
-    centred = reference.astype(np.float64) - reference.mean(axis=-1, keepdims=True, dtype=np.float64)
-    largest = np.abs(centred).max(axis=-1)
+    largest = np.abs(task.centred(reference)).max(axis=-1)
     return np.maximum(largest, np.quantile(largest, 0.99))
 
 

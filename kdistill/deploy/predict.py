@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
+from kdistill.core.task import MULTI, THRESHOLD
 from kdistill.datasets import npy
 from kdistill.deploy import export_records, formats, runtimes, targets
 from kdistill.deploy.read_inputs import Inputs, Reader
-from kdistill.modelfiles.names import CLASSES, INPUTS, class_names, feature_names, inputs
+from kdistill.modelfiles.names import CLASSES, INPUTS, class_names, feature_names, inputs, task_of
 
 Floats = NDArray[np.floating]
 
@@ -25,6 +25,7 @@ class Row(TypedDict):
     """The prediction for one example."""
 
     name: str  # of the image file, or the number of the row
+    labels: NotRequired[list[str]]  # of a multi-label model: the classes with a probability of at least 0.5
     top: list[Choice]  # the most probable classes, in descending order
 
 
@@ -50,7 +51,8 @@ class Predictor:
         self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None
         names = class_names(target.path)
         self.features, self._inputs = feature_names(target.path), _inputs_of(target.path)
-        self._model = runtimes.open_model(target.path, threads, device)
+        self.task = task_of(target.path)
+        self._model = runtimes.open_model(target.path, threads, device, runtimes.Fitting(task=self.task))
         self._largest = getattr(self._model, "largest_input", record.get("largest_input") if record else None)
         self._vocabulary = getattr(self._model, "vocabulary", record.get("vocabulary") if record else None)
         if target.run is None and not getattr(self._model, "scales_inputs", True):
@@ -97,10 +99,13 @@ class Predictor:
             self._warn_of_other_scale(examples)
             p = self._probabilities(examples)
             best = np.argsort(-p, axis=-1, kind="stable")[:, :top]  # stable: of equal ones the first, as by argmax
-            yield [
-                {"name": name, "top": [{"class": self.classes[i], "probability": float(row[i])} for i in order]}
-                for name, row, order in zip(names, p, best, strict=True)
-            ]
+            yield [self._row(name, row, order) for name, row, order in zip(names, p, best, strict=True)]
+
+    def _row(self, name: str, p: Floats, best: NDArray[np.integer]) -> Row:
+        top: list[Choice] = [{"class": self.classes[i], "probability": float(p[i])} for i in best]
+        if self.task is not MULTI:
+            return {"name": name, "top": top}
+        return {"name": name, "labels": [self.classes[i] for i in np.flatnonzero(p >= THRESHOLD)], "top": top}
 
     def _warn_of_other_scale(self, examples: NDArray) -> None:
         """Warn once if the values are not on the scale of the training data."""
@@ -121,9 +126,10 @@ class Predictor:
         if not np.isfinite(outputs).all():
             raise ModelError("the model's outputs are NaN or infinite: expected values of the kind it was trained on")
         if self._outputs is None:  # an export of another program has no record of its outputs
-            sums = bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
-            self._outputs = "probabilities" if sums else "logits"
-        return outputs if self._outputs == "probabilities" else softmax(outputs, axis=-1)
+            self._outputs = "probabilities" if self.task.are_probabilities(outputs) else "logits"
+            if self.task is MULTI:
+                self._listener.warning(f"The model has no record of what it returns: taken for {self._outputs}.")
+        return outputs if self._outputs == "probabilities" else self.task.probabilities(outputs)
 
 
 def _inputs_of(model: Path) -> Inputs:

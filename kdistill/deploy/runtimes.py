@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import extras
 from kdistill.core.errors import ModelError
+from kdistill.core.task import SINGLE, Task
 from kdistill.deploy.formats import FORMATS, format_of
 
 Floats = NDArray[np.floating]
@@ -42,8 +43,9 @@ def served(values: NDArray) -> NDArray:
 class Fitting:
     """How a `.keras` model is adapted to the raw examples of a data set."""
 
-    shape: tuple[int, ...]  # of one example
+    shape: tuple[int, ...] | None = None  # of one example; None for that of the model
     scaling: Sequence[Any] | None = None  # the arrays of `preprocessing.scaling`, possibly as lists
+    task: Task = SINGLE
 
 
 def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting | None = None) -> Runtime:
@@ -66,7 +68,7 @@ def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting |
 
 
 class Keras:
-    """A `.keras` file as a compiled `tf.function`; a final softmax is removed."""
+    """A `.keras` file as a compiled `tf.function`; a final softmax, or sigmoids, are removed."""
 
     def __init__(self, path: Path, threads: int, device: str, fitting: Fitting | None) -> None:
         from kdistill.core import backend
@@ -76,12 +78,12 @@ class Keras:
         from kdistill.evaluation import predict
         from kdistill.models import adapt_inputs as inputs
 
-        model, self.notes = models.load_classifier(path, fitting.shape if fitting else None)
+        model, self.notes = models.load_classifier(path, (fitting := fitting or Fitting()).shape, task=fitting.task)
         self.vocabulary = models.vocabulary(model)
         self.takes_tokens = self.vocabulary is not None
         self.scales_inputs = self.takes_tokens or models.scales_inputs(model)
         self.largest_input = models.largest_input(model)
-        if fitting and (fitting.scaling or None in model.inputs[0].shape[1:]):
+        if fitting.shape and (fitting.scaling or None in model.inputs[0].shape[1:]):
             scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
             model = inputs.in_front(model, fitting.shape, scaled)
         self.shape = tuple(model.inputs[0].shape[1:])

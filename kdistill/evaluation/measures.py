@@ -2,8 +2,8 @@
 
 A measure of that list is in the scores of every model whose classes it suits, in tables and on the report page, and may
 be chosen by name as `training.monitor` (with `val_` before it) and `verdict.measure`. Each is a function of logits
-(n, classes) and integer labels (n,), in float64, without TensorFlow. Configs are checked against the names, so nothing
-slow is imported here before a measure is computed.
+(n, classes) and integer labels (n,), or of multi-label data (n, classes), in float64, without TensorFlow. Configs are
+checked against the names, so nothing slow is imported here before a measure is computed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.formatting import points
+from kdistill.core.task import SINGLE, Task, of_labels
+from kdistill.evaluation import multi_label
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -32,7 +34,8 @@ class Measure:
         title: the heading of its column.
         words: its name in a sentence.
         about: what it is, as a sentence.
-        of: the function of logits and labels; it is called where `problem` finds none.
+        of: the function of logits and labels; it is called where `problem` finds none. None: for multi-label data only.
+        of_multi: that of multi-label data; None: not for them.
         higher_is_better: whether a model with a higher value is better.
         unit: of differences: `points` of a share (100 points are 1), or `nats`.
         classes: the least and the most classes that it suits; None: no limit.
@@ -45,7 +48,8 @@ class Measure:
     title: str
     words: str
     about: str
-    of: Callable[[Floats, Labels], float]
+    of: Callable[[Floats, Labels], float] | None
+    of_multi: Callable[[Floats, Labels], float] | None = None
     higher_is_better: bool = True
     unit: Literal["points", "nats"] = "points"
     classes: tuple[int, int | None] = (2, None)
@@ -53,18 +57,26 @@ class Measure:
     shown: Literal["always", "imbalanced"] = "always"
     of_class_accuracy: Callable[[Sequence[float | None]], float] | None = None
 
-    def suits(self, classes: int) -> bool:
-        """Whether it is defined for this number of classes."""
+    def function(self, task: Task) -> Callable[[Floats, Labels], float] | None:
+        """Return the function of logits and labels of a task; None if it is undefined for it."""
+        return self.of if task is SINGLE else self.of_multi
+
+    def suits(self, classes: int, task: Task = SINGLE) -> bool:
+        """Whether it is defined for this number of classes, and the task of the labels."""
         least, most = self.classes
-        return least <= classes and (most is None or classes <= most)
+        return self.function(task) is not None and least <= classes and (most is None or classes <= most)
 
     def problem(self, labels: Labels, classes: Sequence[str], split: str) -> str | None:
         """Return why it is undefined for the labels of a split with classes of these names, or else None."""
-        if not self.suits(len(classes)):
+        task = of_labels(labels)
+        if self.function(task) is None:
+            wanted, found = ("multi", "single") if task is SINGLE else ("single", "multi")
+            return f"{self.words} is for data.labels: {wanted}; the data have {found}"
+        if not self.suits(len(classes), task):
             least, most = self.classes
             wanted = f"{least} classes" if least == most else f"{least} or more classes"
             return f"{self.words} is for {wanted}; the data have {len(classes)}"
-        absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+        absent = np.flatnonzero(task.examples(labels, len(classes)) == 0)
         if self.needs_every_class and len(absent):
             return f"{self.words} needs examples of every class; the {split} split has none of {classes[absent[0]]}"
         return None
@@ -72,9 +84,8 @@ class Measure:
     def compute(self, logits: Floats, labels: Labels) -> float | None:
         """Return its value for logits (n, classes) and labels (n,); None where it is undefined."""
         names = list(map(str, range(logits.shape[-1])))
-        return (
-            None if self.problem(labels, names, "") else float(self.of(logits.astype(np.float64, copy=False), labels))
-        )
+        of = self.function(of_labels(labels))
+        return None if of is None or self.problem(labels, names, "") else float(of(logits.astype(np.float64), labels))
 
     def gain(self, difference: float) -> float:
         """Return a difference with the sign by which a positive one is an improvement."""
@@ -162,13 +173,21 @@ def top5_accuracy(logits: Floats, labels: Labels) -> float:
 
 
 _EVERY = (
-    Measure("accuracy", "accuracy", "accuracy", "Accuracy is the share of examples classified correctly.", accuracy),
+    Measure(
+        "accuracy",
+        "accuracy",
+        "accuracy",
+        "Accuracy is the share of examples classified correctly, of multi-label ones in every class.",
+        accuracy,
+        multi_label.subset_accuracy,
+    ),
     Measure(
         "nll",
         "NLL",
         "NLL",
         "NLL is the mean negative log-likelihood of the labels: lower is better.",
         nll,
+        multi_label.nll,
         higher_is_better=False,
         unit="nats",
     ),
@@ -187,6 +206,7 @@ _EVERY = (
         "macro F1",
         "Macro F1 is the mean over the classes of the harmonic mean of precision and recall.",
         macro_f1,
+        multi_label.macro_f1,
         shown="imbalanced",
     ),
     Measure(
@@ -206,9 +226,18 @@ _EVERY = (
         top5_accuracy,
         classes=(20, None),
     ),
+    Measure(
+        "mean_average_precision",
+        "mAP",
+        "mean average precision",
+        "Mean average precision (mAP) is the mean over the classes of the area under precision against recall.",
+        None,
+        multi_label.mean_average_precision,
+    ),
 )
 MEASURES = {measure.name: measure for measure in _EVERY}
 ACCURACY, NLL = MEASURES["accuracy"], MEASURES["nll"]
+OF_MULTI_LABEL = "mean_average_precision"  # the measure of the verdict on multi-label data, unless it is another
 
 
 def monitored(monitor: str) -> Measure | None:
@@ -251,7 +280,7 @@ def columns(known: Mapping[str, Any], imbalance: float | None, chosen: Measure =
         imbalance: of the classes; None if unknown: scores of early versions do not have it.
         chosen: the measure of the verdict; it comes first.
     """
-    if_imbalanced = imbalance is not None and imbalance > IMBALANCED
+    if_imbalanced = (imbalance is not None and imbalance > IMBALANCED) or OF_MULTI_LABEL in known
     others = [
         each for each in _EVERY if each.name in known and each is not NLL and (each.shown == "always" or if_imbalanced)
     ]

@@ -6,24 +6,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
 
 from kdistill.core.errors import ModelError
+from kdistill.core.task import SINGLE, Task, of_labels
 from kdistill.evaluation.measures import MEASURES, Floats, class_accuracy
 
 CALIBRATION_BINS = 15
 
 
-def ensemble_logits(logits: Floats) -> Floats:
-    """Return the logarithm (n, classes) of the mean of several teachers' probabilities at T = 1.
+def ensemble_logits(logits: Floats, task: Task = SINGLE) -> Floats:
+    """Return logits (n, classes) of the mean of several teachers' probabilities at T = 1.
 
     Args:
         logits: (n, teachers, classes); the logits of one teacher, (n, classes), are returned unchanged.
     """
     if logits.ndim == 2:
         return logits
-    log_p = log_softmax(logits.astype(np.float64), axis=-1)
-    return logsumexp(log_p, axis=1) - np.log(logits.shape[1])
+    return task.mean_logits(logits)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Scores:
 
     measures: Mapping[str, float | None]  # those of `MEASURES` that suit the classes; None if one is undefined here
     ece: float  # expected calibration error, in [0, 1]: `calibration_error`
-    class_accuracy: list[float | None]  # accuracy per class; None for a class without examples
+    class_accuracy: list[float | None]  # accuracy per class; None for one without examples; empty if multi-label
     class_examples: list[int]  # examples per class
 
     @property
@@ -52,14 +51,13 @@ class Scores:
 
 
 def score(logits: Floats, labels: NDArray[np.integer]) -> Scores:
-    """Return the metrics of `logits` (n, classes) against integer `labels` (n,), in float64."""
-    classes, logits = logits.shape[-1], logits.astype(np.float64)
-    log_p = log_softmax(logits, axis=-1)
+    """Return the metrics of `logits` (n, classes) against `labels` (n,), or (n, classes) of 0 and 1, in float64."""
+    task, classes, logits = of_labels(labels), logits.shape[-1], logits.astype(np.float64)
     return Scores(
-        measures={name: of.compute(logits, labels) for name, of in MEASURES.items() if of.suits(classes)},
-        ece=calibration_error(np.exp(log_p.max(axis=-1)), log_p.argmax(axis=-1) == labels),
-        class_accuracy=class_accuracy(logits, labels),
-        class_examples=np.bincount(labels, minlength=classes).tolist(),
+        measures={name: of.compute(logits, labels) for name, of in MEASURES.items() if of.suits(classes, task)},
+        ece=calibration_error(*task.confidence(logits, labels)),
+        class_accuracy=class_accuracy(logits, labels) if task is SINGLE else [],
+        class_examples=task.examples(labels, classes).tolist(),
     )
 
 
@@ -83,25 +81,25 @@ def bin_of(confidence: Floats, bins: int = CALIBRATION_BINS) -> NDArray[np.int64
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
-def agreement(teacher_logits: Floats, student_logits: Floats) -> float:
-    """Return the share of examples for which teacher and student logits (n, classes) predict the same class."""
-    return float((teacher_logits.argmax(axis=-1) == student_logits.argmax(axis=-1)).mean())
+def agreement(teacher_logits: Floats, student_logits: Floats, task: Task = SINGLE) -> float:
+    """Return the share of examples for which teacher and student logits (n, classes) decide the same."""
+    return float(task.same(teacher_logits, student_logits).mean())
 
 
-def kl_to_teacher(teacher_logits: Floats, student_logits: Floats) -> float:
+def kl_to_teacher(teacher_logits: Floats, student_logits: Floats, task: Task = SINGLE) -> float:
     """Return the mean KL(teacher || student) at T = 1 in nats, from logits (n, classes), in float64."""
-    teacher = log_softmax(teacher_logits.astype(np.float64), axis=-1)
-    student = log_softmax(student_logits.astype(np.float64), axis=-1)
-    return float((np.exp(teacher) * (teacher - student)).sum(axis=-1).mean())
+    return float(task.kl(teacher_logits, student_logits).mean())
 
 
-NO_SOFTMAX = "Save the model without its last softmax: probabilities would be softened twice."
+SOFTENED_TWICE = "probabilities would be softened twice."
 
 
-def check_logits(logits: Floats, source: str, hint: str = NO_SOFTMAX) -> None:
+def check_logits(logits: Floats, source: str, hint: str | None = None, task: Task = SINGLE) -> None:
     """Raise ModelError if outputs (n, classes) of `source` are not finite, or are probabilities (with this hint)."""
     if not np.isfinite(logits).all():
         row = int(np.argwhere(~np.isfinite(logits).all(axis=-1))[0, 0])
         raise ModelError(f"{source}: expected finite logits; row {row} is {logits[row].tolist()}")
-    if (logits >= 0).all() and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
-        raise ModelError(f"{source}: expected logits; every row sums to 1, so these are probabilities", hint=hint)
+    if task.are_probabilities(logits):
+        why = "every row sums to 1" if task is SINGLE else "all lie from 0 to 1"
+        hint = hint or f"Save the model without its last {task.activation}: {SOFTENED_TWICE}"
+        raise ModelError(f"{source}: expected logits; {why}, so these are probabilities", hint=hint)

@@ -114,7 +114,7 @@ def training(
 def _formula(session: Session, arms: Sequence[str]) -> str:
     weights = session.config.data.class_weights
     if "distilled" in arms:
-        return session.config.distill.formula(len(session.teacher_files), weights)
+        return session.formula_of(len(session.teacher_files))
     return hard_formula(weights)
 
 
@@ -325,7 +325,7 @@ def _check_model(session: Session, path: Path) -> str:
     shape, classes, _ = session.example
     vocabulary = session.splits.vocabulary if session.config.data.is_own else None
     try:
-        model, _ = models.load_classifier(path, shape, classes, vocabulary)
+        model, _ = models.load_classifier(path, shape, classes, vocabulary, session.config.data.task)
     except ModelError as error:
         raise ModelError(error.message, error.hint or data_hint(session.config)) from error
     return models.fingerprint(model)

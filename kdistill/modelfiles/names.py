@@ -1,6 +1,7 @@
 """The names of a model's classes and features, and how its inputs are made of files: JSON in its folder.
 
-classes.json    a list, in the order of the outputs
+classes.json    a list, in the order of the outputs; of a multi-label model {"labels": "multi", "classes": [...]}, which
+                programs that take all outputs for one softmax cannot read by mistake
 features.json   a list, in the order of the inputs; only of models for tables
 inputs.json     what else `predict` has to know, if anything: of a table its columns with their categories and means
                 (`columns`), and how it was written (`separator`, `decimal`, `encoding`, `header`); of images of 16 bits
@@ -14,6 +15,7 @@ from typing import Any
 
 from kdistill.core import files
 from kdistill.core.errors import ModelError
+from kdistill.core.task import MULTI, SINGLE, Task
 
 CLASSES = "classes.json"
 FEATURES = "features.json"
@@ -26,7 +28,14 @@ def class_names(model: Path) -> list[str] | None:
 
     Raises ModelError if the file has another content, and OutputError if it cannot be read.
     """
-    return _names(model.parent / CLASSES, "classes")
+    names, _ = _classes(model)
+    return names
+
+
+def task_of(model: Path) -> Task:
+    """Return the task of a model: `SINGLE` if there is no file of its classes. Raises like `class_names`."""
+    _, task = _classes(model)
+    return task
 
 
 def feature_names(model: Path) -> list[str] | None:
@@ -47,10 +56,15 @@ def inputs(model: Path) -> dict[str, Any] | None:
 
 
 def write(
-    folder: Path, classes: Sequence[str], features: Sequence[str], inputs: Mapping[str, Any] | None = None
+    folder: Path,
+    classes: Sequence[str],
+    features: Sequence[str],
+    inputs: Mapping[str, Any] | None = None,
+    task: Task = SINGLE,
 ) -> None:
     """Write the names of classes, those of features and how inputs are made, if any, into the folder of a model."""
-    files.write_json(folder / CLASSES, list(classes))
+    names = list(classes)
+    files.write_json(folder / CLASSES, names if task is SINGLE else {"labels": task.name, "classes": names})
     if features:
         files.write_json(folder / FEATURES, list(features))
     if inputs:
@@ -68,8 +82,21 @@ def _content(path: Path, what: str) -> Any:
         raise ModelError(f"{path}: expected {what}: {error}") from None
 
 
+def _classes(model: Path) -> tuple[list[str] | None, Task]:
+    """Return the names of a model's classes, and its task."""
+    path = model.parent / CLASSES
+    found = _content(path, "a JSON list of the names of the classes")
+    if isinstance(found, dict) and set(found) == {"labels", "classes"} and found["labels"] == MULTI.name:
+        return _checked(found["classes"], path, "classes"), MULTI
+    return _checked(found, path, "classes"), SINGLE
+
+
 def _names(path: Path, what: str) -> list[str] | None:
-    names = _content(path, f"a JSON list of the names of the {what}")
+    return _checked(_content(path, f"a JSON list of the names of the {what}"), path, what)
+
+
+def _checked(names: Any, path: Path, what: str) -> list[str] | None:
+    """Return a list of names, or None for None; raise ModelError for anything else."""
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

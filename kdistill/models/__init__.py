@@ -7,6 +7,7 @@ saved model works in programs without kdistill.
 from kdistill.models.build import build
 from kdistill.models.from_file import largest_input, scales_inputs
 from kdistill.models.load import (
+    SIGMOIDS_TAKEN_OFF,
     SOFTMAX_TAKEN_OFF,
     fingerprint,
     load,
@@ -16,6 +17,7 @@ from kdistill.models.load import (
 from kdistill.models.token_inputs import vocabulary
 
 __all__ = [
+    "SIGMOIDS_TAKEN_OFF",
     "SOFTMAX_TAKEN_OFF",
     "build",
     "fingerprint",

@@ -11,6 +11,7 @@ from kdistill.config.architecture import check_layers
 from kdistill.core import kinds
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Scale, Tokens
+from kdistill.core.task import SINGLE, Task
 from kdistill.models import from_file, scaling
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def build(
     seed: int,
     note: Callable[[str], None] = lambda text: None,
     kind: Kind | None = None,
+    task: Task = SINGLE,
 ) -> keras.Model:
     """Return a model with fresh weights: scaling or embedding, blocks, recurrent and hidden layers, logits.
 
-    Initial weights and dropout masks depend only on `role`, `seed` and the layer: two students of one seed start with
-    equal weights.
+    Initial weights and dropout masks depend only on role, seed and layer: students of one seed start with equal ones.
 
     Args:
         section: section `teacher` or `student` of a config; if it names a model file, the layers are those of the file.
@@ -46,6 +47,7 @@ def build(
         seed: seed of the run.
         note: receives a sentence on each change to a model from a file.
         kind: kind of the examples; None for that of their shape.
+        task: of the labels.
 
     Raises:
         ConfigError: the layers are not for examples of this kind, or the examples are too small.
@@ -53,13 +55,12 @@ def build(
     """
     seeds = _layer_seeds(role, seed)
     if section.model:
-        return from_file.from_file(Path(section.model), shape, classes, scale, seeds, section.keeps_weights, note)
+        return from_file.from_file(Path(section.model), shape, classes, scale, seeds, section.keeps_weights, note, task)
     kind = kind or kinds.plain(shape)
     check_layers(section, role, shape, kind)
     inputs = keras.Input(tuple(shape), name="input", dtype="int32" if kind == "tokens" else None)
     first = _embedding(section, scale, seeds) if isinstance(scale, Tokens) else scaling.layer(scale)
-    outputs = _features(first(inputs), section, kind, seeds)
-    outputs = _hidden(outputs, section, seeds)
+    outputs = _hidden(_features(first(inputs), section, kind, seeds), section, seeds)
     outputs = keras.layers.Dense(classes, kernel_initializer=_glorot(seeds), name="logits")(outputs)
     return keras.Model(inputs, outputs, name=role)
 

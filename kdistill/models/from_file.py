@@ -9,6 +9,7 @@ import numpy as np
 
 from kdistill.core.errors import ModelError
 from kdistill.core.scaling import Scale, Tokens
+from kdistill.core.task import SINGLE, Task
 from kdistill.models import scaling, token_inputs
 from kdistill.models.load import load_trainable
 
@@ -25,6 +26,7 @@ def from_file(
     seeds: Iterator[int],
     keep_weights: bool,
     note: Callable[[str], None],
+    task: Task = SINGLE,
 ) -> keras.Model:
     """Return a model of the layers in a `.keras` file, from raw values to logits, in float32.
 
@@ -40,11 +42,12 @@ def from_file(
         seeds: seeds of the initial weights and of layers that draw at random, one for each.
         keep_weights: whether to start with the file's weights.
         note: receives a sentence on each change to the model.
+        task: of the labels.
 
     Raises:
         ModelError: the file is missing or not accepted, or the model does not fit the data or has nothing to train.
     """
-    source = _with_scaling(path, shape, classes, scale, note)
+    source = _with_scaling(path, shape, classes, scale, note, task)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
         for before, after in zip(_learnt(source), _learnt(model), strict=True):
@@ -58,10 +61,10 @@ def from_file(
 
 
 def _with_scaling(
-    path: Path, shape: Sequence[int], classes: int, scale: Scale, note: Callable[[str], None]
+    path: Path, shape: Sequence[int], classes: int, scale: Scale, note: Callable[[str], None], task: Task
 ) -> keras.Model:
     """Return the model in a file, with a layer for `scale` in front of it if it does not scale raw values itself."""
-    source, notes = load_trainable(path, shape, classes, scale.vocabulary if isinstance(scale, Tokens) else None)
+    source, notes = load_trainable(path, shape, classes, scale.vocabulary if isinstance(scale, Tokens) else None, task)
     _check_plain(path, source)
     if size := source.inputs[0].shape[0]:
         raise ModelError(

@@ -15,6 +15,7 @@ from keras.src.saving.serialization_lib import ObjectSharingScope
 from kdistill import modelfiles
 from kdistill.core import files
 from kdistill.core.errors import ModelError
+from kdistill.core.task import SINGLE, Task
 from kdistill.modelfiles import older, versions
 from kdistill.models import adapt_inputs, token_inputs
 
@@ -23,7 +24,11 @@ SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and proba
 MOST_VALUES = 2**24  # of one layer's output for one example; 64 MB in float32
 SEVERAL_OUTPUTS = "Save a model with only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
 ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of a config's data."
-SIGMOID_HINT = "Save it without the sigmoid, if it was trained for one class of several."
+SIGMOID_HINT = (
+    "If it was trained for one class of several, save it without the sigmoid. If an example may have several classes, "
+    "the data are multi-label: set data.labels: multi."
+)
+SIGMOIDS_TAKEN_OFF = "which were taken off: distillation softens logits."
 ONE_OUTPUT = "one output z, taken for the logits (0, z) of two classes: a positive z means the second class."
 UNBUILT_HINT = (
     "Give the model its input shape, train it, and save it again: keras.Input(shape) as its first layer, or "
@@ -59,7 +64,11 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def load_classifier(
-    path: Path, shape: Sequence[int] | None = None, classes: int | None = None, vocabulary: int | None = None
+    path: Path,
+    shape: Sequence[int] | None = None,
+    classes: int | None = None,
+    vocabulary: int | None = None,
+    task: Task = SINGLE,
 ) -> tuple[keras.Model, list[str]]:
     """Return a frozen model that maps examples to logits, and a note on each change that was made to it.
 
@@ -70,17 +79,18 @@ def load_classifier(
         shape: shape of one example; None for the model's own input shape.
         classes: number of classes; None for any.
         vocabulary: number of tokens; None for other data, or any number.
+        task: of the labels: what the outputs are to be.
 
     Raises:
         ModelError: the file is missing or damaged, or the model does not fit the data.
     """
-    model, notes = load_trainable(path, shape, classes, vocabulary)
+    model, notes = load_trainable(path, shape, classes, vocabulary, task)
     model.trainable = False
     return model, notes
 
 
 def load_trainable(
-    path: Path, shape: Sequence[int] | None, classes: int | None, vocabulary: int | None = None
+    path: Path, shape: Sequence[int] | None, classes: int | None, vocabulary: int | None = None, task: Task = SINGLE
 ) -> tuple[keras.Model, list[str]]:
     """Return what `load_classifier` does, but with each layer as trainable as it was saved.
 
@@ -98,7 +108,7 @@ def load_trainable(
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     if note:
         notes.append(f"{path} takes examples of another shape: {note}.")
-    model, note = _with_logits(model, path)
+    model, note = _with_logits(model, path) if task is SINGLE else _with_own_logits(model, path)
     if note:
         notes.append(f"{path} {note}")
     _check_call(path, model)
@@ -227,6 +237,21 @@ def _with_logits(model: keras.Model, path: Path) -> tuple[keras.Model, str]:
     if _final_activation(model) is keras.activations.sigmoid:
         received = "received a model that ends in a sigmoid, an independent probability for each class"
         raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
+    return model, ""
+
+
+def _with_own_logits(model: keras.Model, path: Path) -> tuple[keras.Model, str]:
+    """Return `model` with the logit of each class's own probability, and what was changed; raises as `_with_logits`."""
+    model, sigmoids_removed = _without_final(model, keras.activations.sigmoid)
+    if sigmoids_removed:
+        return model, f"ends in sigmoids, {SIGMOIDS_TAKEN_OFF}"
+    is_softmax = _final_activation(model) is keras.activations.softmax
+    if is_softmax or model.outputs[0].shape[-1] == 1:
+        raise ModelError(
+            f"{path}: expected a logit or a sigmoid for each class, since the data are multi-label (data.labels: "
+            f"multi); received {'a softmax' if is_softmax else 'one output'}",
+            hint="The probabilities of a softmax sum to 1: it is for examples of one class each.",
+        )
     return model, ""
 
 

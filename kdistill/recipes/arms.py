@@ -48,6 +48,7 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
         keys.scale_by_t_squared,
         keys.soft_loss,
         class_weights=_class_weights(session),
+        task=session.splits.task,
     )
     data = _with_soft_targets(session, _data(session), teacher)
     return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
@@ -71,12 +72,13 @@ def evaluate(
     model, _ = models.load_classifier(path, *session.splits.fitting)
     parameters, model = model.count_params(), with_scaling(model, session.splits, preprocess)
     logits = predict.logits(predict.predictor(model), session.splits.test)
-    metrics.check_logits(logits, str(path))
+    metrics.check_logits(logits, str(path), task=session.splits.task)
     scores = _scores(session, logits, parameters, path.stat().st_size)
     if teacher is not None and teacher.test is not None:
-        taught = metrics.ensemble_logits(teacher.test)
-        scores["agreement"] = metrics.agreement(taught, logits)
-        scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits)
+        task = session.splits.task
+        taught = metrics.ensemble_logits(teacher.test, task)
+        scores["agreement"] = metrics.agreement(taught, logits, task)
+        scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, task)
     return scores, logits
 
 
@@ -89,11 +91,11 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     if teacher.test is None:  # found out before anything is trained, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
     size = logits_file.model_bytes(teacher.paths)
-    return _scores(session, metrics.ensemble_logits(teacher.test), teacher.parameters, size)
+    return _scores(session, metrics.ensemble_logits(teacher.test, session.splits.task), teacher.parameters, size)
 
 
 def _labels_alone(session: Session) -> losses.Objective:
-    return losses.hard_objective(_class_weights(session))
+    return losses.hard_objective(_class_weights(session), session.splits.task)
 
 
 def _class_weights(session: Session) -> tuple[float, ...] | None:

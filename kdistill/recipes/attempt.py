@@ -82,7 +82,7 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
     section = getattr(session.config, run.role)
     note = session.listener.note
     shape, classes, kind = splits.example
-    model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind)
+    model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind, splits.task)
     return Fit(
         model,
         optimizers.build(plan, steps_per_epoch=math.ceil(len(data.train) / plan.batch_size)),
@@ -193,7 +193,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
         splits = session.splits
-        names.write(run.folder, splits.classes, splits.features, splits.inputs)
+        names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
     weighted, more = session.config.data.class_weights, Result()
     if weighted is not None:
@@ -213,7 +213,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": teacher.validation_scores.to_json() if teacher else None,
-        "formula": session.config.distill.formula(len(teacher.paths), weighted) if teacher else hard_formula(weighted),
+        "formula": session.formula_of(len(teacher.paths)) if teacher else hard_formula(weighted),
         **more,
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in writer.history), 2),

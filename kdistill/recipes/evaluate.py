@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kdistill import modelfiles, runs
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
@@ -47,7 +45,9 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
             document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
     test = session.splits.test
     document["examples"] = len(test)
-    document["imbalance"] = measures.imbalance(np.bincount(test.all_labels).tolist())
+    document["imbalance"] = measures.imbalance(
+        session.splits.task.examples(test.all_labels, len(session.splits.classes)).tolist()
+    )
     document["measure"] = session.measure.name
     return document
 
@@ -71,7 +71,7 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     teacher = session.teacher(teacher_files) if teacher_files else None
     cache = predictions.cache_of(session, run)
     scores, logits = arms.evaluate(session, run.model_file, teacher)
-    correct = logits.argmax(axis=-1) == session.splits.test.all_labels
+    correct = session.splits.task.correct(logits, session.splits.test.all_labels)
     try:
         record_scores(run, scores, weights, correct.tolist(), cache.model)
         cache.store("test", logits)
@@ -96,7 +96,7 @@ def _completed(session: Session, run: Run, known: ScoresOnTest, weights: str | N
     labels = session.splits.test.all_labels
     whole: Any = {**metrics.score(logits, labels).to_json(), **known}
     with contextlib.suppress(OutputError):  # the experiment may be another user's, and read-only
-        record_scores(run, whole, weights, (logits.argmax(axis=-1) == labels).tolist(), cache.model)
+        record_scores(run, whole, weights, session.splits.task.correct(logits, labels).tolist(), cache.model)
     return whole
 
 

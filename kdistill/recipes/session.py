@@ -102,7 +102,11 @@ class Session:
     @property
     def formula(self) -> str:
         """The formula of the loss of the distilled arm."""
-        return self.config.distill.formula(len(self.config.distill.teachers), self.config.data.class_weights)
+        return self.formula_of(len(self.config.distill.teachers))
+
+    def formula_of(self, teachers: int) -> str:
+        """Return the formula of the loss of the distilled arm, with a number of teachers from files."""
+        return self.config.distill.formula(teachers, self.config.data.class_weights, self.config.data.task)
 
     @cached_property
     def class_weights(self) -> dict[str, float] | None:

@@ -107,6 +107,8 @@ def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
         spec["fingerprint"] = fingerprint
         if data.test is not None:
             spec["test"] = data.test
+    if data.labels != "single":
+        spec["labels"] = data.labels
     if data.class_weights is not None:
         spec["class_weights"] = data.class_weights
     return spec

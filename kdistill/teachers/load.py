@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.task import MULTI
 from kdistill.datasets import Splits
 from kdistill.datasets.chance import at_chance
 from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics
-from kdistill.modelfiles.names import class_names
+from kdistill.modelfiles.names import class_names, task_of
 from kdistill.runs import Run, run_in
 from kdistill.teachers.class_order import another_order
 from kdistill.teachers.files import TeacherFiles
@@ -61,9 +60,14 @@ def _load_one(config: Config, splits: Splits, cache: Path, path: Path, run: Run 
 def _check_classes(path: Path, splits: Splits) -> None:
     """Raise if `classes.json` in the model's folder names other classes, or the same in another order."""
     try:
-        names = class_names(path)
+        names, task = class_names(path), task_of(path)
     except (ModelError, OutputError):
         return  # the file of another program; the number of classes is checked when the model is loaded
+    if names is not None and task is not splits.task:
+        raise ModelError(
+            f"{path}: expected a teacher of data with data.labels: {splits.task.name}; received one of {task.name}",
+            hint="Take a teacher that was trained on data of the same kind.",
+        )
     if names is not None and names != list(splits.classes):
         received = ", ".join(names[:20])
         raise ModelError(
@@ -118,9 +122,16 @@ def _may_have_seen(config: Config, splits: Splits, teacher: AnyTeacher) -> list[
 
 def _knows_little(config: Config, splits: Splits, teacher: AnyTeacher) -> list[str]:
     labels, scores = splits.validation.all_labels, teacher.validation_scores
-    if order := another_order(metrics.ensemble_logits(teacher.validation), labels, splits.classes):
+    cause, of_equal = possible_cause(teacher), splits.task.nll_of_equal(len(splits.classes))
+    if splits.task is MULTI:  # the order of the classes is not judged: each is right or wrong for itself
+        if scores.nll < of_equal:
+            return []
+        return [
+            f"The teacher's probabilities are no better than 0.5 for every class (NLL {scores.nll:.2f} on validation; "
+            f"{of_equal:.2f}).{cause}"
+        ]
+    if order := another_order(metrics.ensemble_logits(teacher.validation, splits.task), labels, splits.classes):
         return [order]
-    cause, of_equal = possible_cause(teacher), float(np.log(len(splits.classes)))
     if warning := at_chance(scores.to_json(), labels, every_class=config.every_class_counts("teacher")):
         return [f"{warning}{cause}"]
     if cause and scores.nll > of_equal * SUSPICIOUS_NLL:  # the accuracy may be high nevertheless

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import ModelError
 from kdistill.core.kinds import unmarked
+from kdistill.core.task import MULTI, SINGLE
 from kdistill.datasets import Split, Splits, npy
 from kdistill.evaluation.metrics import check_logits
 
@@ -30,9 +31,12 @@ SUFFIX = ".npz"
 LOGITS, LABELS, TEXT = "f", "iu", "U"
 LONGEST_TEXT = 4000  # bytes of one name, four for each character
 EXPORT = "`kdistill data export` writes the examples in the expected order, with their labels and fingerprint."
-TAKE_LOG = (
-    "Give logits, or the logarithm of probabilities: np.log(np.clip(p, 1e-7, 1)), or predict_log_proba in scikit-learn."
-)
+# How logits are made of probabilities, by the task.
+TAKE_LOG = {
+    SINGLE.name: "Give logits, or the logarithm of probabilities: np.log(np.clip(p, 1e-7, 1)), or predict_log_proba in "
+    "scikit-learn.",
+    MULTI.name: "Give logits; of probabilities p, clipped to 1e-7 and 1 - 1e-7, they are np.log(p / (1 - p)).",
+}
 LAYOUT = (
     "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and optionally `test` "
     "and `classes`; `kdistill data export` writes the examples in the order of the rows."
@@ -114,7 +118,7 @@ class LogitsFile:
             self._check_header("fingerprint", TEXT, ())
         for name, part in (("labels", "train"), ("test_labels", "test")):
             if name in self._headers and part in parts:
-                self._check_header(name, LABELS, (len(parts[part]),))
+                self._check_header(name, LABELS, parts[part].all_labels.shape)
         if "classes" in self._headers:
             self._check_header("classes", TEXT + LABELS, (self._classes,))
 
@@ -131,7 +135,7 @@ class LogitsFile:
         for name, part in (("labels", "train"), ("test_labels", "test")):
             if name in self._headers and part in parts:
                 expected = parts[part].all_labels
-                wrong = np.flatnonzero(arrays[name] != expected)
+                wrong = np.unique(np.nonzero(arrays[name] != expected)[0])
                 if len(wrong):
                     raise ModelError(
                         f"{name}: the rows are in another order, or of other data: expected label {expected[wrong[0]]} "
@@ -163,11 +167,11 @@ class LogitsFile:
             raise ModelError(f"{name}: expected {words.get(kinds, 'names or labels')}; received {dtype}")
 
     def _logits_of(self, arrays: Any, name: str) -> NDArray[np.float32]:
-        given = arrays[name]
+        given, task = arrays[name], self._splits.task
         if np.isneginf(given).any():
             row = int(np.argwhere(np.isneginf(given))[0, 0])
-            raise ModelError(f"{name}: expected finite logits; row {row} has minus infinity", hint=TAKE_LOG)
-        check_logits(given, name, TAKE_LOG)
+            raise ModelError(f"{name}: expected finite logits; row {row} has minus infinity", hint=TAKE_LOG[task.name])
+        check_logits(given, name, TAKE_LOG[task.name], task)
         largest = np.abs(given).max()
         if largest > np.finfo(np.float32).max:
             raise ModelError(f"{name}: expected logits that are numbers in float32; received values up to {largest:g}")

@@ -71,7 +71,9 @@ class AnyTeacher:
     @cached_property
     def validation_scores(self) -> metrics.Scores:
         """The metrics on the validation split; of an ensemble, those of its mean probability."""
-        return metrics.score(metrics.ensemble_logits(self.validation), self.splits.validation.all_labels)
+        return metrics.score(
+            metrics.ensemble_logits(self.validation, self.splits.task), self.splits.validation.all_labels
+        )
 
 
 class ModelTeacher(AnyTeacher):
@@ -127,7 +129,7 @@ class ModelTeacher(AnyTeacher):
         if kept is not None and self._agrees(kept, rows):
             return kept
         logits = evaluation.logits(self._predict, rows)
-        metrics.check_logits(logits, str(self.paths[0]))
+        metrics.check_logits(logits, str(self.paths[0]), task=self.splits.task)
         with contextlib.suppress(OutputError):  # the folder may be read-only, or another process may be tidying it
             self.cache.store(split, logits)
         return logits

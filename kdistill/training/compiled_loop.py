@@ -89,7 +89,7 @@ class Engine:
 
         Args:
             images: (segment, batch, *shape), raw values.
-            labels: (segment, batch), int32.
+            labels: (segment, batch), or (segment, batch, classes) of multi-label data, int32.
             teacher_logits: (segment, batch, classes) or (segment, batch, teachers, classes), float32; or
                 (segment, batch, 0) without a teacher.
             numbers: `Objective.numbers` as float32 tensors.
@@ -198,6 +198,7 @@ def _shape_of(
         type(optimizer).__name__,
         optimizer_config,
         objective.soft_loss,
+        objective.task,
         repr(augmentation),
     ]
     return json.dumps(shape, sort_keys=True, default=str)

@@ -1,15 +1,23 @@
-"""The distillation loss as pure functions of logits, with the factor T^2.
+"""The distillation loss as pure functions of logits, with the factor T^2, for the tasks of `core.task`.
 
     loss = alpha * soft + (1 - alpha) * hard
     soft = T^2 * mean_batch KL(p_t || p_s)      p_t = softmax(z_t / T_t), p_s = softmax(z_s / T); T_t = T by default
     hard = mean_batch w_y * cross_entropy(y, softmax(z_s))                w_y = 1, or the weight of the class y
 
+of multi-label data, where each class of an example has its own probability (p = sigmoid(z), y = 0 or 1):
+
+    soft = T^2 * mean_batch sum_classes KL(Bernoulli(p_t) || Bernoulli(p_s))      p_t = sigmoid(z_t / T_t), ...
+    hard = mean_batch sum_classes binary_cross_entropy(y, sigmoid(z_s))
+
+These are sums over the classes, since that is the KL divergence and the cross-entropy of all of an example's labels
+together if the classes are independent given the example: for one class they are those of the logits (0, z).
+
 Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), arXiv:1503.02531: section 2,
 equation 1 for the softened probabilities, its last paragraph for T^2 (`t_squared`). With several teachers p_t is the
 mean of their softened probabilities (section 1, on ensembles). `mse_loss` is another soft loss, which matches logits.
 
-All is computed from logits through `log_softmax`, in the dtype of the student's logits, so that logits of +-1e4 give
-finite values and gradients. The inputs are not checked: models, data and config have been checked before.
+All is computed from logits through `log_softmax` or `log_sigmoid`, in the dtype of the student's logits, so that logits
+of +-1e4 give finite values and gradients. The inputs are not checked: models, data and config have been checked before.
 """
 
 import math
@@ -18,6 +26,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import tensorflow as tf
+
+from kdistill.core.task import MULTI, SINGLE, Task
 
 Terms = dict[str, tf.Tensor]
 # A number, or in a compiled step a scalar tensor: runs that differ only in these numbers share the step.
@@ -59,6 +69,28 @@ def kl_loss(
         teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
     student = tf.nn.log_softmax(student_logits / temperature)
     kl = tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
+    return (t_squared(temperature) if scale is None else scale) * kl
+
+
+def bernoulli_kl_loss(
+    teacher_logits: tf.Tensor,
+    student_logits: tf.Tensor,
+    temperature: Factor,
+    teacher_temperature: Factor | None = None,
+    scale: Factor | None = None,
+) -> tf.Tensor:
+    """Return the soft loss of multi-label data: T^2 * KL(teacher || student) of each class, summed; a batch mean.
+
+    Of several teachers the mean probability of each class is the target. Arguments and unit are those of `kl_loss`.
+    """
+    softened = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
+    kl = tf.zeros_like(student_logits)
+    for sign in (1.0, -1.0):  # the two outcomes: log p = log_sigmoid(z), log (1 - p) = log_sigmoid(-z)
+        teacher = tf.math.log_sigmoid(sign * softened)
+        if len(teacher.shape) > len(student_logits.shape):
+            teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
+        kl += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
+    kl = tf.reduce_mean(tf.reduce_sum(kl, axis=-1))
     return (t_squared(temperature) if scale is None else scale) * kl
 
 
@@ -105,8 +137,21 @@ def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, class_weights: Weigh
     return tf.reduce_mean(losses)
 
 
+def bernoulli_hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean over the batch of the binary cross-entropies of `labels` (batch, classes), summed, in nats."""
+    targets = tf.cast(labels, student_logits.dtype)
+    each = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=student_logits)
+    return tf.reduce_mean(tf.reduce_sum(each, axis=-1))
+
+
+Loss: TypeAlias = Callable[..., tf.Tensor]
 # By `distill.soft_loss` in the config.
-SOFT_LOSSES: dict[str, Callable[..., tf.Tensor]] = {"kl": kl_loss, "mse": mse_loss}
+SOFT_LOSSES: dict[str, Loss] = {"kl": kl_loss, "mse": mse_loss}
+# By the name of the task: the hard loss, and the soft losses.
+LOSSES: dict[str, tuple[Loss, dict[str, Loss]]] = {
+    SINGLE.name: (hard_loss, SOFT_LOSSES),
+    MULTI.name: (bernoulli_hard_loss, {**SOFT_LOSSES, "kl": bernoulli_kl_loss}),
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +161,7 @@ class Objective:
     soft_loss: str | None = None  # a key of `SOFT_LOSSES`; None for the hard loss alone
     # alpha, temperature, teacher_temperature and scale of the soft loss; `WEIGHTS` of the classes, if there are any.
     numbers: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
+    task: str = SINGLE.name  # a key of `LOSSES`
 
     @property
     def uses_teacher(self) -> bool:
@@ -132,23 +178,24 @@ class Objective:
         """Return the scalars `loss`, `soft` (0 for the hard loss alone) and `hard`.
 
         Args:
-            labels: (batch,) integers.
+            labels: (batch,) integers, or (batch, classes) of multi-label data.
             teacher_logits: (batch, classes) or (batch, teachers, classes); ignored for the hard loss alone.
             student_logits: (batch, classes).
             numbers: used instead of the objective's own; in a compiled step these are tensors.
         """
         temperatures_and_scale: dict[str, Any] = dict(numbers or self.numbers)
-        hard = hard_loss(labels, student_logits, temperatures_and_scale.pop(WEIGHTS, None))
+        of_labels, of_teacher = LOSSES[self.task]
+        hard = of_labels(labels, student_logits, **_weights(temperatures_and_scale.pop(WEIGHTS, None)))
         if self.soft_loss is None:
             return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
         alpha = temperatures_and_scale.pop("alpha")
-        soft = SOFT_LOSSES[self.soft_loss](teacher_logits, student_logits, **temperatures_and_scale)
+        soft = of_teacher[self.soft_loss](teacher_logits, student_logits, **temperatures_and_scale)
         return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}
 
 
-def hard_objective(class_weights: tuple[float, ...] | None = None) -> Objective:
+def hard_objective(class_weights: tuple[float, ...] | None = None, task: Task = SINGLE) -> Objective:
     """Return the objective of the teacher and the baseline: the labels alone, with weights (classes,) if any."""
-    return Objective(numbers=_weights(class_weights))
+    return Objective(numbers=_weights(class_weights), task=task.name)
 
 
 def _weights(class_weights: tuple[float, ...] | None) -> dict[str, float | tuple[float, ...]]:
@@ -162,6 +209,7 @@ def distillation_objective(
     scale_by_t_squared: bool = True,
     soft_loss: str = "kl",
     class_weights: tuple[float, ...] | None = None,
+    task: Task = SINGLE,
 ) -> Objective:
     """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`.
 
@@ -173,6 +221,7 @@ def distillation_objective(
         scale_by_t_squared: multiply the soft loss by T^2.
         soft_loss: a key of `SOFT_LOSSES`.
         class_weights: (classes,) of the hard loss; None: all examples count the same.
+        task: of the labels.
     """
     numbers: dict[str, float | tuple[float, ...]] = {
         "alpha": alpha,
@@ -181,4 +230,4 @@ def distillation_objective(
         "scale": t_squared(temperature) if scale_by_t_squared else 1.0,
         **_weights(class_weights),
     }
-    return Objective(soft_loss, numbers)
+    return Objective(soft_loss, numbers, task.name)

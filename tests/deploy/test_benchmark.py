@@ -174,6 +174,7 @@ def request(tmp_path, model, images):
     return {
         "model": str(model),
         "scaling": None,
+        "task": "single",
         "images": str(tmp_path / "images.npy"),
         "outputs": str(tmp_path / "outputs.npy"),
         "threads": 1,

@@ -53,3 +53,18 @@ def write_csv(path, x, y, names=CLASSES):
 def data(dataset, path, **keys):
     """Return the `data` section of a config."""
     return configs.Data(dataset=dataset, path=str(path), **keys)
+
+
+TAGS = ("indoor", "night", "people")
+
+
+def tags(train=120, test=60, validation=0, seed=0):
+    """Return multi-label arrays by name: rows of six values, of which the first three say which tags a row has."""
+    random = np.random.default_rng(seed)
+    found = {"classes": np.array(TAGS)}
+    for part, count in (("train", train), ("test", test), ("val", validation)):
+        if count:
+            values = random.normal(size=(count, 6)).astype(np.float32)
+            noise = 0.3 * random.normal(size=(count, 3))
+            found |= {f"x_{part}": values, f"y_{part}": (values[:, :3] + noise > 0.4).astype(np.uint8)}
+    return found

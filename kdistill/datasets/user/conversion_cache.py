@@ -139,7 +139,7 @@ def check_room(folder: Path, size: int, what: Path) -> None:
 
 
 def write_labels(folder: Path, labels: Mapping[str, NDArray[np.int32]]) -> None:
-    """Write the labels (n,) of each part to the folder of a conversion."""
+    """Write the labels (n,) or (n, classes) of each part to the folder of a conversion."""
     for part, of_part in labels.items():
         np.save(labels_file(folder, part), of_part)
 

@@ -12,6 +12,7 @@ from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
 
 ROWS_AT_ONCE = 4096
+MULTI_HINT = "If an example may have several classes or none, set data.labels: multi."
 NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,18})?")
 
 
@@ -76,7 +77,8 @@ def _from_one_hot(array: NDArray, name: str) -> Labels:
             shown = ", ".join(f"{value:g}" for value in rows[bad[0]][:10].astype(float))
             raise DataError(
                 f"{name}: row {start + bad[0]} (counted from 0) is not one-hot: expected one 1 and otherwise 0; "
-                f"received {shown}{', ...' if rows.shape[1] > 10 else ''}"
+                f"received {shown}{', ...' if rows.shape[1] > 10 else ''}",
+                hint=MULTI_HINT if np.isin(rows, (0, 1)).all() else None,
             )
         values[start : start + len(rows)] = rows.argmax(axis=1)
     return Labels(values, name, array.shape[1])

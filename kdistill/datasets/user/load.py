@@ -16,6 +16,7 @@ from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import Tokens, described
+from kdistill.core.task import MULTI, SINGLE, TASKS
 from kdistill.datasets import guards
 from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.table_format import Format
@@ -25,6 +26,10 @@ from kdistill.datasets.user.parts import note
 if TYPE_CHECKING:
     from kdistill.config import Data
 
+STRATIFIED = (
+    "Multi-label: what is held out from train is stratified by the combinations of classes; the rare ones are divided "
+    "at random"
+)
 DARK = 128  # bytes that are all smaller may be of another scale than 0 to 255
 
 
@@ -77,8 +82,9 @@ def _npz(data: Data, path: Path) -> Form:
         raise DataError(f"{path}: expected an .npz file; this is a folder")
     axis = None if data.channel_axis == -1 else data.channel_axis
     layout = npz.Layout(data.kind, axis)
-    convert = partial(npz.convert, path, layout=layout)
-    return Form(layout.settings, partial(conversion_cache.signature, [path], path.parent), convert)
+    settings = layout.settings if data.task is SINGLE else {**layout.settings, "labels": data.labels}
+    convert = partial(npz.convert, path, layout=layout, task=data.task)
+    return Form(settings, partial(conversion_cache.signature, [path], path.parent), convert)
 
 
 def _csv(data: Data, path: Path) -> Form:
@@ -206,7 +212,7 @@ def _absent_classes(splits: dict[str, Any], facts: conversion_cache.Facts, data:
     if data.validation == "given":
         effects["validation"] = "it has no influence on which epoch or setting is chosen"
     for part in (part for part in effects if part in splits):
-        counts = np.bincount(splits[part].all_labels, minlength=len(facts["classes"]))
+        counts = TASKS[data.labels].examples(splits[part].all_labels, len(facts["classes"]))
         absent = [str(name) for name, count in zip(facts["classes"], counts, strict=True) if not count]
         if absent:
             classes = f"{len(absent)} {'class' if len(absent) == 1 else 'classes'} ({first_few(absent)})"
@@ -246,7 +252,10 @@ def _guarded(source: Source, data: Data) -> Source:
 
 def load(data: Data, listener: Listener | None = None) -> Splits:
     """Return the user's data, split as a config says; raise what `read` and `divide` raise."""
-    return divide(read(data, listener), data.validation, data.split_seed)
+    source = read(data, listener)
+    if TASKS[data.labels] is MULTI and (data.test is not None or isinstance(data.validation, float)) and listener:
+        listener.note(STRATIFIED)
+    return divide(source, data.validation, data.split_seed)
 
 
 def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
@@ -274,7 +283,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         "examples": {name: len(part) for name, part in parts.items()},
         "shape": list(splits.shape),
         "classes": list(splits.classes),
-        "per_class": {name: np.bincount(part.all_labels, minlength=count).tolist() for name, part in parts.items()},
+        "per_class": {name: splits.task.examples(part.all_labels, count).tolist() for name, part in parts.items()},
         "kind": splits.kind,
         "type": str(splits.train.images.dtype),
         "scaling": described(splits.scale),

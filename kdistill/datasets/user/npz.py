@@ -7,7 +7,7 @@ No pickled object is loaded, and no array is copied before all headers have been
 
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
+from kdistill.core.task import SINGLE, Task
 from kdistill.datasets import memory_map, npy
 from kdistill.datasets.npy import Header
-from kdistill.datasets.user import conversion_cache, example_kind, labels, parts
+from kdistill.datasets.user import conversion_cache, example_kind, labels, multi_labels, parts
 
 CLASSES = "classes"
 WANTED = "expected x_train and y_train, and optionally x_test, y_test, x_val, y_val and classes"
@@ -57,7 +58,7 @@ class Layout:
         return kept if self.channel_axis is None else np.moveaxis(kept, self.channel_axis, -1)
 
 
-def convert(path: Path, folder: Path, layout: Layout | None = None) -> conversion_cache.Facts:
+def convert(path: Path, folder: Path, layout: Layout | None = None, task: Task = SINGLE) -> conversion_cache.Facts:
     """Write the arrays of an archive to the folder of a conversion, and return its facts.
 
     Raises:
@@ -73,21 +74,32 @@ def convert(path: Path, folder: Path, layout: Layout | None = None) -> conversio
             _check_part(headers, pair, pairs["train"][0], path, layout)
         room = [_room(header, name in dict(pairs.values())) for name, header in headers.items()]
         conversion_cache.check_room(folder, sum(room), path)
-        found = {}
+        found: dict[str, Any] = {}
+        read_labels = labels.from_array if task is SINGLE else multi_labels.from_array
         for part, (x, y) in pairs.items():
             _write_examples(archive, x, conversion_cache.examples_file(folder, part), path, layout)
-            found[part] = labels.from_array(_extracted(archive, y, folder / y), f"{path}: {y}")
+            found[part] = read_labels(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
-    names, numbers = labels.encoded(found, given)
+    names, numbers, notes = _encoded(found, given, task)
     conversion_cache.write_labels(folder, numbers)
     arrays = {part: memory_map.open_array(conversion_cache.examples_file(folder, part)) for part in pairs}
     return {
         "classes": names,
         "names": {part: [f"{path}: {name}" for name in pair] for part, pair in pairs.items()},
-        "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *labels.notes(found, names, bool(given))],
+        "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *notes],
         **example_kind.token_facts(arrays, layout.kind, headers[pairs["train"][0]].dtype),
     }
+
+
+def _encoded(
+    found: Mapping[str, Any], given: tuple[str, ...] | None, task: Task
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]], list[str]]:
+    """Return the names of the classes, the labels of each part, and notes on them."""
+    if task is SINGLE:
+        names, numbers = labels.encoded(found, given)
+        return names, numbers, labels.notes(found, names, bool(given))
+    return *multi_labels.checked(found, given), []
 
 
 def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from kdistill.core.errors import KdistillError
+from kdistill.core.task import MULTI
 from kdistill.datasets import Splits
 from kdistill.evaluation import metrics
 from kdistill.recipes import predictions
@@ -13,6 +14,10 @@ from kdistill.report.collect.subject import Subject, TeacherSource
 from kdistill.report.content.predictions import Floats, Predictions, Softened
 from kdistill.runs import ARMS
 
+NOT_OF_MULTI = (
+    "This part is for examples of one class each; the data are multi-label (data.labels: multi), where an example may "
+    "have several classes or none."
+)
 PARTS = tuple(field.name for field in fields(Predictions))
 
 
@@ -27,6 +32,8 @@ def collect_predictions(subject: Subject, scores: Scores, most: int) -> tuple[Pr
     splits, why = None, scores.missing().get("verdict", "No run was scored on the test split.")
     if any(scores.by_arm.values()):
         splits, why = subject.data
+    if splits is not None and splits.task is MULTI:
+        splits, why = None, NOT_OF_MULTI
     if splits is None:
         return Predictions(), dict.fromkeys(PARTS, why)
     return _Gathered(subject, scores, splits).predictions(most)

@@ -63,8 +63,9 @@ def collect_objective(subject: Subject) -> Objective:
     counts = [len(teacher.paths) for teacher in subject.teachers.values() if not teacher.run]
     results = (run.result or {} for arm in ("distilled", "baseline") for run in subject.runs[arm].values())
     weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
-    formula = keys.formula(max([*counts, len(keys.teachers), 1]), subject.config.data.class_weights)
-    return Objective(formula, keys, subject.config.student.l2, weights)
+    data = subject.config.data
+    formula = keys.formula(max([*counts, len(keys.teachers), 1]), data.class_weights, data.task)
+    return Objective(formula, keys, subject.config.student.l2, weights, data.task)
 
 
 def collect_provenance(subject: Subject) -> Provenance:

@@ -89,7 +89,7 @@ class Scores:
         logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
             raise KdistillError(problem.removesuffix(".") or "its logits on the test split are not known")
-        scores: Any = metrics.score(metrics.ensemble_logits(logits), splits.test.all_labels).to_json()
+        scores: Any = metrics.score(metrics.ensemble_logits(logits, splits.task), splits.test.all_labels).to_json()
         parameters = self.subject.summary.get("arms", {}).get("teacher", {}).get("parameters")
         size = logits_file.model_bytes(teacher.paths)
         return scores | {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}

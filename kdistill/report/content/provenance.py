@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kdistill.config import Distill
+from kdistill.core.task import SINGLE, Task
 from kdistill.runs.survey import FoundRun
 
 
@@ -16,12 +17,14 @@ class Objective:
         distill: the config's section `distill`.
         class_weights: the weight of each class in the hard term, by name; empty where all are the same.
         l2: the L2 penalty on the student's weights, in both arms; 0 for none.
+        task: of the labels.
     """
 
     formula: str
     distill: Distill
     l2: float = 0.0
     class_weights: Mapping[str, float] = field(default_factory=dict)
+    task: Task = SINGLE
 
 
 @dataclass(frozen=True)
