@@ -10,7 +10,6 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    field_validator,
     model_validator,
 )
 
@@ -26,13 +25,14 @@ from kdistill.config.section import (
 )
 from kdistill.config.yamltext import shown
 from kdistill.core.kinds import Kind
-from kdistill.core.task import TASKS, Task
+from kdistill.core.task import MULTI, TASKS, Task
 
 # The named data sets, and the file formats of users' own data.
 NamedData = Literal["digits", "fashion_mnist", "mnist"]
 OwnData = Literal["npz", "image_folder", "csv"]
 LastOrOther = Annotated[StrictInt, Field(ge=-4, le=4)]  # an axis of an array, as NumPy counts them
 NAMED, OWN = get_args(NamedData), get_args(OwnData)
+ClassWeights = Literal["balanced"] | dict[StrictStr, Positive] | None
 # Each key that only some data sets read, with those data sets.
 DATA_READERS = {
     "dir": NAMED,
@@ -75,6 +75,29 @@ def _encoding(name: str) -> str:
             "data", "encoding", f"expected an encoding, such as utf-8 or latin-1; received {name!r}"
         ) from None
     return name
+
+
+
+def _class_weights(weights: Any) -> Any:
+    """Refuse other class weights in one sentence, which names the first one that is none."""
+    if weights in (None, "balanced"):
+        return weights
+    if not isinstance(weights, dict) or not weights:
+        raise MisplacedError("data", "class_weights", f"expected {WEIGHTS}; received {shown(weights)}")
+    for name, weight in weights.items():
+        if type(weight) not in (int, float) or not 0 < weight < math.inf:
+            text = f"expected {WEIGHTS}; received {name}: {shown(weight)}"
+            raise MisplacedError("data", "class_weights", text)
+    return weights
+
+
+def _check_multi_label(data: "Data") -> None:
+    """Refuse multi-label data in another format, and keys that they do not read."""
+    if data.dataset != "npz":
+        text = f"multi is for dataset npz, with labels (n, classes) of 0 and 1; dataset is {data.dataset}"
+        raise MisplacedError("data", "labels", text)
+    if data.class_weights is not None:
+        raise MisplacedError("data", "class_weights", "they are for labels: single; labels is multi")
 
 
 class Data(Section):
@@ -164,7 +187,7 @@ class Data(Section):
     split_seed: StrictInt = Field(
         0, ge=0, le=2**32 - 1, description="Seed of the split, which is the same for all runs, whatever their `seed`."
     )
-    class_weights: Literal["balanced"] | dict[StrictStr, Positive] | None = Field(
+    class_weights: Annotated[ClassWeights, BeforeValidator(_class_weights)] = Field(
         None,
         description="Weights of the classes in the hard term, for imbalanced data: `balanced`, inversely proportional "
         "to their examples in train; or by class name, 1 for the others, divided by their mean over train. null: all "
@@ -199,20 +222,6 @@ class Data(Section):
         later = self.dataset in LATER.get(key, ()) and is_default
         return not later and self.dataset in DATA_READERS.get(key, (self.dataset,))
 
-    @field_validator("class_weights", mode="before")
-    @classmethod
-    def _weights(cls, weights: Any) -> Any:
-        """Refuse other class weights in one sentence, which names the first one that is none."""
-        if weights in (None, "balanced"):
-            return weights
-        if not isinstance(weights, dict) or not weights:
-            raise MisplacedError("data", "class_weights", f"expected {WEIGHTS}; received {shown(weights)}")
-        for name, weight in weights.items():
-            if type(weight) not in (int, float) or not 0 < weight < math.inf:
-                text = f"expected {WEIGHTS}; received {name}: {shown(weight)}"
-                raise MisplacedError("data", "class_weights", text)
-        return weights
-
     @model_validator(mode="after")
     def _what_the_data_set_reads(self) -> Self:
         """Refuse a key that the chosen data set does not read, and a missing key that it needs."""
@@ -223,11 +232,8 @@ class Data(Section):
             raise MisplacedError("data", "path", f"dataset {self.dataset} needs it: the path of the data")
         if self.dataset == "csv" and not self.label:
             raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
-        if self.labels == "multi" and self.dataset != "npz":
-            text = f"multi is for dataset npz, with labels (n, classes) of 0 and 1; dataset is {self.dataset}"
-            raise MisplacedError("data", "labels", text)
-        if self.labels == "multi" and self.class_weights is not None:
-            raise MisplacedError("data", "class_weights", "they are for labels: single; labels is multi")
+        if self.task is MULTI:
+            _check_multi_label(self)
         if both := set(self.drop or ()) & set(self.keep or ()):
             raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
         if self.vocabulary is not None and self.kind != "tokens":

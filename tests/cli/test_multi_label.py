@@ -10,6 +10,7 @@ import own_data
 import pytest
 from command_line import document, run
 from scipy.special import expit
+from sklearn.metrics import average_precision_score, f1_score
 
 CONFIG = """\
 data: {dataset: npz, path: tags.npz, labels: multi}
@@ -55,6 +56,13 @@ def test_from_arrays_to_predictions(config, tmp_path):
     p = expit(z.astype(np.float64))
     nll = -np.where(arrays["y_test"], np.log(p), np.log(1 - p)).sum(axis=1).mean()
     assert scores["nll"] == pytest.approx(nll, rel=1e-5)
+    expected = average_precision_score(arrays["y_test"], z, average="macro")
+    assert scores["mean_average_precision"] == pytest.approx(expected)
+    assert scores["macro_f1"] == pytest.approx(f1_score(arrays["y_test"], z >= 0, average="macro"))
+    assert scores["class_examples"] == arrays["y_test"].sum(axis=0).tolist()
+    means = [summary["arms"][arm]["mean_average_precision"]["values"] for arm in ("distilled", "baseline")]
+    assert summary["comparison"]["measure"] == "mean_average_precision"
+    assert summary["comparison"]["difference"]["values"] == pytest.approx(np.subtract(*means))
 
     lines = run("predict", student, "tags.npz", "--format", "jsonl", "--top", "3").stdout.splitlines()
     rows = list(map(json.loads, lines))
@@ -72,8 +80,13 @@ def test_from_arrays_to_predictions(config, tmp_path):
 def test_each_arm_can_be_made_alone_and_swept(config):
     for command in ("train-teacher", "baseline", "distill"):
         document(command, "-c", config)
+    watched = document(
+        "baseline", "-c", config, "--set", "training.monitor=val_mean_average_precision", "--output-dir", "watched"
+    )
+    assert watched["validation"]["mean_average_precision"] > 0
     swept = document("sweep", "-c", config, "--grid", "distill.alpha=0.1,0.9", "--seeds", "1", "--workers", 1)
     assert len(swept["cells"]) == 2
+    assert swept["measure"] == "mean_average_precision"
 
 
 def test_teachers_from_elsewhere(config, tmp_path):
@@ -114,10 +127,17 @@ def test_what_cannot_be_used_is_named_before_training(config):
         ("data={dataset: csv, path: a.csv, label: x, labels: multi}", "dataset is csv"),
         ("data={dataset: image_folder, path: tags, labels: multi}", "dataset is image_folder"),
         ("data.labels=several", "data.labels"),
+        ("data.class_weights=balanced", "they are for labels: single"),
+        ("student.monitor=val_auc", "student.monitor: AUC is for data.labels: single"),
     ],
 )
 def test_a_config_of_other_data_is_refused(config, override, message):
     assert message in run("baseline", "-c", config, "--set", override, code=3).output
+
+
+def test_a_verdict_by_a_measure_of_single_labels_is_refused(config):
+    told = run("reproduce", "-c", config, "--set", "verdict.measure=balanced_accuracy", "--workers", 1, code=3)
+    assert "verdict.measure: balanced accuracy is for data.labels: single; the data have multi" in told.output
 
 
 def test_a_model_of_one_kind_of_labels_is_no_model_of_the_other(config, tmp_path):

@@ -5,7 +5,9 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, log_loss
 
+from kdistill.core.task import MULTI
 from kdistill.evaluation import metrics, multi_label
+from kdistill.evaluation.measures import MEASURES
 
 
 def outputs(rounded=False, classes=5, seed=0):
@@ -51,10 +53,26 @@ def test_scores_have_calibration_over_all_decisions():
 
 
 def test_agreement_and_kl_take_the_task():
-    from kdistill.core.task import MULTI
-
     logits, _ = outputs()
     assert metrics.agreement(logits, logits * 2, MULTI) == 1.0
     assert metrics.kl_to_teacher(logits, logits, MULTI) == pytest.approx(0.0, abs=1e-6)
     assert metrics.agreement(logits, -logits, MULTI) < 0.01
     assert metrics.ensemble_logits(logits[:, None], MULTI) == pytest.approx(logits, rel=1e-6)
+
+
+def test_measures_are_those_of_the_task():
+    logits, labels = outputs()
+    found = metrics.score(logits, labels)
+    assert set(found.measures) == {"accuracy", "nll", "macro_f1", "mean_average_precision"}
+    assert found.measures["mean_average_precision"] == multi_label.mean_average_precision(logits, labels)
+    assert found.class_examples == labels.sum(axis=0).tolist()
+    assert "mean_average_precision" not in metrics.score(logits, labels.argmax(axis=1)).measures
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "found"), [("auc", [[0, 1]], "multi"), ("mean_average_precision", [0], "single")]
+)
+def test_a_measure_of_the_other_task_says_so(name, labels, found):
+    problem = MEASURES[name].problem(np.array(labels), ["a", "b"], "test")
+    assert problem.endswith(f"the data have {found}")
+    assert MEASURES[name].compute(np.zeros((1, 2)), np.array(labels)) is None

@@ -96,5 +96,5 @@ def test_the_objective_mixes_both_terms(soft_loss):
     s = student.astype(np.float64)
     np.testing.assert_allclose(terms["hard"], -np.where(labels, log_expit(s), log_expit(-s)).sum(-1).mean(), rtol=1e-9)
     np.testing.assert_allclose(terms["loss"], 0.3 * terms["soft"] + 0.7 * terms["hard"], rtol=1e-6)
-    alone = losses.hard_objective(MULTI)(labels, teacher, student)
+    alone = losses.hard_objective(task=MULTI)(labels, teacher, student)
     np.testing.assert_allclose(alone["loss"], terms["hard"], rtol=1e-12)
