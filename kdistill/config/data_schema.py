@@ -77,7 +77,6 @@ def _encoding(name: str) -> str:
     return name
 
 
-
 def _class_weights(weights: Any) -> Any:
     """Refuse other class weights in one sentence, which names the first one that is none."""
     if weights in (None, "balanced"):

@@ -54,6 +54,10 @@ class Task(ABC):
         """Return the number (classes,) of examples that have each class."""
 
     @abstractmethod
+    def has(self, labels: NDArray[np.integer], number: int) -> Flags:
+        """Return (n,) whether each example has the class of this number."""
+
+    @abstractmethod
     def are_probabilities(self, outputs: Floats) -> bool:
         """Whether outputs (n, classes) look like probabilities rather than logits."""
 
@@ -131,6 +135,10 @@ class Single(Task):
         """Return the number (classes,) of examples of each class."""
         return np.bincount(labels, minlength=classes)
 
+    def has(self, labels: NDArray[np.integer], number: int) -> Flags:
+        """Return (n,) whether the class of each example is this one."""
+        return np.asarray(labels == number)
+
     def are_probabilities(self, outputs: Floats) -> bool:
         """Whether no output is negative, and those of each example sum to 1."""
         return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
@@ -186,6 +194,10 @@ class Multi(Task):
     def examples(self, labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
         """Return the number (classes,) of examples that have each class."""
         return labels.sum(axis=0, dtype=np.int64)
+
+    def has(self, labels: NDArray[np.integer], number: int) -> Flags:
+        """Return (n,) whether this class is among those of each example."""
+        return np.asarray(labels[:, number] == 1)
 
     def are_probabilities(self, outputs: Floats) -> bool:
         """Whether all outputs lie from 0 to 1: then each class would be decided, and the same for every example."""

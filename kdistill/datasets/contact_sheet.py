@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kdistill.core import files
 from kdistill.core.errors import DataError
+from kdistill.core.task import of_labels
 from kdistill.datasets.splits import Splits
 
 IN_A_ROW = 8  # images of a class
@@ -50,7 +51,7 @@ def draw(splits: Splits, path: Path) -> str:
 def _chosen(splits: Splits, number: int) -> NDArray:
     """Return some images (n, *shape) of a class, at even distances."""
     part = splits.training_part()
-    there = np.flatnonzero(part.all_labels == number)
+    there = np.flatnonzero(of_labels(part.labels).has(part.all_labels, number))
     taken = np.unique(np.linspace(0, len(there) - 1, IN_A_ROW).round().astype(int)) if len(there) else there
     return part.take(there[taken])[0]
 

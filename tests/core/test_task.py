@@ -34,6 +34,8 @@ def test_a_multi_label_decision_is_right_if_every_class_is():
     np.testing.assert_array_equal(MULTI.correct(logits, labels), [True, False, True, True])
     np.testing.assert_array_equal(MULTI.same(logits, -logits), [False, False, False, False])
     np.testing.assert_array_equal(MULTI.examples(labels, 2), [3, 1])
+    np.testing.assert_array_equal(MULTI.has(labels, 1), [False, True, False, False])
+    np.testing.assert_array_equal(SINGLE.has(labels[:, 1], 1), [False, True, False, False])
 
 
 def test_confidence_is_that_of_each_decision():
