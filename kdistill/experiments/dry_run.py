@@ -86,10 +86,7 @@ def training(
         find_teachers(session, experiment.run("distilled", seeds[0]))
     arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
-    models = _ModelChecks()
-    models.check(session, arms)
-    if {"baseline", "distilled"} <= set(arms):
-        models.compares(session, "test")
+    _ModelChecks().check(session, arms)
     taught_by = {
         seed: seed if of is None else of
         for seed, of in teachers_of(session, seeds, teacher_seeds).items()
@@ -271,7 +268,9 @@ class _ModelChecks:
             self._preflight.compares(session, *parts)
 
     def check(self, session: Session, arms: Sequence[str]) -> None:
-        """Refuse settings and files of models that do not fit the data of a session."""
+        """Refuse settings, files of models and, of arms that are compared, a measure that do not fit the data."""
+        if {"baseline", "distilled"} <= set(arms):
+            self.compares(session, "test")
         if not datasets.needs_download(session.config.data):
             self._preflight.fits(session, arms)
         for role in {"teacher" if arm == "teacher" else "student" for arm in arms}:
