@@ -103,7 +103,8 @@ def load_trainable(
         if vocabulary is not None:
             token_inputs.check(model, vocabulary)
         model = _with_tensors(model)
-        model, note = adapt_inputs.fitted(model, _fixed_shape(model) if shape is None else shape)
+        shape = _fixed_shape(model) if shape is None else shape
+        model, note = adapt_inputs.fitted(model, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", error.hint) from None
     if note:
@@ -111,7 +112,7 @@ def load_trainable(
     model, note = _with_logits(model, path) if task is SINGLE else _with_own_logits(model, path)
     if note:
         notes.append(f"{path} {note}")
-    _check_call(path, model)
+    _check_call(path, model, shape)
     return model, notes
 
 
@@ -184,11 +185,10 @@ def _check_built(model: keras.Model) -> None:
         raise ModelError("it has no input shape, and so no weights: it was saved before it was built", UNBUILT_HINT)
 
 
-def _check_call(path: Path, model: keras.Model) -> None:
-    """Raise ModelError unless the model can be computed: many layers are built without being called."""
-    (tensor,) = model.inputs
+def _check_call(path: Path, model: keras.Model, shape: Sequence[int]) -> None:
+    """Raise ModelError unless the model can be computed for an example: many layers are built without being called."""
     try:
-        model(np.zeros((1, *tensor.shape[1:]), tensor.dtype), training=False)
+        model(np.zeros((1, *shape), model.inputs[0].dtype), training=False)
     except Exception as error:  # Keras passes on all exceptions of its layers
         # Keras names the layer in the first paragraph; the exception's own text is the second, in bold.
         reason = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split("\n\n")[:2]) or type(error).__name__

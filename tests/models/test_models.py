@@ -311,3 +311,23 @@ def test_a_model_that_is_built_and_cannot_be_computed_is_refused(tmp_path):
     models.load_classifier(tmp_path / "a.keras")
     with pytest.raises(ModelError, match=r"b\.keras: Keras cannot compute this model: .* has no attribute 'shape'$"):
         models.load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    ("taken", "layer", "shape"),
+    [
+        ((None, None, 1), keras.layers.Conv2D(3, 3), (9, 9, 1)),
+        ((None, 3), keras.layers.LSTM(3), (7, 3)),
+        ((None,), keras.layers.Embedding(5, 3), (6,)),
+    ],
+)
+def test_a_model_of_any_size_is_loaded_for_examples_of_one(tmp_path, taken, layer, shape):
+    inputs = keras.Input(taken)
+    values = layer(inputs)
+    values = keras.ops.mean(values, axis=list(range(1, len(values.shape) - 1))) if len(values.shape) > 2 else values
+    model = keras.Model(inputs, keras.layers.Dense(2)(values))
+    model.save(tmp_path / "m.keras")
+    loaded, notes = models.load_classifier(tmp_path / "m.keras", shape, 2)
+    examples = np.random.default_rng(0).integers(0, 5, (4, *shape)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(examples), model(examples))
+    assert notes == []
