@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from kdistill.core.formatting import first_few
 from kdistill.datasets import memory_map
 
 SMALL_VALIDATION = 50  # examples; of so few, one is two points of accuracy
-SAMPLED_ROWS = 1000
+SAMPLED_ROWS, FEWEST_SAMPLED = 1000, 32
+SAMPLED_VALUES = 2**22  # of large examples fewer rows are looked at, and of each some of its values
 # Values are on another scale if their middle 98 % span so many times more or less, or lie so many spans away.
 OTHER_SPAN, OTHER_PLACE = 8, 4
 FEWEST_ROWS = 10  # to say anything about a scale
@@ -32,7 +34,7 @@ def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str
     """Return a warning if the values of a part are on another scale than those of train.
 
     Args:
-        train: values (n, *shape); some rows are looked at.
+        train: values (n, *shape); some of them are looked at.
         part: values (m, *shape), of the part `name`.
         features: names of the columns of a table, each of which has its own scale; empty for other data.
     """
@@ -40,7 +42,7 @@ def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str
         return []
     columns = len(features) or 1
     low, high, other_low, other_high = (
-        edge for values in (train, part) for edge in _edges(_sample(values).reshape(-1, columns))
+        edge for values in (train, part) for edge in _edges(_sample(values, columns))
     )
     span, other = high - low, other_high - other_low
     apart = np.abs((low + high) - (other_low + other_high)) / 2
@@ -59,9 +61,16 @@ def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str
     ]
 
 
-def _sample(values: NDArray) -> NDArray[np.float64]:
-    rows = np.unique(np.linspace(0, len(values) - 1, SAMPLED_ROWS, dtype=np.int64))
-    return memory_map.gather(values, rows).astype(np.float64)
+def _sample(values: NDArray, columns: int) -> NDArray[np.float64]:
+    """Return some of the values (n, *shape) as (rows, columns), few enough for every command to look at."""
+    size = prod(values.shape[1:])
+    rows = min(SAMPLED_ROWS, max(FEWEST_SAMPLED, SAMPLED_VALUES // size))
+    chosen = np.unique(np.linspace(0, len(values) - 1, rows, dtype=np.int64))
+    taken = memory_map.gather(values, chosen).reshape(len(chosen), -1)
+    if columns == 1 and taken.size > SAMPLED_VALUES // 4:
+        places = np.random.default_rng(0).choice(size, SAMPLED_VALUES // 4 // len(chosen), replace=False)
+        taken = taken[:, np.sort(places)]
+    return taken.reshape(-1, columns).astype(np.float64)
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

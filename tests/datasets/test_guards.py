@@ -40,6 +40,15 @@ def test_images_prepared_in_another_way_are_told_with_both_ranges(change, told, 
     assert all("another scale than those of train" in text and "of test" in text for text in found)
 
 
+def test_of_large_examples_few_values_are_looked_at():
+    images = np.tile(IMAGES[:100].repeat(64, axis=1), (1, 1, 64))  # 100 of 384 x 320, 12 million values
+    sample = guards._sample(images, 1)
+    assert sample.size <= guards.SAMPLED_VALUES // 4
+    assert abs(sample.mean() - images.mean()) < 5
+    assert guards.other_scale(images, images.astype(np.float32) / 255, "test")
+    assert guards.other_scale(images, images[::-1], "test") == []
+
+
 def test_each_column_of_a_table_has_its_own_scale():
     table = RNG.normal(size=(300, 3)) * [1, 1000, 1e-3]
     other = table[200:].copy()
