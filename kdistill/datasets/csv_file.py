@@ -94,22 +94,17 @@ class CsvFile:
 
     def numbers(self, block: Sequence[Row], cells: Sequence[int]) -> NDArray[np.float32] | None:
         """Return the numbers (rows, cells) in cells of a block; None if one is not a finite number."""
+        texts = [[row[cell] for cell in cells] for _, row in block]
+        if self.format.decimal == ",":
+            texts = [list(map(point, row)) for row in texts]
         try:
-            if self.format.decimal == ",":
-                texts = [[point(row[cell]) for cell in cells] for _, row in block]
-                values = np.array([list(map(float, row)) for row in texts])
-            else:
-                values = np.array([list(map(float, [row[cell] for cell in cells])) for _, row in block])
+            values = np.array([list(map(float, row)) for row in texts])
         except ValueError:
             return None
         with np.errstate(over="ignore"):  # values beyond float32 become infinite
             found = values.reshape(len(block), len(cells)).astype(np.float32)
-        if not np.isfinite(found).all():
-            return None
-        suspects = [row for _, row in block if "_" in "".join(row)]
-        if any("_" in row[cell] for row in suspects for cell in cells):
-            return None
-        return found
+        has_underscore = any("_" in "".join(row) for row in texts)  # Python takes 1_000 for a number
+        return None if has_underscore or not np.isfinite(found).all() else found
 
     def not_a_number(self, line: int, cell: int, text: str, hint: str | None) -> DataError:
         """Return the error for a cell that is not a number."""

@@ -117,11 +117,13 @@ class Encoder:
             DataError: a number is expected and the cell has something else; names line and column.
         """
         self.rows += len(block)
-        if all(column.categories is None for column in self.columns):
-            found = self.table.numbers(block, self.cells)
-            if found is not None:
-                return found
-        parts = [self._encode(block, column, cell) for column, cell in zip(self.columns, self.cells, strict=True)]
+        pairs = list(zip(self.columns, self.cells, strict=True))
+        numeric = [cell for column, cell in pairs if column.categories is None]
+        found = self.table.numbers(block, numeric)  # of all columns at once, which is faster by far
+        if found is not None and len(numeric) == len(pairs):
+            return found
+        known = {} if found is None else dict(zip(numeric, found.T, strict=True))
+        parts = [known[cell][:, None] if cell in known else self._encode(block, column, cell) for column, cell in pairs]
         return np.concatenate(parts, axis=1)
 
     def _encode(self, block: Sequence[Row], column: Column, cell: int) -> NDArray[np.float32]:

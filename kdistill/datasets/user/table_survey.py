@@ -49,7 +49,7 @@ class Found:
         self.total += float(values.sum(dtype=np.float64))
         if self.counting is not None:
             is_whole = bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
-            self.counting = [*self.counting, values] if is_whole else None
+            self.counting = [*self.counting, values.copy()] if is_whole else None  # a view would keep the whole block
 
     def add_cells(self, block: Sequence[Row], table: CsvFile) -> None:
         """Add the cells of a block that are not all numbers."""
@@ -82,22 +82,25 @@ def survey(table: CsvFile, cells: Sequence[int]) -> tuple[list[Found], int]:
     found, rows = [Found(table.columns[cell], cell) for cell in cells], 0
     for block in table.row_blocks(ROWS_AT_ONCE):
         rows += len(block)
-        numeric = [column for column in found if not column.first_text and not column.missing]
-        values = table.numbers(block, [column.cell for column in numeric]) if numeric else None
-        if values is not None:
-            for column, of_column in zip(numeric, values.T, strict=True):
-                column.add_numbers(of_column)
-            numeric_cells = {column.cell for column in numeric}
-        else:
-            numeric_cells = set()
         for column in found:
-            if column.cell not in numeric_cells:
-                of_one = None if column.first_text else table.numbers(block, [column.cell])
-                if of_one is None:
-                    column.add_cells(block, table)
-                else:
-                    column.add_numbers(of_one[:, 0])
+            if column.first_text:
+                column.add_cells(block, table)
+        _add_numbers([column for column in found if not column.first_text], block, table)
     return found, rows
+
+
+def _add_numbers(columns: Sequence[Found], block: Sequence[Row], table: CsvFile) -> None:
+    """Add the cells of a block: of all columns at once, or else by halves down to the columns that are not numbers."""
+    values = table.numbers(block, [column.cell for column in columns])
+    if values is not None:
+        for column, of_column in zip(columns, values.T, strict=True):
+            column.add_numbers(of_column)
+    elif len(columns) == 1:
+        columns[0].add_cells(block, table)
+    else:
+        half = len(columns) // 2
+        _add_numbers(columns[:half], block, table)
+        _add_numbers(columns[half:], block, table)
 
 
 def columns_of(found: Sequence[Found], rows: int, table: CsvFile, fills: bool) -> list[Column]:

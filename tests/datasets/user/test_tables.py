@@ -10,7 +10,7 @@ from heard import Heard
 from kdistill.core.errors import DataError
 from kdistill.datasets import csv_file, table_format
 from kdistill.datasets.table_format import Format
-from kdistill.datasets.user import csv_table, load
+from kdistill.datasets.user import csv_table, load, table_survey
 
 ROWS = [("x", 1.5, 2), ("y", 3, -4.25), ("x", 0.5, 1e3), ("y", 2, 7)]
 NUMBERS = np.float32([row[1:] for row in ROWS])
@@ -320,6 +320,26 @@ def test_many_rows_are_surveyed_and_read_in_blocks(tmp_path, monkeypatch):
     assert source.features == ("a", "c=p", "c=q", "c=r")
     np.testing.assert_array_equal(source.train.images[:, 0], np.arange(60, dtype=np.float32) / 4)
     np.testing.assert_allclose(source.train.images[:21, 1:], np.full((21, 3), 1 / 3), rtol=1e-6)
+
+
+def test_mixed_columns_are_read_with_a_few_passes_over_a_block(tmp_path, monkeypatch):
+    """One by one, the columns of a wide table take as many passes as there are columns."""
+    calls = []
+    numbers = csv_file.CsvFile.numbers
+    monkeypatch.setattr(csv_file.CsvFile, "numbers", lambda *given: calls.append(len(given[2])) or numbers(*given))
+    header = ["kind", "colour", *(f"c{number}" for number in range(64))]
+    rows = [("xy"[row % 2], "red" if row % 3 else "blue", *range(3 * row, 3 * row + 64)) for row in range(12)]
+    source, _ = text(tmp_path, "".join(",".join(map(str, line)) + "\n" for line in [header, *rows]))
+    np.testing.assert_array_equal(source.train.images[:, 2:], [row[2:] for row in rows])
+    np.testing.assert_array_equal(source.train.images[:, :2], [[row[1] == "blue", row[1] == "red"] for row in rows])
+    assert len(calls) < 32
+
+
+def test_a_column_that_counts_rows_keeps_no_other_column_in_memory():
+    block = np.arange(40, dtype=np.float32).reshape(10, 4)
+    found = table_survey.Found("a", 0)
+    found.add_numbers(block[:, 0])
+    assert not any(np.shares_memory(kept, block) for kept in found.counting)
 
 
 def test_a_format_is_known_from_its_document():
