@@ -41,9 +41,7 @@ def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str
     if min(len(train), len(part)) < FEWEST_ROWS:
         return []
     columns = len(features) or 1
-    low, high, other_low, other_high = (
-        edge for values in (train, part) for edge in _edges(_sample(values, columns))
-    )
+    low, high, other_low, other_high = (edge for values in (train, part) for edge in _edges(_sample(values, columns)))
     span, other = high - low, other_high - other_low
     apart = np.abs((low + high) - (other_low + other_high)) / 2
     differs = (np.maximum(span, other) > OTHER_SPAN * np.minimum(span, other)) & (np.minimum(span, other) > 0)

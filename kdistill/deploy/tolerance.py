@@ -60,20 +60,24 @@ def check_parity(parity: Parity, tolerance: Tolerance, form: Form, export: str) 
         return
     share, apart_from_ties = parity["largest_share"], parity.get("agreement_but_for_near_ties", parity["agreement"])
     apart = "outputs that are not finite" if share is None else f"outputs up to {100 * share:.3g} % apart"
-    try_this = "" if form.quantize == "none" else "try --quantize float16 or none, or "
     raise ParityError(
         f"{export}: the {form.title} export does not agree with its model: expected outputs at most "
         f"{100 * tolerance.difference:g} % of their size apart and {100 * tolerance.agreement:g} % equal labels; "
         f"received {apart} and {100 * parity['agreement']:.2f} % equal labels ({100 * apart_from_ties:.2f} % but for "
         f"near-ties) on {parity['examples']:,} test examples "
         f"(accuracy {parity['accuracy']:.4f}; the model's {parity['model_accuracy']:.4f})",
-        hint=f"The export was not kept. To keep one that differs so much, {try_this}"
-        f"give --tolerance with what you accept, such as --tolerance {_enough(parity, tolerance)}.",
+        hint=f"The export was not kept. {_advice(parity, tolerance, form)}",
     )
 
 
-def _enough(parity: Parity, tolerance: Tolerance) -> str:
-    """Return a value of --tolerance that would accept an export; a larger one than its measured differences."""
+def _advice(parity: Parity, tolerance: Tolerance, form: Form) -> str:
+    """Return what to do, with a --tolerance that would accept the export; none accepts outputs that are not finite."""
     share = parity["largest_share"]
-    difference = max(tolerance.difference, 1.0 if share is None else 1.1 * share)
-    return f"{difference:.2g},{min(tolerance.agreement, parity['agreement']) - 0.005:.2f}"
+    if share is None:
+        return "Try another --quantize or --format."
+    difference, agreement = max(tolerance.difference, 1.1 * share), min(tolerance.agreement, parity["agreement"])
+    try_this = "" if form.quantize == "none" else "try --quantize float16 or none, or "
+    return (
+        f"To keep one that differs so much, {try_this}give --tolerance with what you accept, such as "
+        f"--tolerance {difference:.2g},{max(agreement - 0.005, 0):.2f}."
+    )

@@ -24,6 +24,8 @@ from kdistill.modelfiles.accepted import ACTIVATIONS, ALLOWED, ARRAYS, MODELS, N
 
 DEPTH = 100  # levels of nesting; a model within a model takes four
 OBJECTS = 20_000  # a ResNet-152 has 4,000
+OUTPUTS = 10_000  # of one operation: Keras makes a tensor for each before it looks at the inputs
+NUMBERS_OF_OUTPUTS = ("num", "indices_or_sections")  # keys of Unstack and of the operations that split
 
 HINT = "Build the model from built-in layers of Keras, and save it again."
 LAYER_HINT = (
@@ -116,6 +118,7 @@ class _Walk:
             _check_value(value, where)
             return
         _check_class(value, where)
+        _check_outputs(value, where)
         if value.get("compile_config"):
             del value["compile_config"]
         for node in value.get("inbound_nodes") or []:
@@ -169,6 +172,15 @@ def _class_error(name: str, module: object, where: str) -> ModelError:
         kind = "not part of Keras, and custom code is never loaded"
     hint = LAYER_HINT if module == "keras.layers" or kind.startswith("not part") else HINT
     return ModelError(f"{where}: {shown(name)} of the module {shown(module)} is {kind}", hint)
+
+
+def _check_outputs(value: dict[str, Any], where: str) -> None:
+    """Refuse an operation with more outputs than any memory holds."""
+    own = value.get("config")
+    for key in NUMBERS_OF_OUTPUTS if isinstance(own, dict) else ():
+        if isinstance(own.get(key), int | float) and own[key] > OUTPUTS:
+            received = f"received {own[key]:,} as {key}"
+            raise ModelError(f"{where}: expected an operation of at most {OUTPUTS:,} outputs; {received}", HINT)
 
 
 def _check_value(value: dict[str, Any], where: str) -> None:

@@ -208,8 +208,10 @@ def _check_output(operation: keras.Operation) -> None:
         for tensor in node.output_tensors:
             _check_size(operation.name, tuple(tensor.shape[1:]), "outputs")
         lengths = [tensor.shape[1] or 1 for tensor in node.input_tensors[:2] if len(tensor.shape) > 2]
-        if isinstance(operation, ATTENTION) and lengths:  # each position of the first with each of the second
+        is_operation = type(operation).__name__ == "DotProductAttention"  # not public
+        if (isinstance(operation, ATTENTION) or is_operation) and lengths:  # each position of one with each of another
             heads = getattr(operation, "num_heads", None) or getattr(operation, "num_query_heads", 1)
+            heads = node.input_tensors[0].shape[2] if is_operation else heads
             _check_size(operation.name, (heads, lengths[0], lengths[-1]), "scores")
 
 

@@ -39,8 +39,10 @@ def test_outputs_that_are_not_finite_have_no_difference():
     found[1, 1] = np.nan
     compared = parity.compare(REFERENCE, found, LABELS, INT8)
     assert compared["largest_difference"] is None
-    with pytest.raises(ParityError, match="outputs that are not finite"):
+    with pytest.raises(ParityError, match="outputs that are not finite") as caught:
         check(compared, "int8")
+    assert "--tolerance" not in caught.value.hint  # none accepts them
+    assert not accepts(Tolerance(1e9, 0), compared)
 
 
 @pytest.mark.parametrize("quantize", FORMATS["litert"].quantizations)

@@ -82,6 +82,22 @@ def test_depth_and_number_are_limited(good):
     refused(config, "at most 20000 objects")
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "key"),
+    [
+        ("Unstack", "keras.src.ops.core", "num"),
+        *((name, "keras.src.ops.numpy", "indices_or_sections") for name in ("Split", "ArraySplit", "Vsplit")),
+    ],
+)
+def test_operations_of_millions_of_outputs_are_refused(good, name, module, key):
+    """Keras makes a tensor for each of them before it looks at the inputs, for hours."""
+    config = json.loads(good)
+    config["config"]["layers"].append(entry(name, module, **{key: layers.OUTPUTS}))
+    layers.check(json.dumps(config).encode())
+    config["config"]["layers"][-1]["config"][key] += 1
+    refused(config, f"at most 10,000 outputs; received 10,001 as {key}")
+
+
 def entry(name="Dense", module="keras.layers", registered=None, **config):
     return {"class_name": name, "module": module, "registered_name": registered, "config": config}
 

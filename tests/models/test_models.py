@@ -331,3 +331,18 @@ def test_a_model_of_any_size_is_loaded_for_examples_of_one(tmp_path, taken, laye
     examples = np.random.default_rng(0).integers(0, 5, (4, *shape)).astype(np.float32)
     np.testing.assert_array_equal(loaded(examples), model(examples))
     assert notes == []
+
+
+@pytest.mark.parametrize("kind", ["layer", "operation"])
+def test_attention_over_many_positions_is_refused_before_it_is_computed(tmp_path, kind):
+    """Its outputs are small, and its scores are of each position with each."""
+    inputs = keras.Input((16384,))
+    values = keras.ops.reshape(inputs, (-1, 16384, 1, 1))
+    if kind == "layer":
+        values = keras.layers.Attention()([values[:, :, 0], values[:, :, 0]])[:, :, None]
+    else:
+        values = keras.ops.dot_product_attention(values, values, values)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.mean(values, axis=(1, 2))))
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"has scores of shape \(1, 16384, 16384\): expected at most 16,777,216"):
+        models.load_classifier(tmp_path / "m.keras", (16384,), 2)
