@@ -113,13 +113,25 @@ def largest_input(model: keras.Model) -> float | None:
 def _scaling(model: keras.Model) -> Any:
     """Return the layer or operation that scales a model's inputs before any layer with weights, or None."""
     for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
-        if isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS:
+        is_scaling = isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS
+        if is_scaling or _shifts_channels(operation):
             return operation
         if isinstance(operation, keras.Model):
             return _scaling(operation)
         if getattr(operation, "weights", None):
             return None
     return None
+
+
+def _shifts_channels(operation: keras.Operation) -> bool:
+    """Whether an operation adds or subtracts a constant for each channel, as Caffe's models subtract their means."""
+    if type(operation).__name__ not in ("Add", "Subtract"):
+        return False
+    for node in operation._inbound_nodes:
+        constants = [value for value in node.arguments.args if not isinstance(value, keras.KerasTensor | list)]
+        if any(np.size(value) == node.input_tensors[0].shape[-1] > 1 for value in constants):
+            return True
+    return False
 
 
 def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:

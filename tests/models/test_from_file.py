@@ -228,3 +228,22 @@ def test_a_quantized_model_is_no_student_and_one_with_lora_is_an_ordinary_one(tm
     student = build(tmp_path / "lora.keras", initial_weights="file")
     np.testing.assert_array_equal(student.trainable_weights[0], tuned.layers[-1].kernel)
     assert len(student.trainable_weights) == 2
+
+
+@pytest.mark.parametrize(
+    ("scaled", "expected"),
+    [
+        (lambda x: keras.applications.resnet50.preprocess_input(x), True),  # Caffe's: means are subtracted, no division
+        (lambda x: keras.applications.mobilenet.preprocess_input(x), True),
+        (lambda x: x - np.float32([1, 2, 3]), True),
+        (lambda x: x + np.ones((8, 8, 3), np.float32), False),  # such as positions
+        (lambda x: keras.layers.Add()([x, x]), False),
+        (lambda x: x, False),
+    ],
+)
+def test_means_of_channels_that_are_subtracted_are_a_scaling(tmp_path, scaled, expected):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(scaled(inputs)))
+    keras.Model(inputs, keras.layers.Dense(2)(outputs)).save(tmp_path / "m.keras")
+    loaded, _ = models.load_classifier(tmp_path / "m.keras", (8, 8, 3), 2)
+    assert models.scales_inputs(loaded) == expected
