@@ -177,9 +177,10 @@ def _class_error(name: str, module: object, where: str) -> ModelError:
 def _check_outputs(value: dict[str, Any], where: str) -> None:
     """Refuse an operation with more outputs than any memory holds."""
     own = value.get("config")
-    for key in NUMBERS_OF_OUTPUTS if isinstance(own, dict) else ():
-        if isinstance(own.get(key), int | float) and own[key] > OUTPUTS:
-            received = f"received {own[key]:,} as {key}"
+    for key in NUMBERS_OF_OUTPUTS:
+        number = own.get(key) if isinstance(own, dict) else None
+        if isinstance(number, int | float) and number > OUTPUTS:
+            received = f"received {number:,} as {key}"
             raise ModelError(f"{where}: expected an operation of at most {OUTPUTS:,} outputs; {received}", HINT)
 
 
