@@ -62,7 +62,7 @@ class CsvFile:
         twice = sorted(name for name, count in Counter(self.columns).items() if count > 1)
         if twice:
             raise DataError(
-                f"{place}: expected different names of columns; received {first_few(twice)} more than once",
+                f"{place}: expected different names of columns; received more than once: {first_few(twice)}",
                 hint=None if self.format.header else hint,
             )
         if self.format.header is None and self._looks_like_data():

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from kdistill.core.formatting import first_few
 from kdistill.datasets import memory_map
 
+Column = NDArray[np.float64]  # a number for each column
+
 SMALL_VALIDATION = 50  # examples; of so few, one is two points of accuracy
 SAMPLED_ROWS, FEWEST_SAMPLED = 1000, 32
 SAMPLED_VALUES = 2**22  # of large examples fewer rows are looked at, and of each some of its values
@@ -41,12 +43,11 @@ def other_scale(train: NDArray, part: NDArray, name: str, features: Sequence[str
     if min(len(train), len(part)) < FEWEST_ROWS:
         return []
     columns = len(features) or 1
-    low, high, other_low, other_high = (edge for values in (train, part) for edge in _edges(_sample(values, columns)))
-    span, other = high - low, other_high - other_low
-    apart = np.abs((low + high) - (other_low + other_high)) / 2
-    differs = (np.maximum(span, other) > OTHER_SPAN * np.minimum(span, other)) & (np.minimum(span, other) > 0)
-    differs |= apart > OTHER_PLACE * np.maximum(span, other)
-    found = np.flatnonzero(differs & (np.maximum(span, other) > 0)).tolist()
+    samples = [_sample(values, columns) for values in (train, part)]
+    (low, high), (other_low, other_high) = (_edges(values, [1, 99]) for values in samples)
+    # Of a column that is nearly always 0, the middle may differ by chance, and the whole range does not.
+    differs = _differ(low, high, other_low, other_high) & _differ(*(e for v in samples for e in _edges(v, [0, 100])))
+    found = np.flatnonzero(differs).tolist()
     if not found:
         return []
     first = found[0]
@@ -71,9 +72,17 @@ def _sample(values: NDArray, columns: int) -> NDArray[np.float64]:
     return taken.reshape(-1, columns).astype(np.float64)
 
 
-def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the 1st and the 99th percentile (2, columns) of values (n, columns)."""
-    return np.percentile(values, [1, 99], axis=0)
+def _edges(values: NDArray[np.float64], percentiles: Sequence[int]) -> NDArray[np.float64]:
+    """Return two percentiles (2, columns) of values (n, columns)."""
+    return np.percentile(values, percentiles, axis=0)
+
+
+def _differ(low: Column, high: Column, other_low: Column, other_high: Column) -> NDArray[np.bool_]:
+    """Return (columns,) whether two ranges of values are on different scales; a single value has none."""
+    span, other = high - low, other_high - other_low
+    smaller, larger = np.minimum(span, other), np.maximum(span, other)
+    apart = np.abs((low + high) - (other_low + other_high)) / 2
+    return (larger > 0) & (((larger > OTHER_SPAN * smaller) & (smaller > 0)) | (apart > OTHER_PLACE * larger))
 
 
 def row_hashes(values: NDArray) -> NDArray[np.uint64]:
@@ -94,5 +103,6 @@ def shared_examples(train: NDArray[np.uint64], part: NDArray[np.uint64], name: s
         return []
     return [
         f"{count:,} of the {len(part):,} examples of {name} {'is' if count == 1 else 'are'} identical to examples of "
-        f"train: a model has seen them, and its scores on {name} are too good. Remove them from one of the two."
+        f"train: a model has seen them, and its scores on {name} are too good. Unless rows of few values are equal by "
+        "chance, remove them from one of the two."
     ]

@@ -17,7 +17,10 @@ KERAS_2_HINT = (
     "`keras.saving.load_model('old.h5', compile=False).save('new.keras')`. If that fails, build the model anew "
     "in Keras 3 and give it the weights: `new.set_weights(old.get_weights())`."
 )
-HDF5_HINT = "Convert it: `import keras`, `keras.saving.load_model('{name}', compile=False).save('{stem}.keras')`."
+HDF5_HINT = (
+    "Convert it: `import keras`, `keras.saving.load_model('{name}', compile=False).save('{stem}.keras')`. "
+    "If Keras cannot load it, build the model anew in code, `model.load_weights('{name}')`, and save that."
+)
 SAVED_MODEL_HINT = (
     "Convert it, if Keras 2 has made it: `pip install tf_keras`, then `import tf_keras, keras`, "
     "`tf_keras.models.load_model('{name}', compile=False).save('{name}.h5')`, "

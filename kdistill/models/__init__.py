@@ -9,6 +9,7 @@ from kdistill.models.from_file import largest_input, scales_inputs
 from kdistill.models.load import (
     SIGMOIDS_TAKEN_OFF,
     SOFTMAX_TAKEN_OFF,
+    OtherClassesError,
     fingerprint,
     load,
     load_classifier,
@@ -19,6 +20,7 @@ from kdistill.models.token_inputs import vocabulary
 __all__ = [
     "SIGMOIDS_TAKEN_OFF",
     "SOFTMAX_TAKEN_OFF",
+    "OtherClassesError",
     "build",
     "fingerprint",
     "largest_input",

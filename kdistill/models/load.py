@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.activations import ALL_OBJECTS_DICT
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from kdistill import modelfiles
@@ -41,6 +42,10 @@ ATTENTION = (
     keras.layers.GroupQueryAttention,
 )
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
+
+
+class OtherClassesError(ModelError):
+    """A model has outputs for another number of classes than the data have."""
 
 
 def fingerprint(model: keras.Model) -> str:
@@ -106,7 +111,7 @@ def load_trainable(
         shape = _fixed_shape(model) if shape is None else shape
         model, note = adapt_inputs.fitted(model, shape)
     except ModelError as error:
-        raise ModelError(f"{path}: {error.message}", error.hint) from None
+        raise type(error)(f"{path}: {error.message}", error.hint) from None
     if note:
         notes.append(f"{path} takes examples of another shape: {note}.")
     model, note = _with_logits(model, path) if task is SINGLE else _with_own_logits(model, path)
@@ -280,9 +285,9 @@ def _final_activation(model: keras.Model) -> Any:
     last = model.outputs[0]._keras_history.operation
     if isinstance(last, keras.Model) and len(last.outputs) == 1:
         return _final_activation(last)
-    # The layer Softmax, and the operations (not public) of `keras.ops.softmax` and `keras.ops.sigmoid`.
-    named = {"Softmax": keras.activations.softmax, "Sigmoid": keras.activations.sigmoid}
-    return named.get(type(last).__name__) or getattr(last, "activation", keras.activations.linear)
+    # Layers such as Softmax and LeakyReLU, and the operations (not public) of `keras.ops.sigmoid` and the like.
+    named = {name.replace("_", ""): function for name, function in ALL_OBJECTS_DICT.items()}
+    return named.get(type(last).__name__.lower()) or getattr(last, "activation", keras.activations.linear)
 
 
 def _with_two_logits(model: keras.Model, path: Path) -> keras.Model:
@@ -320,10 +325,8 @@ def _check_outputs(model: keras.Model, classes: int | None) -> None:
         # Keras flattens a dict in the order of its keys.
         names = sorted(structure) if isinstance(structure, dict) else [tensor.name for tensor in model.outputs]
         received = ", ".join(f"{name} {shape}" for name, shape in zip(names, outputs, strict=False))
-    raise ModelError(
-        f"expected {wanted}; received {received}",
-        hint=SEVERAL_OUTPUTS if len(outputs) > 1 else None,
-    )
+        raise ModelError(f"expected {wanted}; received {received}", hint=SEVERAL_OUTPUTS)
+    raise OtherClassesError(f"expected {wanted}; received {received}")
 
 
 def _fixed_shape(model: keras.Model) -> tuple[int, ...]:

@@ -34,6 +34,8 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
         session.start()
         from kdistill.recipes import arms
 
+        for warning in session.splits.warnings:
+            session.listener.warning(warning)
         try:
             for path in model_files:
                 scores, _ = arms.evaluate(session, path, preprocess=file_scaling.scaling_of(session, path))

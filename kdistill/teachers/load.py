@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdistill import models
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.core.task import MULTI
@@ -45,9 +46,11 @@ def load_teacher(config: Config, splits: Splits, cache: Path, found: TeacherFile
 def _load_one(config: Config, splits: Splits, cache: Path, path: Path, run: Run | None) -> AnyTeacher:
     if path.suffix == SUFFIX:
         return LogitsTeacher(path, splits)
+    _check_classes(path, splits)
     try:
-        _check_classes(path, splits)
         teacher = ModelTeacher(path, splits, cache, run, config.teacher.preprocessing)
+    except models.OtherClassesError:  # logits would be those of other classes, too
+        raise
     except ModelError as error:
         raise ModelError(error.message, f"{error.hint or ''} {LOGITS_HINT}".strip()) from error.__cause__
     trained = run or run_in(path.parent)  # a damaged run

@@ -35,7 +35,7 @@ def test_no_line_is_read_before_its_block_is_asked_for():
     ("text", "message"),
     [
         ("", "it: expected a table that begins with the names of its columns; received nothing"),
-        ("a,b,a\n", "it: expected different names of columns; received a more than once"),
+        ("a,b,a\n", "it: expected different names of columns; received more than once: a"),
         ("a,b\n1,2\n1\n", "it, line 3: expected 2 cells; received 1"),
         ("a,b\n1,2,3\n", "it, line 2: expected 2 cells; received 3"),
         ("a,b\n1, \n", "it, line 2, column 'b': expected a finite number; received nothing"),

@@ -59,6 +59,20 @@ def test_each_column_of_a_table_has_its_own_scale():
     assert "most values of b lie from" in text
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_columns_that_are_nearly_always_0_are_on_the_scale_of_their_few_values(swapped):
+    """As the border pixels of images: the middle of the values may be 0 in one part and not in another."""
+    few, more = np.zeros((300, 1)), np.zeros((300, 1))
+    few[:3], more[:9] = 200, 180
+    pair = [few, more]
+    assert guards.other_scale(*(reversed(pair) if swapped else pair), "test", "a") == []
+    scaled = [few[:, 0:1], few / 255]
+    rng = np.random.default_rng(0)
+    for part, size in zip(scaled, (200, 200 / 255), strict=True):
+        part[:100] = rng.random((100, 1)) * size
+    assert len(guards.other_scale(*(reversed(scaled) if swapped else scaled), "test", "a")) == 1
+
+
 def test_a_handful_of_examples_has_no_scale():
     assert guards.other_scale(IMAGES[:200], IMAGES[:9] / 255, "test") == []
 

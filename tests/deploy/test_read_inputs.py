@@ -255,7 +255,7 @@ def test_a_table_on_standard_input_is_read_as_it_comes(monkeypatch):
     [
         ("", "expected a table that begins with the names of its columns; received nothing"),
         ("1,2\n3,4\n", "expected a first line with the names of the columns; received numbers"),
-        ("a,a\n", "expected different names of columns; received a more than once"),
+        ("a,a\n", "expected different names of columns; received more than once: a"),
         ("a,b,c\n1,2,3\n", "expected 2 columns of features"),
         ("a,b\n1,2\n3\n", "line 3: expected 2 cells; received 1"),
         ("a,b\n1,x\n", "line 2, column 'b': expected a finite number; received 'x'"),

@@ -85,7 +85,9 @@ def test_an_hdf5_file_is_named_and_the_advice_works(tmp_path, monkeypatch):
     model.save("m.h5")
     error = refusal(tmp_path / "m.h5")
     assert f"received one in the older format HDF5, saved by Keras {version('keras')}" in error.message
-    import_line, line = error.hint.removeprefix("Convert it: ").removesuffix(".").replace("`", "").split(", ", 1)
+    advice, _, otherwise = error.hint.removeprefix("Convert it: ").partition(". If Keras cannot load it")
+    import_line, line = advice.replace("`", "").split(", ", 1)
+    assert "`model.load_weights('m.h5')`" in otherwise
     exec(f"{import_line}\n{line}")
     raw = np.random.default_rng(0).random((2, 4, 4), np.float32)
     np.testing.assert_array_equal(models.load(tmp_path / "m.keras")(raw), model(raw))

@@ -291,9 +291,21 @@ def test_a_single_output_z_has_the_logits_0_and_z(tmp_path, end, classes):
         models.load_classifier(tmp_path / "one.keras", (4,), 3)
 
 
-def test_a_single_output_of_another_activation_is_no_logit(tmp_path):
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")]).save(tmp_path / "one.keras")
-    with pytest.raises(ModelError, match="linear or ends in a sigmoid; received one of tanh"):
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [
+        (keras.layers.Dense(1, "tanh"), "tanh"),
+        (keras.layers.ReLU(), "relu"),
+        (keras.layers.LeakyReLU(), "leaky_relu"),
+        (keras.layers.Activation("relu"), "relu"),
+        (keras.ops.tanh, "tanh"),
+    ],
+    ids=["dense", "relu", "leaky", "activation", "operation"],
+)
+def test_a_single_output_of_another_activation_is_no_logit(tmp_path, end, name):
+    inputs = keras.Input((4,))
+    keras.Model(inputs, end(keras.layers.Dense(1)(inputs))).save(tmp_path / "one.keras")
+    with pytest.raises(ModelError, match=f"linear or ends in a sigmoid; received one of {name}"):
         models.load_classifier(tmp_path / "one.keras", (4,), 2)
 
 

@@ -67,6 +67,18 @@ def test_a_teachers_file_is_scored_on_the_values_that_it_teaches_with(experiment
     assert raw["nll"] != pytest.approx(scores["nll"], abs=0.01)
 
 
+def test_what_explains_the_score_of_a_file_is_said_again(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (120, 8, 8)).astype(np.float32)
+    labels = np.arange(120) % 10
+    parts = {"x_train": images[:80], "x_test": images[80:] / 255, "y_train": labels[:80], "y_test": labels[80:]}
+    np.savez(tmp_path / "d.npz", **parts)
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(tmp_path / "m.keras")
+    heard = Heard()
+    own = session(tmp_path / "o", f"data={{dataset: npz, path: {tmp_path / 'd.npz'}, validation: 0.5}}", listener=heard)
+    evaluate.evaluate(own, 0, [tmp_path / "m.keras"])
+    assert any("of test are on another scale" in warning for warning in heard.warnings)
+
+
 def test_a_student_that_teaches_elsewhere_does_not_agree_with_itself(experiment_copy, tmp_path):
     """Its scores are kept beside it, in an experiment that is not the one at work."""
     student = session(experiment_copy).experiment.run("distilled", 0)

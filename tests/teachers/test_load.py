@@ -123,3 +123,11 @@ def test_a_refusal_ends_with_the_way_that_always_works(splits, tmp_path):
         with pytest.raises(ModelError) as caught:
             load.load_teacher(configs.load("quickstart"), splits, tmp_path, find([path]))
         assert caught.value.hint.endswith("give that file with --teacher-logits or in distill.teachers.")
+
+
+def test_a_teacher_of_other_classes_is_not_told_to_teach_by_its_logits(splits, tmp_path):
+    """They would be of the other classes, too."""
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(5)]).save(tmp_path / "five.keras")
+    with pytest.raises(ModelError, match=r"expected one output of shape \(10,\).*received \(5,\)") as refused:
+        load.load_teacher(configs.load("quickstart"), splits, tmp_path, find([tmp_path / "five.keras"]))
+    assert "logits" not in (refused.value.hint or "")

@@ -244,7 +244,8 @@ def _guarded(source: Source, data: Data) -> Source:
         parts["validation"] = source.validation
     for name, part in parts.items():
         if part.images is not train.images and source.kind != "tokens":
-            found += guards.other_scale(train.images, part.images, name, source.features)
+            features = source.features if source.kind == "table" else ()
+            found += guards.other_scale(train.images, part.images, name, features)
         if train.hashes is not None and part.hashes is not None:
             found += guards.shared_examples(train.hashes[train.rows], part.hashes[part.rows], name)
     return replace(source, warnings=(*source.warnings, *found))

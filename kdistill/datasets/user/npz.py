@@ -192,5 +192,5 @@ def _class_names(archive: zipfile.ZipFile, folder: Path, path: Path) -> tuple[st
     names = list(map(str, labels.decoded(array, f"{path}: classes").tolist()))
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(f"{path}: classes: expected each name once; received {first_few(twice)} more than once")
+        raise DataError(f"{path}: classes: expected each name once; received more than once: {first_few(twice)}")
     return tuple(names)

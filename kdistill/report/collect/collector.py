@@ -39,11 +39,11 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
     predictions, no_predictions = collect_predictions(subject, scores, images)
-    curves = collect_curves(subject)
+    curves, reasons_of_curves = collect_curves(subject)
     sweep, no_sweep = collect_sweep(subject)
     benchmark, no_benchmark = collect_benchmark(subject)
     reasons = {**scores.missing(), **no_predictions, "sweep": no_sweep, "benchmark": no_benchmark}
-    reasons["curves"] = "" if curves else "No epoch has been recorded yet."
+    reasons["curves"] = reasons_of_curves
     data, provenance = collect_data(subject), collect_provenance(subject)
     return Report(
         name=subject.home.config.name,

@@ -6,23 +6,39 @@ from typing import Any
 
 import numpy as np
 
+from kdistill.core.formatting import first_few
 from kdistill.report.collect.subject import Subject
 from kdistill.report.content.report import Curve, Curves
-from kdistill.runs import ARMS, Run
+from kdistill.runs import ARMS, Run, history
 
 SERIES = ("loss", "soft", "hard", "val_nll", "val_accuracy")
 
 
-def collect_curves(subject: Subject) -> list[Curves]:
-    """Return the curves of every arm with a run in this experiment; teachers from elsewhere have none here."""
-    experiment, found = subject.session.experiment, []
+def collect_curves(subject: Subject) -> tuple[list[Curves], str]:
+    """Return the curves of every arm with a run in this experiment, and a sentence on what is missing.
+
+    Teachers from elsewhere have no curves here.
+    """
+    experiment, found, cut = subject.session.experiment, list[Curves](), list[str]()
     for arm in ARMS:
         plan = subject.config.training_for("teacher" if arm == "teacher" else "student")
-        runs = (experiment.run(arm, seed) for seed in experiment.seeds())
+        runs = [experiment.run(arm, seed) for seed in experiment.seeds()]
+        cut += [f"{run.title}: {damage}" for run in runs if (damage := _damage(run))]
         drawn = [curve for run in runs if (curve := _curve(run, plan.monitor)) is not None]
         if drawn:
             found.append(Curves(arm, plan.monitor, plan.patience, drawn))
-    return found
+    if cut:
+        return found, f"A curve ends before a damaged line of its history ({first_few(cut)})."
+    return found, "" if found else "No epoch has been recorded yet."
+
+
+def _damage(run: Run) -> str | None:
+    """Return what is wrong with the history of a run; None for a last line that is still being written."""
+    records, problem, is_last = history.read(run.history_file)
+    lacking = next((record["epoch"] for record in map(dict[str, Any], records) if not _is_whole(record)), None)
+    if lacking is not None:
+        return f"epoch {lacking} lacks a figure"
+    return None if is_last else problem
 
 
 def _curve(run: Run, monitor: str) -> Curve | None:
@@ -42,4 +58,4 @@ def _curve(run: Run, monitor: str) -> Curve | None:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    return all(name in record for name in SERIES if name != "soft")
+    return all(isinstance(record.get(name), int | float) for name in SERIES if name != "soft")

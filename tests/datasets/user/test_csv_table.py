@@ -103,7 +103,7 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         ("\n\n", r"a.csv: expected a table .* received nothing"),
         ("kind,a,b\n", "expected rows below the names of the columns"),
         ("sort,a,b\nx,1,2\n", r"expected a column 'kind', which data.label names; received 'sort', 'a', 'b'"),
-        ("kind,a,a\nx,1,2\n", "different names of columns; received a more than once"),
+        ("kind,a,a\nx,1,2\n", "different names of columns; received more than once: a"),
         ("kind\nx\n", "expected columns besides the label 'kind'"),
         (HEAD + "x,1,no\n", r"a.csv, line 6, column 'b': expected a finite number; received 'no'"),
         (HEAD + "x,1,\n", r"a.csv: values are missing: b \(1 of 5\)"),

@@ -94,7 +94,7 @@ LONG = np.float64(1e300)
         ({"x_train": np.zeros((40, 6, 5), complex)}, "x_train: expected numbers; received the type complex128"),
         ({"x_train": nan_at(17), "x_test": None, "y_test": None}, r"x_train\[17, 1, 2\] is nan: expected finite"),
         ({"x_train": np.full((40, 3), LONG), "x_test": None, "y_test": None}, r"x_train\[0, 0\] is 1e\+300"),
-        ({"classes": np.array(["a", "a"])}, "classes: expected each name once; received a"),
+        ({"classes": np.array(["a", "a"])}, "classes: expected each name once; received more than once: a"),
         ({"classes": np.array([["a", "b"]])}, "classes: expected names"),
         ({"classes": np.array([b"\xff", b"a"])}, "classes: expected names in UTF-8"),
         ({"classes": np.array(["a"])}, "y_train: label 1 at position .*expected 0 to 0"),

@@ -32,7 +32,11 @@ def write(experiment, arm, seed, *records, tail=""):
 
 
 def drawn(experiment):
-    return collect_curves(subject.find(experiment.folder, Options()))
+    return collect_curves(subject.find(experiment.folder, Options()))[0]
+
+
+def missing(experiment):
+    return collect_curves(subject.find(experiment.folder, Options()))[1]
 
 
 def test_every_series_is_that_of_the_history(experiment):
@@ -58,6 +62,22 @@ def test_runs_without_an_epoch_have_no_curve(experiment):
     write(experiment, "teacher", 0)
     write(experiment, "distilled", 0, {"epoch": 1}, record(2, True))
     assert drawn(experiment) == []
+
+
+@pytest.mark.parametrize("damage", [lambda epoch: epoch.pop("hard"), lambda epoch: epoch.update(val_nll=None)])
+def test_a_figure_that_is_missing_ends_the_curve_and_is_told(experiment, damage):
+    records = [record(1, True), record(2, False), record(3, False)]
+    write(experiment, "baseline", 0, *records)
+    assert missing(experiment) == ""
+    damage(records[1])
+    write(experiment, "teacher", 3, *records)
+    assert [curves.runs[0].epochs.tolist() for curves in drawn(experiment)] == [[1], [1, 2, 3]]
+    assert "A curve ends before a damaged line of its history (teacher, seed 3: " in missing(experiment)
+
+
+def test_without_an_epoch_that_is_said(experiment):
+    write(experiment, "teacher", 0)
+    assert missing(experiment) == "No epoch has been recorded yet."
 
 
 @pytest.mark.parametrize("kept", [slice(1, None), slice(None, None, 2), slice(None, None, -1)])
