@@ -181,9 +181,10 @@ class Objective:
             labels: (batch,) integers, or (batch, classes) of multi-label data.
             teacher_logits: (batch, classes) or (batch, teachers, classes); ignored for the hard loss alone.
             student_logits: (batch, classes).
-            numbers: used instead of the objective's own; in a compiled step these are tensors.
+            numbers: used instead of the objective's own, also if there are none. In a compiled step, which runs with
+                other numbers share, these are tensors.
         """
-        temperatures_and_scale: dict[str, Any] = dict(numbers or self.numbers)
+        temperatures_and_scale: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
         of_labels, of_teacher = LOSSES[self.task]
         hard = of_labels(labels, student_logits, **_weights(temperatures_and_scale.pop(WEIGHTS, None)))
         if self.soft_loss is None:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from small_task import (
     AUGMENTATION,
+    HARD,
     OPTIMIZERS,
     SOFT,
     TEACHER_VALIDATION,
@@ -19,7 +20,7 @@ from small_task import (
 
 from kdistill import config as configs
 from kdistill.evaluation import predict
-from kdistill.training import losses, optimizers
+from kdistill.training import compiled_loop, losses, optimizers
 from kdistill.training.segments import Data
 
 
@@ -102,6 +103,26 @@ def test_both_soft_losses_match_a_plain_keras_loop_one_after_the_other():
         ends.append(last)
     assert_same(ends[0], ends[2])
     assert any(np.abs(kl - mse).max() > 1e-3 for kl, mse in zip(ends[0], ends[1], strict=True))
+
+
+def test_class_weights_match_a_plain_loop_on_keras_own_and_are_no_part_of_the_compiled_step():
+    """Runs that differ only in their weights share a step, and one without any is weighted by no earlier one."""
+    compiled_loop._engines.clear()
+    ends, keras_loss = [], keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for weights in ((0.5, 3.0, 1.0, 0.25), (2.0, 1.0, 1.0, 1.0), None):
+
+        def of_keras(labels, teacher, logits, weights=weights):
+            each = None if weights is None else np.array(weights, np.float32)[labels]
+            return {"loss": keras_loss(labels, logits, sample_weight=each)}
+
+        reference, model = student(), student()
+        means = plain_loop(reference, keras.optimizers.SGD(0.05), of_keras, HARD, 30, 1, seed=5)
+        records, last = train(model, losses.hard_objective(weights), HARD, keras.optimizers.SGD(0.05), seed=5, epochs=1)
+        for ours, theirs in zip(last, reference.weights, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-4)
+        ends.append(last)
+    assert any(np.abs(one - other).max() > 1e-3 for one, other in zip(ends[0], ends[1], strict=True))
 
 
 @pytest.mark.parametrize("seeds", [pytest.param((0,), marks=pytest.mark.campaign), (0, 1)], ids=["one", "two"])
