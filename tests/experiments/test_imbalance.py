@@ -39,7 +39,7 @@ def home(tmp_path_factory):
         patch.setenv("KDISTILL_CACHE_DIR", str(folder / "cache"))
         write_data(folder)
         (folder / "rare.yaml").write_text(CONFIG)
-        found = document("reproduce", *options(folder), "--seeds", "3")
+        found = document("reproduce", *options(folder), *IN_HERE)
     return folder, found
 
 
@@ -51,6 +51,9 @@ def copied(home, tmp_path, monkeypatch):
     shutil.copytree(home[0], tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     return tmp_path / "copy"
+
+
+IN_HERE = ("--seeds", "3", "--workers", "1")  # in this process, so that what is replaced in it counts
 
 
 def options(folder, *more):
@@ -108,7 +111,7 @@ def test_weights_change_what_is_learnt_and_without_them_nothing_is_recorded(copi
 
 
 def test_what_a_person_sees_fits_eighty_columns_with_the_measure_first(copied):
-    for command in (["reproduce", *options(copied, "--seeds", "3")], ["evaluate", *options(copied)]):
+    for command in (["reproduce", *options(copied, *IN_HERE)], ["evaluate", *options(copied)]):
         shown = run(*command).stdout
         assert max(map(len, shown.splitlines())) <= 80
         heading = next(line for line in shown.splitlines() if "bal. acc." in line)
@@ -127,7 +130,7 @@ def test_early_stopping_that_counts_examples_says_so(copied):
 
 def test_the_measure_is_no_part_of_the_runs_and_changes_with_the_command(copied, monkeypatch):
     monkeypatch.setattr("kdistill.recipes.arms.baseline", None)  # nothing is trained
-    found = document("reproduce", *options(copied, "--seeds", "3", "--set", "verdict.measure=nll"))
+    found = document("reproduce", *options(copied, *IN_HERE, "--set", "verdict.measure=nll"))
     assert found["comparison"]["measure"] == "nll"
     assert "nats of test NLL, where lower is better" in found["comparison"]["verdict_text"]
     page = document("report", copied / "runs/rare")
@@ -161,7 +164,7 @@ def make_early(folder):
 def test_scores_of_early_versions_are_completed_from_the_models_outputs(copied, home, monkeypatch):
     make_early(copied)
     monkeypatch.setattr("kdistill.recipes.arms.evaluate", None)  # no model is run
-    found = document("reproduce", *options(copied, "--seeds", "3", "--set", "verdict.measure=macro_f1"))
+    found = document("reproduce", *options(copied, *IN_HERE, "--set", "verdict.measure=macro_f1"))
     assert found["arms"]["distilled"]["macro_f1"] == home[1]["arms"]["distilled"]["macro_f1"]
     assert found["arms"]["distilled"]["agreement"] == home[1]["arms"]["distilled"]["agreement"]
 
@@ -170,14 +173,14 @@ def test_without_these_outputs_the_models_are_run_again(copied, home):
     make_early(copied)
     for place in (copied / "runs/rare").glob("seed-*/*/outputs.npz"):
         place.unlink()
-    found = document("reproduce", *options(copied, "--seeds", "3", "--set", "verdict.measure=macro_f1"))
+    found = document("reproduce", *options(copied, *IN_HERE, "--set", "verdict.measure=macro_f1"))
     assert found["arms"]["baseline"]["macro_f1"] == home[1]["arms"]["baseline"]["macro_f1"]
 
 
 def test_by_accuracy_early_runs_are_compared_as_they_were(copied, monkeypatch):
     make_early(copied)
     monkeypatch.setattr("kdistill.recipes.evaluate._completed", None)
-    found = document("reproduce", *options(copied, "--seeds", "3", "--set", "verdict.measure=accuracy"))
+    found = document("reproduce", *options(copied, *IN_HERE, "--set", "verdict.measure=accuracy"))
     assert "macro_f1" not in found["arms"]["baseline"]
     assert found["imbalance"] is None
 
@@ -199,7 +202,7 @@ def test_compare_uses_the_measure_of_both_and_says_what_it_lacks(copied):
     (copied / "runs/other/summary.json").write_text(json.dumps(summary))
     make_early(copied)
     found = document("compare", "rare", "other", "--arm", "baseline", "--output-dir", copied / "runs")
-    assert "scored by an early version, without AUC; it is left out: run `kdistill evaluate" in found["warnings"][0]
+    assert "scored by an early version, without AUC, and is left out: run `kdistill evaluate" in found["warnings"][0]
     assert found["arms"]["baseline"]["why_not"]
     run("evaluate", *options(copied, "--seed", "0"))  # as the warning says
     again = document("compare", "rare", "other", "--arm", "baseline", "--output-dir", copied / "runs")
@@ -208,15 +211,17 @@ def test_compare_uses_the_measure_of_both_and_says_what_it_lacks(copied):
 
 
 def test_a_sweep_chooses_by_the_measure_and_cells_may_differ_in_their_weights(copied):
-    grid = ["--grid", "data.class_weights=null,balanced,{rare: 2}"]
-    found = document("sweep", *options(copied, *grid, "--seeds", "2"))
+    grid = ["--grid", "data.class_weights=balanced,{rare: 100}", "--set", "training.epochs=6", "--set", "name=sweep"]
+    found = document("sweep", *options(copied, *grid, "--seeds", "2", "--workers", "1"))
     assert found["measure"] == "balanced_accuracy"
     assert found["chosen_by"].startswith("mean validation balanced accuracy of the distilled student")
     means = [cell["validation"]["balanced_accuracy"]["mean"] for cell in found["cells"]]
+    by_accuracy = [cell["validation"]["accuracy"]["mean"] for cell in found["cells"]]
+    assert np.argmax(means) != np.argmax(by_accuracy)
     assert found["winner"]["set"] == found["cells"][int(np.argmax(means))]["set"]
     assert found["test"]["comparison"]["measure"] == "balanced_accuracy"
     assert not found["warnings"]  # the examples are the same
-    shown = run("sweep", *options(copied, *grid, "--seeds", "2")).stdout
+    shown = run("sweep", *options(copied, *grid, "--seeds", "2", "--workers", "1")).stdout
     assert "validation balanced accuracy of the distilled student" in shown
 
 

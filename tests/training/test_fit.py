@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import log_softmax
+from sklearn.metrics import f1_score
 from small_task import (
     AUGMENTATION,
     CLASSES,
@@ -204,6 +206,29 @@ def test_of_every_other_measure_a_larger_value_is_better(monitor):
 @pytest.mark.parametrize("monitor", ["val_nll", "val_loss"])
 def test_of_nll_and_the_objective_a_smaller_value_is_better(monitor):
     assert follow([0.5, 0.5, 0.6, 0.4], monitor, 5)[1] == [True, False, False, True]
+
+
+def test_the_monitored_measure_is_in_the_record_and_its_best_epoch_is_kept():
+    labels, records = VALIDATION.all_labels, []
+    run = fit(student(), monitor="val_macro_f1", epochs=6)
+    expected = []
+    for record in run.epochs():
+        records.append(record)
+        predicted = run.predict(VALIDATION.images[VALIDATION.rows]).numpy().argmax(-1)
+        expected.append(f1_score(labels, predicted, average="macro"))
+    np.testing.assert_allclose([record["val_macro_f1"] for record in records], expected, rtol=1e-12)
+    assert run.stopping.best_epoch == 1 + int(np.argmax(expected))
+    assert set(next(iter(fit(student(), epochs=1).epochs()))) == set(records[0]) - {"val_macro_f1"}
+
+
+def test_class_weights_count_in_the_validation_loss_alone():
+    weights = (0.5, 3.0, 1.0, 0.25)
+    run = fit(student(), losses.hard_objective(weights), epochs=1)
+    (record,) = run.epochs()
+    logits, labels = run.predict(VALIDATION.images[VALIDATION.rows]).numpy(), VALIDATION.all_labels
+    each = -log_softmax(logits.astype(np.float64), axis=-1)[np.arange(len(labels)), labels]
+    assert record["val_nll"] == pytest.approx(each.mean(), rel=1e-6)
+    assert record["val_loss"] == pytest.approx((np.array(weights)[labels] * each).mean(), rel=1e-5)
 
 
 def test_without_patience_nothing_stops():
