@@ -216,13 +216,13 @@ def _note_changes(session: Session, target: Target, form: Form, notes: list[str]
 def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> "keras.Model":
     """Return a model that takes raw values in the shape of the data."""
     from kdistill.models import adapt_inputs
+    from kdistill.teachers.teacher import with_scaling
 
-    shape, scaled = session.splits.shape, []
-    if target.preprocessing != preprocessing.NONE:
-        scaled = [adapt_inputs.rescaling(*preprocessing.scaling(session.splits, target.preprocessing))]
-    taken, dtype = model.inputs[0], "int32" if session.splits.vocabulary else None
+    splits = session.splits
+    model = with_scaling(model, splits, target.preprocessing)
+    taken, dtype = model.inputs[0], "int32" if splits.vocabulary else None
     is_fitting = None not in taken.shape[1:] and dtype in (None, taken.dtype)
-    return model if is_fitting and not scaled else adapt_inputs.in_front(model, shape, scaled, dtype)
+    return model if is_fitting else adapt_inputs.in_front(model, splits.shape, [], dtype)
 
 
 def _with_outputs(

@@ -64,9 +64,8 @@ def kl_loss(
     Returns:
         A scalar in nats, at least 0 up to rounding.
     """
-    teacher = tf.nn.log_softmax(teacher_logits / (temperature if teacher_temperature is None else teacher_temperature))
-    if len(teacher.shape) > len(student_logits.shape):  # the logarithm of several teachers' mean, without underflow
-        teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
+    softened = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
+    teacher = _mean_of_teachers(tf.nn.log_softmax(softened), student_logits)
     student = tf.nn.log_softmax(student_logits / temperature)
     kl = tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
     return (t_squared(temperature) if scale is None else scale) * kl
@@ -86,12 +85,22 @@ def bernoulli_kl_loss(
     softened = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
     kl = tf.zeros_like(student_logits)
     for sign in (1.0, -1.0):  # the two outcomes: log p = log_sigmoid(z), log (1 - p) = log_sigmoid(-z)
-        teacher = tf.math.log_sigmoid(sign * softened)
-        if len(teacher.shape) > len(student_logits.shape):
-            teacher = tf.reduce_logsumexp(teacher, axis=-2) - math.log(teacher.shape[-2])
+        teacher = _mean_of_teachers(tf.math.log_sigmoid(sign * softened), student_logits)
         kl += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
     kl = tf.reduce_mean(tf.reduce_sum(kl, axis=-1))
     return (t_squared(temperature) if scale is None else scale) * kl
+
+
+def _mean_of_teachers(log_p: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
+    """Return the logarithm of several teachers' mean probabilities, without underflow; that of one teacher unchanged.
+
+    Args:
+        log_p: (batch, classes) of one teacher, or (batch, teachers, classes).
+        student_logits: (batch, classes).
+    """
+    if len(log_p.shape) == len(student_logits.shape):
+        return log_p
+    return tf.reduce_logsumexp(log_p, axis=-2) - math.log(log_p.shape[-2])
 
 
 def mse_loss(
