@@ -106,6 +106,8 @@ def evaluate(
             return
         document = evaluate.evaluate(session, session.config.seed, models or [])
     emit(document, results.evaluation, common.json)
+    if document["failed"]:
+        raise evaluate.failure(document["failed"])
 
 
 @with_common_options

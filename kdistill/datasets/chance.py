@@ -19,7 +19,7 @@ def at_chance(
     Args:
         scores: of the model on validation.
         labels: (n,) of validation; of multi-label data (n, classes), for which there is no warning.
-        role: `teacher` or `student`.
+        role: what the model is called: `teacher`, `student` or `model`.
         every_class: whether every class is to count (`Config.every_class_counts`). If so, the accuracy may be below
             the share of the most frequent class for a good reason, and the balanced accuracy is judged.
     """

@@ -8,10 +8,10 @@ from kdistill import modelfiles
 from kdistill.core.errors import ModelError
 from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats
-from kdistill.modelfiles.names import class_names, task_of
 from kdistill.recipes import file_scaling
 from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, judge
+from kdistill.teachers import doubts
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -132,16 +132,5 @@ def check_data(target: Target, session: Session) -> None:
             "be in this test split",
             hint=hint,
         )
-    names, task = class_names(target.path), task_of(target.path)
-    if names is not None and task is not splits.task:
-        raise ModelError(
-            f"{target.path}: expected a model of data with data.labels: {splits.task.name}, as in the config `{name}`; "
-            f"received one of {task.name}",
-            hint="Give the -c of the data that the model is for.",
-        )
-    if names is not None and names != list(splits.classes):
-        raise ModelError(
-            f"{target.path}: expected a model of the classes {', '.join(splits.classes[:20])}, those of the config "
-            f"`{name}`; received one of {', '.join(names[:20])}",
-            hint="Give the -c of the data that the model is for.",
-        )
+    of_config = f"The data are those of the config `{name}`: give the -c of the data that the model is for."
+    doubts.check_classes(target.path, splits, "model", of_config, strict=True)

@@ -25,6 +25,7 @@ from kdistill.recipes.make import find_teachers
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Run, joint_weights, judge
 from kdistill.runs.experiment import chosen_by
+from kdistill.teachers import doubts
 from kdistill.teachers import files as teacher_files
 
 MADE_AGAIN = "to make again"
@@ -311,7 +312,7 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
         for note in teacher.notes:
             session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
-        warnings = load.warnings(session.config, session.splits, teacher)
+        warnings = doubts.of_teacher(session.config, session.splits, teacher)
     return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
 
 

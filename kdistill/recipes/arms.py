@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from kdistill import models
 from kdistill.core.errors import ModelError
-from kdistill.datasets import preprocessing
+from kdistill.core.formatting import number
+from kdistill.datasets import Split, preprocessing
 from kdistill.evaluation import metrics, predict
+from kdistill.evaluation.measures import ACCURACY, Measure, recorded
+from kdistill.recipes import file_scaling
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
-from kdistill.runs import Result, ScoresOnTest
-from kdistill.teachers import load, logits_file
+from kdistill.runs import Result, ScoresOnTest, run_of_model
+from kdistill.teachers import doubts, load, logits_file
 from kdistill.teachers.teacher import AnyTeacher, with_scaling
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
@@ -50,36 +53,72 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
         class_weights=_class_weights(session),
         task=session.splits.task,
     )
+    if session.teacher_files:
+        session.listener.note(_how_good(teacher, session.measure))
     data = _with_soft_targets(session, _data(session), teacher)
     return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
 
 
 def evaluate(
-    session: Session, path: Path, teacher: AnyTeacher | None = None, preprocess: str = preprocessing.NONE
+    session: Session, path: Path, teacher: AnyTeacher | None = None
 ) -> tuple[ScoresOnTest, NDArray[np.float32]]:
-    """Score a model file on the test split, every example once.
+    """Score the model file of a run on the test split, every example once.
 
     Args:
         session: has the data.
         path: of a `.keras` file.
         teacher: compared with the model, several by their mean probability. If it is None, or has no logits on test,
             `agreement` and `kl_to_teacher` are None.
-        preprocess: the scaling of raw values in front of the model: see `preprocessing.scaling`.
 
     Returns:
         The scores, and the logits (n, classes).
     """
     model, _ = models.load_classifier(path, *session.splits.fitting)
-    parameters, model = model.count_params(), with_scaling(model, session.splits, preprocess)
-    logits = predict.logits(predict.predictor(model), session.splits.test)
-    metrics.check_logits(logits, str(path), task=session.splits.task)
-    scores = _scores(session, logits, parameters, path.stat().st_size)
+    logits = _logits(session, path, predict.predictor(model), session.splits.test)
+    scores = _scores(session, logits, model.count_params(), path.stat().st_size)
     if teacher is not None and teacher.test is not None:
         task = session.splits.task
         taught = metrics.ensemble_logits(teacher.test, task)
         scores["agreement"] = metrics.agreement(taught, logits, task)
         scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, task)
     return scores, logits
+
+
+def evaluate_file(session: Session, path: Path) -> ScoresOnTest:
+    """Score a model file, possibly from elsewhere, on the test split.
+
+    Its raw values are scaled as `file_scaling.scaling_of` says. The listener is told how the model was changed for the
+    data and, of one that no run has made, what its outputs on validation make doubtful.
+
+    Raises:
+        ModelError: the file does not fit the data, or is of other classes.
+        ConfigError: the values of the data cannot be scaled in this way.
+    """
+    splits, preprocess = session.splits, file_scaling.scaling_of(session, path)
+    doubts.check_classes(path, splits, "model", hint=None)
+    model, notes = models.load_classifier(path, *splits.fitting)
+    for note in notes:
+        session.listener.note(note)
+    parameters, scales = model.count_params(), models.scales_inputs(model)
+    predictor = predict.predictor(with_scaling(model, splits, preprocess))
+    if run_of_model(path) is None:
+        validation = _logits(session, path, predictor, splits.validation)
+        named = path in session.teacher_files
+        cause = "" if scales or preprocess != preprocessing.NONE else doubts.of_raw_values(named)
+        every_class = any(map(session.config.every_class_counts, ("teacher", "student")))
+        for doubt in doubts.of_outputs(splits, validation, cause, every_class, "model"):
+            session.listener.warning(f"{path}: {doubt}")
+    test = _logits(session, path, predictor, splits.test)
+    return _scores(session, test, parameters, path.stat().st_size)
+
+
+def _how_good(teacher: AnyTeacher, measure: Measure) -> str:
+    """Return in a sentence how good a teacher is on validation, by a measure, or by its accuracy."""
+    scores = teacher.validation_scores.to_json()
+    value = recorded(scores, measure)
+    measure, value = (ACCURACY, scores["accuracy"]) if value is None else (measure, value)
+    who = "Teacher" if len(teacher.paths) == 1 else "Teachers, by their mean probability"
+    return f"{who}: validation {measure.words} {number(value)} ({', '.join(map(str, teacher.paths))})"
 
 
 def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
@@ -118,6 +157,13 @@ def _with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) ->
     load.check_augmentation(session.config, teacher)
     session.listener.note("Augmentation: the teacher's logits are computed for every image as the student sees it")
     return dataclasses.replace(data, teachers=teacher.predictors, teacher_validation=teacher.validation)
+
+
+def _logits(session: Session, path: Path, predictor: predict.Predict, split: Split) -> NDArray[np.float32]:
+    """Return the logits (n, classes) of the model in a file on a split, which are finite."""
+    logits = predict.logits(predictor, split)
+    metrics.check_logits(logits, str(path), task=session.splits.task)
+    return logits
 
 
 def _scores(session: Session, logits: metrics.Floats, parameters: int | None, file_bytes: int | None) -> ScoresOnTest:

@@ -25,6 +25,7 @@ from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
 from kdistill.datasets.chance import at_chance
+from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
@@ -32,7 +33,7 @@ from kdistill.recipes.session import Session
 from kdistill.runs import Experiment, Result, Run, RunWriter, judge
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.writer import STATE
-from kdistill.teachers import load
+from kdistill.teachers import doubts
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
@@ -227,7 +228,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
-        warnings += load.warnings(session.config, session.splits, teacher)
+        warnings += doubts.of_teacher(session.config, session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
         if judge(alone, session.specification("baseline", run.seed)).counts:
             scores = teacher.validation_scores.to_json(), (alone.result or {})["validation"]
@@ -274,7 +275,7 @@ def _provenance(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
     """Return what a manifest records besides the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
-        "data": load.about_data(session.splits),
+        "data": about_data(session.splits),
         "teacher_files": [_portable(path, session.experiment) for path in teacher.paths] if teacher else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],

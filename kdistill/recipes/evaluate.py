@@ -7,10 +7,10 @@ from typing import Any
 
 from kdistill import modelfiles, runs
 from kdistill.config import Config
-from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.errors import KdistillError, ModelError, OutputError
 from kdistill.evaluation import measures, metrics
 from kdistill.evaluation.measures import Measure
-from kdistill.recipes import file_scaling, predictions
+from kdistill.recipes import predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import ARMS, Run, ScoresOnTest, known_scores, record_scores
@@ -24,27 +24,23 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     """Score the finished arms of one seed, or the model files given, on the test split.
 
     Raises:
-        ModelError: there is nothing to score, or it is damaged, or a file does not fit the data.
+        ModelError: there is no run to score, or one is damaged.
         OutputError: the finished arms were all made from another config.
+        KdistillError: no file can be scored. Where some can, `failed` has the others: see `failure`.
     """
-    document: Document = {"experiment": session.experiment.name, "split": "test", "models": [], "arms": {}}
-    for path in model_files:
-        modelfiles.check_exists(path)
+    document: Document = {
+        "experiment": session.experiment.name,
+        "split": "test",
+        "models": [],
+        "arms": {},
+        "failed": [],
+    }
     if model_files:
-        session.start()
-        from kdistill.recipes import arms
-
-        for warning in session.splits.warnings:
-            session.listener.warning(warning)
-        try:
-            for path in model_files:
-                scores, _ = arms.evaluate(session, path, preprocess=file_scaling.scaling_of(session, path))
-                document["models"].append({"path": str(path), **scores})
-        except ModelError as error:
-            raise ModelError(error.message, error.hint or data_hint(session.config)) from error
+        _add_files(session, document, model_files)
     else:
-        for run in arms_to_score(session, seed):
-            document["arms"][run.arm] = {"seed": seed, **score(session, run, reuse=False)}
+        found = arms_to_score(session, seed)
+        scores = {run.arm: {"seed": seed, **score(session, run, reuse=False)} for run in found}
+        document["arms"] = {**_given_teacher(session, found), **scores}
     test = session.splits.test
     document["examples"] = len(test)
     document["imbalance"] = measures.imbalance(
@@ -52,6 +48,73 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
     )
     document["measure"] = session.measure.name
     return document
+
+
+def _add_files(session: Session, document: Document, model_files: Sequence[Path]) -> None:
+    """Add the scores of model files to a document, and for each that cannot be scored why not.
+
+    Raises:
+        KdistillError: no file can be scored; with the reasons.
+    """
+    if any(path.exists() for path in model_files):
+        session.start()
+        for warning in session.splits.warnings:
+            session.listener.warning(warning)
+    errors = list[KdistillError]()
+    for path in model_files:
+        try:
+            document["models"].append({"path": str(path), **_score_file(session, path)})
+        except KdistillError as error:
+            of = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+            document["failed"].append({"path": str(path), **of})
+            errors.append(error)
+    if not document["models"]:
+        raise failure(document["failed"]) if len(errors) > 1 else errors[0]
+
+
+def _score_file(session: Session, path: Path) -> ScoresOnTest:
+    modelfiles.check_exists(path)
+    from kdistill.recipes import arms
+
+    try:
+        return arms.evaluate_file(session, path)
+    except ModelError as error:
+        raise ModelError(error.message, error.hint or data_hint(session.config)) from error
+
+
+def failure(failed: Sequence[Document]) -> KdistillError:
+    """Return the error for files that could not be scored, `failed` in the document of `evaluate`.
+
+    It has the exit code of the first, and the reasons and hints of all.
+    """
+    hints = dict.fromkeys(each["hint"] for each in failed if each["hint"])
+    error = KdistillError("\n".join(each["message"] for each in failed), "\n".join(hints) or None)
+    error.exit_code = failed[0]["exit_code"]
+    return error
+
+
+def _given_teacher(session: Session, scored: Sequence[Run]) -> Document:
+    """Return the scores of the teacher from files that taught the distilled run, as {"teacher": ...}; else {}.
+
+    A teacher that is a run of the experiment and its seed has scores of its own. Why a teacher is not scored, the
+    listener is told.
+    """
+    distilled = next((run for run in scored if run.arm == "distilled"), None)
+    found = distilled and _teacher_of(session, distilled, warns=False)
+    if not distilled or not found or found.paths == (distilled.of_arm("teacher").model_file,):
+        return {}
+    names = ", ".join(map(str, found.paths))
+    if any(run.arm == "teacher" for run in scored):
+        session.listener.note(f"{names} taught the distilled student; `teacher` is the one that was trained here")
+        return {}
+    from kdistill.recipes import arms
+
+    teacher = session.teacher(found)
+    if teacher.test is None:
+        session.listener.note(f"{names} has no logits for the test split: the teacher is not scored")
+        return {}
+    session.listener.note(f"The teacher is {names}")
+    return {"teacher": {"seed": None, "files": list(map(str, found.paths)), **arms.evaluate_teacher(session, teacher)}}
 
 
 def score(session: Session, run: Run, reuse: bool = True, measure: Measure | None = None) -> ScoresOnTest:
@@ -110,7 +173,7 @@ def score_teachers(session: Session) -> ScoresOnTest:
     return arms.evaluate_teacher(session, teacher)
 
 
-def _teacher_of(session: Session, run: Run) -> TeacherFiles | None:
+def _teacher_of(session: Session, run: Run, warns: bool = True) -> TeacherFiles | None:
     """Return the teacher whose agreement with a student is measured: the one that taught the distilled run of its seed.
 
     Without a distilled run it is the experiment's own teacher. A file that has changed since does not count. A run of
@@ -130,9 +193,10 @@ def _teacher_of(session: Session, run: Run) -> TeacherFiles | None:
         with contextlib.suppress(ModelError):  # a file is missing or damaged
             if runs.same_teachers(identity(session, found), weights):
                 return found
-    session.listener.warning(
-        f"Seed {run.seed}: the teacher of the distilled student is missing or has changed: agreement is left out."
-    )
+    if warns:
+        session.listener.warning(
+            f"Seed {run.seed}: the teacher of the distilled student is missing or has changed: agreement is left out."
+        )
     return None
 
 

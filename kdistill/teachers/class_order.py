@@ -36,13 +36,16 @@ def confusion(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDAr
     return counts
 
 
-def another_order(logits: NDArray[np.floating], labels: NDArray[np.integer], classes: Sequence[str]) -> str | None:
-    """Return a warning if another order of a teacher's outputs explains its wrong answers; else None.
+def another_order(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], classes: Sequence[str], role: str = "teacher"
+) -> str | None:
+    """Return a warning if another order of a model's outputs explains its wrong answers; else None.
 
     Args:
         logits: (n, classes), of the validation split.
         labels: (n,).
         classes: their names.
+        role: what the model is called.
     """
     right = confusion(logits, labels)
     outputs, accuracy = best_order(logits, labels)
@@ -56,7 +59,7 @@ def another_order(logits: NDArray[np.floating], labels: NDArray[np.integer], cla
         return None
     pairs = first_few([f"output {outputs[label]} for {classes[label]}" for label in moved.tolist()])
     return (
-        f"The teacher's outputs seem to be in another order of classes: its accuracy on validation is "
+        f"The {role}'s outputs seem to be in another order of classes: its accuracy on validation is "
         f"{np.trace(right) / len(labels):.4f}, and {accuracy:.4f} with {pairs} (outputs are counted from 0). Put them "
         "in the order of the data's classes."
     )

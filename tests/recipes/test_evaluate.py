@@ -36,10 +36,10 @@ def test_a_damaged_arm_is_an_error_with_the_command_that_makes_it_again(experime
 
 
 def test_a_model_for_other_data_says_which_data_was_assumed(experiment_copy, monkeypatch):
-    def refuse(setting, path, **_):
+    def refuse(setting, path):
         raise ModelError(f"{path}: expected one input")
 
-    monkeypatch.setattr("kdistill.recipes.arms.evaluate", refuse)
+    monkeypatch.setattr("kdistill.recipes.arms.evaluate_file", refuse)
     model = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     with pytest.raises(ModelError, match="expected one input") as refused:
         evaluate.evaluate(session(experiment_copy), 0, [model])

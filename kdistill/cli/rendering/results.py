@@ -49,7 +49,7 @@ def evaluation(document: Document) -> RenderableType:
                 "ECE": number(scores["ece"]),
                 "agreement": number(scores["agreement"]),
                 "KL to teacher": number(scores["kl_to_teacher"]),
-                "parameters": f"{scores['parameters']:,}",
+                "parameters": _parameters(scores),
                 "file": file_size(scores["file_bytes"]),
             },
         )
@@ -86,9 +86,13 @@ def mean_scores(arm: Document, shown: Sequence[Measure], published: bool = False
         "sd": number(arm[first.name] and arm[first.name]["sd"]) if first.name in arm else "",
         **({"published": number(arm["expected"])} if published else {}),
         **{title: _mean(arm, name) if name in arm else "" for title, name in rest.items()},
-        "parameters": "-" if arm["parameters"] is None else f"{arm['parameters']:,}",
+        "parameters": _parameters(arm),
         "file": file_size(arm["file_bytes"]),
     }
+
+
+def _parameters(scores: Document) -> str:
+    return "-" if scores["parameters"] is None else f"{scores['parameters']:,}"
 
 
 def _mean(arm: Document, name: str) -> str:
