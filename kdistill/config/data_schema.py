@@ -43,6 +43,7 @@ DATA_READERS = {
     "header": ("csv",),
     "separator": ("csv",),
     "decimal": ("csv",),
+    "thousands": ("csv",),
     "encoding": ("csv",),
     "missing": ("csv",),
     "image_size": ("image_folder", "csv"),
@@ -55,7 +56,9 @@ DATA_READERS = {
 }
 WEIGHTS = "balanced, null, or weights above 0 by class name, such as {cat: 5}"
 # Keys of later versions than 0.1.0, by the data sets for which they are later.
-LATER = dict.fromkeys(("drop", "keep", "header", "separator", "decimal", "encoding", "missing", "image_size"), ("csv",))
+LATER = dict.fromkeys(
+    ("drop", "keep", "header", "separator", "decimal", "thousands", "encoding", "missing", "image_size"), ("csv",)
+)
 TAB = "tab"
 
 
@@ -97,6 +100,14 @@ def _check_multi_label(data: "Data") -> None:
         raise MisplacedError("data", "labels", text)
     if data.class_weights is not None:
         raise MisplacedError("data", "class_weights", "they are for labels: single; labels is multi")
+
+
+def _check_table(data: "Data") -> None:
+    """Refuse keys of a table that contradict each other."""
+    if both := set(data.drop or ()) & set(data.keep or ()):
+        raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
+    if data.thousands is not None and data.thousands == data.decimal:
+        raise MisplacedError("data", "thousands", "it is the decimal mark too: expected another one")
 
 
 class Data(Section):
@@ -142,6 +153,11 @@ class Data(Section):
     )
     decimal: Literal[".", ","] | None = Field(
         None, description="csv: the decimal mark of numbers; null: told from the file."
+    )
+    thousands: Literal[".", ",", " ", "'"] | None = Field(
+        None,
+        description="csv: the mark between thousands, as in 1.234,5; null: told from the file, if a number can be read "
+        "in one way only.",
     )
     encoding: Annotated[StrictStr, AfterValidator(_encoding)] | None = Field(
         None, description="csv: the encoding; null: UTF-8, UTF-16 with its mark, or else latin-1."
@@ -233,8 +249,7 @@ class Data(Section):
             raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
         if self.task is MULTI:
             _check_multi_label(self)
-        if both := set(self.drop or ()) & set(self.keep or ()):
-            raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
+        _check_table(self)
         if self.vocabulary is not None and self.kind != "tokens":
             raise MisplacedError("data", "vocabulary", f"only kind tokens reads it; kind is {self.kind or 'null'}")
         if self.channel_axis is not None and self.kind in ("tokens", "table"):

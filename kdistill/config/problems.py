@@ -21,6 +21,7 @@ EXPECTED = {
     "keep": "a list of columns, such as [id, date]",
     "separator": "one character, such as ';', or tab",
     "decimal": "'.' or ','",
+    "thousands": "'.', ',', a space or an apostrophe",
     "image_size": "[height, width]",
     "teachers": "a list of paths, such as [big.keras, other.keras]",
     "checkpoint_every": "auto, or a whole number of at least 1",

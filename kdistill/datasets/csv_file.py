@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from kdistill.core import files
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
-from kdistill.datasets import table_format
+from kdistill.datasets import cells, table_format
 from kdistill.datasets.table_format import UNKNOWN, Format
 
-LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 40  # characters of a cell in messages
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
 DATA_HINT = (
@@ -56,8 +55,8 @@ class CsvFile:
             raise DataError(f"{place}: expected a table that begins with the names of its columns; received nothing")
         first[1][0] = first[1][0].removeprefix("\ufeff")
         self._first = first if self.format.header is False else None
-        cells = [str(1 + cell) for cell in range(len(first[1]))] if self._first else first[1]
-        self.columns = [name.strip() for name in cells]
+        names = [str(1 + cell) for cell in range(len(first[1]))] if self._first else first[1]
+        self.columns = [name.strip() for name in names]
         self.nameless = self._name_the_nameless()
         twice = sorted(name for name, count in Counter(self.columns).items() if count > 1)
         if twice:
@@ -92,19 +91,25 @@ class CsvFile:
         while block := list(itertools.islice(rows, size)):
             yield block
 
-    def numbers(self, block: Sequence[Row], cells: Sequence[int]) -> NDArray[np.float32] | None:
-        """Return the numbers (rows, cells) in cells of a block; None if one is not a finite number."""
-        texts = [[row[cell] for cell in cells] for _, row in block]
-        if self.format.decimal == ",":
-            texts = [list(map(point, row)) for row in texts]
+    def numbers(self, block: Sequence[Row], places: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return the numbers (rows, places) in cells of a block; None if one is not a finite number."""
+        found = self.exact_numbers(block, places)
+        return None if found is None else found.astype(np.float32)
+
+    def exact_numbers(self, block: Sequence[Row], places: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return what `numbers` does, before it is rounded to float32."""
+        texts = [[row[place] for place in places] for _, row in block]
+        if self._has_marks:
+            texts = [list(map(self._plain, row)) for row in texts]
         try:
             values = np.array([list(map(float, row)) for row in texts])
         except ValueError:
             return None
         with np.errstate(over="ignore"):  # values beyond float32 become infinite
-            found = values.reshape(len(block), len(cells)).astype(np.float32)
+            found = values.reshape(len(block), len(places))
+            are_finite = np.isfinite(found.astype(np.float32)).all()
         has_underscore = any("_" in "".join(row) for row in texts)  # Python takes 1_000 for a number
-        return None if has_underscore or not np.isfinite(found).all() else found
+        return None if has_underscore or not are_finite else found
 
     def not_a_number(self, line: int, cell: int, text: str, hint: str | None) -> DataError:
         """Return the error for a cell that is not a number."""
@@ -113,8 +118,20 @@ class CsvFile:
         return DataError(f"{place}: expected a finite number; received {what}", hint=hint)
 
     def is_number(self, text: str) -> bool:
-        """Whether a cell is a finite number, written with the decimal mark of this table."""
-        return is_number(point(text) if self.format.decimal == "," else text)
+        """Whether a cell is a finite number, written with the marks of this table."""
+        return cells.is_number(self._plain(text))
+
+    def is_number_with(self, text: str, thousands: str) -> bool:
+        """Whether a cell would be a finite number if this mark, which it has, separated thousands."""
+        found = cells.plain(text, self.format.decimal, thousands)
+        return thousands != self.format.decimal and not self.is_number(text) and cells.is_number(found)
+
+    @property
+    def _has_marks(self) -> bool:
+        return self.format.decimal == "," or self.format.thousands is not None
+
+    def _plain(self, text: str) -> str:
+        return cells.plain(text, self.format.decimal, self.format.thousands)
 
     def _name_the_nameless(self) -> list[str]:
         nameless = []
@@ -216,16 +233,3 @@ def _text_in(encoding: str | None, place: str) -> Iterator[None]:
         raise DataError(
             f"{place}: expected text in {name}", hint="Save the table as CSV in UTF-8, or set data.encoding."
         ) from None
-
-
-def point(text: str) -> str:
-    """Return a cell with a decimal comma as Python writes numbers; one with a point as what is no number."""
-    return text.replace(",", ".") if "." not in text else "no number"
-
-
-def is_number(text: str) -> bool:
-    """Whether a cell is a number that is finite in float32; 1_000, which Python accepts, is not a number in a table."""
-    try:
-        return "_" not in text and abs(float(text)) <= LARGEST  # False for NaN
-    except ValueError:
-        return False

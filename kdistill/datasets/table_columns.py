@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import counted, first_few
+from kdistill.datasets.cells import is_missing
 from kdistill.datasets.csv_file import CsvFile, Row
 
-# What stands for a missing value, in capitals or not.
-MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "?"))
 TRUTH = ("false", "true")
 MISSING_HINT = (
     "Set data.missing: mean to put the mean of train in their place, leave the columns out with data.drop, or remove "
@@ -69,11 +68,6 @@ class Column:
             raise ValueError(f"column {name}: expected categories that are text, and a mean for each feature")
         of_train = None if means is None else tuple(map(float, means))
         return cls(name, None if categories is None else tuple(categories), of_train)
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a missing value."""
-    return cell.strip().lower() in MISSING
 
 
 def category(cell: str) -> str:

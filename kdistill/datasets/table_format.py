@@ -5,7 +5,7 @@ What is not given is told from the file where only one answer is possible.
 
 import codecs
 import csv
-import re
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from kdistill.core import files
 from kdistill.core.errors import DataError
+from kdistill.datasets import cells
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 SAMPLE_BYTES = 2**16  # of a file, from which separator and decimal mark are told
@@ -20,11 +21,6 @@ CHUNK = 2**20  # bytes
 UTF8 = "utf-8"
 # The marks that files in UTF-16 and UTF-8 may begin with.
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-DECIMALS = {
-    ",": re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*"),
-    ".": re.compile(r"\s*[-+]?\d*\.\d+([eE][-+]?\d+)?\s*"),
-}
-THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}(,\d{3})+\s*")  # 1,234 may be 1234 or 1.234
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,7 @@ class Format:
     Attributes:
         separator: the character between two cells.
         decimal: the decimal mark of numbers, `.` or `,`.
+        thousands: the mark between thousands, one of `cells.MARKS`; None if numbers have none.
         encoding: name of the encoding, as Python knows it.
         header: whether the first line names the columns.
     """
@@ -42,6 +39,7 @@ class Format:
     decimal: str | None = None
     encoding: str | None = None
     header: bool | None = None
+    thousands: str | None = None
 
     def or_else(self, other: "Format") -> "Format":
         """Return the format with what is None taken from another one."""
@@ -50,16 +48,18 @@ class Format:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Format":
         """Return the format of a document; ValueError if it is none."""
-        texts = {key: document.get(key) for key in ("separator", "decimal", "encoding")}
+        texts = {key: document.get(key) for key in ("separator", "decimal", "encoding", "thousands")}
         if any(value is not None and not isinstance(value, str) for value in texts.values()):
-            raise ValueError("expected text as separator, decimal and encoding")
+            raise ValueError("expected text as separator, decimal, encoding and thousands")
+        if texts["thousands"] not in (None, *cells.MARKS):
+            raise ValueError(f"thousands: expected one of {', '.join(map(repr, cells.MARKS))}")
         header = document.get("header")
         return cls(**texts, header=header if isinstance(header, bool) else None)
 
     def document(self) -> dict[str, Any]:
         """Return what differs from commas, points, UTF-8 and a line of names, as JSON."""
         usual = {"separator": ",", "decimal": ".", "encoding": UTF8, "header": True}
-        return {key: value for key, value in vars(self).items() if value is not None and value != usual[key]}
+        return {key: value for key, value in vars(self).items() if value is not None and value != usual.get(key)}
 
 
 UNKNOWN = Format()
@@ -79,8 +79,12 @@ def told(sample: Sequence[str], place: str, given: Format, usual: Format) -> For
     """
     separator = given.separator or _one(lambda: separator_of(sample, place), usual.separator) or ","
     likely = None if separator == "," else usual.decimal  # between commas, a decimal comma needs quotes
-    decimal = given.decimal or _one(lambda: decimal_of(sample, separator, place), likely) or "."
-    return Format(separator, decimal, given.encoding, usual.header if given.header is None else given.header)
+    rows = list(_rows(sample, separator))
+    decimal = given.decimal or {",": ".", ".": ","}.get(given.thousands or "")
+    decimal = decimal or _one(lambda: cells.decimal_of([cell for row in rows for cell in row], place), likely) or "."
+    thousands = given.thousands or cells.thousands_of(rows[1:], decimal) or usual.thousands
+    header = usual.header if given.header is None else given.header
+    return Format(separator, decimal, given.encoding, header, None if thousands == decimal else thousands)
 
 
 def _one(tell: Callable[[], str | None], usual: str | None) -> str | None:
@@ -130,7 +134,7 @@ def sample_of(path: Path, encoding: str) -> list[str]:
     with open(path, encoding=encoding, newline="") as file:
         text = file.read(SAMPLE_BYTES)
         is_whole = len(text) < SAMPLE_BYTES
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))  # unlike splitlines, at the ends of lines of a file alone
     return lines if is_whole or len(lines) < 2 else lines[:-1]
 
 
@@ -143,29 +147,26 @@ def separator_of(sample: Sequence[str], place: str) -> str | None:
     rows = {mark: list(_rows(sample, mark)) for mark in SEPARATORS}
     possible = [mark for mark in SEPARATORS if rows[mark] and len(rows[mark][0]) > 1]
     even = [mark for mark in possible if len({len(row) for row in rows[mark]}) == 1]
+    even = _likely({mark: rows[mark] for mark in even}) if len(even) > 1 else even
     if len(even) > 1:
         marks = " or ".join(SEPARATORS[mark] for mark in even)
         raise DataError(f"{place}: columns may be separated by {marks}", hint="Set data.separator.")
     return even[0] if even else possible[0] if len(possible) == 1 else None
 
 
-def decimal_of(sample: Sequence[str], separator: str, place: str) -> str | None:
-    """Return the decimal mark of the numbers in the first lines of a table; None if none has any.
+def _likely(rows: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    """Return those of several possible separators of some rows that leave no cell with another one of them in it.
 
-    Raises:
-        DataError: commas may be decimal marks, or separate thousands.
+    A decimal comma is none. Without such, one that makes three cells or more, where all others make two.
     """
-    cells = [cell for row in _rows(sample, separator) for cell in row]
-    with_comma = [cell for cell in cells if DECIMALS[","].fullmatch(cell)]
-    with_point = any(DECIMALS["."].fullmatch(cell) for cell in cells)
-    if with_point or not with_comma:
-        return "." if with_point else None
-    if all(THOUSANDS.fullmatch(cell) for cell in with_comma):
-        raise DataError(
-            f"{place}: the comma in {with_comma[0].strip()} may be a decimal mark, or separate thousands",
-            hint="Set data.decimal to ',' if it is the decimal mark. Else save the table without such commas.",
-        )
-    return ","
+    clean = [mark for mark in rows if not any(_has_other(cell, mark, rows) for row in rows[mark] for cell in row)]
+    many = [mark for mark in rows if len(rows[mark][0]) > 2]
+    return clean if len(clean) == 1 else many if len(many) == 1 and not clean else list(rows)
+
+
+def _has_other(cell: str, mark: str, others: Iterable[str]) -> bool:
+    is_decimal = cells.DECIMALS[","].fullmatch(cell)
+    return any(other in cell for other in others if other != mark and not (other == "," and is_decimal))
 
 
 def notes(found: Format, given: Format, place: str) -> list[str]:
@@ -175,6 +176,8 @@ def notes(found: Format, given: Format, place: str) -> list[str]:
         told.append(f"columns are separated by {SEPARATORS[str(found.separator)]}")
     if given.decimal is None and found.decimal == ",":
         told.append("the decimal mark is a comma")
+    if given.thousands is None and found.thousands:
+        told.append(f"thousands are separated by {cells.THOUSANDS[found.thousands]}")
     if given.encoding is None and found.encoding == "latin-1":
         told.append("it is not UTF-8, and read as latin-1: set data.encoding if names look wrong")
     elif given.encoding is None and found.encoding not in (None, UTF8):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
-from kdistill.datasets.csv_file import CsvFile, is_number
+from kdistill.datasets.cells import is_number
+from kdistill.datasets.csv_file import CsvFile
 
 NAMED = 10  # columns, in messages
 DROP_HINT = "Leave out a column that is no feature, such as the label, by --drop NAME."

@@ -12,6 +12,7 @@ import numpy as np
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import closest, counted, first_few
 from kdistill.datasets import csv_file, memory_map
+from kdistill.datasets.cells import is_number
 from kdistill.datasets.csv_file import DATA_HINT, CsvFile
 from kdistill.datasets.table_columns import MISSING_HINT, Column, Encoder
 from kdistill.datasets.table_format import UNKNOWN, Format
@@ -69,6 +70,7 @@ class Table:
         columns: the columns that are features, in order.
         others: names of columns of train that are no features.
         format: how train is written.
+        place: its name, for messages.
         notes: sentences on what was told from the files, and what was left out.
         warnings: sentences on values that train does not have.
     """
@@ -76,6 +78,7 @@ class Table:
     columns: list[Column]
     others: set[str]
     format: Format
+    place: str
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -142,7 +145,8 @@ def _surveyed(file: Path, reading: Reading) -> Table:
             raise DataError(f"{table.place}: expected columns besides the label {reading.label!r}; received {others}")
         columns = table_survey.columns_of(used, rows, table, reading.fills)
         unused = set(table.columns) - {column.name for column in columns}
-        made = Table(columns, unused, table.format, list(table.notes))
+        made = Table(columns, unused, table.format, table.place, list(table.notes))
+        made.warnings += table_survey.warnings(used, reading.keep, table.place)
     nameless = [name for name in table.nameless if name not in (*reading.keep, *reading.drop, reading.label)]
     made.notes += _left_out(nameless, "have no name", file) + _left_out(counting, "count the rows", file)
     made.notes += _converted(used, columns, file)
@@ -193,7 +197,7 @@ def _hint(table: CsvFile, label: str) -> str | None:
         return f"The columns seem to be separated by {separator!r}: set data.separator."
     if table.format.header is False:
         return f"Columns without names are named by their numbers: set data.label to one from 1 to {len(header)}."
-    if all(csv_file.is_number(name) for name in header):
+    if all(map(is_number, header)):
         return f"The first line has only numbers. {DATA_HINT}"
     meant = closest(label, header)
     return (
@@ -223,6 +227,7 @@ def _write(file: Path, part: str, known: Table, reading: Reading, folder: Path) 
     """Write the features of all rows of a part, and return their labels."""
     numbers: list[np.ndarray] = []
     classes: dict[str, int] = {}
+    places: dict[str, str] = {}
     with csv_file.opened(file, reading.format, known.format) as table:
         label = _label_in(table, reading, part == "train")
         cells = _matched(table, known, reading.label)
@@ -231,13 +236,16 @@ def _write(file: Path, part: str, known: Table, reading: Reading, folder: Path) 
         with memory_map.RowWriter(target, (encoder.width,), np.float32) as writer:
             for rows in table.row_blocks(ROWS_AT_ONCE):
                 writer.append(encoder.encode(rows))
-                names = [(line, row[label].strip()) for line, row in rows]
-                if nameless := next((line for line, name in names if not name), None):
-                    raise DataError(f"{table.place}, line {nameless}: the label is missing")
-                numbers.append(np.array([classes.setdefault(name, len(classes)) for _, name in names]))
+                names = [row[label].strip() for _, row in rows]
+                for (line, _), name in zip(rows, names, strict=True):
+                    if name not in classes:
+                        classes[name], places[name] = len(classes), f"line {line}"
+                numbers.append(np.array([classes[name] for name in names]))
     encoder.check_missing(MISSING_HINT)
     if not numbers:
         raise DataError(f"{table.place}: expected rows below the names of the columns; received none")
+    counts = np.bincount(np.concatenate(numbers)).tolist()
+    known.warnings += labels.check_missing(dict(zip(classes, counts, strict=True)), places, table.place)
     known.warnings += encoder.warnings()
     known.notes += [note for note in table.notes if note not in known.notes]
     return labels.Labels(np.array(list(classes))[np.concatenate(numbers)], table.place)
@@ -248,11 +256,15 @@ def _matched(table: CsvFile, known: Table, label: str) -> list[int]:
     cell_of = {name: cell for cell, name in enumerate(table.columns)}
     names = [column.name for column in known.columns]
     if missing := [name for name in names if name not in cell_of]:
-        raise DataError(f"{table.place}: expected the columns of train.csv: {first_few(missing)} is missing")
+        raise DataError(f"{table.place}: expected the columns of {known.place}: {_are(missing)} missing")
     usual = {*names, *known.others, *table.nameless, label}
     if strange := [name for name in table.columns if name not in usual]:
-        raise DataError(f"{table.place}: expected the columns of train.csv: {first_few(strange)} is not in train.csv")
+        raise DataError(f"{table.place}: expected the columns of {known.place}: {_are(strange)} not in it")
     return [cell_of[name] for name in names]
+
+
+def _are(names: list[str]) -> str:
+    return f"{first_few(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _as_images(folder: Path, parts: list[str], size: tuple[int, int], table: Table, file: Path) -> None:

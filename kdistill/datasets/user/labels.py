@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
+from kdistill.datasets.cells import is_missing
 
 ROWS_AT_ONCE = 4096
 MULTI_HINT = "If an example may have several classes or none, set data.labels: multi."
+NO_NAMES = ("", "nan", "#n/a")  # of classes; `none` and `NA` may be some
 NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,18})?")
 
 
@@ -54,6 +56,46 @@ def from_array(array: NDArray, name: str) -> Labels:
     if array.dtype.kind == "u" and len(array) > 0 and array.max() > np.iinfo(np.int64).max:
         raise DataError(f"{name}: label {array.max()}: expected whole numbers from 0, one for each class")
     return Labels(array.astype(np.int64), name)
+
+
+def check_missing(counts: Mapping[str, int], first: Mapping[str, str], name: str) -> list[str]:
+    """Return a warning on names of classes that may stand for missing labels.
+
+    Args:
+        counts: number of examples by name.
+        first: the place of the first of them, such as `line 4`.
+        name: name of the file or array of the labels.
+
+    Raises:
+        DataError: a name surely stands for a missing label.
+    """
+    total = sum(counts.values())
+    if gone := [label for label in counts if label.strip().lower() in NO_NAMES]:
+        count = sum(counts[label] for label in gone)
+        of = "" if gone == [""] else f" ({', '.join(map(repr, gone))})"
+        raise DataError(
+            f"{name}: {count:,} of {total:,} labels {'is' if count == 1 else 'are'} missing{of}; the first is in "
+            f"{first[gone[0]]}",
+            hint="Write the name of a class there, or remove these rows.",
+        )
+    return [
+        f"{name}: {counts[label]:,} of {total:,} labels {'is' if counts[label] == 1 else 'are'} {label!r}, which is "
+        "taken for the name of a class. If it stands for a missing label, remove these rows."
+        for label in counts
+        if is_missing(label)
+    ]
+
+
+def check_names(labels: Labels) -> list[str]:
+    """Return what `check_missing` returns for labels that are names; nothing for numbers."""
+    if labels.values.dtype.kind != "U":
+        return []
+    names, first, counts = np.unique(labels.values, return_index=True, return_counts=True)
+    places = [f"position {position} (counted from 0)" for position in first.tolist()]
+    found = names.tolist()
+    return check_missing(
+        dict(zip(found, counts.tolist(), strict=True)), dict(zip(found, places, strict=True)), labels.name
+    )
 
 
 def decoded(array: NDArray, name: str) -> NDArray:

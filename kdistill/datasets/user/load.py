@@ -91,7 +91,7 @@ def _csv(data: Data, path: Path) -> Form:
     def signature() -> str:
         return conversion_cache.signature(list(csv_table.files_at(path).values()), path.parent)
 
-    form = Format(data.separator, data.decimal, data.encoding, data.header)
+    form = Format(data.separator, data.decimal, data.encoding, data.header, data.thousands)
     fills = data.missing == "mean"
     reading = csv_table.Reading(
         data.label or "", form, data.drop or (), data.keep or (), fills=fills, image_size=data.image_size

@@ -81,25 +81,27 @@ def convert(path: Path, folder: Path, layout: Layout | None = None, task: Task =
             found[part] = read_labels(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
-    names, numbers, notes = _encoded(found, given, task)
+    names, numbers, notes, warnings = _encoded(found, given, task)
     conversion_cache.write_labels(folder, numbers)
     arrays = {part: memory_map.open_array(conversion_cache.examples_file(folder, part)) for part in pairs}
     return {
         "classes": names,
         "names": {part: [f"{path}: {name}" for name in pair] for part, pair in pairs.items()},
         "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *notes],
+        "warnings": warnings,
         **example_kind.token_facts(arrays, layout.kind, headers[pairs["train"][0]].dtype),
     }
 
 
 def _encoded(
     found: Mapping[str, Any], given: tuple[str, ...] | None, task: Task
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]], list[str]]:
-    """Return the names of the classes, the labels of each part, and notes on them."""
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int32]], list[str], list[str]]:
+    """Return the names of the classes, the labels of each part, and notes and warnings on them."""
     if task is SINGLE:
         names, numbers = labels.encoded(found, given)
-        return names, numbers, labels.notes(found, names, bool(given))
-    return *multi_labels.checked(found, given), []
+        warnings = [] if given else [text for of_part in found.values() for text in labels.check_names(of_part)]
+        return names, numbers, labels.notes(found, names, bool(given)), warnings
+    return *multi_labels.checked(found, given), [], []
 
 
 def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:

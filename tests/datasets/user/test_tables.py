@@ -7,7 +7,8 @@ import own_data
 import pytest
 from heard import Heard
 
-from kdistill.core.errors import DataError
+from kdistill import config
+from kdistill.core.errors import ConfigError, DataError
 from kdistill.datasets import csv_file, table_format
 from kdistill.datasets.table_format import Format
 from kdistill.datasets.user import csv_table, load, table_survey
@@ -349,3 +350,148 @@ def test_a_format_is_known_from_its_document():
     with pytest.raises(ValueError, match="expected text"):
         Format.of({"separator": 5})
     assert table_format.separator_of(["a b\n"], "it") is None
+
+
+GERMAN = "kind;price;n\n" + "x;2.514,23;1\ny;1.234;2\nx;999,5;3\ny;12.345.678,00;4\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "values"),
+    [
+        (GERMAN, "the decimal mark is a comma; thousands are separated by points", [2514.23, 1234, 999.5, 12345678]),
+        ('kind,price\nx,"2,514.23"\ny,3\nx,"1,234"\ny,7\n', "thousands are separated by commas", [2514.23, 3, 1234, 7]),
+        ("kind;price\nx;1 234,5\ny;3\nx;1 234\ny;7\n", "thousands are separated by spaces", [1234.5, 3, 1234, 7]),
+        ("kind;price\nx;1'234.5\ny;3\nx;1\u2019234\ny;7\n", "by apostrophes", [1234.5, 3, 1234, 7]),
+        ("kind;price\nx;1.234.567\ny;3\nx;1.234\ny;7\n", "by points", [1234567, 3, 1234, 7]),
+    ],
+)
+def test_marks_between_thousands_are_told_where_one_reading_is_possible(tmp_path, content, told, values):
+    source, notes = text(tmp_path, content)
+    np.testing.assert_array_equal(source.train.images[:, 0], np.float32(values))
+    assert any(told in note for note in notes)
+    assert source.inputs["thousands"] in ".,' "
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        ("kind;n;p\nx;1.234;2,5\ny;2.345;3,5\n", "column 'n' has numbers in another form, such as '1.234'", "'.'"),
+        ('kind,n,p\nx,"1,234",2.5\ny,"2,345",3.5\n', "column 'n' has numbers in another form, such as '1,234'", "','"),
+        ('kind,n,p\nx,"1,234",2.5\ny,2,3.5\n', "line 2, column 'n': expected a finite number; received '1,234'", "','"),
+        ("kind;n;p\nx;1 234;2,5\ny;2;3,5\n", "line 2, column 'n': expected a finite number; received '1 234'", "' '"),
+        (
+            "kind;n;p\nx;0.5;2,5\ny;0.25;3,5\n",
+            r"column 'p' has numbers in another form, such as '2,5'; the decimal mark is '.'",
+            "",
+        ),
+    ],
+)
+def test_numbers_that_can_be_read_in_two_ways_are_no_categories(tmp_path, content, said, hint):
+    with pytest.raises(DataError, match=said) as raised:
+        text(tmp_path, content)
+    assert (f"If {hint} separates thousands, set data.thousands" in raised.value.hint) == bool(hint)
+    assert "data.drop: [" in raised.value.hint
+    if hint:
+        source, _ = text(tmp_path, content * 1 + content.split("\n", 1)[1], thousands=hint[1])
+        assert source.train.images[0, 0] == 1234
+
+
+def test_a_mark_for_thousands_is_no_decimal_mark(tmp_path):
+    source, _ = text(tmp_path, "kind;n\n" + "x;1,234\ny;5,678\n" * 2, thousands=",")
+    assert source.train.images[:2, 0].tolist() == [1234, 5678]
+    with pytest.raises(ConfigError, match=r"data.thousands: it is the decimal mark too"):
+        config.load(None, ["data.dataset=csv", "data.path=a", "data.label=x", "data.thousands=','", "data.decimal=','"])
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "is_told"),
+    [
+        ("n", range(1000, 1012), True),
+        ("n", [1003, 1001, 1000, 1002, *range(1004, 1012)], True),  # counted, in another order
+        ("n", [n * n for n in range(3, 15)], True),  # sorted
+        ("n", [n * n for n in range(15, 3, -1)], True),
+        ("n", [5, 900, 17, 3, 44, 60, 71, 12, 8, 99, 31, 2], False),
+        ("patient_id", [5, 900, 17, 3, 44, 60, 71, 12, 8, 99, 31, 2], True),
+        ("PassengerId", [5, 900, 17, 3, 44, 60, 71, 12, 8, 99, 31, 2], True),
+        ("id", [10**9 + n for n in (5, 900, 17, 3, 44, 60, 71, 12, 8, 99, 31, 2)], True),  # one number in float32
+        ("patient_id", [5, 5, *range(10)], False),  # several rows of a patient
+        ("humid", [5, 900, 17, 3, 44, 60, 71, 12, 8, 99, 31, 2], False),
+        ("n", range(1000, 1008), False),  # too few to tell
+    ],
+)
+def test_columns_that_look_like_ids_are_warned_of(tmp_path, name, numbers, is_told):
+    source, _ = text(tmp_path, indexed(numbers, name))
+    assert source.features == (name, "w")
+    assert [f"data.drop: [{name}]" in warning for warning in source.warnings] == [True] * is_told
+    assert text(tmp_path, indexed(numbers, name), keep=[name])[0].warnings == ()
+
+
+def test_all_columns_that_cannot_be_used_are_named_in_one_message(tmp_path):
+    rows = "".join(
+        f"{'xy'[n % 2]},2026-01-{n + 1:02},,{n if n else 'none of it'},{n % 3},name {max(n, 2)}\n" for n in range(20)
+    )
+    with pytest.raises(DataError, match="4 columns are neither numbers nor a few categories") as raised:
+        text(tmp_path, f"kind,date,empty,mixed,b,name\n{rows}")
+    for part in ("date (has another text in each of the 20 rows", "empty (has no value)", "'none of it' in line 2",
+                 "name (has 18 different texts in 20 rows"):  # fmt: skip
+        assert part in raised.value.message
+    assert "data.drop: [date, empty, mixed, name]" in raised.value.hint
+    assert read(tmp_path / "a.csv", drop=["date", "empty", "mixed", "name"]).features == ("b",)
+
+
+def test_text_that_is_seldom_twice_the_same_is_warned_of(tmp_path):
+    rows = "".join(f"{'xy'[n % 2]},2026-01-{n * 3 // 4 + 1:02},{n % 3}\n" for n in range(20))
+    source, _ = text(tmp_path, f"kind,date,b\n{rows}")
+    (warning,) = source.warnings
+    assert "date (15 values in 20 rows) has text that is seldom twice the same" in warning
+    assert "data.drop: [date]" in warning
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["x", "", "", "y"], "a.csv: 2 of 4 labels are missing; the first is in line 3"),
+        (["x", "y", "x", "NaN"], r"a.csv: 1 of 4 labels is missing \('NaN'\); the first is in line 5"),
+    ],
+)
+def test_missing_labels_are_refused_with_their_number(tmp_path, labels, said):
+    with pytest.raises(DataError, match=said):
+        text(tmp_path, "kind,a\n" + "".join(f"{label},{n}\n" for n, label in enumerate(labels)))
+
+
+def test_labels_that_may_be_missing_are_told_with_their_number(tmp_path):
+    rows = "".join(f"{label},{n * 7 % 5}\n" for n, label in enumerate(["x", "NA", "y"] * 4))
+    warning = text(tmp_path, f"kind,a\n{rows}")[0].warnings[0]
+    assert "a.csv: 4 of 12 labels are 'NA', which is taken for the name of a class" in warning
+
+
+def test_lines_end_where_those_of_a_file_end(tmp_path):
+    """In a sample that were cut at other marks, rows would seem to have few cells, and no separator were told."""
+    rows = "".join(f"{'xy'[n % 2]};a\u2028b\x0b{n % 2};{n % 3}\n" for n in range(8))
+    source, _ = text(tmp_path, f"kind;text;b\n{rows}")
+    assert len(source.features) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "mark"),
+    [
+        (["a,b;c,d", "1,x;y,2", "3,z;w,4"], ","),
+        (["a,b;c", "1,2;3", "4,5;6"], None),
+        (["a;b", "1,5;2,5"], ";"),
+        (["a,b;c;d", "1;2,5;3", "1;2,7;3"], ";"),
+    ],
+)
+def test_a_separator_is_told_from_one_that_is_in_a_cell(lines, mark):
+    sample = [f"{line}\n" for line in lines]
+    if mark:
+        assert table_format.separator_of(sample, "it") == mark
+    else:
+        with pytest.raises(DataError, match="commas or semicolons"):
+            table_format.separator_of(sample, "it")
+
+
+def test_the_file_of_train_is_named_as_it_is_called(tmp_path):
+    (tmp_path / "train.tsv").write_text("kind\ta\tb\n" + "x\t1\t2\ny\t2\t3\n" * 3)
+    (tmp_path / "test.tsv").write_text("kind\ta\nx\t1\ny\t2\n")
+    with pytest.raises(DataError, match=r"test.tsv: expected the columns of .*train.tsv: b is missing"):
+        read(tmp_path, test=None)
