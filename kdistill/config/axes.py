@@ -17,7 +17,6 @@ from kdistill.core.errors import ConfigError
 
 SECTION = "sweep"
 MOST_CELLS = 10_000
-LONGEST_SHOWN = 60  # characters of an option, in messages
 ON_TEST = (
     "a sweep selects the winner on the validation split, which is `test` here: it would be selected on the data that "
     "it is scored on"
@@ -56,7 +55,7 @@ def of_options(grid: Sequence[str]) -> list[Axis]:
     """
     axes: dict[str, Axis] = {}
     for text in grid:
-        place = f"--grid {text if len(text) <= LONGEST_SHOWN else f'{text[: LONGEST_SHOWN - 3]}...'}"
+        place = yamltext.option("--grid", text)
         key, _, listed = (part.strip() for part in text.partition("="))
         key = "distill.temperature" if key == "distill.T" else key
         if not key or not listed:
@@ -145,7 +144,7 @@ def _unknown(path: tuple[str, ...]) -> str | None:
     for depth in range(len(path)):
         known = problems.keys_of(path[:depth])
         if not known:
-            return f"{'.'.join(path[:depth])} is a single value, and has no keys"
+            return problems.no_keys(path[:depth])
         if path[depth] not in known:
             return problems.unknown_key(path[: depth + 1])
     return None

@@ -158,16 +158,20 @@ def _expand_t(values: dict[str, Any], marks: Marks) -> None:
 
 def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
     key, equals, text = override.partition("=")
-    label = f"--set {override}"
+    label = yamltext.option("--set", override)
     if not equals or not key.strip():
         raise ConfigError(f"{label}: expected section.key=value, such as distill.temperature=4")
     path = tuple(part.strip() for part in key.split("."))
     if path == ("distill", "T"):
         path = ("distill", "temperature")
     value, _ = yamltext.read_value(text, label)
-    for depth, part in enumerate(path[:-1], start=1):
-        if part not in problems.keys_of(path[: depth - 1]):
-            raise ConfigError(f"{label}: {problems.unknown_key(path[:depth])}")
+    for depth in range(1, len(path)):
+        section = path[:depth]
+        if section[-1] not in problems.keys_of(section[:-1]):
+            raise ConfigError(f"{label}: {problems.unknown_key(section)}")
+        takes_keys = problems.keys_of(section) or (section in problems.OWN_KEYS and depth == len(path) - 1)
+        if not takes_keys:
+            raise ConfigError(f"{label}: {problems.no_keys(section)}")
     for inner in [known for known in marks if known[: len(path)] == path]:
         del marks[inner]
     paths.put(values, path, value)

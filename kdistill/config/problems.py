@@ -26,6 +26,11 @@ EXPECTED = {
     "teachers": "a list of paths, such as [big.keras, other.keras]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
+# Sections whose keys are the user's own, each with an example.
+OWN_KEYS: dict[Path, str] = {
+    ("sweep",): "{distill.temperature: [2, 4]}",
+    ("data", "class_weights"): "{cat: 5}",
+}
 # Pydantic's types of errors; its context fills in the braces.
 KINDS = {
     "greater_than": "a number above {gt:g}",
@@ -54,7 +59,7 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
     misspelt = {meant for problem in found if (meant := _meant(problem))}
     for problem in found:
         cause = problem.get("ctx", {}).get("error")
-        path = cause.location if isinstance(cause, MisplacedError) else _trim(problem["loc"], values)
+        path = cause.location if isinstance(cause, MisplacedError) else _trim(problem, values)
         # A key is missing because it is misspelt: the misspelling is reported alone.
         if (problem["type"] == "missing" and path in misspelt) or (cause and path[:1] in misspelt):
             continue
@@ -97,6 +102,14 @@ def unknown_key(path: Path) -> str:
     return f"{message}; expected one of {', '.join(here)}"
 
 
+def no_keys(section: Path) -> str:
+    """Return the sentence for a key below a single value, or below a section whose keys are the user's own."""
+    name = ".".join(map(str, section))
+    if section in OWN_KEYS:
+        return f"the keys of {name} are set together, such as {name}={OWN_KEYS[section]}"
+    return f"{name} is a single value, and has no keys"
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return `; did you mean 'x'?` for the known word that is most similar; an empty text if none is similar."""
     return f"; did you mean '{meant}'?" if (meant := closest(word, known)) else ""
@@ -123,17 +136,20 @@ def _meant(problem: Any) -> Path | None:
     return (*section, meant) if (meant := closest(key, keys_of(tuple(section)))) else None
 
 
-def _trim(location: Iterable[Any], values: Any) -> Path:
-    """Return the part of a location that is in the config: pydantic appends which kind of value it tried."""
+def _trim(problem: Any, values: Any) -> Path:
+    """Return the part of a location that is in the config or missing there.
+
+    Pydantic appends which kind of value it tried, such as `constrained-int`, also where the value is a section or list.
+    """
     path: list[str | int] = []
-    for part in location:
-        if not isinstance(values, dict | list):
+    for part in problem["loc"]:
+        try:
+            values = values[part] if isinstance(values, dict | list) else {}[part]
+        except (KeyError, IndexError, TypeError):
+            if problem["type"] == "missing":
+                path.append(part)
             break
         path.append(part)
-        try:
-            values = values[part]
-        except (KeyError, IndexError, TypeError):
-            values = None
     return tuple(path)
 
 
@@ -150,7 +166,7 @@ def _sentence(problem: Any, path: Path) -> str:
         case "value_error":
             return str(context["error"])
         case "too_short":
-            return "expected at least one value to try; received []" if path[0] == "sweep" else EMPTY_LAYERS
+            return "expected at least one value to try; received []" if path[:1] == ("sweep",) else EMPTY_LAYERS
         case "literal_error" if name not in EXPECTED:
             choices = re.findall(r"'([^']*)'", context["expected"])
             meant = did_you_mean(str(problem["input"]).lower(), choices)

@@ -13,6 +13,7 @@ from kdistill.core.errors import ConfigError
 
 MAX_BYTES = 200_000
 MAX_VALUES = 20_000
+LONGEST_OPTION = 80  # characters of an option, in messages
 
 # The place of each value: path of keys and list positions -> "file:line:column".
 Path = tuple[str | int, ...]
@@ -127,6 +128,12 @@ class _Reader:
             self.marks[(*path, key)] = place
             values[key] = self.value(value_node, (*path, key))
         return values
+
+
+def option(name: str, text: str) -> str:
+    """Return an option of the command line as messages name it: in one line, and shortened."""
+    line = " ".join(text.split())
+    return f"{name} {line if len(line) <= LONGEST_OPTION else f'{line[: LONGEST_OPTION - 3]}...'}"
 
 
 def shown(value: Any) -> str:
