@@ -5,8 +5,10 @@ or it says which file is damaged.
 """
 
 import json
+import os
 import re
 import shutil
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import keras_files
@@ -28,6 +30,9 @@ LONGER = [*SET, "--set", "training.epochs=3"]
 GRID = ["--grid", "distill.temperature=2,4", "--grid", "distill.alpha=0.5,0.9", "--seeds", "0,", "--workers", "1"]
 RUN = "quickstart/seed-0/distilled"
 CELL = "swept/cells/*/seed-0/distilled"
+# How many mutations of a group the campaign tries with each file and command that reads it.
+EACH = int(os.environ.get("KDISTILL_MUTATIONS", "1"))
+REFUSED, SAME, SAID, OTHER, WRONG = "refused by name", "with the sound result", "said", "another state", "wrong"
 
 
 def invoke(*arguments):
@@ -150,11 +155,19 @@ def sound_with_export(sound):
     return sound
 
 
+def drawn(cases, number, random):
+    """Return cases (kind, content, command), at most `number` for each group of kinds and command."""
+    groups = defaultdict(list)
+    for case in cases:
+        groups[mutations.group_of(case[0]), case[2]].append(case)
+    return [group[each] for group in groups.values() for each in sorted(random.permutation(len(group))[:number])]
+
+
 class Matrix:
-    """Tries mutations of files with commands, and collects what goes wrong."""
+    """Tries mutations of files with commands, counts the outcomes, and collects what goes wrong."""
 
     def __init__(self, sound, home):
-        self.sound, self.home, self.tried, self.wrong = sound, home, 0, []
+        self.sound, self.home, self.outcomes, self.wrong = sound, home, Counter(), []
         self._expected = {}
         self.renew()
 
@@ -170,29 +183,27 @@ class Matrix:
             self.renew()
         return self._expected[name]
 
-    def try_file(self, place, names, random, some, every=1, first=0):
-        names = [name for name in names if (self.sound / RUN / "saved-model.json").exists() or "EXPORT" not in name]
+    def cases(self, place, names, random, some):
+        """Return the path of a file, and each of its mutations with each of the commands."""
         path = sorted(self.home.glob(place))[0]
         others = [path.parent.parent / "baseline" / path.name, path.parent / "result.json", path.parent / "test.json"]
         others += [self.home / "other" / path.relative_to(self.home / "quickstart")] if "quickstart" in place else []
         swap = [other for other in others if other.is_file() and other != path]
-        kinds = list(mutations.of_file(path, random, some, swap))[first::every]
-        sound = path.read_bytes()
-        for number, (kind, content) in enumerate(kinds):
-            chosen = names if every == 1 else [names[number % len(names)]]
-            for name in chosen:
-                self._try(path, kind, content, name)
-                self.renew() if COMMANDS[name].changes else path.write_bytes(sound)
+        kinds = list(mutations.of_file(path, random, some, swap))
+        return path, [(*each, name) for each in kinds for name in names]
 
-    def _try(self, path, kind, content, name):
-        expected = self.expected(name)
-        path.write_bytes(content)
-        result = COMMANDS[name].run(self.home)
-        self.tried += 1
-        problem = self._problem(path, kind, result, expected, COMMANDS[name])
-        if problem:
-            case = f"{path.relative_to(self.home)}: {kind}: {name}"
-            self.wrong.append(f"{case}: {problem}: {result.stderr.strip()[-300:]}")
+    def try_all(self, path, cases):
+        sound = path.read_bytes()
+        for kind, content, name in cases:
+            expected = self.expected(name)
+            path.write_bytes(content)
+            result = COMMANDS[name].run(self.home)
+            outcome, problem = self._outcome(path, kind, result, expected, COMMANDS[name])
+            self.outcomes[outcome] += 1
+            if problem:
+                case = f"{path.relative_to(self.home)}: {kind}: {name}"
+                self.wrong.append(f"{case}: {problem}: {result.stderr.strip()[-300:]}")
+            self.renew() if COMMANDS[name].changes else path.write_bytes(sound)
 
     @staticmethod
     def _is_another_state(path, kind):
@@ -202,15 +213,21 @@ class Matrix:
         is_earlier = kind in {"empty", "without line 3"} or kind.startswith("line 1: without ")
         return path.name == "history.jsonl" and "seed-9" in path.parts and is_earlier
 
-    def _problem(self, path, kind, result, expected, command):
+    def _outcome(self, path, kind, result, expected, command):
+        """Return the name of an outcome, and what is wrong with it."""
         if "Traceback" in result.output or result.exit_code not in DOCUMENTED:
-            return f"exit code {result.exit_code}"
-        named = path.name in result.output or path.parent.name in result.stderr or self._is_another_state(path, kind)
+            return WRONG, f"exit code {result.exit_code}"
+        named = path.name in result.output or path.parent.name in result.stderr
+        other = self._is_another_state(path, kind)
         if result.exit_code:
-            return None if named else f"exit code {result.exit_code} without the file's name"
+            return (REFUSED, None) if named or other else (WRONG, f"exit code {result.exit_code}, file not named")
         found = command.outcome(result, self.home)
-        same = found == expected or named or (command.outcome is page and path.name in found)
-        return None if same else "another result without a word"
+        if found == expected:
+            return SAME, None
+        said = named or (command.outcome is page and path.name in found)
+        if other and not said:
+            return OTHER, None
+        return (SAID, None) if said else (WRONG, "another result without a word")
 
 
 def test_a_sample_of_files_and_commands(sound, tmp_path):
@@ -219,9 +236,11 @@ def test_a_sample_of_files_and_commands(sound, tmp_path):
     for number, (place, names) in enumerate(READ_BY.items()):
         quick = [name for name in names if name not in slow]
         if quick and "saved-model" not in place:
-            matrix.try_file(place, quick, random, some=1, every=7, first=number % 7)
+            path, cases = matrix.cases(place, quick, random, some=1)
+            few = cases[number % 7 * len(quick) :: 7 * len(quick) + 1]
+            matrix.try_all(path, few)
     assert not matrix.wrong, "\n".join(matrix.wrong)
-    assert matrix.tried > 40
+    assert matrix.outcomes.total() > 40
 
 
 @pytest.mark.parametrize(
@@ -246,9 +265,20 @@ def test_a_report_tells_which_file_is_damaged(sound, tmp_path, place, name, chan
     assert words in page(result, home)
 
 
+def _listed(outcomes):
+    return ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+
+
+@pytest.fixture(scope="module")
+def counts():
+    outcomes = Counter()
+    yield outcomes
+    print(f"\nIn all {outcomes.total()}: {_listed(outcomes)}")
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("place", READ_BY)
-def test_all_files_and_commands(sound_with_export, tmp_path, monkeypatch, place, record_property):
+def test_all_files_and_commands(sound_with_export, tmp_path, monkeypatch, place, record_property, counts):
     from kdistill.deploy import benchmark as benchmarks
 
     measured = {"parameters": 1, "latency": {"1": {"per_second": 1.0}, "32": {"per_second": 1.0}}}
@@ -260,11 +290,13 @@ def test_all_files_and_commands(sound_with_export, tmp_path, monkeypatch, place,
     empty = b'<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
     monkeypatch.setattr(figure.Figure, "savefig", lambda _, file, **options: file.write(empty))
     monkeypatch.setattr(figure, "lay_out", lambda _: None)
-    matrix = Matrix(sound_with_export, tmp_path / "runs")
-    matrix.try_file(place, READ_BY[place], np.random.default_rng(1), some=5)
-    record_property("tried", matrix.tried)
-    print(f"{place}: {matrix.tried} tried, {len(matrix.wrong)} wrong")
-    assert not matrix.wrong, f"{len(matrix.wrong)} of {matrix.tried}:\n" + "\n".join(matrix.wrong)
+    matrix, random = Matrix(sound_with_export, tmp_path / "runs"), np.random.default_rng(1)
+    path, cases = matrix.cases(place, READ_BY[place], random, some=5)
+    matrix.try_all(path, drawn(cases, EACH, random))
+    counts.update(matrix.outcomes)
+    record_property("outcomes", dict(matrix.outcomes))
+    print(f"{place}: {matrix.outcomes.total()} of {len(cases)}: {_listed(matrix.outcomes)}")
+    assert not matrix.wrong, "\n".join([f"{len(matrix.wrong)} of {matrix.outcomes.total()}:", *matrix.wrong])
 
 
 few_or_all = pytest.mark.parametrize(

@@ -37,6 +37,21 @@ def of_file(path, random, some=8, swap=()):
         yield f"is {other.parent.name}/{other.name}", other.read_bytes()
 
 
+def group_of(kind):
+    """Return the group of a kind of mutation, of which `of_file` yields many."""
+    kind = kind.removeprefix("config.json: ").removeprefix("line 1: ")
+    first = kind.split(" ")[0]
+    if first in ("empty", "cut", "last"):
+        return "cut"
+    if kind.startswith(("is b'", 'is b"', "line 1 is b")):
+        return "other content"
+    if kind.startswith(("without line", "lines")):
+        return "lines"
+    if first in ("bit", "zeros", "without"):
+        return first
+    return "other file" if first == "is" else "other value"
+
+
 def of_bytes(content, random, some):
     """Yield what a disk may do to a file of any kind."""
     yield "empty", b""
