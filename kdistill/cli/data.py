@@ -100,16 +100,15 @@ def _show_data_of(source: str | None, overrides: list[str], images: Path | None,
 
     data = configs.load(source, overrides).data
     with closing(Screen()) as screen:
+        found = datasets.describe(data, screen) if data.is_own else datasets.info(data.dataset, data.dir)
         if images:
             from kdistill.datasets import contact_sheet
 
             if datasets.needs_download(data):
                 raise DataError(f"{data.dataset}: not here", hint=f"Run `kdistill data fetch {data.dataset}` first.")
-            screen.note(contact_sheet.draw(datasets.load(data, screen), images))
-        if data.is_own:
-            emit({data.dataset: datasets.describe(data, screen)}, inventory.own_data, json_)
-        else:
-            emit({data.dataset: datasets.info(data.dataset, data.dir)}, inventory.named_data, json_)
+            # What is said of one's own data is in the description.
+            screen.note(contact_sheet.draw(datasets.load(data, None if data.is_own else screen), images))
+        emit({data.dataset: found}, inventory.own_data if data.is_own else inventory.named_data, json_)
 
 
 def _dataset(name: str) -> str:

@@ -96,13 +96,26 @@ def row_hashes(values: NDArray) -> NDArray[np.uint64]:
     return hashes
 
 
-def shared_examples(train: NDArray[np.uint64], part: NDArray[np.uint64], name: str) -> list[str]:
-    """Return a warning if examples of a part are in train too, by the hashes of both."""
-    count = int(np.isin(part, train).sum())
-    if count == 0 or count < LEAST_SHARED * len(part):
+def count_shared(train: NDArray[np.uint64], part: NDArray[np.uint64]) -> int:
+    """Return how many examples of a part are in train too, by the hashes of both."""
+    if not len(train):
+        return 0
+    known, hashes = np.sort(train), np.sort(part)  # np.isin takes a hundred times as long for millions
+    return int((known[np.searchsorted(known, hashes).clip(max=len(known) - 1)] == hashes).sum())
+
+
+def have_repeats(hashes: NDArray[np.uint64]) -> bool:
+    """Whether two examples are the same, by their hashes."""
+    known = np.sort(hashes)
+    return bool((known[1:] == known[:-1]).any())
+
+
+def shared_examples(count: int, total: int, name: str) -> list[str]:
+    """Return a warning if `count` of the `total` examples of the part `name` are in train too."""
+    if count == 0 or count < LEAST_SHARED * total:
         return []
     return [
-        f"{count:,} of the {len(part):,} examples of {name} {'is' if count == 1 else 'are'} identical to examples of "
+        f"{count:,} of the {total:,} examples of {name} {'is' if count == 1 else 'are'} identical to examples of "
         f"train: a model has seen them, and its scores on {name} are too good. Unless rows of few values are equal by "
         "chance, remove them from one of the two."
     ]

@@ -96,12 +96,22 @@ def test_hashes_of_a_mapped_file_are_those_of_its_rows(tmp_path):
 @pytest.mark.parametrize(("shared", "told"), [(0, False), (1, True), (100, True)])
 def test_examples_of_train_in_test_are_counted(shared, told):
     train, test = guards.row_hashes(IMAGES[:200]), guards.row_hashes(np.concatenate([IMAGES[:shared], IMAGES[200:]]))
-    found = guards.shared_examples(train, test, "test")
+    assert guards.count_shared(train, test) == shared == np.isin(test, train).sum()
+    found = guards.shared_examples(shared, len(test), "test")
     assert bool(found) == told
     verb = "is" if shared == 1 else "are"
     assert all(text.startswith(f"{shared} of the {shared + 100} examples of test {verb} identical") for text in found)
 
 
 def test_one_in_ten_thousand_changes_no_score():
-    hashes = np.arange(20_000, dtype=np.uint64)
-    assert guards.shared_examples(hashes, np.arange(19_999, 40_000, dtype=np.uint64), "test") == []
+    assert guards.shared_examples(1, 20_001, "test") == []
+
+
+def test_shared_and_repeated_hashes_are_counted():
+    random = np.random.default_rng(0)
+    train, part = random.integers(0, 50, 40, dtype=np.uint64), random.integers(0, 90, 60, dtype=np.uint64)
+    assert guards.count_shared(train, part) == np.isin(part, train).sum()
+    assert guards.count_shared(train[:0], part) == guards.count_shared(train, part[:0]) == 0
+    assert guards.have_repeats(train)
+    assert not guards.have_repeats(np.unique(train))
+    assert not guards.have_repeats(train[:0])

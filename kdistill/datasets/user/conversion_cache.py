@@ -28,7 +28,7 @@ from kdistill.datasets.splits import Split, fingerprint, whole
 from kdistill.datasets.user.parts import PARTS
 
 FACTS = "facts.json"
-FORMAT = 2  # to be increased when the same files are converted to other arrays
+FORMAT = 3  # to be increased when the same files are converted to other arrays
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
@@ -75,6 +75,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         splits = _open(temporary)  # opened before the renaming, after which another process may replace the folder
         facts["files"] = {path.name: files.sha256(path) for path in _files(temporary)}
         facts |= {"fingerprint": fingerprint(list(splits.values()), tuple(facts["classes"])), **_range(splits)}
+        facts |= _repeats(splits)
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
@@ -93,9 +94,15 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         files.remove(temporary)
 
 
-def folder_for(kind: str, path: Path, settings: dict[str, Any]) -> Path:
+def remove_earlier(kind: str, path: Path, settings: dict[str, Any]) -> None:
+    """Remove what earlier versions have converted from the same data, read with the same settings."""
+    for form in range(1, FORMAT):
+        files.remove(folder_for(kind, path, settings, form))
+
+
+def folder_for(kind: str, path: Path, settings: dict[str, Any], form: int = FORMAT) -> Path:
     """Return the folder in the cache for the data at `path`, read with `settings`; it need not exist."""
-    what = json.dumps([FORMAT, kind, os.path.realpath(path), settings], sort_keys=True)
+    what = json.dumps([form, kind, os.path.realpath(path), settings], sort_keys=True)
     return search_paths.cached("own") / f"{kind}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
@@ -111,7 +118,7 @@ def signature(found: Sequence[Path], top: Path) -> str:
             status = files.stat_regular(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-        digest.update(f"{path.relative_to(top)}\0{stamp(status)}\n".encode(errors="replace"))
+        digest.update(f"{os.path.relpath(path, top)}\0{stamp(status)}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
@@ -185,12 +192,10 @@ def _checked(folder: Path, facts: Facts) -> dict[str, Split]:
     """Return the parts of a conversion whose files are those that were written.
 
     Raises:
-        DamagedError: a file is missing or has changed, or nothing is recorded to hold it against.
+        DamagedError: a file is missing or has changed.
         OSError, OutputError: a file cannot be read.
     """
-    written = facts.get("files")
-    if written is None:
-        raise DamagedError("an earlier version made it, and did not record the SHA-256 of its files")
+    written = facts["files"]
     for name, sha256 in written.items():
         try:
             files.stat_regular(folder / name)
@@ -216,3 +221,11 @@ def _range(splits: dict[str, Split]) -> dict[str, float]:
     """Return the lowest and the highest value of train."""
     extremes = [(piece.min(), piece.max()) for piece in memory_map.pieces(splits["train"].images)]
     return {"lowest": float(min(low for low, _ in extremes)), "highest": float(max(high for _, high in extremes))}
+
+
+def _repeats(splits: dict[str, Split]) -> Facts:
+    """Return how many examples of each other part are in train too, and whether two of train are the same."""
+    hashes = {part: split.hashes for part, split in splits.items() if split.hashes is not None}
+    train = hashes.pop("train")
+    shared = {part: guards.count_shared(train, of_part) for part, of_part in hashes.items()}
+    return {"shared": shared, "repeats": guards.have_repeats(train)}

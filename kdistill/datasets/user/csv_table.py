@@ -1,7 +1,7 @@
 """The user's own tables: CSV files with a label column; all other columns are features, or the pixels of images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from kdistill.datasets.csv_file import DATA_HINT, CsvFile
 from kdistill.datasets.table_columns import MISSING_HINT, Column, Encoder
 from kdistill.datasets.table_format import UNKNOWN, Format
 from kdistill.datasets.user import conversion_cache, labels, table_survey
-from kdistill.datasets.user.parts import in_folder
+from kdistill.datasets.user.parts import beside, in_folder, note
 
 ROWS_AT_ONCE = 4096
 NAMED_COLUMNS = 10
@@ -83,27 +83,33 @@ class Table:
     warnings: list[str] = field(default_factory=list)
 
 
-def files_at(path: Path) -> dict[str, Path]:
+def files_at(path: Path, with_others: bool = True) -> dict[str, Path]:
     """Return the file of each part; `path` is the file of train, or a folder of several files.
 
+    Args:
+        path: the file or the folder.
+        with_others: whether the parts that lie beside a file of train belong to it.
+
     Raises:
-        DataError: there is no such file, or the folder has no table of train.
+        DataError: the folder has no table of train, or a part is there twice.
     """
     if not path.is_dir():
-        return {"train": path}
+        return (beside(path, SUFFIXES, os.path.isfile) if with_others else {}) or {"train": path}
     found = in_folder(path, SUFFIXES, os.path.exists)
     if "train" not in found:
-        raise DataError(f"{path}: expected train.csv in this folder, and optionally test.csv and validation.csv")
+        raise DataError(
+            f"{path}: expected train.csv in this folder, and optionally test.csv and validation.csv",
+            hint="Set data.path to the file of train.",
+        )
     return found
 
 
-def convert(path: Path, reading: Reading, folder: Path) -> conversion_cache.Facts:
-    """Write the tables at a path to the folder of a conversion; return its facts.
+def convert(places: Mapping[str, Path], reading: Reading, folder: Path) -> conversion_cache.Facts:
+    """Write the tables of some parts to the folder of a conversion; return its facts.
 
     Raises:
         DataError: a table cannot be used; names the file, and the line and the column if possible.
     """
-    places = files_at(path)
     table = _surveyed(places["train"], reading)
     found = {part: _write(file, part, table, reading, folder) for part, file in places.items()}
     if reading.image_size:
@@ -118,7 +124,10 @@ def convert(path: Path, reading: Reading, folder: Path) -> conversion_cache.Fact
         "classes": names,
         "names": {part: [str(file), str(file)] for part, file in places.items()},
         "features": features,
-        "notes": table.notes,
+        "notes": [
+            *([note({part: file.name for part, file in places.items()})] if len(places) > 1 else []),
+            *table.notes,
+        ],
         "warnings": table.warnings,
         **({"inputs": inputs} if inputs else {}),
     }

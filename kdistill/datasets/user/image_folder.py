@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from kdistill.core import backend
 from kdistill.core.errors import DataError
-from kdistill.core.formatting import first_few
+from kdistill.core.formatting import counted, first_few
 from kdistill.datasets import memory_map
 from kdistill.datasets.user import conversion_cache, image_decoding, labels
 from kdistill.datasets.user.image_decoding import Header, UnreadableError
-from kdistill.datasets.user.parts import in_folder, word_of
+from kdistill.datasets.user.parts import beside, in_folder, word_of
 
 T = TypeVar("T")
 
@@ -47,11 +47,15 @@ class Part:
     others: int
 
 
-def parts_at(path: Path) -> dict[str, Part]:
+def parts_at(path: Path, with_others: bool = False) -> dict[str, Part]:
     """Return the parts of a folder; without a folder of train, its subfolders are the classes of train.
 
     A folder that holds one folder alone is looked into. A class may be called train: then there is no folder of another
     part next to it, and it has no subfolders.
+
+    Args:
+        path: the folder.
+        with_others: whether the parts that lie beside a folder of train belong to it.
 
     Raises:
         DataError: there is no such folder, it has no classes, a part is there twice, or classes hold folders alone.
@@ -59,11 +63,13 @@ def parts_at(path: Path) -> dict[str, Part]:
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder; {'this is a file' if path.exists() else 'there is none'}")
     top, found = _found_at(path)
+    if not found and with_others:
+        found = beside(path, [""], os.path.isdir)
     if not found:
         return {"train": _part(top)}
     train = _part(_looked_into(found.pop("train"), lambda name: True))
     others = {part: _looked_into(folder, lambda name: name not in train.classes) for part, folder in found.items()}
-    return {"train": train} | {part: _part(folder) for part, folder in others.items()}
+    return {"train": train} | {part: _part(folder, part) for part, folder in others.items()}
 
 
 def beside_the_parts(path: Path) -> list[str]:
@@ -96,18 +102,28 @@ def _looked_into(folder: Path, may_be: Callable[[str], bool]) -> Path:
         folder = folder / inside[0]
 
 
-def _part(folder: Path) -> Part:
+def _part(folder: Path, part: str = "train") -> Part:
     classes = labels.in_order(set(_subfolders(folder)))
     if not classes:
-        raise DataError(
-            f"{folder}: expected a folder of images for each class; received no folders",
-            hint="Images without classes are for `kdistill predict`. To leave this part out, set data.path to the "
-            "folder of train, and data.test to a share of it.",
-        )
+        raise _without_classes(folder, part)
     found = {path: name for name in classes for path in image_decoding.files_below(folder / name)}
     images = {path: name for path, name in found.items() if path.suffix.lower() in image_decoding.SUFFIXES}
     _check_holds_images(folder, classes, images)
     return Part(folder, images, tuple(classes), len(found) - len(images))
+
+
+def _without_classes(folder: Path, part: str) -> DataError:
+    """Return the error for a folder of a part that has no folders."""
+    images = [path for path in image_decoding.files_below(folder) if path.suffix.lower() in image_decoding.SUFFIXES]
+    received = f"{counted(len(images), 'image')} and no folders" if images else "no folders"
+    if part == "train":
+        hint = f"Put the images of each class into a folder with its name, such as {folder.name}/cat/1.jpg."
+    else:
+        hint = (
+            "Images without classes are for `kdistill predict`. To leave this part out, set data.path to the folder of "
+            "train, and data.test to a share of it."
+        )
+    return DataError(f"{folder}: expected a folder of images for each class; received {received}", hint=hint)
 
 
 def _check_holds_images(folder: Path, classes: Sequence[str], images: Iterable[Path]) -> None:
@@ -145,7 +161,7 @@ def signature(parts: dict[str, Part], top: Path) -> str:
                 stamp = conversion_cache.stamp(os.stat(path))
             except OSError:  # a broken link
                 stamp = "none"
-            digest.update(f"{path.relative_to(top)}\0{stamp}\n".encode(errors="replace"))
+            digest.update(f"{os.path.relpath(path, top)}\0{stamp}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
@@ -179,7 +195,7 @@ def convert(
             with memory_map.RowWriter(conversion_cache.examples_file(folder, part), shape, dtype) as rows:
                 found[part] = _write(images, _read(pool, decode, images.class_of, skipped), rows)
     if skipped and not skip:
-        raise DataError(unreadable(sorted(skipped.items())), hint=SKIP_HINT)
+        raise refused(sorted(skipped.items()), all_of=len(paths))
     _check_each_has_images(parts, found, skipped)
     names, numbers = labels.encoded(found, parts["train"].classes)
     conversion_cache.write_labels(folder, numbers)
@@ -272,6 +288,12 @@ def _check_each_has_images(parts: dict[str, Part], found: dict[str, labels.Label
     if gone:
         reason = unreadable(sorted(skipped.items())) if skipped else "there are none"
         raise DataError(f"{parts['train'].folder}: expected images that can be read in {first_few(gone)}: {reason}")
+
+
+def refused(skipped: Sequence[Sequence[object]], all_of: int = 0) -> DataError:
+    """Return the error for images that cannot be read; `all_of` is the number of all images, if it is known."""
+    hint = "None of the images can be read: are these image files?" if len(skipped) == all_of else SKIP_HINT
+    return DataError(unreadable(skipped), hint=hint)
 
 
 def unreadable(skipped: Iterable[Sequence[object]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from kdistill.core.listener import Listener
 from kdistill.core.scaling import Tokens, described
 from kdistill.core.task import MULTI, SINGLE, TASKS
 from kdistill.datasets import guards
-from kdistill.datasets.splits import Source, Splits, divide, hold_out
+from kdistill.datasets.splits import Source, Split, Splits, divide, hold_out
 from kdistill.datasets.table_format import Format
 from kdistill.datasets.user import conversion_cache, csv_table, example_kind, npz
 from kdistill.datasets.user.parts import note
@@ -48,12 +48,13 @@ class Form:
     convert: conversion_cache.Convert
 
 
-def read(data: Data, listener: Listener | None = None) -> Source:
+def read(data: Data, listener: Listener | None = None, notes: bool = True) -> Source:
     """Return the user's data, which is converted first unless the cache has it.
 
     Args:
         data: section `data` of a config.
         listener: notified of a conversion, which may take minutes.
+        notes: whether the listener is told what was assumed to read the data.
 
     Raises:
         DataError: the files are missing or damaged, or do not fit together.
@@ -70,11 +71,12 @@ def read(data: Data, listener: Listener | None = None) -> Source:
     if found is None:
         listener.note(f"Reading {path} into the cache")
         found, is_new = conversion_cache.make(folder, form.signature, form.convert), True
+        conversion_cache.remove_earlier(data.dataset, path, form.settings)
     told = example_kind.tell(data, found[0]["train"].images, found[1])
     source = _source(data, path, told, *found)
-    for sentence in source.notes if is_new else told.notes:
+    for sentence in (source.notes if is_new else told.notes) if notes else ():
         listener.note(sentence)
-    return _guarded(source, data)
+    return _guarded(source, data, found[1])
 
 
 def _npz(data: Data, path: Path) -> Form:
@@ -88,26 +90,33 @@ def _npz(data: Data, path: Path) -> Form:
 
 
 def _csv(data: Data, path: Path) -> Form:
+    def places() -> dict[str, Path]:
+        return csv_table.files_at(path, with_others=data.test is None)
+
     def signature() -> str:
-        return conversion_cache.signature(list(csv_table.files_at(path).values()), path.parent)
+        return conversion_cache.signature(list(places().values()), path.parent)
+
+    def convert(folder: Path) -> conversion_cache.Facts:
+        return csv_table.convert(places(), reading, folder)
 
     form = Format(data.separator, data.decimal, data.encoding, data.header, data.thousands)
     fills = data.missing == "mean"
     reading = csv_table.Reading(
         data.label or "", form, data.drop or (), data.keep or (), fills=fills, image_size=data.image_size
     )
-    return Form(reading.settings, signature, partial(csv_table.convert, path, reading))
+    return Form({**reading.settings, **_other_parts(path, places())}, signature, convert)
 
 
 def _image_folder(data: Data, path: Path) -> Form:
     # Imported here because it loads Pillow.
     from kdistill.datasets.user import image_folder
 
-    parts = image_folder.parts_at(path)
+    parts = image_folder.parts_at(path, with_others=data.test is None)
     settings = {"image_size": list(data.image_size) if data.image_size else None, "channels": data.channels}
+    settings |= _other_parts(path, {part: images.folder for part, images in parts.items()})
 
     def signature() -> str:
-        return image_folder.signature(image_folder.parts_at(path), path)
+        return image_folder.signature(image_folder.parts_at(path, with_others=data.test is None), path)
 
     def convert(folder: Path) -> conversion_cache.Facts:
         notes = [note({part: _below(images.folder, path) for part, images in parts.items()})]
@@ -120,8 +129,14 @@ def _image_folder(data: Data, path: Path) -> Form:
 
 
 def _below(inner: Path, path: Path) -> Path:
-    """Return a path relative to that of the data, or, if it is the data's, as it is."""
-    return path if inner == path else inner.relative_to(path)
+    """Return a path relative to that of the data, or, if it is the data's or beside it, as it is."""
+    return inner.relative_to(path) if inner != path and inner.is_relative_to(path) else inner
+
+
+def _other_parts(path: Path, places: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the setting of a conversion of the parts that lie beside the path of the data; nothing without such."""
+    others = sorted(place.name for place in places.values() if not place.absolute().is_relative_to(path.absolute()))
+    return {"others": others} if others else {}
 
 
 FORMS: dict[str, Callable[[Data, Path], Form]] = {"npz": _npz, "csv": _csv, "image_folder": _image_folder}
@@ -187,10 +202,10 @@ def _warnings(
     """Yield the sentences on the data that the reader of a result must know; refuse unreadable images."""
     images = splits["train"].images
     if skipped := facts.get("skipped"):
-        from kdistill.datasets.user.image_folder import SKIP_HINT, unreadable
+        from kdistill.datasets.user.image_folder import refused, unreadable
 
         if data.on_error != "skip":
-            raise DataError(unreadable(skipped), hint=SKIP_HINT)
+            raise refused(skipped)
         yield f"{unreadable(skipped)}. {'It is' if len(skipped) == 1 else 'They are'} left out."
     if images.dtype == np.uint8 and kind in ("image", "volume") and facts["highest"] < DARK:
         yield (
@@ -237,7 +252,7 @@ def _with_test(data: Data, path: Path, source: Source, is_given: bool) -> Source
     return replace(source, train=train, test=test)
 
 
-def _guarded(source: Source, data: Data) -> Source:
+def _guarded(source: Source, data: Data, facts: conversion_cache.Facts) -> Source:
     """Return the data set with the warnings of what looks like a mistake in the test and validation parts of it."""
     parts, train, found = {"test": source.test}, source.train, list[str]()
     if source.validation is not None and data.validation == "given":
@@ -246,14 +261,22 @@ def _guarded(source: Source, data: Data) -> Source:
         if part.images is not train.images and source.kind != "tokens":
             features = source.features if source.kind == "table" else ()
             found += guards.other_scale(train.images, part.images, name, features)
-        if train.hashes is not None and part.hashes is not None:
-            found += guards.shared_examples(train.hashes[train.rows], part.hashes[part.rows], name)
+        found += guards.shared_examples(_shared(train, part, facts["shared"].get(name), facts), len(part), name)
     return replace(source, warnings=(*source.warnings, *found))
 
 
-def load(data: Data, listener: Listener | None = None) -> Splits:
-    """Return the user's data, split as a config says; raise what `read` and `divide` raise."""
-    source = read(data, listener)
+def _shared(train: Split, part: Split, of_all: int | None, facts: conversion_cache.Facts) -> int:
+    """Return how many examples of a part are in train too; `of_all` is what was counted for all rows of both."""
+    if part.images is not train.images and len(train) == len(train.images) and of_all is not None:
+        return of_all
+    if (part.images is train.images and not facts["repeats"]) or train.hashes is None or part.hashes is None:
+        return 0
+    return guards.count_shared(train.hashes[train.rows], part.hashes[part.rows])
+
+
+def load(data: Data, listener: Listener | None = None, notes: bool = True) -> Splits:
+    """Return the user's data, split as a config says; `read` has the arguments. Raises what `read` and `divide` raise."""
+    source = read(data, listener, notes)
     if TASKS[data.labels] is MULTI and (data.test is not None or isinstance(data.validation, float)) and listener:
         listener.note(STRATIFIED)
     return divide(source, data.validation, data.split_seed)
@@ -270,7 +293,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         DataError: the data cannot be read.
         ConfigError: the data cannot be split as the config says.
     """
-    splits = load(data, listener)
+    splits = load(data, listener, notes=False)  # they are in the document
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     count = len(splits.classes)
     return {

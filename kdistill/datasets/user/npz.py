@@ -87,7 +87,7 @@ def convert(path: Path, folder: Path, layout: Layout | None = None, task: Task =
     return {
         "classes": names,
         "names": {part: [f"{path}: {name}" for name in pair] for part, pair in pairs.items()},
-        "notes": [parts.note({part: x for part, (x, _) in pairs.items()}), *notes],
+        "notes": [parts.note({part: f"{x} with {y}" for part, (x, y) in pairs.items()}), *notes],
         "warnings": warnings,
         **example_kind.token_facts(arrays, layout.kind, headers[pairs["train"][0]].dtype),
     }
@@ -112,8 +112,22 @@ def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:
         missing = [name for name in pair if name not in there]
         if missing and (part == "train" or len(missing) == 1):
             received = first_few(sorted(there), 10) or "no array"
-            raise DataError(f"{path}: the archive has no array {missing[0]}: {WANTED}; received {received}")
+            raise DataError(
+                f"{path}: the archive has no array {missing[0]}: {WANTED}; received {received}",
+                hint=_recipe(path, sorted(there), pair) if part == "train" else None,
+            )
     return {part: pair for part, pair in pairs.items() if pair[0] in there}
+
+
+def _recipe(path: Path, there: list[str], pair: tuple[str, str]) -> str:
+    """Return how arrays are renamed in Python."""
+    others = iter([name for name in there if name not in (*pair, CLASSES)])
+    found = {name: name if name in there else next(others, "...") for name in pair}
+    arrays = ", ".join(f"{name}=d[{array!r}]" for name, array in found.items())
+    return (
+        f"Give them these names in Python: d = numpy.load({path.name!r}); numpy.savez('renamed.npz', {arrays}), if "
+        "these are the right ones; x_test and y_test likewise."
+    )
 
 
 def _check_part(headers: dict[str, Header], pair: tuple[str, str], of_train: str, path: Path, layout: Layout) -> None:

@@ -80,7 +80,7 @@ class Found:
         if not self.counting or self.numbers < FEW_ROWS:
             return None
         values = np.concatenate(self.counting)
-        return values if len(np.unique(values)) == len(values) else None
+        return values if (np.diff(np.sort(values)) > 0).all() else None
 
     @property
     def counts_rows(self) -> bool:

@@ -94,13 +94,24 @@ def test_a_part_that_was_not_written_is_not_taken(folder):
     assert "a file that was not written" in notes[0]
 
 
-def test_one_without_hashes_is_made_again(folder):
-    """As 0.1.0 made it."""
-    _, facts = conversion_cache.make(folder, lambda: "s", convert)
-    files.write_sealed(folder / "facts.json", {key: facts[key] for key in facts if key != "files"})
-    notes = []
-    assert conversion_cache.find(folder, "s", notes.append) is None
-    assert "an earlier version made it" in notes[0]
+def test_what_earlier_versions_have_made_of_the_same_data_is_removed(tmp_path):
+    place = (tmp_path / "data", {"label": "a"})
+    old, now = (conversion_cache.folder_for("csv", *place, form) for form in (1, conversion_cache.FORMAT))
+    other = conversion_cache.folder_for("csv", tmp_path / "other", {"label": "a"}, 1)
+    for folder in (old, now, other):
+        conversion_cache.make(folder, lambda: "s", convert)
+    conversion_cache.remove_earlier("csv", *place)
+    assert [folder.exists() for folder in (old, now, other)] == [False, True, True]
+
+
+def test_equal_examples_are_counted_once_for_all_commands(folder):
+    def with_test(place):
+        np.save(conversion_cache.examples_file(place, "test"), X[[1, 1, 2]] + np.uint8([[0], [0], [100]]))
+        conversion_cache.write_labels(place, {"test": Y[:3]})
+        return convert(place)
+
+    _, facts = conversion_cache.make(folder, lambda: "s", with_test)
+    assert (facts["shared"], facts["repeats"]) == ({"test": 2}, False)
 
 
 def test_a_file_is_read_once_in_a_process_while_it_does_not_change(folder, monkeypatch):

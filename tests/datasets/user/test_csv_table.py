@@ -6,7 +6,7 @@ import numpy as np
 import own_data
 import pytest
 
-from kdistill.core.errors import DataError
+from kdistill.core.errors import ConfigError, DataError
 from kdistill.datasets.user import csv_table, load
 
 FEATURES = own_data.arrays(validation=10, shape=(4,))
@@ -49,6 +49,21 @@ def test_parts_have_any_of_their_usual_names(folder):
     (folder / "dev.csv").write_text("")
     with pytest.raises(DataError, match=r"expected one of valid.csv and dev.csv; received both"):
         read(folder)
+
+
+def test_other_parts_are_found_beside_a_file_of_train_unless_test_is_a_share_of_it(folder):
+    plain = read(folder)
+    for part in ("train", "test", "validation"):
+        (folder / f"{part}.csv").rename(folder / f"my_{part}.csv")
+    for path in (folder, folder / "my_train.csv"):
+        source = read(path)
+        assert source.fingerprint == plain.fingerprint
+        assert "Parts of the data: train is my_train.csv, test is my_test.csv" in source.notes[0]
+    assert len(read(folder / "my_train.csv", test=0.25).test) == 10
+    (folder / "my_test.csv").unlink()
+    (folder / "my_validation.csv").unlink()
+    with pytest.raises(ConfigError, match="has no test part"):
+        read(folder / "my_train.csv")
 
 
 def test_one_file_is_divided(folder):

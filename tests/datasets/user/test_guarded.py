@@ -5,6 +5,7 @@ import pytest
 from own_data import data, write_npz
 
 from kdistill import datasets
+from kdistill.datasets import guards
 
 RNG = np.random.default_rng(0)
 
@@ -54,6 +55,18 @@ def test_examples_of_train_in_another_part_are_counted(parts, tmp_path, part, ke
     np.savez(tmp_path / "d.npz", **parts)
     (text,) = told(tmp_path / "d.npz", validation="given")
     assert f"7 of the {len(parts[key])} examples of {part} are identical to examples of train" in text
+
+
+def test_what_was_counted_at_conversion_is_not_counted_again(parts, tmp_path, monkeypatch):
+    parts["x_test"][:7] = parts["x_train"][10:17]
+    np.savez(tmp_path / "d.npz", **parts)
+    first = told(tmp_path / "d.npz", validation="given")
+    monkeypatch.setattr(guards, "count_shared", None)
+    assert told(tmp_path / "d.npz", validation="given") == first
+    assert "7 of the 40" in first[0]
+    del parts["x_test"], parts["y_test"]
+    np.savez(tmp_path / "e.npz", x_train=parts["x_train"], y_train=parts["y_train"])
+    assert told(tmp_path / "e.npz", test=0.5) == []  # no two rows are equal
 
 
 def test_a_test_part_held_out_of_rows_that_repeat_shares_some_with_train(tmp_path):

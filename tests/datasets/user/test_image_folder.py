@@ -1,5 +1,7 @@
 """Folders of images: which files they are, what classes they have, and what is done about those that are damaged."""
 
+import shutil
+
 import numpy as np
 import own_data
 import pytest
@@ -261,8 +263,9 @@ def test_places_that_hold_no_images(tmp_path):
 def test_a_test_part_is_needed_once(folder):
     with pytest.raises(ConfigError, match=r"has a test part; received 0\.2"):
         read(folder, test=0.2)
+    shutil.move(folder / "train", folder / "images")
     with pytest.raises(ConfigError, match="has no test part") as raised:
-        read(folder / "train")
+        read(folder / "images")
     assert "data.test: 0.2" in raised.value.hint
 
 
@@ -273,6 +276,37 @@ def test_parts_without_classes_are_not_taken_for_classes(folder):
         (folder / "train" / name).rmdir()
     with pytest.raises(DataError, match="train: expected a folder of images for each class"):
         read(folder, test=0.2)
+
+
+def test_images_without_classes_are_told_where_to_go(folder):
+    loose = folder / "loose"
+    loose.mkdir()
+    for image in sorted((folder / "test").glob("*/*.png")):
+        image.rename(loose / f"{image.parent.name}-{image.name}")
+    with pytest.raises(DataError, match="received 20 images and no folders") as raised:
+        read(loose, test=0.2)
+    assert "Put the images of each class into a folder with its name, such as loose/cat/1.jpg" in raised.value.hint
+    shutil.rmtree(folder / "test")
+    loose.rename(folder / "test")
+    with pytest.raises(DataError, match="test: expected a folder of images for each class") as raised:
+        read(folder)
+    assert "kdistill predict" in raised.value.hint
+
+
+def test_parts_beside_a_folder_of_train_are_found_unless_test_is_a_share(folder):
+    whole, beside = read(folder), read(folder / "train")
+    assert beside.fingerprint == whole.fingerprint
+    assert "test is " in beside.notes[0]
+    assert (len(read(folder / "train", test=0.25).test), len(beside.test)) == (10, 20)
+
+
+def test_if_no_image_can_be_read_none_are_to_be_skipped(tmp_path):
+    for name in own_data.CLASSES:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.jpg").write_text("<html>")
+    with pytest.raises(DataError, match="2 images cannot be read") as raised:
+        read(tmp_path, test=0.5)
+    assert "on_error" not in raised.value.hint
 
 
 def test_a_class_may_be_called_train(folder):
