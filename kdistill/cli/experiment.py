@@ -1,6 +1,7 @@
 """The commands that train and score runs, and `doctor`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,7 +53,7 @@ def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequ
             emit(dry_run.training(session, [arm], [seed]), results.plan, common.json)
             return
         document = experiments.train(session, arm, seed)
-    emit(document, results.training, common.json)
+    emit(document, partial(results.training, verbose=common.verbose), common.json)
 
 
 @with_common_options
@@ -97,14 +98,14 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score the finished runs of one seed, or model files, on the test split."""
-    from kdistill.experiments import dry_run
+    from kdistill.experiments import dry_run, one_seed
     from kdistill.recipes import evaluate
 
     with open_session(common) as session:
         if common.dry_run:
             emit(dry_run.scoring(session, session.config.seed, models or []), results.scoring_plan, common.json)
             return
-        document = evaluate.evaluate(session, session.config.seed, models or [])
+        document = one_seed.evaluated(session, evaluate.evaluate(session, session.config.seed, models or []))
     emit(document, results.evaluation, common.json)
     if document["failed"]:
         raise evaluate.failure(document["failed"])
@@ -135,7 +136,7 @@ def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_s
             if part
             else experiments.reproduce(session, chosen, teachers, scale)
         )
-    _finish(document, results.part if part else results.reproduction, common)
+    _finish(document, results.part if part else partial(results.reproduction, verbose=common.verbose), common)
 
 
 @with_common_options
@@ -158,7 +159,7 @@ def sweep(common: Common, parallel: Parallel, grid: Grid = None, seeds: Seeds = 
             emit(dry_run.sweep(planned, chosen, part), heatmap.plan, common.json)
             return
         document = sweeps.make_part(planned, chosen, part, scale) if part else sweeps.sweep(planned, chosen, scale)
-    _finish(document, results.part if part else heatmap.sweep, common)
+    _finish(document, results.part if part else partial(heatmap.sweep, verbose=common.verbose), common)
 
 
 def _finish(document: Mapping[str, Any], render: Callable[[Any], RenderableType], common: Common) -> None:

@@ -72,7 +72,9 @@ class Common:
     ] = False
     json: Json = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and warnings.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each epoch.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for each epoch, and all figures behind a verdict.")
+    ] = False
     debug: Debug = False
 
 

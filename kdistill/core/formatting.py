@@ -56,9 +56,14 @@ def dimensions(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 seed`, `5 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, form: str = "") -> str:
+    """Return a number with its noun: `1 seed`, `5 seeds`; with the form `,`, `85,002 parameters`."""
+    return f"{number} {noun}" if number == 1 else f"{number:{form}} {noun}s"
+
+
+def two_digits(value: float) -> str:
+    """Return a positive number with its first two digits: `0.014`, `1.4`, `14`, `1,400`."""
+    return f"{float(f'{value:.2g}'):,.12g}" if value >= 0.0001 else f"{value:.2g}"
 
 
 def points(fraction: float) -> str:

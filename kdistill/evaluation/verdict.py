@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdistill.core.formatting import counted
+from kdistill.evaluation.headline import INCONCLUSIVE, WITHOUT_TEACHER, amount, short_verdict
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
 from kdistill.evaluation.statistics import (
     LEAST_SEEDS,
@@ -36,9 +37,16 @@ class Contrast(NamedTuple):
     second: str
     better: tuple[str, str]  # if the interval lies above zero: one word, and the beginning of a sentence
     worse: tuple[str, str]  # if the interval lies below zero: one word, and the beginning of a sentence
+    against: str  # what the second is, in a sentence
 
 
-DISTILLATION = Contrast("distilled", "baseline", ("helps", "Distillation helps"), ("hurts", "Distillation hurts"))
+DISTILLATION = Contrast(
+    "distilled",
+    "baseline",
+    ("helps", "Distillation helps"),
+    ("hurts", "Distillation hurts"),
+    WITHOUT_TEACHER,
+)
 
 
 class Answers(NamedTuple):
@@ -76,6 +84,7 @@ class Verdict:
             and the `p_value` of McNemar's test, whatever the measure; None if the single predictions are not known.
         decision: one word: that of the contrast, or `inconclusive`.
         sentence: the verdict as a sentence, with its interval.
+        short: the verdict without the figures of a statistician, as the headline has it; early versions had none.
         about: a sentence on which sources of variance the interval covers, and which not.
         measure: name of the measure that is compared; early versions compared accuracies only.
     """
@@ -91,6 +100,7 @@ class Verdict:
     sentence: str
     about: str
     measure: str = ACCURACY.name
+    short: str = ""
 
     @property
     def significant_seeds(self) -> int | None:
@@ -99,13 +109,17 @@ class Verdict:
 
     def to_json(self, **more: Any) -> dict[str, Any]:
         """Return the verdict as a JSON document; the keys of `more` come before the decision."""
-        measured = {key: value for key, value in vars(self).items() if key not in ("decision", "sentence", "about")}
-        return {**measured, **more, "verdict": self.decision, "verdict_text": self.sentence, "about": self.about}
+        measured = {
+            key: value for key, value in vars(self).items() if key not in ("decision", "sentence", "short", "about")
+        }
+        words = {"verdict": self.decision, "verdict_text": self.sentence, "verdict_short": self.short}
+        return {**measured, **more, **words, "about": self.about}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Verdict":
         """Return the verdict of a document that `to_json` returned."""
         found = {**document, "decision": document["verdict"], "sentence": document["verdict_text"]}
+        found["short"] = document.get("verdict_short", document["verdict_text"])
         return cls(**{field.name: found[field.name] for field in fields(cls) if field.name in found})
 
 
@@ -134,8 +148,7 @@ def compare_pairs(
     values = difference["values"]
     test = paired_t(values)
     decision, sentence = decide(values, contrast, measure)
-    unknown = f"{measure.words} is not known"
-    sentence += _left_out(len(pairs) + left_out, {"a run failed": left_out, unknown: len(pairs) - len(known)})
+    missing = _left_out(len(pairs) + left_out, left_out, len(pairs) - len(known), measure)
     return Verdict(
         seeds=[pair.seed for pair, _ in known],
         difference=difference,
@@ -145,15 +158,22 @@ def compare_pairs(
         smallest_detectable=minimum_detectable_difference(float(np.std(values, ddof=1)), len(values)) if test else None,
         mcnemar=_mcnemar_by_seed([pair for pair, _ in known], contrast),
         decision=decision,
-        sentence=sentence,
+        sentence=sentence + missing,
         about=about if test else NO_INTERVAL,
         measure=measure.name,
+        short=short_verdict(difference, _start(decision, contrast), contrast.against, measure) + missing,
     )
 
 
-def _left_out(seeds: int, reasons: Mapping[str, int]) -> str:
+def _left_out(seeds: int, failed: int, unknown: int, measure: Measure) -> str:
     """Return a sentence for each reason with the number of seeds, of all `seeds`, that it applies to."""
+    reasons = {"a run failed": failed, f"{measure.words} is not known": unknown}
     return "".join(f" {count} of {seeds} seeds are left out because {why}." for why, count in reasons.items() if count)
+
+
+def _start(decision: str, contrast: Contrast) -> str:
+    """Return how a sentence with this decision begins."""
+    return dict([contrast.better, contrast.worse]).get(decision, INCONCLUSIVE)
 
 
 def _mcnemar_by_seed(pairs: Sequence[Pair], contrast: Contrast) -> list[dict[str, float]] | None:
@@ -180,7 +200,7 @@ def decide(
         return "inconclusive", _no_interval(differences, measure)
     p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3g}"
     measured = (
-        f"{_amount(float(np.mean(differences)), measure)} (95 % interval {measure.signed(test.low)} to "
+        f"{amount(float(np.mean(differences)), measure)} (95 % interval {measure.signed(test.low)} to "
         f"{measure.signed(test.high)}, {p}, {counted(len(differences), 'seed')})"
     )
     ends = [measure.gain(test.low), measure.gain(test.high)]
@@ -195,19 +215,14 @@ def decide(
     )
 
 
-def _amount(difference: float, measure: Measure) -> str:
-    lower = "" if measure.higher_is_better else ", where lower is better"
-    return f"{measure.signed(difference)} {measure.unit} of test {measure.words}{lower}"
-
-
 def _no_interval(differences: Sequence[float], measure: Measure) -> str:
     mean, seeds = float(np.mean(differences)), counted(len(differences), "seed")
     if len(differences) < LEAST_SEEDS:
         return (
-            f"Inconclusive: {_amount(mean, measure)} ({seeds}); a 95 % interval requires at least {LEAST_SEEDS} seeds."
+            f"Inconclusive: {amount(mean, measure)} ({seeds}); a 95 % interval requires at least {LEAST_SEEDS} seeds."
         )
     same = abs(mean) <= ROUNDING
-    what = f"no difference of test {measure.words}" if same else f"the same difference, {_amount(mean, measure)}"
+    what = f"no difference of test {measure.words}" if same else f"the same difference, {amount(mean, measure)}"
     return f"Inconclusive: all {seeds} gave {what}: no variance between seeds, so no interval."
 
 

@@ -20,7 +20,7 @@ from kdistill.runs.survey import not_usable
 
 Document = dict[str, Any]
 
-B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"))
+B_AGAINST_A = Contrast("b", "a", ("better", "B is better"), ("worse", "B is worse"), "A")
 ON_TEST = (
     "early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically biased"
 )

@@ -10,7 +10,7 @@ from kdistill.config import Config
 from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
-from kdistill.evaluation import statistics
+from kdistill.evaluation import headline, statistics
 from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
 from kdistill.evaluation.verdict import (
     Answers,
@@ -20,7 +20,7 @@ from kdistill.evaluation.verdict import (
     little_to_teach,
     nothing_to_transfer,
 )
-from kdistill.experiments import workers
+from kdistill.experiments import next_steps, one_seed, workers
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.task_graph import own_seeds, tasks_of, teachers_of
@@ -35,6 +35,7 @@ from kdistill.runs.experiment import SUMMARY_FILE
 class Compared(TypedDict):
     """The arms of some seeds, and their comparison."""
 
+    headline: str  # see `evaluation.headline`
     formula: str
     imbalance: float | None  # of the classes in test: see `measures.imbalance`; None if it was not recorded
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
@@ -78,8 +79,9 @@ def train(session: Session, arm: str, seed: int) -> Document:
     except DivergedError as error:
         raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
     run = session.experiment.run(arm, seed)
-    info = {**result["run_info"], "model": str(run.model_file)}
-    return {"experiment": session.experiment.name, **result, "run_info": info}
+    info = {**result["run_info"], "model": str(run.model_file), "next": next_steps.after_training(session, arm, seed)}
+    beside = one_seed.beside(session, run, result)
+    return {"experiment": session.experiment.name, **result, **beside, "run_info": info}
 
 
 def reproduce(
@@ -99,6 +101,7 @@ def reproduce(
     comparison = compared(session, teachers, outcomes)
     if comparison is None:
         raise nothing_left("every seed has a failed run", outcomes)
+    made = {seed: outcomes.done[TaskKey("distilled", seed)] for seed in comparison["comparison"]["seeds"]}
     document: ExperimentSummary = {
         "experiment": session.experiment.name,
         "seeds": list(seeds),
@@ -106,7 +109,10 @@ def reproduce(
         "teachers": list(session.config.distill.teachers),
         **comparison,
         "failed": failures(outcomes),
-        "run_info": run_info(session, scale, started, used),
+        "run_info": {
+            **run_info(session, scale, started, used),
+            "next": next_steps.after_reproduce(session, seeds, made),
+        },
     }
     with files.writing(session.experiment.folder):
         files.write_sealed(session.experiment.folder / SUMMARY_FILE, dict(document))
@@ -227,10 +233,12 @@ def compared(
     if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone, measure)):
         warnings.append(nothing)
     examples = scores["baseline"][0].get("class_examples")
+    arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
     return {
+        "headline": headline.of_arms(arms, measure, len(session.teacher_files) or 1),
         "formula": session.formula,
         "imbalance": imbalance(examples) if examples else None,
-        "arms": {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()},
+        "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
         "warnings": warnings,
     }

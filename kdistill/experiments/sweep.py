@@ -12,7 +12,7 @@ from kdistill.core.errors import ModelError
 from kdistill.evaluation import statistics
 from kdistill.evaluation.measures import NLL, Measure, recorded
 from kdistill.evaluation.statistics import Summary
-from kdistill.experiments import reproduce, workers
+from kdistill.experiments import next_steps, reproduce, workers
 from kdistill.experiments import sweep_winner as winner
 from kdistill.experiments.part import Part
 from kdistill.experiments.preflight import Preflight
@@ -51,7 +51,7 @@ class SweepSummary(TypedDict):
     test: Compared | None  # of the winner; None where every seed has a failed run
     warnings: list[str]
     failed: list[Document]  # see `reproduce.failures`
-    run_info: Document  # of the winner the `config`, and the `command` that scores it with fresh seeds
+    run_info: Document  # of the winner the `config`, and the `command` that scores it with fresh seeds; `next`
 
 
 def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
@@ -66,6 +66,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     best = _best(grid, seeds, outcomes)
     if best is None:
         raise reproduce.nothing_left("every cell has a failed run", outcomes, _other_values(grid))
+    written = winner.write_config(grid.home, best, seeds)
     document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
@@ -80,7 +81,8 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
         "failed": reproduce.failures(outcomes),
         "run_info": {
             **reproduce.run_info(grid.home, scale, started, used),
-            "winner": winner.write_config(grid.home, best, seeds),
+            "winner": written,
+            "next": next_steps.after_sweep(grid.home, written["command"]),
         },
     }
     with files.writing(grid.home.experiment.folder):

@@ -214,6 +214,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": teacher.validation_scores.to_json() if teacher else None,
+        "teacher_parameters": teacher.parameters if teacher else None,
         "formula": session.formula_of(len(teacher.paths)) if teacher else hard_formula(weighted),
         **more,
         "run_info": {

@@ -53,6 +53,7 @@ class Result(TypedDict, total=False):
     file_bytes: int
     weights_sha256: str
     teacher_validation: SplitScores | None  # None without a teacher
+    teacher_parameters: int | None  # of several all; None without a teacher, and of one that is a file of logits
     formula: str
     class_weights: dict[str, float]  # of the hard term, by class name, if they are not all the same
     augmentation: dict[str, Any]  # of the images, if any

@@ -81,6 +81,7 @@ class Result(Shape):
     file_bytes: int | None = None
     weights_sha256: str | None = None
     teacher_validation: _Scores | None = None
+    teacher_parameters: int | None = None
     warnings: list[str] = Field([])
     run_info: dict[str, Any] = Field({})
     identity: str | None = None

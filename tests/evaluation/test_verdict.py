@@ -173,7 +173,10 @@ def test_the_comparison_is_plain_json():
     assert Verdict.from_json(comparison) == verdict
     assert verdict.significant_seeds == 0
     tests = {"p_value", "bootstrap", "probability_of_improvement", "smallest_detectable", "mcnemar"}
-    assert set(comparison) == {"seeds", "difference", "verdict", "verdict_text", "about", "measure"} | tests
+    words = {"verdict", "verdict_text", "verdict_short", "about"}
+    assert set(comparison) == {"seeds", "difference", "measure"} | words | tests
+    early = {key: value for key, value in comparison.items() if key != "verdict_short"}
+    assert Verdict.from_json(early).short == verdict.sentence
     assert set(comparison["difference"]) == {"values", "mean", "sd", "ci_low", "ci_high", "confidence"}
     row = {"seed": 7, "only_distilled": 7, "only_baseline": 1, "p_value": pytest.approx(0.0703125)}
     assert comparison["mcnemar"][2] == row

@@ -22,6 +22,7 @@ def console(stderr: bool = False) -> Console:
         width=wide,
         highlight=False,
         force_interactive=None if watched else False,
+        force_terminal=True if file.isatty() else None,  # it stays one where what is printed is caught: see `emit`
     )
 
 

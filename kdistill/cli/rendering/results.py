@@ -1,12 +1,13 @@
 """Shows the JSON documents of commands as tables and text. Every number shown is one that the document has."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
+from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance
 
@@ -22,19 +23,68 @@ MAX_NAMED = 8  # failed runs
 REST = {"ECE": "ece", "agreement": "agreement"}
 
 
-def training(document: Document) -> RenderableType:
-    """Show the result of one run."""
+def training(document: Document, verbose: bool = False) -> RenderableType:
+    """Show the result of one run; of a student's, first the headline and the other arms of its seed."""
+    if not document.get("arms"):
+        return sections(Pairs(_title(document), [*_validation(document), *_about_run(document, True)]), steps(document))
+    measure = MEASURES[document["measure"]]
+    rows = [(arm, _figures(scores, columns(scores, None, measure))) for arm, scores in document["arms"].items()]
+    details = [*(_validation(document) if verbose else ()), *_about_run(document, verbose)]
+    return sections(
+        said(document["headline"], document["comparison_text"]),
+        FittingTable(f"{document['experiment']}: validation {measure.words}, seed {document['seed']}", rows),
+        Pairs(_title(document) if verbose else None, details),
+        steps(document),
+    )
+
+
+def _title(document: Document) -> str:
+    return f"{document['arm']}, seed {document['seed']}"
+
+
+def _validation(document: Document) -> list[tuple[str, str]]:
     scores = document["validation"]
     examples = scores.get("class_examples")
     shown = [*columns(scores, imbalance(examples) if examples else None), NLL]
-    rows = [
-        *((f"validation {measure.words}", number(scores[measure.name])) for measure in shown),
-        ("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})"),
+    return [(f"validation {measure.words}", number(scores[measure.name])) for measure in shown]
+
+
+def _about_run(document: Document, whole: bool) -> list[tuple[str, str]]:
+    """Return facts on a run; all of them, or those that no table has."""
+    model = document["run_info"]["model"]
+    rows = [("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})")]
+    if not whole:
+        return [*rows, ("model", model)]
+    return [
+        *rows,
         ("parameters", f"{document['parameters']:,}"),
-        ("model", f"{document['run_info']['model']} ({file_size(document['file_bytes'])})"),
+        ("model", f"{model} ({file_size(document['file_bytes'])})"),
         ("objective", _objective(document["formula"])),
     ]
-    return Pairs(f"{document['arm']}, seed {document['seed']}", rows)
+
+
+def said(*sentences: str) -> Text | None:
+    """Return the sentences that a result begins with, each on a line; None if they are empty."""
+    lines = [Text(sentence, style="" if number else "bold") for number, sentence in enumerate(sentences) if sentence]
+    return Text("\n").join(lines) if lines else None
+
+
+def steps(document: Document) -> Steps | None:
+    """Return what to do after the command of a document; None where that is nothing."""
+    found = document["run_info"]["next"]
+    return Steps(found) if found else None
+
+
+def _figures(
+    scores: Document, shown: Sequence[Measure], more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return the scores of a model on a split and its size."""
+    return {
+        **{of.title: number(scores.get(of.name)) for of in dict.fromkeys([*shown, NLL])},
+        **more,
+        "parameters": _parameters(scores),
+        "file": file_size(scores["file_bytes"]),
+    }
 
 
 def evaluation(document: Document) -> RenderableType:
@@ -44,34 +94,52 @@ def evaluation(document: Document) -> RenderableType:
     rows = [
         (
             name,
-            {
-                **{of.title: number(scores.get(of.name)) for of in dict.fromkeys([*shown, NLL])},
-                "ECE": number(scores["ece"]),
-                "agreement": number(scores["agreement"]),
-                "KL to teacher": number(scores["kl_to_teacher"]),
-                "parameters": _parameters(scores),
-                "file": file_size(scores["file_bytes"]),
-            },
+            _figures(
+                scores,
+                shown,
+                {
+                    "ECE": number(scores["ece"]),
+                    "agreement": number(scores["agreement"]),
+                    "KL to teacher": number(scores["kl_to_teacher"]),
+                },
+            ),
         )
         for name, scores in scored
     ]
-    return FittingTable(f"{document['experiment']}: test split, {document['examples']:,} examples", rows)
+    return sections(
+        said(document.get("headline", ""), document.get("comparison_text", "")),
+        FittingTable(f"{document['experiment']}: test split, {document['examples']:,} examples", rows),
+        steps(document),
+    )
 
 
-def reproduction(document: "ExperimentSummary") -> RenderableType:
-    """Show all arms over all seeds, published figures beside them, the verdict, and warnings."""
-    return sections(compared(document["experiment"], document), caveats(document, "summary.json"))
+def reproduction(document: "ExperimentSummary", verbose: bool = False) -> RenderableType:
+    """Show the headline, all arms over all seeds, published figures beside them, warnings, and what to do next.
+
+    If `verbose`, all figures that the verdict rests on are there too.
+    """
+    return sections(
+        said(document["headline"], document["comparison"]["verdict_short"]),
+        arms_table(document["experiment"], document),
+        statistics(document) if verbose else None,
+        caveats(document, "summary.json"),
+        steps(document),
+    )
 
 
-def compared(name: str, document: "Compared") -> RenderableType:
-    """Show a table of all arms, and below it the verdict on distilled and baseline."""
+def arms_table(name: str, document: "Compared") -> RenderableType:
+    """Show a table of all arms."""
     chosen = MEASURES[document["comparison"]["measure"]]
     title = f"{name}: test {chosen.words} over {counted(len(document['comparison']['seeds']), 'seed')}"
     published = any(arm["expected"] is not None for arm in document["arms"].values())
     shown = columns(document["arms"]["baseline"], document["imbalance"], chosen)
-    rows = [(arm, mean_scores(of, shown, published)) for arm, of in document["arms"].items()]
-    verdict = [*verdict_rows(document["comparison"], "distilled - baseline"), ("objective", document["formula"])]
-    return sections(FittingTable(title, rows), Pairs(None, verdict))
+    return FittingTable(title, [(arm, mean_scores(of, shown, published)) for arm, of in document["arms"].items()])
+
+
+def statistics(document: "Compared") -> RenderableType:
+    """Show the verdict on distilled and baseline with all figures that it rests on, and the objective."""
+    rows = verdict_rows(document["comparison"], "distilled - baseline")
+    return Pairs(None, [*rows, ("objective", document["formula"])])
 
 
 def mean_scores(arm: Document, shown: Sequence[Measure], published: bool = False) -> dict[str, str]:
@@ -113,7 +181,8 @@ def verdict_rows(comparison: Document, difference: str) -> list[tuple[str, str]]
     values = "  ".join(map(measure.rounded, verdict.difference["values"]))
     rows = [("verdict", verdict.sentence), (difference, f"{values} ({measure.unit}; {_seeds(verdict.seeds)})")]
     if len(verdict.seeds) > 1:
-        rows.append(("better in", f"{100 * verdict.probability_of_improvement:.0f} % of all pairs of runs"))
+        first, share = difference.partition(" ")[0], f"{100 * verdict.probability_of_improvement:.0f} %"
+        rows.append(("one run of each", f"{first} is the better one in {share} of cases, whatever the two seeds"))
     if verdict.significant_seeds is not None:
         significant = f"{verdict.significant_seeds} of {counted(len(verdict.seeds), 'seed')}"
         of = "a difference" if measure is ACCURACY else "a difference of accuracy"

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.cli.rendering.results import about_plan, caveats, changed, compared, plan_title
+from kdistill.cli.rendering.results import about_plan, arms_table, caveats, changed, plan_title, said, statistics, steps
 from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
@@ -23,8 +23,11 @@ from kdistill.experiments.sweep import CellRow, SweepSummary
 LIGHT, DARK = (230, 240, 250), (20, 90, 160)  # red, green and blue of the worst and the best cell
 
 
-def sweep(document: SweepSummary) -> RenderableType:
-    """Show the validation accuracy of every cell, the winner, and the winner's scores on test."""
+def sweep(document: SweepSummary, verbose: bool = False) -> RenderableType:
+    """Show the winner's headline, the validation accuracy of every cell, and the winner's scores on test.
+
+    If `verbose`, all figures that the verdict on the winner rests on are there too.
+    """
     seeds = counted(len(document["seeds"]), "seed")
     measure = MEASURES[document["measure"]]
     title = f"{document['experiment']}: validation {measure.words} of the distilled student, mean of {seeds}"
@@ -36,12 +39,13 @@ def sweep(document: SweepSummary) -> RenderableType:
         ("on test", "the winner only:" if test else "not scored: no seed has a complete run of all three arms"),
     ]
     return sections(
+        said(test["headline"], test["comparison"]["verdict_short"]) if test else None,
         _Cells(title, document),
         Pairs(None, rows),
-        compared("winner", test) if test else None,
+        arms_table("winner", test) if test else None,
+        statistics(test) if test and verbose else None,
         caveats(document, "sweep.json", test["warnings"] if test else ()),
-        # On one line, however long it is: it can be copied.
-        Group("Evaluate the winner with new seeds:", Text(winner["command"], no_wrap=True, overflow="ignore")),
+        steps(document),
     )
 
 

@@ -1,6 +1,7 @@
 """Tables and lists of names and values that stay readable in narrow terminals."""
 
 from collections.abc import Collection, Mapping, Sequence
+from shlex import quote, split
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -100,3 +101,46 @@ def sections(*parts: RenderableType | None) -> Group:
 def warning(lines: Sequence[str]) -> Text | None:
     """Return lines in the colour of warnings; None if there are none."""
     return Text("\n".join(lines), style="yellow") if lines else None
+
+
+class Steps:
+    """What to do next: for each step why, and below it the command, which can be pasted.
+
+    A command that is wider than a terminal is continued on further lines, as a shell reads it; in a file it has one.
+
+    Args:
+        steps: each with `why` and `command`.
+    """
+
+    def __init__(self, steps: Sequence[Mapping[str, str]]) -> None:
+        self.steps = steps
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the heading and the steps."""
+        yield Text("Next:", style="bold")
+        for step in self.steps:
+            yield Text(f"  {step['why']}", style="dim")
+            width = options.max_width if console.is_terminal else None
+            command = _continued(step["command"], width)
+            # Never cut: a path may be longer than a line.
+            yield Text(command, no_wrap=True, overflow="ignore")
+
+
+def _continued(command: str, width: int | None) -> str:
+    """Return a command in lines of at most this width, where its words allow it; all but the last end with `\\`."""
+    if width is None:
+        return f"    {command}"
+    words = [quote(word) for word in split(command)]
+    # An option stays with its value.
+    pairs = list[str]()
+    for word in words:
+        together = pairs and pairs[-1].startswith("-") and " " not in pairs[-1] and not word.startswith("-")
+        pairs[-1:] = [f"{pairs[-1]} {word}"] if together else [*pairs[-1:], word]
+    lines = [f"    {pairs[0]}"]
+    for pair in pairs[1:]:
+        if cell_len(lines[-1]) + cell_len(pair) + len("  \\") > width:
+            lines[-1] += " \\"
+            lines.append(f"      {pair}")
+        else:
+            lines[-1] += f" {pair}"
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import shlex
 
-from kdistill.report.collect.provenance import options_of
+from kdistill.recipes.command_lines import options_of
 from kdistill.report.collect.subject import Subject
 from kdistill.runs import benchmark as store
 from kdistill.runs.benchmark import Benchmark

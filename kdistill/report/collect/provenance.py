@@ -7,7 +7,7 @@ from typing import Any
 from kdistill import datasets
 from kdistill.core.errors import KdistillError, OutputError
 from kdistill.core.formatting import counted, setting
-from kdistill.recipes.session import Session
+from kdistill.recipes.command_lines import options_of
 from kdistill.report.collect.subject import Document, Subject
 from kdistill.report.content.provenance import Data, Objective, Provenance, RunRow
 from kdistill.runs.survey import FoundRun
@@ -88,13 +88,6 @@ def collect_provenance(subject: Subject) -> Provenance:
         machine="; ".join(machines),
         runs=[_row(subject, found) for found in _found_runs(subject)],
     )
-
-
-def options_of(session: Session) -> str:
-    """Return the options that name an experiment on the command line."""
-    folder = session.experiment.folder
-    config, root = shlex.quote(str(folder / "config.yaml")), shlex.quote(str(folder.parent))
-    return f"-c {config} --output-dir {root}"
 
 
 def _commands(subject: Subject) -> list[str]:

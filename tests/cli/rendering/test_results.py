@@ -34,6 +34,7 @@ def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=(), **mor
         for seed, (value, (ours, theirs)) in enumerate(zip(values, answers, strict=True))
     ]
     return {
+        "headline": "Student: 1.4 % of the teacher's parameters.",
         "experiment": "article",
         "seeds": list(range(len(values))),
         "arms": {
@@ -46,13 +47,13 @@ def reproduction(values=(0.01, -0.002), expected=0.8682, disagreements=(), **mor
         "comparison": compare_pairs(pairs, about_distillation(range(len(pairs)))).to_json(),
         "warnings": [],
         "failed": [],
-        "run_info": {"output_dir": "runs/article"},
+        "run_info": {"output_dir": "runs/article", "next": [{"why": "one page", "command": "kdistill report 'a b'"}]},
         **more,
     }
 
 
 def test_reproduction_shows_ours_published_and_the_differences():
-    shown = text(results.reproduction(reproduction()))
+    shown = text(results.reproduction(reproduction(), verbose=True))
     assert "article: test accuracy over 2 seeds" in shown
     assert "0.9100" in shown
     assert "0.8682" in shown
@@ -67,17 +68,28 @@ def test_reproduction_shows_ours_published_and_the_differences():
 
 def test_reproduction_says_what_the_verdict_rests_on():
     document = reproduction((0.01, 0.012, 0.011), disagreements=[(30, 5), (20, 18), (40, 10)])
-    shown = " ".join(text(results.reproduction(document)).split())
+    brief, shown = (" ".join(text(results.reproduction(document, verbose)).split()) for verbose in (False, True))
     assert "Distillation helps: +1.10 points" in shown
-    assert "100 % of all pairs of runs" in shown
+    assert "distilled is the better one in 100 % of cases" in shown
     assert "McNemar's test 2 of 3 seeds with a difference on the same test examples" in shown
     assert "seed variance" in shown
     assert "bootstrap" not in shown
+    for figure in ("McNemar", "% of cases", "seed variance", "loss = ", "p < "):
+        assert figure in shown
+        assert figure not in brief
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_the_user_came_for_comes_first_and_what_to_do_next_last(verbose):
+    shown = text(results.reproduction(reproduction((0.01, 0.012, 0.011)), verbose)).splitlines()
+    assert shown[0].startswith("Student: 1.4 % of the teacher's parameters.")
+    assert shown[1].startswith("Distillation helps: +1.10 points of test accuracy against the baseline")
+    assert [line.rstrip() for line in shown[-3:]] == ["Next:", "  one page", "    kdistill report 'a b'"]
 
 
 def test_the_bootstrap_is_shown_where_there_is_one():
     values = [0.01 + 0.0001 * number for number in range(20)]
-    assert "bootstrap (BCa)" in text(results.reproduction(reproduction(values)))
+    assert "bootstrap (BCa)" in text(results.reproduction(reproduction(values), verbose=True))
 
 
 def test_reproduction_repeats_warnings_and_failures():
@@ -96,9 +108,9 @@ def test_published_has_no_column_where_nothing_was_published():
 
 
 def test_one_seed_is_said_to_prove_nothing():
-    shown = text(results.reproduction(reproduction((0.01,))))
+    shown = text(results.reproduction(reproduction((0.01,)), verbose=True))
     assert "Inconclusive" in shown
-    assert "pairs of runs" not in shown
+    assert "one run of each" not in shown
     assert "over 1 seed\n" in shown.replace("  ", "").replace(" \n", "\n")
 
 
@@ -111,6 +123,7 @@ def test_evaluation_has_a_row_for_each_arm_and_model():
         "measure": "accuracy",
         "arms": {"teacher": {**scores, "agreement": None, "kl_to_teacher": None}},
         "models": [{**scores, "path": "a/[b].keras", "agreement": 0.75, "kl_to_teacher": 0.0625}],
+        "run_info": {"next": []},
     }
     shown = text(results.evaluation(document))
     assert "quick: test split, 540 examples" in shown
@@ -137,7 +150,7 @@ def test_training_shows_where_the_model_is():
         "parameters": 610,
         "file_bytes": 24_000,
         "formula": "loss = hard",
-        "run_info": {"model": "runs/x/model.keras"},
+        "run_info": {"model": "runs/x/model.keras", "next": []},
     }
     shown = text(results.training(document))
     assert "baseline, seed 4" in shown
@@ -151,7 +164,7 @@ def evaluation(*names):
     rows = {name: {**scores, "agreement": 0.75, "kl_to_teacher": None} for name in names}
     models = [{**row, "path": name} for name, row in rows.items() if name.endswith(".keras")]
     arms = {name: row for name, row in rows.items() if not name.endswith(".keras")}
-    about = {"experiment": "quick", "examples": 540, "imbalance": 1.0, "measure": "accuracy"}
+    about = {"experiment": "quick", "examples": 540, "imbalance": 1.0, "measure": "accuracy", "run_info": {"next": []}}
     return {**about, "arms": arms, "models": models}
 
 

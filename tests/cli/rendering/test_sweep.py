@@ -29,7 +29,11 @@ def document(*cells, axes, **more):
         "test": None,
         "warnings": [],
         "failed": [],
-        "run_info": {"output_dir": "runs/q", "winner": {"config": "winner.yaml", "command": COMMAND}},
+        "run_info": {
+            "output_dir": "runs/q",
+            "winner": {"config": "winner.yaml", "command": COMMAND},
+            "next": [{"why": "new seeds", "command": COMMAND}],
+        },
         **more,
     }
 
@@ -63,8 +67,8 @@ def test_a_map_is_dark_where_there_are_colours_and_says_so_nowhere_else():
 @pytest.mark.parametrize("width", [30, 40, 60, 80])
 def test_what_to_run_next_is_one_line_and_all_else_fits(width):
     shown = [line.rstrip() for line in text(sweep.sweep(TWO), width).splitlines()]
-    assert COMMAND in shown
-    assert max(len(line) for line in shown if line != COMMAND) <= width
+    assert f"    {COMMAND}" in shown
+    assert max(len(line) for line in shown if COMMAND not in line) <= width
     assert " ".join(shown).count("failed") == 1
     assert "Failed: T=4 alpha=0.5 seed 0 (why: runs/q/sweep.json)" in " ".join(shown)
 

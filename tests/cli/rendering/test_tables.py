@@ -1,18 +1,20 @@
 """Layout: nothing is wider than the terminal, and nothing is wrapped to less than it."""
 
 import io
+import shlex
+import subprocess
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from kdistill.cli.rendering.tables import FittingTable, Pairs, sections, warning
+from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, sections, warning
 from kdistill.core.formatting import counted, dimensions, file_size, number, setting
 
 
 def lines(renderable, width):
     stream = io.StringIO()
-    Console(file=stream, width=width).print(renderable)
+    Console(file=stream, width=width).print(renderable, crop=False)
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
@@ -72,6 +74,26 @@ def test_columns_that_are_empty_in_all_rows_are_left_out():
 def test_sections_are_separated_by_a_line_and_none_is_left_out():
     assert lines(sections(None, Text("a"), None, Text("b"), warning([])), 30) == ["a", "", "b"]
     assert lines(sections(warning(["c", "d"])), 30) == ["c", "d"]
+
+
+COMMAND = "kdistill sweep -c 'my runs/x/config.yaml' --output-dir 'my runs' --grid distill.temperature=1,2 --seeds 0,1"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_in_a_terminal_a_long_command_is_continued_so_that_a_shell_reads_it_as_one(width):
+    stream = io.StringIO()
+    Console(file=stream, width=width, force_terminal=True, no_color=True).print(
+        Steps([{"why": "x", "command": COMMAND}])
+    )
+    shown = [line.rstrip() for line in Text.from_ansi(stream.getvalue()).plain.splitlines()]
+    assert max(map(len, shown)) <= width
+    pasted = "\n".join(shown[2:]).replace("kdistill", "printf '%s|'", 1)
+    read = subprocess.run(["sh", "-c", pasted], capture_output=True, text=True, check=True).stdout
+    assert read.split("|")[:-1] == shlex.split(COMMAND)[1:]
+
+
+def test_in_a_file_a_command_is_one_line():
+    assert lines(Steps([{"why": "x", "command": COMMAND}]), 60) == ["Next:", "  x", f"    {COMMAND}"]
 
 
 def test_figures():

@@ -1,0 +1,95 @@
+"""What a user does next after a command, with the command line for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from kdistill.core import extras
+from kdistill.evaluation.measures import Measure, recorded
+from kdistill.recipes.command_lines import options_of, quoted, teacher_option
+from kdistill.recipes.session import Session
+
+SEEDS_OF_A_SWEEP = 3
+TEMPERATURES, ALPHAS = "distill.temperature=1,2,4,8", "distill.alpha=0.1,0.5,0.9"
+
+
+class Step(TypedDict):
+    """A next step."""
+
+    why: str  # what it gives, in a few words
+    command: str
+
+
+def after_reproduce(session: Session, seeds: Sequence[int], results: Mapping[int, Mapping[str, Any]]) -> list[Step]:
+    """Return the steps after all arms are compared.
+
+    Args:
+        session: of the experiment.
+        seeds: that the runs have.
+        results: of the distilled runs, by seed.
+    """
+    return [_report(session), _sweep(session, seeds), _export(session, _best(results, session.measure))]
+
+
+def after_sweep(session: Session, winner: str) -> list[Step]:
+    """Return the steps after a sweep; `winner` is the command that runs its winner with fresh seeds."""
+    return [{"why": "evaluate the winner with new seeds", "command": winner}, _report(session)]
+
+
+def after_training(session: Session, arm: str, seed: int) -> list[Step]:
+    """Return the steps after one run: what its arm is compared with, until all three are there."""
+    if arm == "teacher":
+        return [_one_seed(session, "distill", "train the student on its outputs", seed)]
+    if arm == "distilled" and not session.experiment.run("baseline", seed).finished:
+        alone = _one_seed(session, "baseline", "train the same student without a teacher, to compare", seed)
+        return [alone, _evaluate(session, seed)]
+    steps = [_evaluate(session, seed)]
+    return [*steps, _reproduce(session), _export(session, seed)] if arm == "distilled" else steps
+
+
+def after_evaluate(session: Session, arms: Sequence[str], seed: int) -> list[Step]:
+    """Return the steps after the finished arms of one seed are scored."""
+    if "distilled" not in arms:
+        return []
+    return [_report(session), _reproduce(session), _export(session, seed)]
+
+
+def _report(session: Session) -> Step:
+    return {"why": "one page with plots and all figures", "command": f"kdistill report {_home(session)}"}
+
+
+def _sweep(session: Session, seeds: Sequence[int]) -> Step:
+    config = session.config
+    axes = [TEMPERATURES, ALPHAS] if config.distill.soft_loss == "kl" else [ALPHAS]
+    grid = "" if config.sweep else "".join(f" --grid {axis}" for axis in axes)
+    some = ",".join(map(str, seeds[:SEEDS_OF_A_SWEEP])) + ("," if len(seeds) == 1 else "")
+    options = f"{options_of(session)}{teacher_option(session)}{grid} --seeds {some}"
+    return {"why": "look for better settings, on validation", "command": f"kdistill sweep {options}"}
+
+
+def _export(session: Session, seed: int) -> Step:
+    kind = next((extra for extra in ("litert", "onnx") if extras.installed(extra)), "saved-model")
+    run = quoted(session.experiment.run("distilled", seed).folder)
+    return {"why": "make a file to deploy", "command": f"kdistill export {run} --format {kind}"}
+
+
+def _reproduce(session: Session) -> Step:
+    options = f"{options_of(session)}{teacher_option(session)}"
+    return {"why": "compare over several seeds, for a verdict", "command": f"kdistill reproduce {options}"}
+
+
+def _evaluate(session: Session, seed: int) -> Step:
+    return _one_seed(session, "evaluate", "score on the test split", seed)
+
+
+def _one_seed(session: Session, command: str, why: str, seed: int) -> Step:
+    return {"why": why, "command": f"kdistill {command} {options_of(session)} --seed {seed}"}
+
+
+def _home(session: Session) -> str:
+    return quoted(session.experiment.folder)
+
+
+def _best(results: Mapping[int, Mapping[str, Any]], measure: Measure) -> int:
+    """Return the seed of the best run on validation; the first, where a run of an early version has no score."""
+    scores = {seed: recorded(result["validation"], measure) for seed, result in results.items()}
+    return max(scores, key=lambda seed: measure.gain(scores[seed] or 0.0))
