@@ -17,7 +17,9 @@ sys.path.insert(0, str(REFERENCE.parents[1]))
 
 from kdistill.cli import app  # noqa: E402
 from kdistill.cli.options import Common  # noqa: E402
+from kdistill.config.distill_schema import Distill  # noqa: E402
 from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
+from kdistill.core.soft_losses import DECLARED, STANDARDIZED, SoftLoss, declared  # noqa: E402
 
 NOTE = "<!-- Generated from the program by `python docs/generate.py`: do not edit this page. -->"
 COMMON = ["--" + name.replace("_", "-") for name in Common.__dataclass_fields__]
@@ -94,7 +96,38 @@ def config_page() -> str:
                 lines += ["Also every key of [training](#training) except `checkpoint_every`, for this model.", ""]
             keys = own
         lines += _keys(keys, schema) if keys else []
+        lines += ["", *_soft_losses()] if key == "distill" else []
     return "\n".join(lines) + "\n"
+
+
+def _soft_losses() -> list[str]:
+    """Return a table of the soft losses as they are declared."""
+    rows = [_row(loss, Distill(soft_loss=loss.name)) for loss in DECLARED.values()]
+    rows.append(_row(declared("kl", True), Distill(standardize=True), "standardize: true", STANDARDIZED.source))
+    return [
+        "The soft losses with their defaults. The authors' own loss is `factor` times the one that is minimised here, "
+        "which matters to `sgd` alone: their learning rates are for a loss so much larger.",
+        "",
+        "| soft_loss | soft term | alpha | factor | needs | source |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _row(loss: SoftLoss, keys: Distill, name: str = "", source: str = "") -> str:
+    soft = keys.soft_term()
+    needs = ["labels"] if loss.needs_labels else []
+    needs += [f"{need.least} {'classes' if need.of == 'classes' else 'examples in a batch'}" for need in loss.needs]
+    needs += [] if loss.multi_label else ["one class for each example"]
+    cells = [
+        f"`{name or loss.name}`",
+        f"`{soft}`",
+        f"{loss.alpha:.3g}",
+        f"{loss.factor:g}",
+        ", ".join(needs) or "-",
+        source or loss.source,
+    ]
+    return f"| {' | '.join(map(_cell, cells))} |"
 
 
 def _commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -35,14 +35,13 @@ def config_show(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print a config with all its keys, as a file that runs."""
+    """Print a config with all its keys, as a file that runs, and the loss that it minimises as a comment."""
     from kdistill import config as configs
 
     if config is not None and option is not None:
         raise typer.BadParameter(f"expected one config; received {config} and {option}", param_hint="-c")
     resolved = configs.load(option if config is None else config, set_ or ())
-    shown = json.dumps(configs.resolved(resolved), indent=2) if json_ else configs.dump(resolved).rstrip()
-    write_out(shown)
+    write_out(json.dumps(configs.resolved(resolved), indent=2) if json_ else configs.described(resolved))
 
 
 @app.command("check")

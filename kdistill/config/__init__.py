@@ -2,7 +2,17 @@
 
 from kdistill.config.axes import Axis
 from kdistill.config.data_schema import Data
-from kdistill.config.loading import builtin_names, builtin_text, cells, dump, json_schema, load, resolved, summaries
+from kdistill.config.loading import (
+    builtin_names,
+    builtin_text,
+    cells,
+    described,
+    dump,
+    json_schema,
+    load,
+    resolved,
+    summaries,
+)
 from kdistill.config.problems import HELP
 from kdistill.config.schema import Config, Distill, Model, Training
 from kdistill.config.starter import starter_text
@@ -18,6 +28,7 @@ __all__ = [
     "builtin_names",
     "builtin_text",
     "cells",
+    "described",
     "dump",
     "json_schema",
     "load",

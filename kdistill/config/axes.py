@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdistill.config import paths, problems, yamltext
+from kdistill.config.distill_schema import DISTILL_READERS
 from kdistill.config.schema import Config
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
@@ -99,6 +100,7 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
         changed = copy.deepcopy(base)
         for key, value in settings.items():
             paths.put(changed, tuple(key.split(".")), value)
+        _leave_out_unread(changed, settings)
         paths.make_absolute(changed, FilePath.cwd())
         try:
             cell = Config.model_validate(changed)
@@ -111,6 +113,14 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
     if lines:
         raise ConfigError("\n".join(problems.in_order(lines)), problems.HELP)
     return made
+
+
+def _leave_out_unread(values: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Leave out keys of `distill` that the soft loss of a cell does not read, unless they are axes themselves."""
+    if "distill.soft_loss" in settings:
+        for key, readers in DISTILL_READERS.items():
+            if settings["distill.soft_loss"] not in readers and f"distill.{key}" not in settings:
+                values["distill"].pop(key, None)
 
 
 def _combinations(axes: Sequence[Axis]) -> Iterator[tuple[dict[str, Any], Marks]]:

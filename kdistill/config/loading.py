@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import textwrap
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -65,8 +66,15 @@ def _check(values: dict[str, Any], marks: Marks) -> Config:
 
 
 def cells(config: Config, tried: Sequence[Axis]) -> list[tuple[dict[str, Any], Config]]:
-    """Return the settings of every combination of the axes' values, each with its config (see `axes.cells`)."""
-    return axes.cells(config, resolved(config), tried)
+    """Return the settings of every combination of the axes' values, each with its config (see `axes.cells`).
+
+    Keys of `distill` that are not set are left to the cell: their defaults depend on its soft loss.
+    """
+    values = resolved(config)
+    values["distill"] = {
+        key: values["distill"][key] for key in values["distill"] if key in config.distill.model_fields_set
+    }
+    return axes.cells(config, values, tried)
 
 
 def name_of(stem: str) -> str:
@@ -194,8 +202,8 @@ def resolved(config: Config) -> dict[str, Any]:
         del values["training"][key]
     if config.teacher.preprocessing != "none":
         values["teacher"]["preprocessing"] = config.teacher.preprocessing
-    if not config.distill.teachers:
-        del values["distill"]["teachers"]
+    read = [key for key in config.distill.read_keys() if key != "teachers" or config.distill.teachers]
+    values["distill"] = {key: values["distill"][key] for key in read}
     if not config.augmentation.changes_images:
         del values["augmentation"]
     if config.data.labels == "single":
@@ -213,6 +221,14 @@ def resolved(config: Config) -> dict[str, Any]:
 def dump(config: Config) -> str:
     """Return a config as YAML, resolved (see `resolved`)."""
     return yaml.safe_dump(resolved(config), sort_keys=False, default_flow_style=None, allow_unicode=True)
+
+
+def described(config: Config) -> str:
+    """Return a config as YAML, with the formula of the distilled student's loss as comments at its end."""
+    keys, data = config.distill, config.data
+    formula = keys.formula(max(1, len(keys.teachers)), data.class_weights, data.task)
+    lines = [f"# {line}" for part in formula.split("; ") for line in textwrap.wrap(part, 118)]
+    return "\n".join([dump(config).rstrip(), "# What the distilled student minimises:", *lines])
 
 
 def json_schema() -> dict[str, Any]:

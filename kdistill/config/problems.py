@@ -55,7 +55,9 @@ KINDS = {
 def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> list[str]:
     """Return a line `place: section.key: problem` for each problem, in the order of the config's text."""
     lines: dict[Path, str] = {}
-    found = error.errors(include_url=False)
+    # The default of a key that depends on a faulty one is no problem of its own.
+    every = error.errors(include_url=False)
+    found = [problem for problem in every if problem["type"] != "default_factory_not_called"]
     misspelt = {meant for problem in found if (meant := _meant(problem))}
     for problem in found:
         cause = problem.get("ctx", {}).get("error")

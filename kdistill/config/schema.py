@@ -7,14 +7,13 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, fi
 from pydantic_core import PydanticCustomError
 
 from kdistill.config.data_schema import Data
+from kdistill.config.distill_schema import Distill
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
-from kdistill.core.formatting import first_few
-from kdistill.core.task import MULTI, SINGLE, Task
+from kdistill.core.task import MULTI
 from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
 ScheduleName = Literal["constant", "cosine", "exponential"]
-SoftLoss = Literal["kl", "mse"]
 Preprocessing = Literal["none", "unit", "signed", "standardize", "caffe", "imagenet"]
 if TYPE_CHECKING:
     MeasureName: TypeAlias = str
@@ -37,7 +36,6 @@ MOST_CHARACTERS = 100  # of an experiment's name
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 # The keys that make a model without `hidden`.
 OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
-ClassWeights = Literal["balanced"] | dict[str, float] | None
 EMPTY_LAYERS = "expected at least one layer; received []"
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
@@ -220,66 +218,6 @@ class TeacherModel(Model):
         return super().without_effect() if self.has_layers else dict.fromkeys(self._changed(), why)
 
 
-class Distill(Section):
-    """The distillation loss: alpha * soft + (1 - alpha) * hard."""
-
-    soft_loss: SoftLoss = Field(
-        "kl",
-        description="Soft term: kl, the KL divergence of the softened outputs, or mse, the mean squared difference of "
-        "the logits, in which T cancels.",
-    )
-    temperature: Positive = Field(
-        4.0, description="Temperature T, by which logits are divided. `T` is accepted as the key too."
-    )
-    teacher_temperature: Positive | None = Field(None, description="T of the teacher's logits; null: `temperature`.")
-    alpha: Share = Field(
-        0.9,
-        description="Weight of the soft term; the hard term has 1 - alpha. Some tools define it the other way round.",
-    )
-    scale_by_t_squared: StrictBool = Field(
-        True, description="Multiply the soft term by T^2, so that the size of its gradients does not depend on T."
-    )
-    teachers: tuple[StrictStr, ...] = Field(
-        (),
-        description="Teacher files in place of a teacher trained here: `.keras` models, or `.npz` files of logits. Of "
-        "several teachers, the softened outputs are averaged.",
-    )
-
-    def specification(self) -> dict[str, Any]:
-        """Return the keys that a distilled run depends on; later keys only if changed, so that runs keep identity."""
-        later = {"soft_loss"} if self.soft_loss == "kl" else set()
-        return self.model_dump(mode="json", exclude={"teachers", *later})
-
-    def formula(self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE) -> str:
-        """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
-        t, teacher_t = f"{self.temperature:g}", f"{self.teacher_temperature or self.temperature:g}"
-        scale = f"{t}^2 * " if self.scale_by_t_squared else ""
-        mean = f"mean of {teachers} " if teachers > 1 else ""
-        if self.soft_loss == "mse":
-            soft = f"{scale}MSE({mean}teacher/{teacher_t}, student/{t})"
-        else:
-            of = task.distribution.format
-            soft = f"{scale}KL({mean}{of(f'teacher/{teacher_t}')} || {of(f'student/{t}')})"
-        hard = f"{task.cross_entropy}(labels, {task.activation}(student))"
-        hard = hard if weights is None else "mean(w[label] * CE(label, softmax(student)))"
-        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}{task.summed}"
-
-
-def hard_formula(weights: ClassWeights) -> str:
-    """Return the loss of an arm without a teacher as one line of text, with `data.class_weights`."""
-    return "loss = hard" if weights is None else f"loss = mean(w[label] * CE(label, softmax(model))){_where(weights)}"
-
-
-def _where(weights: ClassWeights) -> str:
-    """Return how class weights are computed, as the end of a formula: n examples of k classes, n[c] of class c."""
-    if weights is None:
-        return ""
-    if weights == "balanced":
-        return ", w[c] = n / (k * n[c])"
-    listed = first_few([f"v[{name}] = {weight:g}" for name, weight in dict(weights).items()])
-    return f", w[c] = v[c] / mean(v[label]), {listed}, else 1"
-
-
 class Verdict(Section):
     """How arms are compared; no run depends on it."""
 
@@ -369,6 +307,14 @@ class Config(Section):
         teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and "hidden" in teacher.model_fields_set and not teacher.has_layers and not distill.teachers:
             raise MisplacedError("teacher", "hidden", EMPTY_LAYERS)
+        return distill
+
+    @field_validator("distill")
+    @classmethod
+    def _a_loss_of_the_labels(cls, distill: Distill, others: ValidationInfo) -> Distill:
+        """Refuse a soft loss that there is not for multi-label data."""
+        if data := others.data.get("data"):
+            distill.check_task(data.task)
         return distill
 
     @model_validator(mode="after")

@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kdistill.config.data_schema import DATA_READERS, Data
+from kdistill.config.distill_schema import DISTILL_READERS, Distill
 from kdistill.config.loading import builtin_text, name_of
 from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
 from kdistill.config.section import Section
+from kdistill.core.soft_losses import DECLARED
 
 # The values that differ from the defaults: a small experiment with a clear result.
 VALUES: dict[str, Any] = {
@@ -28,7 +30,8 @@ HEADER = """\
 #   kdistill reproduce -c {file}
 #
 # Every key is listed. Only the layers of teacher and student are required (hidden, conv or model). Keys that are
-# commented out have no effect with the data set, optimizer and schedule chosen here; setting one is an error.
+# commented out have no effect with the data set, soft loss, optimizer and schedule chosen here: setting one is an
+# error.
 """
 WIDTH, COMMENT_AT = 116, 36
 
@@ -67,7 +70,8 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
         if issubclass(kind, Model) and key in TrainingKeys.model_fields:
             continue
         mark = "# " if _is_without_effect(kind, key, values) else ""
-        lines += _line(f"  {mark}{key}", values.get(key, field.default), field)
+        default = field.get_default(call_default_factory=True, validated_data=values)
+        lines += _line(f"  {mark}{key}", values.get(key, default), field)
     if issubclass(kind, Model):
         lines += _line("  # learning_rate", 1e-3, None, "Any key of `training` may be set for this model alone.")
     return lines
@@ -76,6 +80,8 @@ def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
 def _is_without_effect(kind: type[Section], key: str, values: dict[str, Any]) -> bool:
     if kind is Data:
         return key in DATA_READERS and values["dataset"] not in DATA_READERS[key]
+    if issubclass(kind, Distill):
+        return Distill.model_fields["soft_loss"].default not in DISTILL_READERS.get(key, DECLARED)
     if key not in READERS:
         return False
     choice, readers = READERS[key]

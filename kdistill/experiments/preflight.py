@@ -25,7 +25,8 @@ class Preflight:
         config = session.config
         for arm in arms:
             role = "teacher" if arm == "teacher" else "student"
-            key = (config.data, getattr(config, role), config.training, config.augmentation)
+            loss = config.distill if arm == "distilled" else None
+            key = (config.data, getattr(config, role), config.training, config.augmentation, loss)
             if key not in self._fitting:
                 self._fitting.add(key)
                 checks.fits(config, session.experiment.run(arm, config.seed), session.splits)

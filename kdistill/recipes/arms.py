@@ -17,7 +17,7 @@ from kdistill.core.formatting import number
 from kdistill.datasets import Split, preprocessing
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
-from kdistill.recipes import file_scaling
+from kdistill.recipes import file_scaling, soft_loss
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest, run_of_model
@@ -52,9 +52,13 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
         keys.soft_loss,
         class_weights=_class_weights(session),
         task=session.splits.task,
+        standardize=keys.standardize,
+        own=keys.own_numbers(),
     )
     if session.teacher_files:
         session.listener.note(_how_good(teacher, session.measure))
+    for note in soft_loss.notes(session.config, session.splits):
+        session.listener.note(note)
     data = _with_soft_targets(session, _data(session), teacher)
     return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 import kdistill
 from kdistill import models
-from kdistill.config.schema import hard_formula
+from kdistill.config.distill_schema import hard_formula
 from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
@@ -29,6 +29,7 @@ from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
+from kdistill.recipes import soft_loss
 from kdistill.recipes.session import Session
 from kdistill.runs import Experiment, Result, Run, RunWriter, judge
 from kdistill.runs.checkpoints import Cadence, Checkpoint
@@ -229,6 +230,7 @@ def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[st
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
     if teacher:
+        warnings += soft_loss.warnings(session.config, session.splits)
         warnings += doubts.of_teacher(session.config, session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
         if judge(alone, session.specification("baseline", run.seed)).counts:

@@ -14,6 +14,7 @@ from kdistill.core.kinds import Example, Kind
 from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.evaluation.measures import Measure, monitored
+from kdistill.recipes import soft_loss
 from kdistill.runs import Run
 
 
@@ -34,7 +35,7 @@ def writable(folder: Path) -> None:
 
 
 def fits(config: Config, run: Run, splits: Splits) -> None:
-    """Refuse a batch size, class weights, a measure, an augmentation or models that do not fit the data.
+    """Refuse a batch size, class weights, a measure, an augmentation, a soft loss or models that do not fit the data.
 
     Raises:
         ConfigError: naming the key.
@@ -44,6 +45,8 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
     weights_fit(config, splits)
     monitor_fits(config, run.arm, splits)
     augmentation_fits(config, splits.shape, splits.kind)
+    if run.arm == "distilled":
+        soft_loss.fits(config, splits)
     models_fit(config, run, splits.example)
 
 

@@ -92,7 +92,7 @@ class Engine:
             labels: (segment, batch), or (segment, batch, classes) of multi-label data, int32.
             teacher_logits: (segment, batch, classes) or (segment, batch, teachers, classes), float32; or
                 (segment, batch, 0) without a teacher.
-            numbers: `Objective.numbers` as float32 tensors.
+            numbers: `Objective.numbers_in` an epoch, as float32 tensors.
             batches: how many batches to train on; the rest of the segment is padding.
             draws: (segment, batch, 5) of `Augmentation.draw`, if there is an augmentation.
         """
@@ -198,6 +198,7 @@ def _shape_of(
         type(optimizer).__name__,
         optimizer_config,
         objective.soft_loss,
+        objective.standardize,
         objective.task,
         repr(augmentation),
     ]

@@ -127,7 +127,6 @@ class Fit:
         self.engine.owner = self
         self.epochs_done = 0
         self._progress = Progress()
-        self._numbers = {name: tf.constant(value, tf.float32) for name, value in objective.numbers.items()}
         length = batches_in_segment(data.train, batch_size, flops.of_config(model.get_config()))
         self._segments = Segments(data, batch_size, length)
 
@@ -156,12 +155,14 @@ class Fit:
         """Train on the remaining examples of an epoch; return the means of `TERMS` over all its examples."""
         order = self._segments.order(self.seed, epoch)
         progress = self._progress
+        of_epoch = self.objective.numbers_in(epoch)
+        numbers = {name: tf.constant(value, tf.float32) for name, value in of_epoch.items()}
         while progress.examples < len(order):
             if self.engine.owner is not self:
                 raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
             started = time.perf_counter()
             segment = self._segments.next(order[progress.examples :])
-            of_batches = self.engine.segment(*segment.block, self._numbers, segment.batches, *segment.draws)
+            of_batches = self.engine.segment(*segment.block, numbers, segment.batches, *segment.draws)
             sums = of_batches * (segment.examples / segment.batches)  # from sums of batch means to sums over examples
             progress.sums += sums
             progress.examples += segment.examples

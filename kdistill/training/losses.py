@@ -14,35 +14,31 @@ together if the classes are independent given the example: for one class they ar
 
 Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), arXiv:1503.02531: section 2,
 equation 1 for the softened probabilities, its last paragraph for T^2 (`t_squared`). With several teachers p_t is the
-mean of their softened probabilities (section 1, on ensembles). `mse_loss` is another soft loss, which matches logits.
+mean of their softened probabilities (section 1, on ensembles).
+
+Other soft losses are `mse_loss`, which matches logits, and those of `decoupled`, `correlation` and `weighted`; what
+they have in common is in `softened`, and `core.soft_losses` declares the keys, the formula and the needs of each.
 
 All is computed from logits through `log_softmax` or `log_sigmoid`, in the dtype of the student's logits, so that logits
 of +-1e4 give finite values and gradients. The inputs are not checked: models, data and config have been checked before.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 
+from kdistill.core.soft_losses import DECLARED, WARMUP
 from kdistill.core.task import MULTI, SINGLE, Task
+from kdistill.training.correlation import dist_loss
+from kdistill.training.decoupled import dkd_loss, nkd_loss
+from kdistill.training.softened import Factor, kl, mean_of_teachers, softened, standardized, t_squared
+from kdistill.training.weighted import wsld_loss, wttm_loss
 
 Terms = dict[str, tf.Tensor]
-# A number, or in a compiled step a scalar tensor: runs that differ only in these numbers share the step.
-Factor: TypeAlias = float | tf.Tensor
 Weights: TypeAlias = tuple[float, ...] | tf.Tensor
 WEIGHTS = "class_weights"  # among the numbers of an objective; without them all examples count the same
-
-
-def t_squared(temperature: Factor) -> Factor:
-    """Return T^2, the factor of the soft loss.
-
-    Hinton et al. (2015), section 2, last paragraph: the gradients of the soft loss scale as 1/T^2, so a factor of T^2
-    keeps the contributions of the soft and the hard loss in proportion when T changes.
-    """
-    return temperature * temperature
 
 
 def kl_loss(
@@ -64,11 +60,8 @@ def kl_loss(
     Returns:
         A scalar in nats, at least 0 up to rounding.
     """
-    softened = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
-    teacher = _mean_of_teachers(tf.nn.log_softmax(softened), student_logits)
-    student = tf.nn.log_softmax(student_logits / temperature)
-    kl = tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1))
-    return (t_squared(temperature) if scale is None else scale) * kl
+    loss = tf.reduce_mean(kl(*softened(teacher_logits, student_logits, temperature, teacher_temperature)))
+    return (t_squared(temperature) if scale is None else scale) * loss
 
 
 def bernoulli_kl_loss(
@@ -82,25 +75,13 @@ def bernoulli_kl_loss(
 
     Of several teachers the mean probability of each class is the target. Arguments and unit are those of `kl_loss`.
     """
-    softened = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
-    kl = tf.zeros_like(student_logits)
+    divided = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
+    each = tf.zeros_like(student_logits)
     for sign in (1.0, -1.0):  # the two outcomes: log p = log_sigmoid(z), log (1 - p) = log_sigmoid(-z)
-        teacher = _mean_of_teachers(tf.math.log_sigmoid(sign * softened), student_logits)
-        kl += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
-    kl = tf.reduce_mean(tf.reduce_sum(kl, axis=-1))
-    return (t_squared(temperature) if scale is None else scale) * kl
-
-
-def _mean_of_teachers(log_p: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
-    """Return the logarithm of several teachers' mean probabilities, without underflow; that of one teacher unchanged.
-
-    Args:
-        log_p: (batch, classes) of one teacher, or (batch, teachers, classes).
-        student_logits: (batch, classes).
-    """
-    if len(log_p.shape) == len(student_logits.shape):
-        return log_p
-    return tf.reduce_logsumexp(log_p, axis=-2) - math.log(log_p.shape[-2])
+        teacher = mean_of_teachers(tf.math.log_sigmoid(sign * divided), student_logits)
+        each += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
+    loss = tf.reduce_mean(tf.reduce_sum(each, axis=-1))
+    return (t_squared(temperature) if scale is None else scale) * loss
 
 
 def mse_loss(
@@ -154,12 +135,20 @@ def bernoulli_hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tens
 
 
 Loss: TypeAlias = Callable[..., tf.Tensor]
-# By `distill.soft_loss` in the config.
-SOFT_LOSSES: dict[str, Loss] = {"kl": kl_loss, "mse": mse_loss}
+# By `distill.soft_loss` in the config: `core.soft_losses` has the declaration of each.
+SOFT_LOSSES: dict[str, Loss] = {
+    "kl": kl_loss,
+    "mse": mse_loss,
+    "dkd": dkd_loss,
+    "nkd": nkd_loss,
+    "dist": dist_loss,
+    "wttm": wttm_loss,
+    "wsld": wsld_loss,
+}
 # By the name of the task: the hard loss, and the soft losses.
 LOSSES: dict[str, tuple[Loss, dict[str, Loss]]] = {
     SINGLE.name: (hard_loss, SOFT_LOSSES),
-    MULTI.name: (bernoulli_hard_loss, {**SOFT_LOSSES, "kl": bernoulli_kl_loss}),
+    MULTI.name: (bernoulli_hard_loss, {"kl": bernoulli_kl_loss, "mse": mse_loss}),
 }
 
 
@@ -168,14 +157,22 @@ class Objective:
     """What a training step minimises: `alpha * soft + (1 - alpha) * hard`, or the hard loss alone."""
 
     soft_loss: str | None = None  # a key of `SOFT_LOSSES`; None for the hard loss alone
-    # alpha, temperature, teacher_temperature and scale of the soft loss; `WEIGHTS` of the classes, if there are any.
+    # alpha and the numbers that the soft loss reads; `WEIGHTS` of the classes, if there are any.
     numbers: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
     task: str = SINGLE.name  # a key of `LOSSES`
+    standardize: bool = False  # the logits of the soft term: see `softened.standardized`
+    warmup: float = 0  # epochs over which the soft term rises to `scale`
 
     @property
     def uses_teacher(self) -> bool:
         """Whether the teacher's logits are needed."""
         return self.soft_loss is not None
+
+    def numbers_in(self, epoch: int) -> dict[str, float | tuple[float, ...]]:
+        """Return the numbers of an epoch, the first being 1; validation takes those after the warm-up."""
+        if epoch >= self.warmup:
+            return self.numbers
+        return self.numbers | {"scale": float(self.numbers["scale"]) * epoch / self.warmup}  # type: ignore[arg-type]
 
     def __call__(
         self,
@@ -193,13 +190,17 @@ class Objective:
             numbers: used instead of the objective's own, also if there are none. In a compiled step, which runs with
                 other numbers share, these are tensors.
         """
-        temperatures_and_scale: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
+        of_soft: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
         of_labels, of_teacher = LOSSES[self.task]
-        hard = of_labels(labels, student_logits, **_weights(temperatures_and_scale.pop(WEIGHTS, None)))
+        hard = of_labels(labels, student_logits, **_weights(of_soft.pop(WEIGHTS, None)))
         if self.soft_loss is None:
             return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
-        alpha = temperatures_and_scale.pop("alpha")
-        soft = of_teacher[self.soft_loss](teacher_logits, student_logits, **temperatures_and_scale)
+        alpha = of_soft.pop("alpha")
+        if DECLARED[self.soft_loss].needs_labels:
+            of_soft["labels"] = labels
+        if self.standardize:
+            teacher_logits, student_logits = standardized(teacher_logits), standardized(student_logits)
+        soft = of_teacher[self.soft_loss](teacher_logits, student_logits, **of_soft)
         return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}
 
 
@@ -214,30 +215,35 @@ def _weights(class_weights: tuple[float, ...] | None) -> dict[str, float | tuple
 
 def distillation_objective(
     alpha: float,
-    temperature: float,
+    temperature: float = 1.0,
     teacher_temperature: float | None = None,
     scale_by_t_squared: bool = True,
     soft_loss: str = "kl",
     class_weights: tuple[float, ...] | None = None,
     task: Task = SINGLE,
+    standardize: bool = False,
+    own: Mapping[str, float] | None = None,
 ) -> Objective:
     """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`.
 
     Args:
         alpha: weight of the soft loss, in [0, 1]. Other tools, such as Keras's examples, call the weight of the hard
             loss alpha.
-        temperature: T, above 0.
+        temperature: T, above 0; a loss that divides no logits ignores it and the next two.
         teacher_temperature: T_t, above 0; T by default.
         scale_by_t_squared: multiply the soft loss by T^2.
         soft_loss: a key of `SOFT_LOSSES`.
         class_weights: (classes,) of the hard loss; None: all examples count the same.
         task: of the labels.
+        standardize: standardise the logits of the soft term.
+        own: the numbers that this soft loss alone reads, by `Key.name` of its declaration; by default the authors'.
     """
-    numbers: dict[str, float | tuple[float, ...]] = {
-        "alpha": alpha,
-        "temperature": temperature,
-        "teacher_temperature": teacher_temperature or temperature,
-        "scale": t_squared(temperature) if scale_by_t_squared else 1.0,
-        **_weights(class_weights),
-    }
-    return Objective(soft_loss, numbers, task.name)
+    loss = DECLARED[soft_loss]
+    numbers: dict[str, float | tuple[float, ...]] = {"alpha": alpha, **_weights(class_weights)}
+    if loss.divides:
+        numbers["temperature"] = temperature
+        numbers["teacher_temperature"] = teacher_temperature or temperature
+        numbers["scale"] = t_squared(temperature) if scale_by_t_squared else 1.0
+    mine = {key.name: key.default for key in loss.keys} | dict(own or {})
+    warmup = mine.pop(WARMUP, 0)
+    return Objective(soft_loss, {**numbers, **mine}, task.name, standardize, warmup)

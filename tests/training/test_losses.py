@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from scipy.special import log_softmax
 
-from kdistill.config.schema import SoftLoss
+from kdistill.config import Distill
+from kdistill.core.soft_losses import DECLARED
 from kdistill.training import losses
 
 TEMPERATURES = [0.5, 1.0, 2.0, 4.0, 20.0]
@@ -67,7 +68,7 @@ def test_hard_loss_matches_float64_reference(kind):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("scaled", [True, False])
-@pytest.mark.parametrize("name", losses.SOFT_LOSSES)
+@pytest.mark.parametrize("name", ["kl", "mse"])
 def test_the_objective_mixes_both_terms(name, alpha, scaled):
     teacher, student = logits("moderate")
     labels = np.arange(len(student)) % student.shape[1]
@@ -235,7 +236,8 @@ def test_several_teachers_at_high_temperature_are_their_mean_logits():
 
 
 def test_the_config_names_every_soft_loss():
-    assert set(get_args(SoftLoss)) == set(losses.SOFT_LOSSES)
+    assert list(DECLARED) == list(losses.SOFT_LOSSES)
+    assert get_args(Distill.model_fields["soft_loss"].annotation) == tuple(DECLARED)
 
 
 def reference_squares(teacher, student, temperature=1.0, teacher_temperature=None, scaled=True):

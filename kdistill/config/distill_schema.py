@@ -1,0 +1,204 @@
+"""The section `distill` of the schema, and the formula of the loss that it describes.
+
+Each soft loss is declared in `core.soft_losses`; the keys that one loss alone reads are made of these declarations.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, model_validator
+
+from kdistill.config.data_schema import ClassWeights
+from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
+from kdistill.core.formatting import first_few
+from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, SoftLoss, declared, formula_of
+from kdistill.core.task import SINGLE, Task
+
+# The keys that only losses with a temperature read.
+OF_TEMPERATURE = ("temperature", "teacher_temperature", "scale_by_t_squared")
+# Each key of `distill` that only some soft losses read, with these.
+DISTILL_READERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(OF_TEMPERATURE, tuple(loss.name for loss in DECLARED.values() if loss.divides)),
+    **{loss.key(key.name): (loss.name,) for loss in DECLARED.values() for key in loss.keys},
+}
+
+
+def _chosen(values: dict[str, Any]) -> SoftLoss:
+    """Return the declaration of the loss among validated values; of an invalid one, that of the default."""
+    return declared(values.get("soft_loss", "kl"), values.get("standardize", False))
+
+
+def _default_of(key: Literal["temperature", "alpha"]) -> dict[str, Any]:
+    """Return the arguments of a field whose default is that of the soft loss; documents show that of kl."""
+    return {
+        "default_factory": lambda values: getattr(_chosen(values), key) or getattr(DECLARED["kl"], key),
+        "json_schema_extra": {"default": getattr(DECLARED["kl"], key)},
+    }
+
+
+def _defaults(key: str) -> str:
+    """Return a sentence with the losses whose default differs from that of kl."""
+    of = {loss.name: getattr(loss, key) for loss in DECLARED.values()}
+    others = [f"{name} {value:.3g}" for name, value in of.items() if value not in (of["kl"], None)]
+    return f"The default of some losses is another: {', '.join(others)}."
+
+
+class _Distill(Section):
+    """The distillation loss: alpha * soft + (1 - alpha) * hard."""
+
+    soft_loss: Literal["kl"] = Field(  # all names: see below
+        "kl", description=f"Soft term: {'. '.join(f'{loss.name}: {loss.text}' for loss in DECLARED.values())}."
+    )
+    standardize: StrictBool = Field(
+        False,
+        description="Standardise the logits of teacher and student over the classes before the soft term: less their "
+        "mean, divided by their standard deviation. The defaults of kl are then "
+        f"T {STANDARDIZED.temperature:g} and alpha {declared('kl', True).alpha:.3g}.",
+    )
+    temperature: Positive = Field(
+        **_default_of("temperature"),
+        description="Temperature T, by which logits are divided. `T` is accepted as the key too. "
+        f"{_defaults('temperature')}",
+    )
+    teacher_temperature: Positive | None = Field(None, description="T of the teacher's logits; null: `temperature`.")
+    alpha: Share = Field(
+        **_default_of("alpha"),
+        description="Weight of the soft term; the hard term has 1 - alpha. Some tools define it the other way round. "
+        f"{_defaults('alpha')}",
+    )
+    scale_by_t_squared: StrictBool = Field(
+        True, description="Multiply the soft term by T^2, so that the size of its gradients does not depend on T."
+    )
+    teachers: tuple[StrictStr, ...] = Field(
+        (),
+        description="Teacher files in place of a teacher trained here: `.keras` models, or `.npz` files of logits. Of "
+        "several teachers, the softened outputs are averaged.",
+    )
+
+    @property
+    def loss(self) -> SoftLoss:
+        """The declaration of the soft loss."""
+        return declared(self.soft_loss, self.standardize)
+
+    def own_numbers(self) -> dict[str, float]:
+        """Return the numbers that this soft loss alone reads, by the names of its function's arguments."""
+        return {key.name: getattr(self, self.loss.key(key.name)) for key in self.loss.keys}
+
+    @property
+    def target_temperature(self) -> float:
+        """T at which the teacher's probabilities are the target."""
+        if not self.loss.divides:
+            return 1 / self.own_numbers()["gamma"]
+        return self.teacher_temperature or self.temperature
+
+    def problem(self, classes: int, batch_size: int) -> str | None:
+        """Return why the soft loss says nothing about so few classes or examples in a batch; None if it does."""
+        for need in self.loss.needs:
+            received = {"classes": classes, "examples": batch_size}[need.of]
+            if received >= need.least or (need.part and not self.own_numbers()[need.part]):
+                continue
+            counted = "classes" if need.of == "classes" else "examples in a batch"
+            key = "standardize" if need is STANDARDIZED.need else "soft_loss"
+            return f"distill.{key}: expected at least {need.least} {counted}; received {received}: {need.why}"
+        return None
+
+    def read_keys(self) -> list[str]:
+        """Return the keys that the soft loss reads; `standardize`, a later key, only if it is set."""
+        return [
+            key
+            for key in type(self).model_fields
+            if self.soft_loss in DISTILL_READERS.get(key, (self.soft_loss,))
+            and (key != "standardize" or self.standardize)
+        ]
+
+    @model_validator(mode="after")
+    def _what_the_soft_loss_reads(self) -> Self:
+        for key in DISTILL_READERS:
+            readers = DISTILL_READERS[key]
+            if key in self.model_fields_set and self.soft_loss not in readers:
+                raise KeyWithoutEffectError("distill", key, "soft_loss", readers, [self.soft_loss])
+        return self
+
+    def check_task(self, task: Task) -> None:
+        """Raise MisplacedError where there is no form of the loss for the labels."""
+        if task is SINGLE or self.loss.multi_label:
+            return
+        can = " and ".join(loss.name for loss in DECLARED.values() if loss.multi_label)
+        why = "is for examples of one class each; data.labels is multi"
+        if self.standardize:
+            raise MisplacedError("distill", "standardize", f"{why}, where each logit stands for itself")
+        raise MisplacedError("distill", "soft_loss", f"{self.soft_loss} {why}, for which there are {can}")
+
+    def specification(self) -> dict[str, Any]:
+        """Return the keys that a distilled run depends on; later keys only if changed, so that runs keep identity."""
+        later = {"soft_loss"} if self.soft_loss == "kl" else set[str]()
+        return self.model_dump(mode="json", include=set(self.read_keys()) - {"teachers"} - later)
+
+    def formula(self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE) -> str:
+        """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
+        soft, where = self._term_and_letters(teachers, task)
+        hard = f"{task.cross_entropy}(labels, {task.activation}(student))"
+        hard = hard if weights is None else "mean(w[label] * CE(label, softmax(student)))"
+        more = "".join(f"; {text}" for text in (where, self.authors()) if text)
+        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}{task.summed}{more}"
+
+    def soft_term(self, teachers: int = 1, task: Task = SINGLE) -> str:
+        """Return the soft term with its numbers, and what its letters stand for."""
+        return "; ".join(filter(None, self._term_and_letters(teachers, task)))
+
+    def _term_and_letters(self, teachers: int, task: Task) -> tuple[str, str]:
+        numbers = {
+            **self.own_numbers(),
+            "temperature": self.temperature,
+            "teacher_temperature": self.teacher_temperature or self.temperature,
+            "t_squared": self.scale_by_t_squared and self.loss.divides,
+        }
+        return formula_of(self.loss, numbers, task, teachers, self.standardize)
+
+    def authors(self) -> str:
+        """Return by which factor the authors' loss differs, or also by its alpha; empty if it does not."""
+        if self.loss.factor == 1:
+            return ""
+        hard, soft = self.loss.weights
+        form = f"{hard:g} * hard + {soft:g} * soft"
+        if abs(self.alpha - self.loss.alpha) < 5e-4:  # as it is, or rounded to three digits
+            return f"the authors' loss, {form}, is {self.loss.factor:g} times this"
+        return f"the authors' loss is {form}: alpha {self.loss.alpha:.3g}, times {self.loss.factor:g}"
+
+
+def hard_formula(weights: ClassWeights) -> str:
+    """Return the loss of an arm without a teacher as one line of text, with `data.class_weights`."""
+    return "loss = hard" if weights is None else f"loss = mean(w[label] * CE(label, softmax(model))){_where(weights)}"
+
+
+def _where(weights: ClassWeights) -> str:
+    """Return how class weights are computed, as the end of a formula: n examples of k classes, n[c] of class c."""
+    if weights is None:
+        return ""
+    if weights == "balanced":
+        return ", w[c] = n / (k * n[c])"
+    listed = first_few([f"v[{name}] = {weight:g}" for name, weight in dict(weights).items()])
+    return f", w[c] = v[c] / mean(v[label]), {listed}, else 1"
+
+
+def _own_fields() -> Iterator[tuple[str, Any]]:
+    for loss in DECLARED.values():
+        for key in loss.keys:
+            field = Field(key.default, description=f"{loss.name}: {key.text}.")
+            yield loss.key(key.name), (_kind(key), field)
+
+
+def _kind(key: Key) -> Any:
+    if key.name == WARMUP:
+        return Annotated[StrictInt, Field(ge=0)]
+    return Positive if key.least is None else Annotated[Number, Field(ge=key.least)]
+
+
+if TYPE_CHECKING:
+    SoftLossName: TypeAlias = str
+    Distill: TypeAlias = _Distill
+else:  # the declarations decide
+    SoftLossName = Literal[tuple(DECLARED)]
+    _name = (SoftLossName, _Distill.model_fields["soft_loss"])
+    _fields = {"soft_loss": _name, **dict(_own_fields())}
+    Distill = create_model("Distill", __base__=_Distill, __module__=__name__, __doc__=_Distill.__doc__, **_fields)
