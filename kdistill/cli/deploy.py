@@ -124,11 +124,11 @@ def _session(common: Common, named: "list[Target]") -> "Iterator[Session]":
 
 
 AnyModel = Annotated[Path, values.path_argument("MODEL", "Folder of a run, a `.keras` file, or an export.")]
-Source = Annotated[
-    str,
+Sources = Annotated[
+    list[str],
     typer.Argument(
         metavar="FILE|FOLDER|-",
-        help="An image (PNG, JPEG), a folder of images, an `.npy`, an `.npz` with `x` or `x_test`, a `.csv` of "
+        help="Images (PNG, JPEG), folders of images, `.npy`, `.npz` with `x` or the names of training data, `.csv` of "
         "features with a header, or - for such rows on stdin.",
     ),
 ]
@@ -143,7 +143,7 @@ OnError = Annotated[Literal["fail", "skip"], typer.Option(help="Stop at a damage
 
 def predict(
     model: AnyModel,
-    source: Source,
+    sources: Sources,
     format: Printed = "csv",
     top: Top = 1,
     drop: Drop = None,
@@ -157,11 +157,12 @@ def predict(
     from kdistill.deploy.predict import Predictor
     from kdistill.deploy.read_inputs import check
 
-    check(source)
+    for source in sources:
+        check(source)
     with closing(Screen()) as screen:
         predictor = Predictor(model, threads, device, screen)
         reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
-        for number, rows in enumerate(predictor.rows(reader, source, shown)):
+        for number, rows in enumerate(predictor.rows(reader, sources, shown)):
             text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
             if not write_out(text):  # stdout is closed
                 break

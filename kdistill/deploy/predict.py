@@ -91,11 +91,12 @@ class Predictor:
                 f"{INPUTS} beside the model has columns of another model: expected {prod(self.shape)} features"
             )
         most = (self._vocabulary or npy.LARGEST_TOKEN + 1) if self._model.takes_tokens else None
-        return Reader(self.shape, drop, skip, features, self._listener.note, vocabulary=most, inputs=self._inputs)
+        note, largest = self._listener.note, self._largest
+        return Reader(self.shape, drop, skip, features, note, vocabulary=most, inputs=self._inputs, largest=largest)
 
-    def rows(self, reader: Reader, source: str, top: int) -> Iterator[list[Row]]:
-        """Yield predictions batch by batch: of each example of a source (`Reader.read`) the `top` likeliest classes."""
-        for names, examples in reader.read(source):
+    def rows(self, reader: Reader, sources: Sequence[str], top: int) -> Iterator[list[Row]]:
+        """Yield predictions batch by batch: of each example of sources (`Reader.read`) the `top` likeliest classes."""
+        for names, examples in reader.read_all(sources):
             self._warn_of_other_scale(examples)
             p = self._probabilities(examples)
             best = np.argsort(-p, axis=-1, kind="stable")[:, :top]  # stable: of equal ones the first, as by argmax

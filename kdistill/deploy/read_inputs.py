@@ -1,15 +1,16 @@
 """Examples for `predict`: images, arrays or rows of a table, read in batches, however many there are.
 
 Images are decoded like those of an `image_folder`, converted to the model's channels, and resized to its input. Arrays
-(of an .npy file, or `x`, or else `x_test`, of an .npz file) and tables (CSV: a line of names, then numbers) must have
-the model's shape; channels may also come first.
+(of an .npy file, or of an .npz file that calls it `x` or as a part of training data) must have the model's shape;
+channels may also come first. Tables (CSV) are read as the model's training table was: its columns by their names,
+numbers with its marks, categories and missing values by the model's `inputs.json`.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -18,17 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.errors import DataError, ModelError
+from kdistill.core.formatting import first_few
 from kdistill.datasets import csv_file, npy
 from kdistill.datasets.csv_file import CsvFile
 from kdistill.datasets.table_columns import Column, Encoder
 from kdistill.datasets.table_format import UNKNOWN, Format
 from kdistill.datasets.user import image_decoding
+from kdistill.datasets.user import parts as user_parts
 from kdistill.deploy.wanted_columns import DROP_HINT, WantedColumns
 
 BATCH_SIZE = 64
 IMAGES = image_decoding.SUFFIXES
 ARCHIVE, ARRAY, TABLES = ".npz", ".npy", (".csv", ".tsv")
-DEEP_BITS = 16
+DEEP_BITS, MOST_OF_8_BITS = 16, 255
 NAMES = ("x", "x_test")  # of the array in an .npz file
 STDIN = "-"
 NAMES_HINT = "Write the names of the columns, those of the training data, into a first line."
@@ -95,6 +98,7 @@ class Reader:
         skipped: the error messages of images that could not be read.
         inputs: how the model's inputs are made.
         warnings: sentences on values that the model does not know, once all is read.
+        largest: the largest value that the model is made for; None if unknown.
     """
 
     shape: tuple[int, ...]
@@ -106,6 +110,24 @@ class Reader:
     skipped: list[str] = field(default_factory=list)
     inputs: Inputs = field(default_factory=Inputs)
     warnings: list[str] = field(default_factory=list)
+    largest: float | None = None
+
+    def read_all(self, sources: Sequence[str]) -> Iterator[Batch]:
+        """Yield the batches of one source as `read` does; of several, names begin with that of their source.
+
+        Image files that follow each other share batches.
+        """
+        if len(sources) == 1:
+            yield from self.read(sources[0])
+            return
+        for are_images, some in groupby(sources, _is_image):
+            if are_images:
+                yield from self._images([Path(source) for source in some], None)
+                continue
+            for source in some:
+                for names, examples in self.read(source):
+                    between = os.sep if os.path.isdir(source) else ":"
+                    yield [f"{source.rstrip(os.sep)}{between}{name}" for name in names], examples
 
     def read(self, source: str) -> Iterator[Batch]:
         """Yield batches: the names of the examples (files, or row numbers from 0) and their raw values (n, *shape).
@@ -130,18 +152,20 @@ class Reader:
         }
         return kinds.get(path.suffix.lower(), lambda path: self._images([path], path.parent))(path)
 
-    def _images(self, paths: Sequence[Path], folder: Path) -> Iterator[Batch]:
+    def _images(self, paths: Sequence[Path], folder: Path | None) -> Iterator[Batch]:
         size, channels = _image_size(self.shape)
         readable = self._readable(paths, size, channels)
         while batch := list(islice(readable, BATCH_SIZE)):
-            yield [str(path.relative_to(folder)) for path, _ in batch], np.stack([image for _, image in batch])
+            yield (
+                [str(path.relative_to(folder) if folder else path) for path, _ in batch],
+                np.stack([image for _, image in batch]),
+            )
 
     def _readable(self, paths: Sequence[Path], size: tuple[int, int], channels: int) -> Iterator[tuple[Path, NDArray]]:
         for path in paths:
             try:
                 image = _read_image(path, size, channels)
-                if self.inputs.are_deep and image.dtype == np.uint8:
-                    raise DataError(f"{path}: expected an image of 16 bits, as the model was trained on; received 8")
+                _check_depth(path, image.dtype != np.uint8, self.inputs.are_deep, self.largest)
                 yield path, image.reshape(self.shape)
             except DataError as error:
                 if not self.skip:
@@ -150,10 +174,9 @@ class Reader:
 
     def _archive(self, path: Path) -> Iterator[Batch]:
         with npy.opened(path) as archive:
-            members = npy.names(archive)
-            name = next((name for name in NAMES if name in members), None)
-            if name is None:
-                raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {', '.join(sorted(members))}")
+            name = _array_in(npy.names(archive), path)
+            if name not in NAMES:
+                self.note(f"{path}: the array {name} is read.")
             header = npy.header_in(archive, name)
             with npy.reading(path), archive.open(f"{name}{npy.SUFFIX}") as stream:
                 npy.read_header(stream)
@@ -208,6 +231,23 @@ class Reader:
         self.warnings += encoder.warnings()
 
 
+def _array_in(members: Collection[str], path: Path) -> str:
+    """Return the name of the array of examples in an archive: `x`, or that of the test part, or else of another one."""
+    pairs = user_parts.arrays(members, str(path))
+    named = [*NAMES, *(pairs[part][0] for part in ("test", "train", "validation"))]
+    name = next((name for name in named if name in members), None)
+    if name is None and len(members) == 1:
+        return next(iter(members))
+    if name is None:
+        received = first_few(sorted(members), 10) or "no array"
+        raise DataError(f"{path}: expected an array `x` or `x_test`; it holds {received}")
+    return name
+
+
+def _is_image(source: str) -> bool:
+    return os.path.isfile(source) and Path(source).suffix.lower() in IMAGES
+
+
 def _in_folder(folder: Path) -> list[Path]:
     found = [path for path in image_decoding.files_below(folder) if path.suffix.lower() in IMAGES]
     if not found:
@@ -235,6 +275,17 @@ def _read_image(path: Path, size: tuple[int, int], channels: int) -> NDArray:
         raise DataError(
             f"{path}: this image cannot be read: {error}", hint="Pass --on-error skip to skip such images."
         ) from error
+
+
+def _check_depth(path: Path, is_deep: bool, are_deep: bool, largest: float | None) -> None:
+    """Raise DataError for an image of 8 or 16 bits if the model is made for the other: all values would differ."""
+    if are_deep and not is_deep:
+        raise DataError(f"{path}: expected an image of 16 bits, as the model was trained on; received 8")
+    if is_deep and not are_deep and largest is not None and largest <= MOST_OF_8_BITS:
+        raise DataError(
+            f"{path}: expected an image of 8 bits, since the model takes values from 0 to {largest:g}; received 16",
+            hint="Save it in 8 bits, as the images that the model was trained on.",
+        )
 
 
 def _pieces(stream: IO[bytes], header: npy.Header) -> Iterator[tuple[int, NDArray]]:

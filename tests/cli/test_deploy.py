@@ -150,6 +150,14 @@ def test_predict_says_the_same_of_arrays_tables_and_images(student, digits):
     assert table(run("predict", student, folder / "1.png"))[0] == {**array[1], "name": "1.png"}
 
 
+def test_predict_takes_several_sources(student, digits):
+    folder, expected = digits
+    rows = table(run("predict", student, folder / "digits.npz", folder, folder / "1.png"))
+    assert [row["class"] for row in rows] == [*expected, *expected, expected[1]]
+    assert [row["name"] for row in rows[2:4]] == [f"{folder / 'digits.npz'}:2", str(folder / "0.png")]
+    assert "no.png: no such file" in run("predict", student, folder, folder / "no.png", code=4).stderr
+
+
 def test_predict_as_json_lines(student, digits):
     folder, expected = digits
     lines = run("predict", student, folder / "digits.npz", "--format", "jsonl", "--top", 3).stdout.splitlines()
@@ -203,5 +211,5 @@ def test_predict_stops_when_nobody_reads(student, digits, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", for_ever())
     monkeypatch.setattr(commands, "write_out", lambda text: False)
-    commands.predict(student, "-", drop=["label"])
+    commands.predict(student, ["-"], drop=["label"])
     assert len(read) <= 200

@@ -51,6 +51,14 @@ def written(tmp_path):
     return write
 
 
+def test_info_says_its_notes_once(written, tmp_path):
+    config = written("npz")
+    for picture in ([], ["--images", tmp_path / "a.png"]):
+        shutil.rmtree(os.environ["KDISTILL_CACHE_DIR"], ignore_errors=True)
+        result = run("data", "info", "-c", config, *picture)
+        assert (result.stdout + result.stderr).count("Parts of the data: train is x_train") == 1
+
+
 @pytest.mark.parametrize("dataset", ["npz", "image_folder", "csv"])
 def test_every_form_is_shown_planned_trained_and_used(written, tmp_path, monkeypatch, dataset):
     config, output = written(dataset), ["--output-dir", tmp_path / "runs"]

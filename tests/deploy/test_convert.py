@@ -189,7 +189,9 @@ def test_predictions_by_every_export_are_those_of_the_model(exported, tmp_path):
 
     def answers(path):
         model = Predictor(path, 1, "cpu", Listener())
-        rows = [row["top"][0] for batch in model.rows(Reader((8, 8)), str(tmp_path / "digits.npz"), 1) for row in batch]
+        rows = [
+            row["top"][0] for batch in model.rows(Reader((8, 8)), [str(tmp_path / "digits.npz")], 1) for row in batch
+        ]
         return np.array([row["class"] for row in rows]), np.array([row["probability"] for row in rows])
 
     labels, chances = answers(folder / "model.keras")
@@ -208,7 +210,7 @@ def test_an_export_from_elsewhere_is_used_without_a_record(exported, tmp_path):
     rows = []
     for name in ("model.tflite", "model-softmax.tflite"):
         model = Predictor(tmp_path / name, 1, "cpu", Listener())
-        rows += [next(model.rows(Reader((8, 8)), str(tmp_path / "x.npz"), 1))]
+        rows += [next(model.rows(Reader((8, 8)), [str(tmp_path / "x.npz")], 1))]
     # Whether logits or probabilities come out is seen.
     for logits, softmax in zip(*rows, strict=True):
         assert logits["top"][0]["probability"] == pytest.approx(softmax["top"][0]["probability"], abs=1e-5)

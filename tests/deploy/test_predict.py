@@ -38,7 +38,7 @@ def test_the_labels_are_those_of_evaluate(finished_experiment, table):
     own = session(finished_experiment)
     _, logits = arms.evaluate(own, student(finished_experiment) / "model.keras")
     model = predictor(student(finished_experiment))
-    rows = [row for batch in model.rows(Reader(model.shape), str(table), 1) for row in batch]
+    rows = [row for batch in model.rows(Reader(model.shape), [str(table)], 1) for row in batch]
     labels = [own.splits.classes.index(row["top"][0]["class"]) for row in rows]
     np.testing.assert_array_equal(labels, logits.argmax(-1))
     assert [row["name"] for row in rows] == [str(number) for number in range(540)]
@@ -46,7 +46,7 @@ def test_the_labels_are_those_of_evaluate(finished_experiment, table):
 
 def test_the_best_classes_come_first_with_their_probabilities(finished_experiment, table):
     model = predictor(student(finished_experiment))
-    (row, *_), *_ = model.rows(Reader(model.shape), str(table), 20)
+    (row, *_), *_ = model.rows(Reader(model.shape), [str(table)], 20)
     network = keras.saving.load_model(student(finished_experiment) / "model.keras", compile=False)
     images = np.load(table)["x_test"][:1]
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(network(images)))[0]
@@ -61,7 +61,7 @@ def test_values_on_another_scale_are_warned_of_once(finished_experiment, table, 
     np.savez(tmp_path / "scaled.npz", x_test=scaled)
     heard = Heard()
     model = predictor(student(finished_experiment), heard)
-    assert len([row for batch in model.rows(Reader(model.shape), str(tmp_path / "scaled.npz"), 1) for row in batch])
+    assert len([row for batch in model.rows(Reader(model.shape), [str(tmp_path / "scaled.npz")], 1) for row in batch])
     said = [text for text in heard.warnings if "expects values from 0 to 16" in text]
     assert len(said) == warned
     if warned:
@@ -103,7 +103,7 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.array([[1.0], [1000.0]]))
     model = predictor(tmp_path / "exp.keras")
     with pytest.raises(ModelError, match="NaN or infinite"):
-        list(model.rows(Reader(model.shape), str(tmp_path / "x.npz"), 1))
+        list(model.rows(Reader(model.shape), [str(tmp_path / "x.npz")], 1))
 
 
 @pytest.mark.slow

@@ -134,6 +134,39 @@ def test_arrays_are_read_a_batch_at_a_time(save_npz, name, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.npz", (3, 2, 1))[1][..., 0], found)
 
 
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        (["test_images", "train_images", "test_labels"], "test_images"),
+        (["X", "y"], "X"),
+        (["x_train", "y_train"], "x_train"),
+        (["arr_0"], "arr_0"),
+        (["X_test", "x"], "x"),
+    ],
+)
+def test_arrays_may_have_the_names_of_training_data(there, taken, tmp_path):
+    np.savez(tmp_path / "a.npz", **{name: np.full((1, 2), place) for place, name in enumerate(there)})
+    notes = []
+    _, rows = read(tmp_path / "a.npz", (2,), note=notes.append)
+    assert rows[0, 0] == there.index(taken)
+    assert notes == ([] if taken == "x" else [f"{tmp_path / 'a.npz'}: the array {taken} is read."])
+
+
+def test_names_of_several_sources_begin_with_those_of_the_sources(tmp_path):
+    for name in ("a.png", "b.png", "more/c.png", "more/deep/d.png"):
+        save(GREY, tmp_path / name)
+    np.save(tmp_path / "e.npy", np.stack([GREY, GREY]))
+    sources = [str(tmp_path / name) for name in ("a.png", "b.png", "more/", "e.npy")]
+    batches = list(Reader((8, 8)).read_all(sources))
+    assert [names for names, _ in batches] == [
+        [str(tmp_path / "a.png"), str(tmp_path / "b.png")],  # in one batch
+        [str(tmp_path / "more/c.png"), str(tmp_path / "more/deep/d.png")],
+        [f"{tmp_path / 'e.npy'}:0", f"{tmp_path / 'e.npy'}:1"],
+    ]
+    assert all((image == GREY).all() for _, images in batches for image in images)
+    assert [names for names, _ in Reader((8, 8)).read_all(sources[:1])] == [["a.png"]]
+
+
 def test_flat_arrays_are_taken_for_what_they_were(tmp_path):
     np.savez(tmp_path / "a.npz", x=COLOUR.reshape(1, -1))
     np.testing.assert_array_equal(read(tmp_path / "a.npz", (8, 8, 3))[1][0], COLOUR)
@@ -146,7 +179,7 @@ def test_bad_arrays_are_refused(tmp_path):
             read(tmp_path / "a.npz", shape)
         return caught.value.message
 
-    assert "expected an array `x` or `x_test`; it holds x_train" in problem(x_train=np.zeros((1, 2)))
+    assert "expected an array `x` or `x_test`; it holds a, b" in problem(a=np.zeros((1, 2)), b=np.zeros((1, 2)))
     assert "expected examples of shape (2,); received (3,)" in problem(x=np.zeros((1, 3)))
     # As many values, but rows and columns are others.
     assert "expected examples of shape (2, 3); received (3, 2)" in problem((2, 3), x=np.zeros((1, 3, 2)))
@@ -341,3 +374,14 @@ def test_a_model_of_images_of_16_bits_takes_no_others(tmp_path):
     np.testing.assert_array_equal(images[0], GREY.astype(int) * 60)
     with pytest.raises(DataError, match=r"shallow.png: expected an image of 16 bits"):
         list(deep.read(str(save(GREY, tmp_path / "shallow.png"))))
+
+
+@pytest.mark.parametrize(("largest", "is_refused"), [(255, True), (1, True), (4095, False), (None, False)])
+def test_a_model_that_is_made_for_8_bits_takes_no_images_of_16(tmp_path, largest, is_refused):
+    path = save(GREY.astype(np.uint16) * 60, tmp_path / "deep.png")
+    if is_refused:
+        with pytest.raises(DataError, match=r"deep.png: expected an image of 8 bits.*; received 16"):
+            read(path, (8, 8), largest=largest)
+        read(save(GREY, tmp_path / "plain.png"), (8, 8), largest=largest)
+    else:
+        np.testing.assert_array_equal(read(path, (8, 8), largest=largest)[1][0], GREY.astype(int) * 60)

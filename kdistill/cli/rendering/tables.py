@@ -10,12 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+NOTHING = "-"  # as `formatting.number` writes a value that is not there
 GAP = 2  # columns between two columns of a table
 MIN_NAME_WIDTH, MIN_VALUE_WIDTH = 9, 24  # columns of a terminal
 
 
 class FittingTable:
-    """A table of names and figures. In a narrow terminal the names stay, and the last columns are hidden.
+    """A table of names and figures. In a narrow terminal the names stay; columns without a value, then the last ones, are
+    hidden.
 
     Args:
         title: printed above the table, if any.
@@ -42,13 +44,8 @@ class FittingTable:
         # A long name, such as that of a file, is broken into lines, and so leaves room for the first figures.
         longest = max(map(cell_len, self.names), default=0)
         names = min(max(longest, MIN_NAME_WIDTH), max(MIN_NAME_WIDTH, options.max_width // 2))
-        kept, room = [], options.max_width - names
-        for heading, cells in self.columns.items():
-            room -= GAP + max(map(cell_len, (heading, *cells)))
-            if room < 0:
-                break
-            kept.append(heading)
-        hidden = list(self.columns)[len(kept) :]
+        kept = self._fitting(options.max_width - names)
+        hidden = [heading for heading in self.columns if heading not in kept]
         table = Table(box=None, pad_edge=False)
         table.add_column("", style="bold", overflow="fold", min_width=MIN_NAME_WIDTH, width=names if hidden else None)
         for heading in kept:
@@ -60,6 +57,16 @@ class FittingTable:
         yield table
         if self.list_hidden and hidden:
             yield Text(f"Hidden at this width: {', '.join(hidden)}", style="dim")
+
+    def _fitting(self, room: int) -> list[str]:
+        """Return the headings of the columns that are shown in so many columns of a terminal."""
+        widths = {heading: GAP + max(map(cell_len, (heading, *cells))) for heading, cells in self.columns.items()}
+        kept = list(widths)
+        without_value = [heading for heading, cells in self.columns.items() if {*cells} <= {"", NOTHING}]
+        hidden_first = [*(heading for heading in kept if heading not in without_value), *without_value]
+        while kept and sum(widths[heading] for heading in kept) > room:
+            kept.remove(hidden_first.pop())
+        return kept
 
 
 class Pairs:

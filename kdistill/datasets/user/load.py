@@ -275,7 +275,7 @@ def _shared(train: Split, part: Split, of_all: int | None, facts: conversion_cac
 
 
 def load(data: Data, listener: Listener | None = None, notes: bool = True) -> Splits:
-    """Return the user's data, split as a config says, by the arguments of `read`; raises what it and `divide` do."""
+    """Return the user's data, split as a config says; `read` has the arguments. Raises what both raise."""
     source = read(data, listener, notes)
     if TASKS[data.labels] is MULTI and (data.test is not None or isinstance(data.validation, float)) and listener:
         listener.note(STRATIFIED)

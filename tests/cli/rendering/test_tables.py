@@ -71,6 +71,16 @@ def test_columns_that_are_empty_in_all_rows_are_left_out():
     assert [line.split() for line in shown] == [["x", "z"], ["a", "1"], ["b", "2", "3"]]
 
 
+def test_columns_without_a_value_are_the_first_to_be_hidden():
+    cells = {"accuracy": "0.5", "AUC": "-", "top-5": "", "loss": "1.0", "seconds": "2"}
+    table = FittingTable(None, [("a", cells), ("b", {**cells, "top-5": "-"})])
+    assert lines(table, 80)[0].split() == ["accuracy", "AUC", "top-5", "loss", "seconds"]
+    shown = lines(table, 35)
+    assert shown[0].split() == ["accuracy", "loss", "seconds"]
+    assert shown[-1] == "Hidden at this width: AUC, top-5"
+    assert lines(table, 30)[0].split() == ["accuracy", "loss"]
+
+
 def test_sections_are_separated_by_a_line_and_none_is_left_out():
     assert lines(sections(None, Text("a"), None, Text("b"), warning([])), 30) == ["a", "", "b"]
     assert lines(sections(warning(["c", "d"])), 30) == ["c", "d"]
