@@ -91,6 +91,11 @@ class _Distill(Section):
             return 1 / self.own_numbers()["gamma"]
         return self.teacher_temperature or self.temperature
 
+    @property
+    def compares_probabilities(self) -> bool:
+        """Whether the target is the teacher's probabilities at that T: not where logits are matched or standardised."""
+        return self.soft_loss != "mse" and not self.standardize
+
     def problem(self, classes: int, batch_size: int) -> str | None:
         """Return why the soft loss says nothing about so few classes or examples in a batch; None if it does."""
         for need in self.loss.needs:

@@ -113,8 +113,8 @@ class _Gathered:
             return None
         title, logits = self.teacher
         keys = self.subject.config.distill
-        temperature = keys.teacher_temperature or keys.temperature
-        return Softened(temperature, title, keys.soft_loss == "kl", examples.softened(self.splits, logits, temperature))
+        temperature, compared = keys.target_temperature, keys.compares_probabilities
+        return Softened(temperature, title, compared, examples.softened(self.splits, logits, temperature))
 
 
 def _title_of(teacher: TeacherSource) -> str:

@@ -149,7 +149,7 @@ class Softened:
     Attributes:
         temperature: T by which the teacher's logits are divided.
         of: the teacher, such as `the teacher of seed 0` or `the mean of 3 teachers`.
-        matched: false where the loss matches logits (`soft_loss: mse`) and takes no softmax at T.
+        matched: whether the loss has these probabilities as its target: not where it matches or standardises logits.
         examples: at least one.
     """
 
