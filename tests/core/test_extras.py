@@ -1,7 +1,11 @@
 """Extras: one that is missing is said with the command that installs it, before anything else happens."""
 
+import tomllib
+
 import numpy
 import pytest
+from packaging.requirements import Requirement
+from places import ROOT
 from typer.testing import CliRunner
 
 from kdistill.cli import app
@@ -40,6 +44,16 @@ def test_the_extras_are_those_of_the_package():
     from importlib.metadata import metadata
 
     assert set(extras.MODULES) <= set(metadata("kdistill").get_all("Provides-Extra"))
+
+
+def test_the_gpu_extra_is_the_same_tensorflow_and_for_linux_alone():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (own,) = [Requirement(text) for text in project["dependencies"] if text.startswith("tensorflow")]
+    (with_cuda,) = map(Requirement, project["optional-dependencies"]["gpu"])
+    assert with_cuda.name == own.name
+    assert with_cuda.extras == {"and-cuda"}
+    assert with_cuda.specifier == own.specifier
+    assert [with_cuda.marker.evaluate({"sys_platform": name}) for name in ("linux", "darwin", "win32")] == [1, 0, 0]
 
 
 def test_versions_are_those_that_are_installed():
