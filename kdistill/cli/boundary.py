@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+from kdistill.cli import suggestions
 from kdistill.cli.output import cannot_write
 from kdistill.cli.rendering.console import console, give_up
 from kdistill.core.errors import KdistillError, OutputError, bug_message
@@ -52,6 +53,15 @@ class Boundary(TyperGroup):
             _print(f"[bold red]Error:[/bold red] {escape(problem.message)}")
             sys.exit(problem.exit_code)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; say which one was probably meant where there is none of this name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            if "Did you mean" not in error.message and (meant := suggestions.command(args[0], self.list_commands(ctx))):
+                error.message += f" Did you mean '{meant}'?"
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; turn what it raises into a message on stderr and an exit code."""
         debug = "--debug" in ctx.args
@@ -65,8 +75,12 @@ class Boundary(TyperGroup):
             raise typer.Exit(STOPPED + stopped.signum) from None
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")  # pydantic's, before a list of choices
+            suggestions.improve(error)
             raise
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort):
+            raise
+        except typer.TyperException as error:
+            suggestions.improve(error)
             raise
         except Exception as error:
             _report(error, debug)

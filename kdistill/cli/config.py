@@ -3,6 +3,9 @@
 import json
 import os
 import shlex
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +13,22 @@ import typer
 from rich.markup import escape
 
 from kdistill.cli import values
-from kdistill.cli.options import ConfigOption, Debug, Json, Set
+from kdistill.cli.options import ConfigOption, Debug, Json, Set, TeacherLogits, Teachers, named, with_teachers
 from kdistill.cli.output import emit, write_out
 from kdistill.cli.rendering import results
 from kdistill.cli.rendering.console import console
 from kdistill.core.errors import ConfigError, OutputError
 
+NewFile = Annotated[
+    str | None,
+    typer.Argument(metavar="FILE", help="File to write; - is stdout (default: kdistill.yaml, or named after the data)"),
+]
+CopyOf = Annotated[
+    str | None, typer.Option("--from", metavar="NAME", help="Built-in config to copy (default: every key)")
+]
+FittedTo = Annotated[
+    Path | None, values.path_option("Your data, to which the config is fitted: the one that `reproduce DATA` makes.")
+]
 app = typer.Typer(no_args_is_help=True, help="List, show, check and create config files.")
 
 
@@ -86,23 +99,69 @@ def config_schema(debug: Debug = False) -> None:
 
 @app.command("init")
 def config_init(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="File to write; - is stdout.")] = "kdistill.yaml",
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Built-in config to copy (default: every key)")
-    ] = None,
+    path: NewFile = None,
+    source: CopyOf = None,
+    data: FittedTo = None,
+    teacher: Teachers = None,
+    teacher_logits: TeacherLogits = None,
+    set_: Set = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     debug: Debug = False,
 ) -> None:
     """Write a config to start from: every key, with a comment on each."""
-    from kdistill import config as configs
-
-    text = configs.starter_text(None if path == "-" else path, source)
+    starter = Starter(source, data, named(teacher, teacher_logits), set_ or [])
+    path = path or starter.file
+    text = starter.text(None if path == "-" else path)
     if path == "-":
         write_out(text.rstrip())
         return
     _write_new(values.a_path(path), text, overwrite)
     shown = escape(shlex.quote(path))
     console(stderr=True).print(f"Wrote {shown}. Next: kdistill reproduce -c {shown}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Starter:
+    """What `config init` is asked for.
+
+    Attributes:
+        source: the name of a built-in config to copy.
+        data: the data that the config is for.
+        teachers: files of teachers.
+        overrides: texts `section.key=value`.
+    """
+
+    source: str | None
+    data: Path | None
+    teachers: Sequence[Path]
+    overrides: Sequence[str]
+
+    @property
+    def file(self) -> str:
+        """The file that is written where none is named."""
+        from kdistill import config as configs
+        from kdistill.experiments.proposal import stem_of
+
+        return f"{configs.name_of(stem_of(self.data))}.yaml" if self.data else "kdistill.yaml"
+
+    def text(self, file: str | None) -> str:
+        """Return the text of the config, whose name is that of the file; None for standard output."""
+        from kdistill import config as configs
+
+        if self.data is None:
+            if self.teachers or self.overrides:
+                raise typer.BadParameter(
+                    "expected --data with --teacher, --teacher-logits and --set", param_hint="--data"
+                )
+            return configs.starter_text(file, self.source)
+        if self.source is not None:
+            raise typer.BadParameter(f"expected --data or --from; received {self.data} and {self.source}")
+        from kdistill.cli.rendering.screen import Screen
+        from kdistill.experiments import proposal
+
+        overrides = with_teachers(self.overrides, self.teachers)
+        with closing(Screen()) as screen:
+            return proposal.as_text(self.data, overrides, file, screen)
 
 
 def _write_new(path: Path, text: str, overwrite: bool) -> None:

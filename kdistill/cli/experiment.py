@@ -1,6 +1,7 @@
 """The commands that train and score runs, and `doctor`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,16 @@ import typer
 from rich.console import RenderableType
 
 from kdistill.cli import values
-from kdistill.cli.options import Common, Debug, Json, Track, open_session, with_common_options
+from kdistill.cli.options import (
+    Common,
+    Debug,
+    Json,
+    Track,
+    open_session,
+    with_common_options,
+    with_data_options,
+    with_teacher_options,
+)
 from kdistill.cli.output import emit
 from kdistill.cli.parallel import Parallel, emit_slurm, with_parallel_options
 from kdistill.cli.rendering import results
@@ -56,37 +66,25 @@ def _train(common: Common, arm: str, track: Sequence[str] | None, teachers: Sequ
     emit(document, partial(results.training, verbose=common.verbose), common.json)
 
 
-@with_common_options
+@with_data_options
 def train_teacher(common: Common, track: Track = None) -> None:
     """Train the teacher."""
     _train(common, "teacher", track)
 
 
-@with_common_options
+@with_data_options
 def baseline(common: Common, track: Track = None) -> None:
     """Train the student on labels only, as the reference for distillation."""
     _train(common, "baseline", track)
 
 
-@with_common_options
-def distill(
-    common: Common,
-    teacher: Annotated[
-        list[Path] | None,
-        values.path_option("A `.keras` file to use as the teacher; repeatable: several form an ensemble."),
-    ] = None,
-    teacher_logits: Annotated[
-        Path | None,
-        typer.Option(
-            parser=values.a_path_to(".npz"),
-            metavar="PATH",
-            help="An `.npz` file with a teacher's logits, made by any program (see `kdistill data export`).",
-        ),
-    ] = None,
-    track: Track = None,
-) -> None:
+@with_teacher_options
+def distill(common: Common, track: Track = None) -> None:
     """Train the student on the teacher's outputs and labels: loss = alpha * soft + (1 - alpha) * hard."""
-    _train(common, "distilled", track, [*(teacher or ()), *([teacher_logits] if teacher_logits else [])])
+    if common.data is None:  # runs of other teachers may be in an experiment: these are not in its config
+        _train(replace(common, teacher=None, teacher_logits=None), "distilled", track, common.teachers)
+    else:
+        _train(common, "distilled", track)
 
 
 @with_common_options
@@ -111,7 +109,7 @@ def evaluate(
         raise evaluate.failure(document["failed"])
 
 
-@with_common_options
+@with_teacher_options
 @with_parallel_options
 def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_seeds: TeacherSeeds = None) -> None:
     """Train teacher, baseline and distilled student for every seed, and compare them on the test split."""
@@ -139,7 +137,7 @@ def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_s
     _finish(document, results.part if part else partial(results.reproduction, verbose=common.verbose), common)
 
 
-@with_common_options
+@with_teacher_options
 @with_parallel_options
 def sweep(common: Common, parallel: Parallel, grid: Grid = None, seeds: Seeds = None) -> None:
     """Train every combination of some settings, select the best on validation, and score it on the test split."""

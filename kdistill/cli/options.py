@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +17,10 @@ from kdistill.cli import values
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.cli.rendering.screen import Screen
+    from kdistill.config import Config
     from kdistill.recipes.session import Session
+    from kdistill.recipes.shared_data import SharedData
 
 Tracker = StrEnum("Tracker", ["tensorboard"])  # Typer takes no list of a Literal
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -34,16 +38,44 @@ Track = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+Teachers = Annotated[
+    list[Path] | None,
+    typer.Option(
+        parser=values.a_teacher,
+        metavar="FILE",
+        help="A `.keras` file to use as the teacher; repeatable: several form an ensemble.",
+    ),
+]
+TeacherLogits = Annotated[
+    Path | None,
+    typer.Option(
+        parser=values.a_path_to(".npz"),
+        metavar="FILE",
+        help="An `.npz` file with a teacher's logits, made by any program (see `kdistill data export`).",
+    ),
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Common:
     """The options of every command on an experiment."""
 
+    data: Annotated[
+        Path | None,
+        values.path_argument(
+            "DATA",
+            "Your data, instead of -c: a folder of images, an `.npz`, a `.csv`. A config that fits them is made, "
+            "printed, and kept in the experiment's folder.",
+        ),
+    ] = None
     config: Annotated[
         str | None,
         typer.Option(
             "--config", "-c", metavar="CONFIG", help="Config file, or name of a built-in config (default: quickstart)"
         ),
     ] = None
+    teacher: Teachers = None
+    teacher_logits: TeacherLogits = None
     set: Set = None
     seed: Annotated[int | None, values.number_option(0, values.LARGEST_SEED, "Seed, instead of the config's.")] = None
     output_dir: Annotated[
@@ -76,6 +108,16 @@ class Common:
         bool, typer.Option("--verbose", "-v", help="Print a line for each epoch, and all figures behind a verdict.")
     ] = False
     debug: Debug = False
+
+    @property
+    def teachers(self) -> list[Path]:
+        """The teachers that the command line names."""
+        return named(self.teacher, self.teacher_logits)
+
+    @property
+    def overrides(self) -> list[str]:
+        """The overrides of config keys, that of the teachers among them."""
+        return with_teachers(self.set, self.teachers)
 
 
 def with_options_of(
@@ -110,7 +152,13 @@ def with_options_of(
     return decorate
 
 
-with_common_options = with_options_of(Common, "common")
+_NAMES = [field.name for field in dataclasses.fields(Common)]
+_OF_TEACHERS = ("teacher", "teacher_logits")
+with_teacher_options = with_options_of(Common, "common")
+with_data_options = with_options_of(Common, "common", [name for name in _NAMES if name not in _OF_TEACHERS])
+with_common_options = with_options_of(
+    Common, "common", [name for name in _NAMES if name not in (*_OF_TEACHERS, "data")]
+)
 
 
 def with_some_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -130,21 +178,56 @@ def open_session(
         track: names of the trackers that log the epochs.
         teachers: files that replace the teachers of the config.
     """
-    from kdistill import config as configs
     from kdistill.cli.rendering.screen import Screen
     from kdistill.core import extras
     from kdistill.recipes.session import Options, Session
+    from kdistill.recipes.shared_data import SharedData
     from kdistill.runs import Experiment
 
     trackers = tuple(dict.fromkeys(map(str, track or ())))
     for name in trackers:
         extras.check_installed(name, f"--track {name}")
-    config = configs.load(common.config, common.set or (), **({} if common.seed is None else {"seed": common.seed}))
     _check_folder(common.output_dir)
-    monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
-    with closing(Screen(quiet=common.quiet, verbose=common.verbose, monitors=monitors)) as screen:
+    with closing(Screen(quiet=common.quiet, verbose=common.verbose)) as screen:
+        shared = SharedData()
+        config = _config(common, shared, screen)
+        screen.monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
         options = Options(common.threads, common.device, common.overwrite, wait, trackers)
-        yield Session(config, Experiment(common.output_dir / config.name), options, screen, teacher_files=teachers)
+        yield Session(config, Experiment(common.output_dir / config.name), options, screen, shared, teachers)
+
+
+def _config(common: Common, shared: "SharedData", screen: "Screen") -> "Config":
+    """Return the config of a command: of -c, or one that is made for its data."""
+    from kdistill import config as configs
+
+    top = {} if common.seed is None else {"seed": common.seed}
+    if common.data is None:
+        return configs.load(common.config, common.overrides, **top)
+    if common.config is not None:
+        raise typer.BadParameter(
+            f"expected DATA or -c; received {common.data} and -c {common.config}. Other data in a config are set with "
+            "--set data.path=PATH",
+            param_hint="DATA",
+        )
+    from kdistill.experiments import proposal
+
+    overrides = common.overrides
+    made = proposal.propose(common.data, overrides, common.output_dir, shared, screen)
+    config = configs.from_values(made.values, str(common.data), overrides, **top)
+    folder = common.output_dir / config.name
+    screen.note(proposal.told(made, overrides, str(common.data), folder / "config.yaml"))
+    return config
+
+
+def named(teacher: Sequence[Path] | None, logits: Path | None) -> list[Path]:
+    """Return the teachers that a command line names."""
+    return [*(teacher or ()), *([logits] if logits else [])]
+
+
+def with_teachers(overrides: Sequence[str] | None, teachers: Sequence[Path]) -> list[str]:
+    """Return overrides with teachers of the command line, if any, as those of the config."""
+    files = json.dumps([os.path.abspath(file) for file in teachers], ensure_ascii=False)
+    return [*(overrides or ()), *([f"distill.teachers={files}"] if teachers else [])]
 
 
 def _check_folder(folder: Path) -> None:

@@ -105,8 +105,10 @@ def emit_slurm(session: "Session", common: Common, command: list[str], parts: in
 def _repeated(session: "Session", common: Common) -> list[str]:
     """Return the common options as given, with the folder and the threads that this machine has chosen."""
     line = ["--config", common.config] if common.config else []
+    if common.data:
+        line = [str(common.data.absolute()), "--set", f"name={session.config.name}"]
     line += ["--seed", str(common.seed)] if common.seed is not None else []
-    repeated = [("--set", text) for text in common.set or ()] + [("--track", name) for name in session.options.track]
+    repeated = [("--set", text) for text in common.overrides] + [("--track", name) for name in session.options.track]
     line += [word for pair in repeated for word in pair]
     line += ["--output-dir", str(common.output_dir.absolute()), "--threads", str(session.threads)]
     flags = [f"--{name}" for name in ("overwrite", "quiet", "verbose") if getattr(common, name)]

@@ -8,6 +8,13 @@ from typing import Any
 
 import typer
 
+from kdistill.core.errors import ModelError
+
+# The files of models that no program here opens.
+FOREIGN = (
+    *(".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".onnx", ".pkl", ".pickle", ".joblib", ".pb", ".tflite"),
+    *(".gguf", ".msgpack", ".mlmodel"),
+)
 LARGEST_SEED = 2**31 - 1
 MOST_THREADS = 1024
 
@@ -44,6 +51,19 @@ def a_path_to(suffix: str) -> Callable[[str], Path]:
         return path
 
     return read
+
+
+def a_teacher(text: str) -> Path:
+    """Read the path of a teacher; ModelError for a file of another framework, with how such a teacher can teach."""
+    path = a_path(text)
+    if path.suffix.lower() in FOREIGN:
+        raise ModelError(
+            f"{path}: expected a `.keras` file; received one that ends in {path.suffix}",
+            hint="A teacher of another framework teaches by its logits: write them to an .npz file, and give it with "
+            "--teacher-logits FILE.npz. `kdistill data export` writes the examples in the order of its rows; "
+            "docs/how-to/other-frameworks.md has an example.",
+        )
+    return path
 
 
 @dataclass(frozen=True)

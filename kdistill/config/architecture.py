@@ -1,7 +1,8 @@
-"""Facts about the model of a config section, without TensorFlow: does the data fit, how many multiplications."""
+"""Facts about a section's model, without TensorFlow: does the data fit, how many multiplications and weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import NamedTuple
 
 from kdistill.config.schema import Model
 from kdistill.core import kinds
@@ -11,6 +12,7 @@ from kdistill.core.kinds import Kind
 
 NAMED = {"sequence": "steps", "tokens": "tokens", "image": "pixels", "volume": "voxels"}
 GATES = {"lstm": 4, "gru": 3}
+BIASES = {"lstm": 4, "gru": 6}  # for each unit: a GRU has those of the inputs and those of the state
 
 
 def check_layers(section: Model, role: str, shape: Sequence[int], kind: Kind | None = None) -> None:
@@ -67,25 +69,61 @@ def _check_blocks(section: Model, role: str, shape: Sequence[int], kind: Kind, r
             )
 
 
+class Product(NamedTuple):
+    """The weights of one layer of a model.
+
+    Attributes:
+        weights: of its kernels; each takes part in one multiplication at each place.
+        more: of its biases and its normalization.
+        places: at how many places of an example, such as pixels or steps, the kernels are used.
+    """
+
+    weights: int
+    more: int
+    places: int
+
+
 def multiplications(section: Model, shape: Sequence[int], classes: int, kind: Kind | None = None) -> int:
     """Return the multiplications of a section's model for one example; the section names no model file."""
+    return sum(layer.weights * layer.places for layer in _layers(section, shape, classes, kind))
+
+
+def parameters(
+    section: Model, shape: Sequence[int], classes: int, kind: Kind | None = None, vocabulary: int | None = None
+) -> int:
+    """Return the weights of a section's model, without those that scale its inputs; the section names no model file.
+
+    Args:
+        section: of the model.
+        shape: shape of one example.
+        classes: number of classes.
+        kind: kind of the examples; None for that of their shape.
+        vocabulary: the number of tokens, if the examples are tokens.
+    """
+    of_tokens = section.embedding * vocabulary if section.embedding and vocabulary else 0
+    return of_tokens + sum(layer.weights + layer.more for layer in _layers(section, shape, classes, kind))
+
+
+def _layers(section: Model, shape: Sequence[int], classes: int, kind: Kind | None) -> Iterator[Product]:
+    """Yield the layers of a section's model that have weights, but for an embedding."""
     kind = kind or kinds.plain(shape)
-    total, places = 0, tuple(shape[: kinds.PLACES[kind]])
+    places = tuple(shape[: kinds.PLACES[kind]])
     channels = section.embedding or (shape[-1] if kinds.has_channels(kind, shape) else 1)
+    before = 4 if section.batch_norm else 1  # for each unit: scale, shift, mean, variance; or the bias
     for number, (filters, after) in enumerate(zip(section.conv, _sizes(section, places), strict=True)):
         kernel = channels * section.kernel ** len(places)
         weights = kernel + channels * filters if section.separable and number else kernel * filters
-        total += weights * prod(places)
+        yield Product(weights, before * filters, prod(places))
         places, channels = after, filters
     for units in section.recurrent:
-        total += GATES[section.cell] * units * (channels + units) * prod(places)
+        yield Product(GATES[section.cell] * units * (channels + units), BIASES[section.cell] * units, prod(places))
         channels = units
     is_pooled = section.recurrent or section.global_pool or (section.embedding and not section.conv)
     features = channels if is_pooled else channels * prod(places)
-    for units in (*section.hidden, classes):
-        total += features * units
+    for units in section.hidden:
+        yield Product(features * units, before * units, 1)
         features = units
-    return total
+    yield Product(features * classes, classes, 1)
 
 
 def _sizes(section: Model, places: Sequence[int]) -> list[tuple[int, ...]]:

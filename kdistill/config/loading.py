@@ -1,10 +1,11 @@
 """Reads a config: finds the file, applies overrides, validates; and writes a resolved config."""
 
+import copy
 import os
 import re
 import stat
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -40,12 +41,41 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     values, marks = yamltext.read(text, place)
     _expand_t(values, marks)
     _make_absolute(values, folder)
+    values.setdefault("name", name_of(stem))
+    return _overridden(values, marks, overrides, top)
+
+
+def from_values(values: Mapping[str, Any], place: str, overrides: Sequence[str] = (), **top: Any) -> Config:
+    """Return the validated config of values that are in no file, with overrides applied; see `load`.
+
+    Args:
+        values: by section and key, with absolute paths and a name.
+        place: their name in messages.
+        overrides: as of `load`.
+        top: as of `load`.
+    """
+    return _overridden(copy.deepcopy(dict(values)), {(): place}, overrides, top)
+
+
+def merged(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return values, by section and key, with overrides applied, whose paths become absolute; nothing is validated.
+
+    Raises:
+        ConfigError: an override cannot be read, or names a section that there is not.
+    """
+    changed = copy.deepcopy(dict(values))
+    for override in overrides:
+        _apply(changed, {}, override)
+    _make_absolute(changed, Path.cwd())
+    return changed
+
+
+def _overridden(values: dict[str, Any], marks: Marks, overrides: Sequence[str], top: Mapping[str, Any]) -> Config:
     for override in overrides:
         _apply(values, marks, override)
     _make_absolute(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
-    values.setdefault("name", name_of(stem))
     return _check(values, marks)
 
 
@@ -229,6 +259,13 @@ def described(config: Config) -> str:
     formula = keys.formula(max(1, len(keys.teachers)), data.class_weights, data.task)
     lines = [f"# {line}" for part in formula.split("; ") for line in textwrap.wrap(part, 118)]
     return "\n".join([dump(config).rstrip(), "# What the distilled student minimises:", *lines])
+
+
+def one_line(key: str, value: Any) -> str:
+    """Return a key with its value as one line of YAML."""
+    return yaml.safe_dump(
+        {key: value}, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10**6
+    ).strip()[1:-1]
 
 
 def json_schema() -> dict[str, Any]:

@@ -31,6 +31,36 @@ OWN_KEYS: dict[Path, str] = {
     ("sweep",): "{distill.temperature: [2, 4]}",
     ("data", "class_weights"): "{cat: 5}",
 }
+# What other programs call some keys, and what people write for them.
+ALIASES = {
+    "lr": ("training.learning_rate",),
+    "bs": ("training.batch_size",),
+    "batch": ("training.batch_size",),
+    "wd": ("training.weight_decay",),
+    "epoch": ("training.epochs",),
+    "n_epochs": ("training.epochs",),
+    "num_epochs": ("training.epochs",),
+    "max_epochs": ("training.epochs",),
+    "opt": ("training.optimizer",),
+    "scheduler": ("training.schedule",),
+    "lr_schedule": ("training.schedule",),
+    "early_stopping": ("training.patience",),
+    "T": ("distill.temperature",),
+    "temp": ("distill.temperature",),
+    "tau": ("distill.temperature",),
+    "loss": ("distill.soft_loss",),
+    "layers": ("teacher.hidden", "student.hidden"),
+    "units": ("teacher.hidden", "student.hidden"),
+    "filters": ("teacher.conv", "student.conv"),
+    "target": ("data.label",),
+    "val": ("data.validation",),
+    "val_split": ("data.validation",),
+    "validation_split": ("data.validation",),
+    "test_split": ("data.test",),
+    "weights": ("data.class_weights",),
+    "seq": ("data.kind",),
+    "metric": ("verdict.measure",),
+}
 # Pydantic's types of errors; its context fills in the braces.
 KINDS = {
     "greater_than": "a number above {gt:g}",
@@ -90,15 +120,11 @@ def unknown_key(path: Path) -> str:
     message = f"unknown key '{key}'"
     if key == "training" and "learning_rate" in here:  # of a model
         return f"{message} here: a model takes the keys of `training` themselves, such as {section[0]}.learning_rate"
-    if meant := did_you_mean(key, here):
+    if key not in ALIASES and (meant := did_you_mean(key, here)):
         return f"{message}{meant}"
-    elsewhere = [
-        f"{name}.{found}"
-        for name in keys_of(())
-        for found in keys_of((name,))
-        if found == key or (key == "T" and found == "temperature")
-    ]
-    elsewhere += [name for name in keys_of(()) if name == key and section]
+    elsewhere = keys_named(key) + [name for name in keys_of(()) if name == key and section]
+    if own := [last for full in elsewhere if (last := full.rpartition(".")[2]) in here]:
+        return f"{message}; did you mean '{own[0]}'?"
     if elsewhere:
         return f"{message} here; did you mean {' or '.join(elsewhere)}?"
     return f"{message}; expected one of {', '.join(here)}"
@@ -110,6 +136,13 @@ def no_keys(section: Path) -> str:
     if section in OWN_KEYS:
         return f"the keys of {name} are set together, such as {name}={OWN_KEYS[section]}"
     return f"{name} is a single value, and has no keys"
+
+
+def keys_named(word: str) -> list[str]:
+    """Return the full keys, such as `training.epochs`, whose last part is a word or what it is short for."""
+    if word in ALIASES:
+        return list(ALIASES[word])
+    return [f"{name}.{found}" for name in keys_of(()) for found in keys_of((name,)) if found == word]
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

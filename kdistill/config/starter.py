@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -34,33 +35,40 @@ HEADER = """\
 # error.
 """
 WIDTH, COMMENT_AT = 116, 36
+PLAIN = re.compile(r"[A-Za-z/]([A-Za-z0-9 ._/-]*[A-Za-z0-9._/-])?")  # text that needs no quotes
 
 
-def starter_text(file: str | None, source: str | None = None) -> str:
+def starter_text(
+    file: str | None, source: str | None = None, values: Mapping[str, Any] | None = None, notes: Sequence[str] = ()
+) -> str:
     """Return the text of a valid config to start from, with `name` set to that of the file.
 
     Args:
         file: the file that it will be written to; None if unknown: then `name` is commented out.
         source: the name of a built-in config to copy; None for a config of every key, with a comment on each.
+        values: by section and key, what differs from the defaults; None for a small experiment.
+        notes: sentences on them, for the head of the file.
     """
-    name = _as_yaml(name_of(Path(file or "mine.yaml").stem))
+    values = VALUES if values is None else values
+    name = name_of(Path(file or "mine.yaml").stem)
     if source is not None:
-        return re.sub(r"^name: .*$", f"name: {name}", builtin_text(source), count=1, flags=re.MULTILINE)
-    lines = [HEADER.format(file=file or "FILE")]
+        return re.sub(r"^name: .*$", f"name: {_as_yaml(name)}", builtin_text(source), count=1, flags=re.MULTILINE)
+    about = [f"#\n# Chosen for {values['data']['path']}:", *(f"# - {note}" for note in notes)] if notes else []
+    lines = ["\n".join([HEADER.format(file=file or "FILE").rstrip("\n"), *about, ""])]
     for key, field in Config.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            lines += ["", f"# {field.description}", f"{key}:", *_section(kind, VALUES.get(key, {}))]
+            lines += ["", f"# {field.description}", f"{key}:", *_section(kind, values.get(key, {}))]
         elif key == "name":
             lines += _line("name" if file else "# name", name, field)
         else:
-            lines += _line(key, VALUES.get(key, field.default), field)
+            lines += _line(key, values.get(key, field.default), field)
     return "\n".join(lines) + "\n"
 
 
-def _as_yaml(name: str) -> str:
-    """Return a name, quoted if YAML would not read it as text."""
-    return name if name[0].isalpha() and name.lower() not in {"true", "false", "null"} else json.dumps(name)
+def _as_yaml(text: str) -> str:
+    """Return text, quoted if YAML would not read it as it is."""
+    return text if PLAIN.fullmatch(text) and text.lower() not in {"true", "false", "null"} else json.dumps(text)
 
 
 def _section(kind: type[Section], values: dict[str, Any]) -> list[str]:
@@ -85,7 +93,7 @@ def _is_without_effect(kind: type[Section], key: str, values: dict[str, Any]) ->
     if key not in READERS:
         return False
     choice, readers = READERS[key]
-    return Training.model_fields[choice].default not in readers
+    return values.get(choice, Training.model_fields[choice].default) not in readers
 
 
 def _line(key: str, value: Any, field: FieldInfo | None, text: str = "") -> list[str]:
@@ -93,6 +101,6 @@ def _line(key: str, value: Any, field: FieldInfo | None, text: str = "") -> list
     if field is not None:
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         text = f"{field.description or ''} {'One of ' + ', '.join(choices) + '.' if choices else ''}".strip()
-    start = f"{key}: {value if isinstance(value, str) else json.dumps(value)}".ljust(COMMENT_AT - 1)
+    start = f"{key}: {_as_yaml(value) if isinstance(value, str) else json.dumps(value)}".ljust(COMMENT_AT - 1)
     first, *rest = textwrap.wrap(text, WIDTH - COMMENT_AT)
     return [f"{start} # {first}", *(f"{' ' * COMMENT_AT}# {line}" for line in rest)]

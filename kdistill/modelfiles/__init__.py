@@ -20,7 +20,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kdistill.core.errors import ModelError
 from kdistill.modelfiles import container, layers, versions, weights
@@ -53,12 +53,21 @@ def check(path: Path) -> Checked:
 
 def hashes(path: Path) -> tuple[str, str]:
     """Return the SHA-256 of the config and of the weights in an accepted file. Raises ModelError like `check`."""
-    return _cached(path)[1:]
+    known = _cached(path)
+    return known.layers_sha256, known.weights_sha256
 
 
 def config(path: Path) -> dict[str, Any]:
     """Return the model's config in an accepted file, which must not be changed. Raises ModelError like `check`."""
-    return _cached(path)[0]
+    return _cached(path).config
+
+
+def parameters(path: Path) -> int:
+    """Return the number of weights in an accepted file, without the optimizer's state. Raises ModelError like `check`.
+
+    The state of random layers, some numbers each, is counted too.
+    """
+    return _cached(path).parameters
 
 
 def _read(path: Path) -> tuple[Checked, bytes]:
@@ -76,7 +85,16 @@ def _read(path: Path) -> tuple[Checked, bytes]:
         raise ModelError(f"{path}: {error.message}", error.hint) from error.__cause__
 
 
-def _cached(path: Path) -> tuple[dict[str, Any], str, str]:
+class _Known(NamedTuple):
+    """What is kept of an accepted file."""
+
+    config: dict[str, Any]
+    layers_sha256: str
+    weights_sha256: str
+    parameters: int
+
+
+def _cached(path: Path) -> _Known:
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -86,7 +104,8 @@ def _cached(path: Path) -> tuple[dict[str, Any], str, str]:
 
 
 @lru_cache(maxsize=8)
-def _cached_by_status(path: Path, modified: int, changed: int, size: int) -> tuple[dict[str, Any], str, str]:
+def _cached_by_status(path: Path, modified: int, changed: int, size: int) -> _Known:
     checked, stored = _read(path)
     text = json.dumps(checked.config, sort_keys=True)
-    return checked.config, hashlib.sha256(text.encode()).hexdigest(), hashlib.sha256(stored).hexdigest()
+    layers_sha256, weights_sha256 = (hashlib.sha256(content).hexdigest() for content in (text.encode(), stored))
+    return _Known(checked.config, layers_sha256, weights_sha256, weights.parameters(stored))

@@ -34,7 +34,7 @@ NOT_FINITE_HINT = "The training that made it has diverged: train it again, with 
 
 
 def check(content: bytes) -> int:
-    """Return the number of values in a weights file.
+    """Return the number of values in a weights file, the optimizer's state included.
 
     Raises:
         ModelError: the file is damaged or not accepted, or a weight is NaN or infinite.
@@ -53,6 +53,12 @@ def check(content: bytes) -> int:
     except Exception as error:  # h5py raises OSError, KeyError, RuntimeError and others for HDF5's errors
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise ModelError(f"model.weights.h5 is damaged: {reason}", DAMAGED_HINT) from error
+
+
+def parameters(content: bytes) -> int:
+    """Return the number of values in a weights file that `check` accepts, without the optimizer's state."""
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return sum(int(array.size) for name, array in _arrays(file, len(content)) if not name.startswith(UNREAD))
 
 
 def attribute(content: bytes, name: str) -> object:

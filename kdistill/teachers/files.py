@@ -16,6 +16,10 @@ OTHER_TEACHER = (
     "Run `kdistill train-teacher --overwrite` with the same -c, --set, --output-dir and --seed first, "
     "or give another --output-dir, or --teacher PATH."
 )
+LOGITS_HINT = (
+    "Any teacher can teach by its logits alone: compute them with its own program for the examples that `kdistill data "
+    "export` writes, and give that file with --teacher-logits or in distill.teachers."
+)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,9 @@ from kdistill.datasets import Splits
 from kdistill.datasets.splits import about_data
 from kdistill.runs import Run, run_in
 from kdistill.teachers import doubts
-from kdistill.teachers.files import TeacherFiles
+from kdistill.teachers.files import LOGITS_HINT, TeacherFiles
 from kdistill.teachers.logits_file import SUFFIX
 from kdistill.teachers.teacher import AnyTeacher, LogitsTeacher, ModelTeacher, TeacherEnsemble
-
-LOGITS_HINT = (
-    "Any teacher can teach by its logits alone: compute them with its own program for the examples that `kdistill data "
-    "export` writes, and give that file with --teacher-logits or in distill.teachers."
-)
 
 
 def load_teacher(config: Config, splits: Splits, cache: Path, found: TeacherFiles) -> AnyTeacher:
