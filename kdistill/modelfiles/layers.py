@@ -23,9 +23,33 @@ from kdistill.core.errors import ModelError
 from kdistill.modelfiles.accepted import ACTIVATIONS, ALLOWED, ARRAYS, MODELS, NOT_ACCEPTED, NUMBERS, REASONS, VALUES
 
 DEPTH = 100  # levels of nesting; a model within a model takes four
-OBJECTS = 20_000  # a ResNet-152 has 4,000
-OUTPUTS = 10_000  # of one operation: Keras makes a tensor for each before it looks at the inputs
-NUMBERS_OF_OUTPUTS = ("num", "indices_or_sections")  # keys of Unstack and of the operations that split
+OBJECTS = 20_000  # a ResNet-152 has 4,000. Those of a model within a model count again for each of its calls
+# The largest value of keys that take memory or time which no shape of the model shows.
+LIMITS = {
+    # Outputs of Unstack and of the operations that split: Keras makes a tensor for each before it looks at the inputs.
+    ("Unstack", "num"): 10_000,
+    **{(f"{kind}plit", "indices_or_sections"): 10_000 for kind in ("S", "Hs", "Vs", "Ds", "ArrayS")},
+    # Loops of Python, one pass after the other.
+    ("AugMix", "num_chains"): 100,
+    ("AugMix", "chain_depth"): 100,
+    ("RandAugment", "num_ops"): 1_000,
+    ("SpectralNormalization", "power_iterations"): 1_000,
+    ("Rot90", "k"): 1_000,
+    ("Diff", "n"): 1_000,
+    ("Fold", "kernel_size"): 1_000,
+    # Tables that are made of these numbers.
+    ("GaussianBlur", "kernel_size"): 1_000,
+    ("RandomGaussianBlur", "kernel_size"): 1_000,
+    ("ElasticTransform", "sigma"): 100,
+    ("RandomElasticTransform", "scale"): 10,
+    ("SSIM", "filter_size"): 1_000,
+    ("CTCDecode", "beam_width"): 10_000,
+    ("CTCDecode", "top_paths"): 10_000,
+    ("Equalization", "bins"): 2**16,
+    ("ContrastLimitedAdaptiveHistogramEqualization", "tile_grid_size"): 100,
+    ("MelSpectrogram", "fft_length"): 2**16,
+    ("MelSpectrogram", "num_mel_bins"): 4_096,
+}
 
 HINT = "Build the model from built-in layers of Keras, and save it again."
 LAYER_HINT = (
@@ -93,37 +117,39 @@ class _Walk:
     def __init__(self) -> None:
         self.objects = 0
 
-    def value(self, value: object, place: str, depth: int = 0) -> None:
+    def value(self, value: object, place: str, depth: int = 0, calls: int = 1) -> None:
         if depth > DEPTH:
             raise RecursionError
         if isinstance(value, list):
             for number, item in enumerate(value):
-                self.value(item, f"{place}[{number}]", depth + 1)
+                self.value(item, f"{place}[{number}]", depth + 1, calls)
         elif isinstance(value, dict):
-            if "class_name" in value:
-                self.object(value, place)
+            times = self.object(value, place, calls) if "class_name" in value else 1
             for key, item in value.items():
                 if key.endswith("activation") and isinstance(item, dict) and item.get("class_name") == "function":
                     value[key] = _activation(item, f"{place}.{key}")
                 else:
-                    self.value(item, f"{place}.{key}", depth + 1)
+                    self.value(item, f"{place}.{key}", depth + 1, calls * (times if key == "config" else 1))
 
-    def object(self, value: dict[str, Any], place: str) -> None:
-        self.objects += 1
+    def object(self, value: dict[str, Any], place: str, calls: int) -> int:
+        """Count an object that is in one which is called `calls` times; return how often that one calls it."""
+        self.objects += calls
         if self.objects > OBJECTS:
             raise ModelError(f"config.json: expected at most {OBJECTS} objects; received more", HINT)
         where = _where(place)
         name = value["class_name"]
         if isinstance(name, str) and name in VALUES:
             _check_value(value, where)
-            return
+            return 1
         _check_class(value, where)
-        _check_outputs(value, where)
+        _check_limits(value, where)
         if value.get("compile_config"):
             del value["compile_config"]
-        for node in value.get("inbound_nodes") or []:
+        nodes = value.get("inbound_nodes") or []
+        for node in nodes:
             if not isinstance(node, dict) or not _has_tensor([node.get("args"), node.get("kwargs")]):
                 raise ModelError(f"{where}: expected a call with the output of another layer", HINT)
+        return max(1, len(nodes))
 
 
 def _where(place: str) -> str:
@@ -174,14 +200,20 @@ def _class_error(name: str, module: object, where: str) -> ModelError:
     return ModelError(f"{where}: {shown(name)} of the module {shown(module)} is {kind}", hint)
 
 
-def _check_outputs(value: dict[str, Any], where: str) -> None:
-    """Refuse an operation with more outputs than any memory holds."""
-    own = value.get("config")
-    for key in NUMBERS_OF_OUTPUTS:
-        number = own.get(key) if isinstance(own, dict) else None
-        if isinstance(number, int | float) and number > OUTPUTS:
-            received = f"received {number:,} as {key}"
-            raise ModelError(f"{where}: expected an operation of at most {OUTPUTS:,} outputs; {received}", HINT)
+def _check_limits(value: dict[str, Any], where: str) -> None:
+    """Refuse numbers that would take more memory or time than any machine has."""
+    name, own = value["class_name"], value.get("config")
+    for key, number in own.items() if isinstance(own, dict) else ():
+        most = LIMITS.get((name, key))
+        if most is not None and (largest := _largest(number)) > most:
+            raise ModelError(f"{where}: expected at most {most} as {key} of {name}; received {shown(largest)}", HINT)
+
+
+def _largest(number: object) -> float:
+    """Return the largest number in a value from a file; 0 if there is none."""
+    if isinstance(number, list):
+        return max(map(_largest, number), default=0)
+    return abs(number) if isinstance(number, int | float) else 0
 
 
 def _check_value(value: dict[str, Any], where: str) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from kdistill.core import files
 from kdistill.core.errors import ModelError
 from kdistill.core.task import SINGLE, Task
 from kdistill.modelfiles import older, versions
-from kdistill.models import adapt_inputs, token_inputs
+from kdistill.models import adapt_inputs, limits, token_inputs
 
 # The end of the note on a removed softmax.
 SOFTMAX_TAKEN_OFF = "which was taken off: distillation softens logits, and probabilities would be softened twice."
-MOST_VALUES = 2**24  # of one layer's output for one example; 64 MB in float32
 SEVERAL_OUTPUTS = "Save a model with only the classifier's output: keras.Model(model.inputs, model.outputs[0])."
 ANY_SIZE_HINT = "`kdistill export` with -c fixes the shape to that of a config's data."
 SIGMOID_HINT = (
@@ -34,12 +33,6 @@ ONE_OUTPUT = "one output z, taken for the logits (0, z) of two classes: a positi
 UNBUILT_HINT = (
     "Give the model its input shape, train it, and save it again: keras.Input(shape) as its first layer, or "
     "`model.build((None, *shape))`, then `model.save('name.keras')`."
-)
-ATTENTION = (
-    keras.layers.Attention,
-    keras.layers.AdditiveAttention,
-    keras.layers.MultiHeadAttention,
-    keras.layers.GroupQueryAttention,
 )
 _UNFIT_HINT = "The config and the weights are of different models: save the whole model again with `model.save(...)`."
 
@@ -166,7 +159,7 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
     """Return the number of values in the weights of a config, without allocating them: there may be billions.
 
     Raises:
-        ModelError: that is at most `stored`, but the outputs of a layer would be too large.
+        ModelError: that is at most `stored`, but a layer would take too much memory or time.
     """
 
     def count() -> int:
@@ -175,8 +168,7 @@ def _count_weights(config: dict[str, Any], stored: int) -> int:
             _check_built(model)
             wanted = sum(math.prod(weight.shape) for weight in model.weights)
             if wanted <= stored:
-                for operation in _operations(model):
-                    _check_output(operation)
+                limits.check(model)
             return wanted
 
     # Keras keeps a list of weights to initialize for each thread; this list ends with its thread.
@@ -198,31 +190,6 @@ def _check_call(path: Path, model: keras.Model, shape: Sequence[int]) -> None:
         # Keras names the layer in the first paragraph; the exception's own text is the second, in bold.
         reason = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split("\n\n")[:2]) or type(error).__name__
         raise ModelError(f"{path}: Keras cannot compute this model: {reason[:300]}") from error
-
-
-def _operations(model: keras.Model) -> Iterator[keras.Operation]:
-    """Yield the layers of a model and of the models in it, and the operations between them."""
-    for layer in model._flatten_layers():
-        yield layer
-        yield from (found for found in getattr(layer, "operations", ()) if not isinstance(found, keras.Layer))
-
-
-def _check_output(operation: keras.Operation) -> None:
-    """Refuse an operation whose output for one example is too large, such as UpSampling2D(100000)."""
-    for node in operation._inbound_nodes:
-        for tensor in node.output_tensors:
-            _check_size(operation.name, tuple(tensor.shape[1:]), "outputs")
-        lengths = [tensor.shape[1] or 1 for tensor in node.input_tensors[:2] if len(tensor.shape) > 2]
-        is_operation = type(operation).__name__ == "DotProductAttention"  # not public
-        if (isinstance(operation, ATTENTION) or is_operation) and lengths:  # each position of one with each of another
-            heads = getattr(operation, "num_heads", None) or getattr(operation, "num_query_heads", 1)
-            heads = node.input_tensors[0].shape[2] if is_operation else heads
-            _check_size(operation.name, (heads, lengths[0], lengths[-1]), "scores")
-
-
-def _check_size(name: str, shape: tuple[int | None, ...], what: str) -> None:
-    if math.prod(size or 1 for size in shape) > MOST_VALUES:
-        raise ModelError(f"the layer {name} has {what} of shape {shape}: expected at most {MOST_VALUES:,} values")
 
 
 def _loading_error(error: Exception) -> ModelError:

@@ -82,20 +82,47 @@ def test_depth_and_number_are_limited(good):
     refused(config, "at most 20000 objects")
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "key"),
-    [
-        ("Unstack", "keras.src.ops.core", "num"),
-        *((name, "keras.src.ops.numpy", "indices_or_sections") for name in ("Split", "ArraySplit", "Vsplit")),
-    ],
-)
-def test_operations_of_millions_of_outputs_are_refused(good, name, module, key):
-    """Keras makes a tensor for each of them before it looks at the inputs, for hours."""
+MODULES = {name: module for module, name in accepted.ALLOWED}
+
+
+@pytest.mark.parametrize(("name", "key"), layers.LIMITS)
+def test_numbers_that_take_hours_or_all_memory_are_refused(good, name, key):
+    """Operations of millions of outputs, of which Keras makes a tensor each; loops; tables of kernels."""
+    found = api_export.get_symbol_from_name(f"{MODULES[name]}.{name}")
+    found = found or vars(importlib.import_module(MODULES[name]))[name]
+    assert key in inspect.signature(found.__init__).parameters
+    most = layers.LIMITS[name, key]
     config = json.loads(good)
-    config["config"]["layers"].append(entry(name, module, **{key: layers.OUTPUTS}))
+    config["config"]["layers"].append(entry(name, MODULES[name], **{key: most}))
     layers.check(json.dumps(config).encode())
-    config["config"]["layers"][-1]["config"][key] += 1
-    refused(config, f"at most 10,000 outputs; received 10,001 as {key}")
+    for received in (most + 1, [1, most + 1], -most - 1, 1e300, float("inf")):
+        config["config"]["layers"][-1]["config"][key] = received
+        refused(config, f"at most {most} as {key} of {name}; received ")
+
+
+def called_twice(inner, name):
+    """Return the config of a model that calls an inner one twice, one after the other."""
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "dtype": "float32"}}
+    tensors = [
+        {**tensor, "config": {**tensor["config"], "keras_history": [of, n, 0]}} for of, n in (("x", 0), ("m", 0))
+    ]
+    nodes = [{"args": [each], "kwargs": {}} for each in tensors]
+    inputs = {**entry("InputLayer"), "config": {"batch_shape": [None, 3], "name": "x"}, "name": "x"}
+    inner = {**inner, "name": "m", "inbound_nodes": nodes, "config": {**inner["config"], "name": "m"}}
+    ends = {"input_layers": ["x", 0, 0], "output_layers": ["m", 1, 0]}
+    config = {"name": name, "layers": [{**inputs, "inbound_nodes": []}, inner], **ends}
+    return {**entry("Functional", "keras.src.models.functional"), "config": config}
+
+
+def test_models_within_models_that_are_called_twice_are_counted_for_each_call():
+    """Thirty levels in a few kB would be a thousand million calls."""
+    config = entry("Dense", units=3)
+    for level in range(11):
+        config = called_twice(config, f"m{level}")
+    layers.check(json.dumps(config).encode())  # 2^10 calls
+    for level in range(11, 17):
+        config = called_twice(config, f"m{level}")
+    refused(config, "at most 20000 objects")
 
 
 def entry(name="Dense", module="keras.layers", registered=None, **config):

@@ -356,5 +356,5 @@ def test_attention_over_many_positions_is_refused_before_it_is_computed(tmp_path
         values = keras.ops.dot_product_attention(values, values, values)
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.mean(values, axis=(1, 2))))
     model.save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match=r"has scores of shape \(1, 16384, 16384\): expected at most 16,777,216"):
+    with pytest.raises(ModelError, match=r"has scores of shape \(1, 16384, 16384\): expected at most 33,554,432"):
         models.load_classifier(tmp_path / "m.keras", (16384,), 2)
