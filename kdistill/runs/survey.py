@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import yaml
+from pydantic import ValidationError
 
 from kdistill.core import documents
 from kdistill.core.errors import DamagedError, ModelError, OutputError
@@ -260,7 +261,7 @@ def _add_settings(cells: list[FoundCell], folder: Path) -> list[str]:
     """Add to each cell its values of the config keys in which the cells differ from each other; sort by those.
 
     Returns:
-        A phrase for each config that cannot be read.
+        A phrase for each config that cannot be read, or is not that of the cell's runs.
     """
     read = [_yaml(folder / cell["cell"] / "config.yaml") for cell in cells]
     flat = [flattened(values or {}) for values in read]
@@ -268,9 +269,22 @@ def _add_settings(cells: list[FoundCell], folder: Path) -> list[str]:
     varied = [key for key in keys if len({json.dumps(values.get(key), default=str) for values in flat}) > 1]
     for cell, values in zip(cells, flat, strict=True):
         cell["set"] = {key: values.get(key) for key in varied}
-    unread = [cell["cell"] for cell, values in zip(cells, read, strict=True) if values is None]
+    problems = [_problem_of(cell, values, folder / cell["cell"]) for cell, values in zip(cells, read, strict=True)]
     cells.sort(key=lambda cell: [_order(value) for value in cell["set"].values()])
-    return [f"cells/{name}/config.yaml is no config" for name in unread]
+    return [problem for problem in problems if problem]
+
+
+def _problem_of(cell: FoundCell, values: Mapping[str, Any] | None, folder: Path) -> str | None:
+    """Return what is wrong with the config of a cell, whose settings name it everywhere."""
+    from kdistill.config import Config
+
+    try:
+        config = Config.model_validate(values)
+    except ValidationError:
+        return f"cells/{cell['cell']}/config.yaml is no config"
+    made = next((run for run in cell["runs"] if run["state"] == "complete" and run["arm"] == "distilled"), None)
+    why = not_usable(config, Experiment(folder).run("distilled", made["seed"])) if made else None
+    return f"cells/{cell['cell']}: distilled, seed {made['seed']}, {why}" if made and why else None
 
 
 def _order(value: Any) -> tuple[float, str]:

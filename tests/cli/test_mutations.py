@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from kdistill import config as configs
 from kdistill.cli import app
 from kdistill.core import files
+from kdistill.core.errors import ConfigError
 from kdistill.report.plots import figure
 from kdistill.runs import Experiment, benchmark
 
@@ -155,6 +156,14 @@ def sound_with_export(sound):
     return sound
 
 
+def _is_config(path):
+    try:
+        configs.load(str(path))
+    except ConfigError:
+        return False
+    return True
+
+
 def drawn(cases, number, random):
     """Return cases (kind, content, command), at most `number` for each group of kinds and command."""
     groups = defaultdict(list)
@@ -209,7 +218,7 @@ class Matrix:
     def _is_another_state(path, kind):
         """Whether what a person wrote is a config too, or a history is that of an earlier epoch or version."""
         if path.name == "config.yaml":
-            return kind.startswith("without ") or " is " in f" {kind}"
+            return kind.startswith("without ") or " is " in f" {kind}" or _is_config(path)
         is_earlier = kind in {"empty", "without line 3"} or kind.startswith("line 1: without ")
         return path.name == "history.jsonl" and "seed-9" in path.parts and is_earlier
 

@@ -20,7 +20,7 @@ from kdistill.core.errors import DivergedError
 from kdistill.experiments import sweep_grid
 from kdistill.recipes import arms
 from kdistill.recipes.session import Options, Session
-from kdistill.runs import Experiment
+from kdistill.runs import Experiment, survey
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.training import fit
 
@@ -110,6 +110,34 @@ def test_a_sweep_again_trains_nothing_and_says_the_same(swept, monkeypatch):
     monkeypatch.setattr(fit, "Fit", None)
     again = json.loads(invoke(*GRID, *SHORT, "--seeds", 2, "--output-dir", output, "--json").stdout)
     assert {**again, "run_info": 0} == {**document, "run_info": 0}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        (
+            "alpha: 0.1",
+            "alpha: 0.2",
+            "was made from another config than config.yaml has (distill.alpha: was 0.1, is now 0.2)",
+        ),
+        ("alpha: 0.1", "alphq: 0.1", "/config.yaml is no config"),
+        ("soft_loss: kl", "soft_loss: kh", "/config.yaml is no config"),
+        ("distill:", "", "/config.yaml is no config"),
+    ],
+)
+def test_a_cell_whose_config_was_changed_is_named(swept, before, after, problem):
+    """The cell would be listed with settings that its runs do not have."""
+    output, _ = swept
+    path = next(path for path in output.glob("*/cells/*/config.yaml") if "alpha: 0.1" in path.read_text())
+    sound = path.read_text()
+    assert survey.describe(path.parents[2])["problem"] is None
+    path.write_text(sound.replace(before, after))
+    try:
+        found = survey.describe(path.parents[2])["problem"]
+    finally:
+        path.write_text(sound)
+    assert found.startswith(f"cells/{path.parent.name}")
+    assert problem in found
 
 
 def test_what_a_person_sees(swept):
