@@ -72,8 +72,9 @@ class _Scores(Shape):
 
 
 class Result(Shape):
-    """`result.json` of a run."""
+    """`result.json` of a run; early versions wrote no identity."""
 
+    arm: str | None = None
     epochs: int | None = None
     best_epoch: int | None = None
     validation: _Scores | None = None
@@ -85,6 +86,12 @@ class Result(Shape):
     warnings: list[str] = Field([])
     run_info: dict[str, Any] = Field({})
     identity: str | None = None
+
+    @model_validator(mode="after")
+    def _of_a_run(self) -> Self:
+        if self.arm is None and self.identity is None:
+            raise ValueError("expected the result of a run; received another document")
+        return self
 
 
 class Failure(Shape):

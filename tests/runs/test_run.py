@@ -61,6 +61,15 @@ def test_a_changed_or_missing_file_makes_a_run_incomplete(run, name):
     assert judge(run).damage == f"{name} is missing"
 
 
+def test_another_document_in_place_of_the_result_makes_a_run_incomplete(run):
+    """One with its seal, as test.json is."""
+    finish(run)
+    files.write_sealed(run.folder / "result.json", {"model_sha256": "a", "scores": {"accuracy": 0.5}, "correct": "1"})
+    assert judge(run).damage == "result.json is not what was written"
+    files.write_sealed(run.folder / "result.json", {"arm": "baseline"})  # as early versions wrote it
+    assert judge(run).counts
+
+
 def test_a_damaged_manifest_makes_a_run_incomplete(run):
     finish(run)
     (run.folder / "manifest.json").write_text("{")
