@@ -22,7 +22,9 @@ def write_out(text: str) -> bool:
         OutputError: stdout is a file that cannot be written, as on a full disk.
     """
     try:
-        print(text, flush=True)
+        # Names of files may be no text, and a terminal may lack a character.
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         return True
     except BrokenPipeError:
         give_up(sys.stdout)

@@ -15,6 +15,11 @@ def first_few(names: list[str], most: int = NAMED_AT_MOST) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def printable(text: object) -> str:
+    """Return text, such as the path of a file, with what cannot be written in UTF-8 as an escape: `\\udcff`."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def closest(word: str, known: Sequence[str]) -> str | None:
     """Return the known word that is most similar to `word`, or the only one that it abbreviates; None if none is."""
     abbreviated = [each for each in known if len(word) > 2 and each.startswith(word)]

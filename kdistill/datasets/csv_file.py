@@ -27,6 +27,7 @@ DATA_HINT = (
     "If it is data, set data.header: false; columns are then named by their numbers, from 1. If these are names, set "
     "data.header: true."
 )
+TWICE_HINT = "Give each column a name of its own."
 
 Row = tuple[int, list[str]]  # number of the line, cells
 
@@ -62,7 +63,7 @@ class CsvFile:
         if twice:
             raise DataError(
                 f"{place}: expected different names of columns; received more than once: {first_few(twice)}",
-                hint=None if self.format.header else hint,
+                hint=TWICE_HINT if self.format.header else f"{TWICE_HINT} {hint}",
             )
         if self.format.header is None and self._looks_like_data():
             raise DataError(f"{place}: the first line looks like data: {first_few(self.columns)}", hint=hint)

@@ -21,6 +21,7 @@ CHUNK = 2**20  # bytes
 UTF8 = "utf-8"
 # The marks that files in UTF-16 and UTF-8 may begin with.
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+PACKED = {b"\x1f\x8b": "a gzip archive", b"PK\x03\x04": "a zip archive, such as .xlsx files are", b"PAR1": "Parquet"}
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,18 @@ def encoding_of(path: Path) -> str:
     """Return the encoding of a text file: that of its mark, UTF-8 if all of it is UTF-8, or else latin-1.
 
     Raises:
-        DataError: the file has NUL bytes, and no mark that says that it is UTF-16.
+        DataError: the file is packed, or has NUL bytes, and no mark that says that it is UTF-16.
         OSError: it cannot be read.
     """
     decoder = codecs.getincrementaldecoder(UTF8)()
     is_utf8, start = True, 0
     files.stat_regular(path)
     with open(path, "rb") as file:
-        first = file.read(max(map(len, MARKS)))
+        first = file.read(max(map(len, (*MARKS, *PACKED))))
         if marked := next((name for mark, name in MARKS.items() if first.startswith(mark)), None):
             return marked
+        if packed := next((name for mark, name in PACKED.items() if first.startswith(mark)), None):
+            raise DataError(f"{path}: expected text; received {packed}", hint="Unpack it, or save the table as CSV.")
         file.seek(0)
         while chunk := file.read(CHUNK):
             if b"\0" in chunk:

@@ -1,11 +1,13 @@
 """Streams that go away, through real pipes: a reader that has left, a full disk, a closed stderr."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 
+from kdistill.cli.output import write_out
 from kdistill.runs import Experiment, judge
 
 LIGHT = [["--version"], ["--help"], ["config", "ls"], ["config", "show", "--json"], ["config", "init", "-"]]
@@ -64,3 +66,12 @@ def test_narration_that_nobody_reads_does_not_stop_training(gone, tmp_path):
     """As in `kdistill baseline -v 2>&1 | head -1`."""
     assert run(["baseline", "-v", "--output-dir", tmp_path, *TWO_EPOCHS], gone, gone) == (0, "")
     assert judge(Experiment(tmp_path / "quickstart").run("baseline", 0)).counts
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\\u2028\\udcff"), ("utf-8", "\u2028\\udcff")])
+def test_characters_that_a_stream_does_not_have_are_escaped(monkeypatch, encoding, shown):
+    """As the names of files on standard output, which would else end in an error."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert write_out("a\u2028\udcff")
+    assert stream.buffer.getvalue().decode(encoding) == f"a{shown}\n"

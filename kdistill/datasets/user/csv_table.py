@@ -27,6 +27,7 @@ FEATURES_HINT = (
     "column out with data.drop."
 )
 MOST_OF_A_BYTE = 255
+NO_NAMES = ("sep=", "#")  # how a first line begins that is for a spreadsheet, or a comment
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,11 @@ def _label_in(table: CsvFile, reading: Reading, is_train: bool) -> int:
     header, label = table.columns, reading.label
     if label in header:
         return header.index(label)
+    if header[0].startswith(NO_NAMES):
+        raise DataError(
+            f"{table.place}: expected a first line with the names of the columns; received {header[0]!r}",
+            hint="Remove this line.",
+        )
     if not is_train:
         raise DataError(
             f"{table.place}: this part has no labels: expected a column {label!r}, which data.label names",
@@ -248,13 +254,16 @@ def _write(file: Path, part: str, known: Table, reading: Reading, folder: Path) 
                 names = [row[label].strip() for _, row in rows]
                 for (line, _), name in zip(rows, names, strict=True):
                     if name not in classes:
-                        classes[name], places[name] = len(classes), f"line {line}"
+                        classes[name], places[name] = len(classes), f"in line {line}"
                 numbers.append(np.array([classes[name] for name in names]))
     encoder.check_missing(MISSING_HINT)
     if not numbers:
         raise DataError(f"{table.place}: expected rows below the names of the columns; received none")
     counts = np.bincount(np.concatenate(numbers)).tolist()
-    known.warnings += labels.check_missing(dict(zip(classes, counts, strict=True)), places, table.place)
+    found = dict(zip(classes, counts, strict=True))
+    known.warnings += labels.check_missing(found, places, table.place)
+    if part == "train":
+        labels.check_are_classes(found, f"{table.place}, column {reading.label!r}")
     known.warnings += encoder.warnings()
     known.notes += [note for note in table.notes if note not in known.notes]
     return labels.Labels(np.array(list(classes))[np.concatenate(numbers)], table.place)

@@ -18,6 +18,7 @@ from kdistill.core.errors import DataError
 # Pillow reads more formats, for some of which it starts other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+BROUGHT_ALONG = ("__MACOSX", "@eaDir")
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 ORIENTATION = 0x0112  # the EXIF tag
 TURNED = (5, 6, 7, 8)  # the values of it that swap width and height
@@ -62,9 +63,14 @@ def files_below(folder: Path) -> list[Path]:
 
     found = []
     for place, below, names in os.walk(folder, onerror=fail):
-        below[:] = [name for name in below if name[0] != "."]
+        below[:] = [name for name in below if not is_hidden(name)]
         found += [Path(place, name) for name in names if name[0] != "."]
     return sorted(found)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder is hidden, or one of those that archives and file servers bring along."""
+    return name[0] == "." or name in BROUGHT_ALONG
 
 
 def inspect(path: Path) -> Header:

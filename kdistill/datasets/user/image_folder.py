@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import backend
 from kdistill.core.errors import DataError
-from kdistill.core.formatting import counted, first_few
+from kdistill.core.formatting import counted, first_few, printable
 from kdistill.datasets import memory_map
 from kdistill.datasets.user import conversion_cache, image_decoding, labels
 from kdistill.datasets.user.image_decoding import Header, UnreadableError
@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 DEEP = {"bits": 16}  # how a model of such images is given others: see `modelfiles.inputs`
 AT_ONCE = 64  # images in memory
-OF_ARCHIVES = "__MACOSX"  # a folder that archives bring along
 SKIP_HINT = "Repair or remove them, or leave them out with --set data.on_error=skip."
 
 
@@ -104,6 +103,12 @@ def _looked_into(folder: Path, may_be: Callable[[str], bool]) -> Path:
 
 def _part(folder: Path, part: str = "train") -> Part:
     classes = labels.in_order(set(_subfolders(folder)))
+    if strange := [printable(name) for name in classes if printable(name) != name]:
+        raise DataError(
+            f"{printable(folder)}: the names of folders are those of classes, and are not text in UTF-8: "
+            f"{first_few(strange)}",
+            hint="Rename them.",
+        )
     if not classes:
         raise _without_classes(folder, part)
     found = {path: name for name in classes for path in image_decoding.files_below(folder / name)}
@@ -144,7 +149,7 @@ def _subfolders(folder: Path) -> list[str]:
     """Return the names of the subfolders of a folder that are not hidden, in order; none if it does not exist."""
     try:
         entries = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
-        return sorted(name for name in entries if name[0] != "." and name != OF_ARCHIVES)
+        return sorted(name for name in entries if not image_decoding.is_hidden(name))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -205,7 +210,7 @@ def convert(
 def _facts(parts: dict[str, Part], seen: Mapping[Path, Header], skipped: Mapping[Path, str]) -> conversion_cache.Facts:
     return {
         "names": {part: [str(images.folder), str(images.folder)] for part, images in parts.items()},
-        "skipped": [[str(path), reason] for path, reason in sorted(skipped.items())],
+        "skipped": [[printable(path), reason] for path, reason in sorted(skipped.items())],
         "sizes": len({header.size for header in seen.values()}),
         "others": sum(images.others for images in parts.values()),
         "notes": list(_notes(seen)),

@@ -15,6 +15,8 @@ from kdistill.datasets.cells import is_missing
 ROWS_AT_ONCE = 4096
 MULTI_HINT = "If an example may have several classes or none, set data.labels: multi."
 NO_NAMES = ("", "nan", "#n/a")  # of classes; `none` and `NA` may be some
+MANY_CLASSES = 10  # of which most have one example
+CLASSES_HINT = "Numbers that are measured have to be divided into classes first: kdistill trains classifiers."
 NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,18})?")
 
 
@@ -50,7 +52,7 @@ def from_array(array: NDArray, name: str) -> Labels:
         bad = np.flatnonzero(~np.isfinite(array) | (array != np.floor(array)))
         if len(bad) > 0:
             place = f"label {array[bad[0]]} at position {bad[0]} (counted from 0)"
-            raise DataError(f"{name}: {place}: expected whole numbers")
+            raise DataError(f"{name}: {place}: expected whole numbers", hint=CLASSES_HINT)
     if array.dtype.kind == "U":
         return Labels(np.array(array), name)
     if array.dtype.kind == "u" and len(array) > 0 and array.max() > np.iinfo(np.int64).max:
@@ -63,7 +65,7 @@ def check_missing(counts: Mapping[str, int], first: Mapping[str, str], name: str
 
     Args:
         counts: number of examples by name.
-        first: the place of the first of them, such as `line 4`.
+        first: the place of the first of them, such as `in line 4`.
         name: name of the file or array of the labels.
 
     Raises:
@@ -74,7 +76,7 @@ def check_missing(counts: Mapping[str, int], first: Mapping[str, str], name: str
         count = sum(counts[label] for label in gone)
         of = "" if gone == [""] else f" ({', '.join(map(repr, gone))})"
         raise DataError(
-            f"{name}: {count:,} of {total:,} labels {'is' if count == 1 else 'are'} missing{of}; the first is in "
+            f"{name}: {count:,} of {total:,} labels {'is' if count == 1 else 'are'} missing{of}; the first is "
             f"{first[gone[0]]}",
             hint="Write the name of a class there, or remove these rows.",
         )
@@ -86,12 +88,23 @@ def check_missing(counts: Mapping[str, int], first: Mapping[str, str], name: str
     ]
 
 
+def check_are_classes(counts: Mapping[str, int], name: str) -> None:
+    """Raise DataError for labels of which most are there once: they are measurements, names or ids, and no classes."""
+    once = sum(count == 1 for count in counts.values())
+    if len(counts) >= MANY_CLASSES and once > len(counts) / 2:
+        raise DataError(
+            f"{name}: {len(counts):,} different labels in {sum(counts.values()):,} rows, {once:,} of them in one row: "
+            f"expected classes; received {first_few(list(counts))}",
+            hint=CLASSES_HINT,
+        )
+
+
 def check_names(labels: Labels) -> list[str]:
     """Return what `check_missing` returns for labels that are names; nothing for numbers."""
     if labels.values.dtype.kind != "U":
         return []
     names, first, counts = np.unique(labels.values, return_index=True, return_counts=True)
-    places = [f"position {position} (counted from 0)" for position in first.tolist()]
+    places = [f"at position {position} (counted from 0)" for position in first.tolist()]
     found = names.tolist()
     return check_missing(
         dict(zip(found, counts.tolist(), strict=True)), dict(zip(found, places, strict=True)), labels.name

@@ -114,7 +114,7 @@ def _pairs(archive: zipfile.ZipFile, path: Path) -> dict[str, tuple[str, str]]:
             received = first_few(sorted(there), 10) or "no array"
             raise DataError(
                 f"{path}: the archive has no array {missing[0]}: {WANTED}; received {received}",
-                hint=_recipe(path, sorted(there), pair) if part == "train" else None,
+                hint=_recipe(path, sorted(there), pair) if part == "train" and len(there) > 1 else None,
             )
     return {part: pair for part, pair in pairs.items() if pair[0] in there}
 

@@ -1,5 +1,6 @@
 """Folders of images: which files they are, what classes they have, and what is done about those that are damaged."""
 
+import os
 import shutil
 
 import numpy as np
@@ -298,6 +299,26 @@ def test_parts_beside_a_folder_of_train_are_found_unless_test_is_a_share(folder)
     assert beside.fingerprint == whole.fingerprint
     assert "test is " in beside.notes[0]
     assert (len(read(folder / "train", test=0.25).test), len(beside.test)) == (10, 20)
+
+
+def test_names_that_are_no_text(folder):
+    bad = os.fsdecode(b"\xff")
+    (folder / "train" / "dark" / f"{bad}.png").write_bytes(b"")
+    warnings = read(folder, on_error="skip").warnings
+    assert "udcff.png" in warnings[0]
+    warnings[0].encode()  # can be printed
+    (folder / "train" / "dark").rename(folder / "train" / bad)
+    with pytest.raises(DataError, match="names of folders are those of classes, and are not text in UTF-8") as raised:
+        read(folder)
+    raised.value.message.encode()
+
+
+def test_folders_that_servers_bring_along_are_no_classes(folder):
+    for place in (folder / "train" / "@eaDir", folder / "train" / "__MACOSX", folder / "train" / "dark" / "@eaDir"):
+        place.mkdir()
+        Image.new("L", (3, 3)).save(place / "a.png")
+    source = read(folder)
+    assert (source.classes, len(source.train)) == (own_data.CLASSES, 40)
 
 
 def test_if_no_image_can_be_read_none_are_to_be_skipped(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from kdistill.core.errors import DataError
 from kdistill.core.formatting import first_few
-from kdistill.datasets.user.labels import encoded, from_array, in_order, notes
+from kdistill.datasets.user.labels import check_names, encoded, from_array, in_order, notes
 
 
 def of(**parts):
@@ -36,6 +36,15 @@ def test_names_are_classes_in_order(array):
     classes, found = encoded({"train": from_array(array, "y")})
     assert classes == ("ant", "eel")
     assert found["train"].tolist() == [1, 0, 1]
+
+
+def test_names_that_stand_for_missing_labels():
+    refused = from_array(np.array(["a", "nan", "b", ""]), "it")
+    with pytest.raises(DataError, match=r"it: 2 of 4 labels are missing \('', 'nan'\); the first is at position 3"):
+        check_names(refused)
+    (warning,) = check_names(from_array(np.array(["a", "none", "b", "none"]), "it"))
+    assert warning.startswith("it: 2 of 4 labels are 'none', which is taken for the name of a class")
+    assert check_names(from_array(np.array([0, 1]), "it")) == []
 
 
 def test_given_names_decide_the_order_of_classes():

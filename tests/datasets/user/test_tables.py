@@ -459,6 +459,30 @@ def test_missing_labels_are_refused_with_their_number(tmp_path, labels, said):
         text(tmp_path, "kind,a\n" + "".join(f"{label},{n}\n" for n, label in enumerate(labels)))
 
 
+def test_labels_that_are_measurements_are_no_classes(tmp_path):
+    rows = "".join(f"{n * 0.731:.3f},{n % 3}\n" for n in range(40))
+    with pytest.raises(
+        DataError, match="column 'kind': 40 different labels in 40 rows, 40 of them in one row"
+    ) as raised:
+        text(tmp_path, f"kind,a\n{rows}")
+    assert "divided into classes" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x1f\x8b\x08\0", "expected text; received a gzip archive"),
+        (b"PK\x03\x04\0\0", "expected text; received a zip archive"),
+        (b"sep=;\nkind;a\nx;1\n", "expected a first line with the names of the columns; received 'sep='"),
+        (b"# made by me\nkind,a\nx,1\n", "expected a first line with the names of the columns; received '# made"),
+    ],
+)
+def test_files_that_begin_otherwise_are_named_as_what_they_are(tmp_path, content, said):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "a.csv")
+
+
 def test_labels_that_may_be_missing_are_told_with_their_number(tmp_path):
     rows = "".join(f"{label},{n * 7 % 5}\n" for n, label in enumerate(["x", "NA", "y"] * 4))
     warning = text(tmp_path, f"kind,a\n{rows}")[0].warnings[0]
