@@ -178,6 +178,7 @@ def open_session(
         track: names of the trackers that log the epochs.
         teachers: files that replace the teachers of the config.
     """
+    from kdistill import config as configs
     from kdistill.cli.rendering.screen import Screen
     from kdistill.core import extras
     from kdistill.recipes.session import Options, Session
@@ -192,6 +193,8 @@ def open_session(
         shared = SharedData()
         config = _config(common, shared, screen)
         screen.monitors = {role: config.training_for(role).monitor for role in ("teacher", "student")}
+        for sentence in configs.unreached(config, common.set or ()):
+            screen.warning(sentence)
         options = Options(common.threads, common.device, common.overwrite, wait, trackers)
         yield Session(config, Experiment(common.output_dir / config.name), options, screen, shared, teachers)
 

@@ -16,6 +16,7 @@ from kdistill.config.loading import (
     one_line,
     resolved,
     summaries,
+    unreached,
 )
 from kdistill.config.problems import HELP
 from kdistill.config.schema import Config, Distill, Model, Training
@@ -43,4 +44,5 @@ __all__ = [
     "resolved",
     "starter_text",
     "summaries",
+    "unreached",
 ]

@@ -19,6 +19,7 @@ from kdistill.config.axes import Axis
 from kdistill.config.schema import MOST_CHARACTERS, READERS, Config, Verdict
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
+from kdistill.core.formatting import setting
 
 DEFAULT = "quickstart"
 UNNAMED = "experiment"  # of a file whose name has no letter or digit that a folder may have
@@ -77,6 +78,22 @@ def _overridden(values: dict[str, Any], marks: Marks, overrides: Sequence[str], 
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
     return _check(values, marks)
+
+
+def unreached(config: Config, overrides: Sequence[str]) -> list[str]:
+    """Return a sentence for each override of a training key that leaves a model with a value of its own."""
+    named = [override.partition("=")[0].strip() for override in overrides]
+    sentences = list[str]()
+    for key in (name.removeprefix("training.") for name in named if name.startswith("training.")):
+        for role in ("teacher", "student"):
+            own = getattr(config, role).overrides()
+            reached = key not in own or own[key] == getattr(config.training, key)
+            if not reached and not {role, f"{role}.{key}"} & set(named):
+                sentences.append(
+                    f"--set training.{key} does not reach the {role}: the config sets {role}.{key} to "
+                    f"{setting(own[key])}, which stays. Set that too to change it."
+                )
+    return list(dict.fromkeys(sentences))
 
 
 def _make_absolute(values: dict[str, Any], folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Whether a model is no better on validation than chance."""
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from kdistill.evaluation.measures import MEASURES, recorded
 
 ROUNDING = 1e-9
+CHANCE = 2  # standard errors of an accuracy
 
 
 def at_chance(
@@ -27,14 +29,27 @@ def at_chance(
         return None
     count = np.bincount(labels)
     if not every_class:
-        accuracy = scores["accuracy"]
-        if accuracy > count.max() / len(labels):
-            return None
-        return f"The {role} is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
+        return _of_accuracy(scores["accuracy"], count.max() / len(labels), len(labels), role)
     balanced = recorded(scores, MEASURES["balanced_accuracy"])
     if balanced is None or balanced > 1 / np.count_nonzero(count) + ROUNDING:
         return None
     return (
         f"The {role} is no better than predicting one class for every example (balanced accuracy {balanced:.4f} on "
         "validation)."
+    )
+
+
+def _of_accuracy(accuracy: float, share: float, examples: int, role: str) -> str | None:
+    """Judge an accuracy by the share of the most frequent class.
+
+    Where that is not most of the examples, an accuracy within `CHANCE` standard errors of it is chance too: in such
+    data, a model that has learnt something is far above.
+    """
+    if accuracy <= share:
+        return f"The {role} is no better than predicting the most frequent class ({accuracy:.4f} on validation)."
+    if share > 0.5 or accuracy > share + CHANCE * sqrt(share * (1 - share) / examples):
+        return None
+    return (
+        f"The {role} is hardly better than predicting the most frequent class ({accuracy:.4f} on validation; that "
+        f"gives {share:.4f})."
     )

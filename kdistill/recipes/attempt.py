@@ -29,7 +29,7 @@ from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
-from kdistill.recipes import soft_loss
+from kdistill.recipes import checks, soft_loss
 from kdistill.recipes.session import Session
 from kdistill.runs import Experiment, Result, Run, RunWriter, judge
 from kdistill.runs.checkpoints import Cadence, Checkpoint
@@ -42,6 +42,7 @@ from kdistill.training.losses import Objective
 
 NAMED_AT_MOST = 10  # classes, with their weights
 NO_IMPROVEMENT = "no improvement"
+FEWEST_JUDGED = 10  # epochs, from which on a run is taken for more than a trial
 EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
 
 
@@ -69,10 +70,10 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
                 checkpoints.after_epoch(record["epoch"])
             checkpoints.stop_if_asked()
     result = _result(session, writer, fit, teacher)
-    learnt_little = _learnt_little(session, run, result, writer.history)
-    for warning in learnt_little:
+    afterwards = [*_learnt_little(session, run, result, writer.history), *_still_improving(session, run, result)]
+    for warning in afterwards:
         session.listener.warning(warning)
-    result["warnings"] = [*warnings, *learnt_little]
+    result["warnings"] = [*warnings, *afterwards]
     writer.finish(result)
     session.listener.handle(RunFinished(run.arm, run.seed, result))
     return result
@@ -253,10 +254,25 @@ def _learnt_little(session: Session, run: Run, result: Result, history: Sequence
             f"gives one class at first needs a larger {run.role}.patience, or {run.role}.monitor: val_nll."
         ]
     if every_class or at_chance({"accuracy": best["val_accuracy"]}, labels):
-        return [warning]
+        return [f"{warning} Look at the labels, or try another {run.role}.learning_rate or more {run.role}.epochs."]
     return [
         f"{warning} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
         f"{best['epoch']} has accuracy {best['val_accuracy']:.4f}. Set {run.role}.monitor: val_accuracy to keep that."
+    ]
+
+
+def _still_improving(session: Session, run: Run, result: Result) -> list[str]:
+    """Return a warning if the best epoch is the last: a longer training may give a better model.
+
+    Where a schedule lowers the learning rate, the last epoch is the best by intention; a run of few epochs is a trial.
+    """
+    plan = session.config.training_for(run.role)
+    if result["best_epoch"] < plan.epochs or plan.schedule != "constant" or plan.epochs < FEWEST_JUDGED:
+        return []
+    key = f"{checks.section_of('epochs', session.config, run.role)}.epochs"
+    return [
+        f"The {run.role} was still improving when training ended: its best epoch is the last, {plan.epochs}. A larger "
+        f"{key} may give a better one."
     ]
 
 

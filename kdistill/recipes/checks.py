@@ -55,14 +55,14 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
     role = "teacher" if arm == "teacher" else "student"
     batch_size = config.training_for(role).batch_size
     if batch_size > len(splits.train):
-        section = _section_of("batch_size", config, role)
+        section = section_of("batch_size", config, role)
         raise ConfigError(
             f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
             f"received {batch_size}"
         )
 
 
-def _section_of(key: str, config: Config, role: str) -> str:
+def section_of(key: str, config: Config, role: str) -> str:
     """Return the section in which a training key of the teacher or the student was set."""
     return role if key in getattr(config, role).overrides() else "training"
 
@@ -79,7 +79,7 @@ def monitor_fits(config: Config, arm: str, splits: Splits) -> None:
     measure = monitored(config.training_for(role).monitor)
     problem = measure and measure.problem(splits.validation.all_labels, splits.classes, "validation")
     if problem:
-        raise ConfigError(f"{_section_of('monitor', config, role)}.monitor: {problem}")
+        raise ConfigError(f"{section_of('monitor', config, role)}.monitor: {problem}")
 
 
 def verdict_fits(measure: Measure, splits: Splits, parts: Sequence[str]) -> None:

@@ -325,3 +325,42 @@ def test_a_whole_number_without_quotes_is_text_where_text_is_expected(tmp_path):
     for value in ("1.5", "true", "[1]"):
         with pytest.raises(ConfigError, match="name: expected text; received"):
             configs.load(str(tmp_path / "a.yaml"), [f"name={value}"])
+
+
+OWN = """
+teacher: {hidden: [8], epochs: 40, learning_rate: 0.01}
+student: {hidden: [4]}
+training: {epochs: 60, learning_rate: 0.01}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "unreached"),
+    [
+        (["training.epochs=5"], ["teacher.epochs to 40"]),
+        (["training.epochs=5", "teacher.epochs=5"], []),
+        (["training.epochs=40"], []),
+        (["training.batch_size=5"], []),
+        (["teacher.epochs=5", "student.epochs=3"], []),
+        (["training.epochs=5", "teacher={hidden: [2], epochs: 3}"], []),
+        (
+            ["training.epochs=5", "training.learning_rate=1", "training.epochs=6"],
+            ["teacher.epochs", "learning_rate to"],
+        ),
+    ],
+)
+def test_an_override_that_does_not_reach_a_model_is_said(tmp_path, overrides, unreached):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    found = configs.unreached(configs.load(path, overrides), overrides)
+    assert len(found) == len(unreached)
+    assert all(part in text for part, text in zip(unreached, found, strict=True))
+
+
+def test_the_value_that_stays_is_named(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    assert configs.unreached(configs.load(path, ["training.epochs=5"]), ["training.epochs=5"]) == [
+        "--set training.epochs does not reach the teacher: the config sets teacher.epochs to 40, which stays. Set that "
+        "too to change it."
+    ]

@@ -41,3 +41,15 @@ def test_scores_of_an_early_version_are_judged_by_the_accuracy_of_each_class():
 def test_when_every_class_counts(override, expected):
     config = configs.load("quickstart", [override])
     assert [config.every_class_counts(role) for role in ("teacher", "student")] == expected
+
+
+def test_an_accuracy_that_chance_explains_is_hardly_better():
+    labels = np.arange(400) % 4  # a standard error of 0.25 is 0.0217
+    warning = (
+        "The model is hardly better than predicting the most frequent class (0.2900 on validation; that gives 0.2500)."
+    )
+    assert at_chance({"accuracy": 0.29}, labels, "model") == warning
+    assert at_chance({"accuracy": 0.30}, labels) is None
+    assert "no better" in at_chance({"accuracy": 0.25}, labels)
+    # With a class of most examples, a good model may be little above its share.
+    assert at_chance({"accuracy": 0.61}, np.repeat([0, 1], [60, 40])) is None

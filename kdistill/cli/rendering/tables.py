@@ -16,9 +16,9 @@ MIN_NAME_WIDTH, MIN_VALUE_WIDTH = 9, 24  # columns of a terminal
 
 
 class FittingTable:
-    """A table of names and figures; in a narrow terminal the names stay, and columns are hidden.
+    """A table of names and figures. In a narrow terminal the names stay.
 
-    Those without a value go first, then the last ones.
+    Columns without a value, then the last ones, are hidden there.
 
     Args:
         title: printed above the table, if any.
