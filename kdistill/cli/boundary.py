@@ -12,7 +12,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from kdistill.cli import suggestions
 from kdistill.cli.output import cannot_write
-from kdistill.cli.rendering.console import console, give_up
+from kdistill.cli.rendering.console import console, give_up, print_text
 from kdistill.core.errors import KdistillError, OutputError, bug_message
 from kdistill.core.signals import Stopped
 
@@ -100,4 +100,4 @@ def _report(error: Exception, debug: bool) -> None:
 def _print(markup: str, hint: str = "") -> None:
     screen = console(stderr=True)
     for text in filter(None, (markup, escape(hint))):
-        screen.print(text, soft_wrap=True)
+        print_text(screen, text)

@@ -245,6 +245,12 @@ def monitored(monitor: str) -> Measure | None:
     return MEASURES.get(monitor.removeprefix(VALIDATION))
 
 
+def title_of(monitor: str) -> str:
+    """Return a `training.monitor` as the heading of a column: `val NLL`; of the objective itself `val loss`."""
+    measure = monitored(monitor)
+    return f"val {measure.title if measure else 'loss'}"
+
+
 def monitors() -> tuple[str, ...]:
     """Return the choices of `training.monitor`, the default first."""
     first = ("val_nll", "val_accuracy", "val_loss")

@@ -81,7 +81,8 @@ def train(session: Session, arm: str, seed: int) -> Document:
     run = session.experiment.run(arm, seed)
     info = {**result["run_info"], "model": str(run.model_file), "next": next_steps.after_training(session, arm, seed)}
     beside = one_seed.beside(session, run, result)
-    return {"experiment": session.experiment.name, **result, **beside, "run_info": info}
+    about = {"experiment": session.experiment.name, "monitor": session.config.training_for(run.role).monitor}
+    return {**about, **result, **beside, "run_info": info}
 
 
 def reproduce(

@@ -87,7 +87,9 @@ def test_the_table_on_stdout_and_the_story_on_stderr(output):
     result = run("reproduce", "--output-dir", output, "--seeds", 2, *SHORT)
     assert "test accuracy over 2 seeds" in result.stdout
     assert "Inconclusive" in result.stdout
-    assert "(points; seeds 0-1)" in result.stdout
+    assert result.stdout.startswith("Student: ")
+    assert "(points; seeds 0-1)" not in result.stdout
+    assert "(points; seeds 0-1)" in run("reproduce", "-v", "--output-dir", output, "--seeds", 2, *SHORT).stdout
     assert "reused" in result.stderr
     assert "reused" not in result.stdout
 

@@ -388,7 +388,7 @@ def test_the_command_that_judges_the_winner_works_as_it_is_printed(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "my runs"
     shown = invoke("--grid", "distill.T=1,2", *SHORT, "--seeds", 1, "--output-dir", place).stdout
-    (command,) = [line for line in shown.splitlines() if line.startswith("kdistill reproduce")]
+    (command,) = [line.strip() for line in shown.splitlines() if line.strip().startswith("kdistill reproduce")]
     assert f"#   {command}\n" in (place / "quickstart/winner.yaml").read_text()
     _, *arguments = shlex.split(command)
     plan = json.loads(CliRunner().invoke(app, [*arguments, "--dry-run", "--json"]).stdout)

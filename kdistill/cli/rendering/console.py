@@ -2,10 +2,15 @@
 
 import contextlib
 import os
+import re
 import sys
 from typing import IO, Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
+
+INDENT = 2  # columns, of the further lines of a message
 
 
 def console(stderr: bool = False) -> Console:
@@ -24,6 +29,29 @@ def console(stderr: bool = False) -> Console:
         force_interactive=None if watched else False,
         force_terminal=True if file.isatty() else None,  # it stays one where what is printed is caught: see `emit`
     )
+
+
+def print_text(console: Console, markup: str) -> None:
+    """Print text with markup: in a terminal broken at words, the further lines indented; else each line as it is."""
+    text = Text.from_markup(markup)
+    if console.is_terminal:
+        lines = [line.divide(_breaks(line.plain, console.width)) for line in text.split(allow_blank=True)]
+        for pieces in lines:
+            for piece in pieces[:-1]:
+                piece.rstrip()
+        text = Text("\n").join(Text(f"\n{' ' * INDENT}").join(pieces) for pieces in lines)
+    console.print(text, soft_wrap=True)
+
+
+def _breaks(line: str, width: int) -> list[int]:
+    """Return where a line is broken so that it fits; a word that is wider than a line, such as a path, stays whole."""
+    places, used, room = list[int](), 0, width
+    for word in re.finditer(r"^\s*\S+\s*|\S+\s*", line):
+        if used and used + cell_len(word.group().rstrip()) > room:
+            places.append(word.start())
+            used, room = 0, width - INDENT
+        used += cell_len(word.group())
+    return places
 
 
 class _Unfailing:

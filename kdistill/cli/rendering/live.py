@@ -1,7 +1,7 @@
 """The live view of a command: a row of figures for each run in progress, and how many runs are done."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from statistics import median
 
@@ -12,10 +12,12 @@ from rich.text import Text
 from kdistill.cli.rendering.tables import FittingTable
 from kdistill.core.formatting import number
 from kdistill.core.listener import Downloading, EpochRecord, RunStarted
+from kdistill.evaluation.measures import title_of
 
 LOSSES = ("loss", "soft", "hard")
-FIGURES = ("epoch", "val acc", "monitored", "best epoch", "time left", "patience", "examples/s", "monitor", *LOSSES)
-"""The columns, the most important first."""
+MONITORED, BEST = "monitored", "best"
+FIGURES = ("epoch", "val acc", MONITORED, BEST, "time left", "patience", "examples/s", *LOSSES)
+"""The columns, the most important first. `monitored` and `best` are followed by the name of what is monitored."""
 RECENT = 5  # epochs, from whose durations the speed is estimated
 KNOWN = ("val_nll", "val_accuracy", "val_loss")  # in the record of every epoch: no figure of their own
 SLOW_EPOCH = 2.0  # seconds, from which on the epoch is shown with a decimal
@@ -38,13 +40,27 @@ class RunTable(Progress):
         best = next((record for record in reversed(run.history) if record["best"]), None)
         recent, done = run.history[-RECENT:], len(run.history)
         return self.add_task(
-            title, total=run.epochs, completed=done, examples=run.examples, monitor=monitor, recent=recent, best=best
+            title,
+            total=run.epochs,
+            completed=done,
+            examples=run.examples,
+            monitor=monitor,
+            recent=recent,
+            best=best,
+            began=None,  # seconds and share of the first epoch, when the first part of it was done
+            pace=0.0,  # seconds of an epoch, from the rest of the first one
         )
 
     def add_share(self, row: TaskID, share: float) -> None:
         """Show that a share of the current epoch is done."""
-        recent = self._tasks[row].fields["recent"]
-        self.update(row, completed=(recent[-1]["epoch"] if recent else 0) + share)
+        run = self._tasks[row]
+        recent, began = run.fields["recent"], run.fields["began"]
+        # Until the first part of the first epoch is done, steps are compiled: it says nothing of the speed.
+        began = began or (None if recent else (run.elapsed or 0.0, share))
+        pace = run.fields["pace"]
+        if not recent and began and share > began[1]:
+            pace = ((run.elapsed or 0.0) - began[0]) / (share - began[1])
+        self.update(row, completed=(recent[-1]["epoch"] if recent else 0) + share, began=began, pace=pace)
 
     def add_epoch(self, row: TaskID, record: EpochRecord) -> None:
         """Show the figures of an epoch that has ended."""
@@ -55,14 +71,35 @@ class RunTable(Progress):
     def plain_line(self, row: TaskID) -> str:
         """Return the figures of a run on a line, each after its name."""
         run = self._tasks[row]
-        return "  ".join([run.description, *(f"{name} {figure}" for name, figure in figures(run).items() if figure)])
+        known = _named(figures(run), _title(run))
+        return "  ".join([run.description, *(f"{name} {figure}" for name, figure in known.items() if figure)])
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the table and the footer."""
         if runs := self.tasks:
-            yield FittingTable(None, [(run.description, figures(run)) for run in runs], list_hidden=False)
+            titles = list(map(_title, runs))
+            one = titles[0] if len(set(titles)) == 1 else None
+            rows = [
+                (run.description, _named(figures(run), one, title)) for run, title in zip(runs, titles, strict=True)
+            ]
+            yield FittingTable(None, rows, list_hidden=False)
         if footer := self.footer():
             yield Text(footer, no_wrap=True, overflow="ellipsis")
+
+
+def _title(run: Task) -> str:
+    """Return the name of what a run monitors; empty if it is not known."""
+    return title_of(run.fields["monitor"]) if run.fields["monitor"] else ""
+
+
+def _named(known: Mapping[str, str], heading: str | None, title: str = "") -> dict[str, str]:
+    """Return figures whose headings say what is monitored; if the runs have no one `heading`, the figures say it."""
+    if heading is None:
+        return {name: f"{title} {of}" if of and name in (MONITORED, BEST) else of for name, of in known.items()}
+    return {
+        {MONITORED: heading or MONITORED, BEST: f"best {heading}".rstrip()}.get(name, name): of
+        for name, of in known.items()
+    }
 
 
 def figures(run: Task) -> dict[str, str]:
@@ -76,14 +113,13 @@ def figures(run: Task) -> dict[str, str]:
         record = recent[-1]
         shown |= {"val acc": number(record["val_accuracy"]), "loss": number(record["loss"])}
         if watched in record:
-            shown["monitored"] = number(record[watched])
+            shown[MONITORED] = number(record[watched])
         if record["soft"]:
             shown |= {"soft": number(record["soft"]), "hard": number(record["hard"])}
         if record["patience_left"] is not None:
             shown["patience"] = str(record["patience_left"])
     if best:
-        shown["best epoch"] = f"{best['epoch']} ({number(best.get(watched, best['val_accuracy']))})"
-        shown["monitor"] = run.fields["monitor"] or ""
+        shown[BEST] = f"{number(best.get(run.fields['monitor'], best['val_accuracy']))} at {best['epoch']}"
     if seconds and (examples := run.fields["examples"]):
         shown["examples/s"] = f"{float(f'{examples / seconds:.2g}'):,.0f}"
     if seconds and run.remaining:  # early stopping may end the run before
@@ -92,10 +128,12 @@ def figures(run: Task) -> dict[str, str]:
 
 
 def _epoch_seconds(run: Task) -> float:
-    """Return the median duration of the last epochs; during the first one, its duration at the speed so far, or 0."""
-    if recent := run.fields["recent"]:
-        return median(record["seconds"] for record in recent)
-    return (run.elapsed or 0.0) / run.completed if run.completed else 0.0
+    """Return the median duration of the last epochs but the first one, in which steps are compiled.
+
+    Until there are others, the duration of an epoch at the speed of the first one since its first part; 0 if unknown.
+    """
+    durations = [record["seconds"] for record in run.fields["recent"] if record["epoch"] > 1]
+    return median(durations) if durations else run.fields["pace"]
 
 
 def download(file: Downloading, console: Console) -> Progress:

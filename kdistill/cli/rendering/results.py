@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
-from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, title_of
 
 if TYPE_CHECKING:
     from kdistill.experiments.dry_run import Plan, PlannedRun
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 MAX_NAMED = 8  # failed runs
+STOPPED_IN_WORDS = {"no improvement": "stopped early", "all epochs done": "all epochs"}
 REST = {"ECE": "ece", "agreement": "agreement"}
 
 
@@ -52,7 +53,8 @@ def _validation(document: Document) -> list[tuple[str, str]]:
 def _about_run(document: Document, whole: bool) -> list[tuple[str, str]]:
     """Return facts on a run; all of them, or those that no table has."""
     model = document["run_info"]["model"]
-    rows = [("epochs", f"{document['epochs']} (best: {document['best_epoch']}; {document['stopped']})")]
+    best = f"best {title_of(document['monitor'])} at epoch {document['best_epoch']}"
+    rows = [("epochs", f"{document['epochs']} ({best}; {STOPPED_IN_WORDS[document['stopped']]})")]
     if not whole:
         return [*rows, ("model", model)]
     return [

@@ -1,5 +1,6 @@
 """The progress of a command on stderr: a live view in a terminal, a few plain lines in a file, a pipe or a CI log."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
@@ -8,9 +9,11 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import TaskID
+from rich.text import Text
 
-from kdistill.cli.rendering.console import console
+from kdistill.cli.rendering.console import console, print_text
 from kdistill.cli.rendering.live import RunTable, download
+from kdistill.cli.rendering.results import STOPPED_IN_WORDS
 from kdistill.core.listener import (
     Caution,
     Downloading,
@@ -25,9 +28,10 @@ from kdistill.core.listener import (
     RunFinished,
     RunStarted,
 )
-from kdistill.evaluation.measures import ACCURACY, NLL, monitored
+from kdistill.evaluation.measures import ACCURACY, NLL, monitored, title_of
 
 PLAIN_LINE_EVERY = 30.0  # seconds
+MOST_NEEDED = 2  # parts of the line of a run that has ended: its name and its score
 
 
 class Screen(Listener):
@@ -81,7 +85,7 @@ class Screen(Listener):
                 self._print(f"[red]Failed:[/red] {escape(name)}: {escape(message)}")
 
     def _print(self, markup: str) -> None:
-        self.console.print(markup, soft_wrap=True)
+        print_text(self.console, markup)
 
     def _print_once(self, markup: str) -> None:
         """Print a line that each of several processes may send."""
@@ -121,16 +125,27 @@ class Screen(Listener):
         self._remove(name)
         number = self._count.next()
         if not self.quiet:
-            result, own = run.result, f"{run.arm} seed {run.seed}"
-            watched = monitored(self._monitor(run.arm) or "")
-            measure = watched if watched and watched.name in result["validation"] and watched is not NLL else ACCURACY
+            own = f"{run.arm} seed {run.seed}"
             title = f"{run.arm:9} seed {run.seed}" if name in ("", own) else name
-            self._print(
-                f"{escape(number)}[bold]{escape(title)}[/bold]  "
-                f"validation {measure.words} [bold]{result['validation'][measure.name]:.4f}[/bold]  best epoch "
-                f"{result['best_epoch']} of {result['epochs']}  ({result['stopped']}; "
-                f"{result['run_info']['seconds']:.1f} s)"
-            )
+            parts = [f"{escape(number)}[bold]{escape(title)}[/bold]", *self._outcome(run)]
+            width = self.console.width if self.console.is_terminal else math.inf
+            while len(parts) > MOST_NEEDED and Text.from_markup("  ".join(parts)).cell_len > width:
+                parts.pop()
+            self._print("  ".join(parts))
+
+    def _outcome(self, run: RunFinished) -> list[str]:
+        """Return what came out of a run, the most important first."""
+        result, monitor = run.result, self._monitor(run.arm) or ""
+        watched = monitored(monitor)
+        measure = watched if watched and watched.name in result["validation"] and watched is not NLL else ACCURACY
+        title = "val acc" if measure is ACCURACY else f"val {measure.title}"
+        by = f"best {title_of(monitor).removeprefix('val ')} at" if monitor else "best"
+        return [
+            f"{escape(title)} [bold]{result['validation'][measure.name]:.4f}[/bold]",
+            f"{by} epoch {result['best_epoch']} of {result['epochs']}",
+            f"{result['run_info']['seconds']:.1f} s",
+            STOPPED_IN_WORDS.get(result["stopped"], result["stopped"]),
+        ]
 
     def _remove(self, name: str) -> None:
         if set(self._rows) <= {name}:  # the last one; a view that is taken down shows its rows once more

@@ -10,7 +10,15 @@ from kdistill.core.listener import Downloading, RunStarted
 
 
 def record(epoch, **changes):
-    values = {"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True}
+    values = {
+        "epoch": epoch,
+        "loss": 0.5,
+        "soft": 0.25,
+        "hard": 0.75,
+        "val_accuracy": 0.9,
+        "val_nll": 0.3,
+        "best": True,
+    }
     return {**values, "patience_left": 4, "seconds": 2.0, **changes}
 
 
@@ -47,15 +55,15 @@ def trained(view, title="distilled seed 3", epochs=500, last=99, seconds=2.0, **
 
 def test_a_wide_view_has_everything_a_person_wants():
     view = View()
-    row = trained(view, val_accuracy=0.9123)
+    row = trained(view, val_accuracy=0.9123, val_nll=0.2125)
     view.train(row, [100], best=False, val_accuracy=0.85)
     assert [" ".join(line.split()) for line in view.shown()] == [
-        "epoch val acc best epoch time left patience examples/s monitor loss soft hard",
-        "distilled seed 3 100/500 0.8500 99 (0.9123) < 0:13:20 4 27,000 val_nll 0.5000 0.2500 0.7500",
+        "epoch val acc best val NLL time left patience examples/s loss soft hard",
+        "distilled seed 3 100/500 0.8500 0.2125 at 99 < 0:13:20 4 27,000 0.5000 0.2500 0.7500",
     ]
     assert view.plain(row) == (
-        "distilled seed 3  epoch 100/500  val acc 0.8500  best epoch 99 (0.9123)  time left < 0:13:20  patience 4  "
-        "examples/s 27,000  monitor val_nll  loss 0.5000  soft 0.2500  hard 0.7500"
+        "distilled seed 3  epoch 100/500  val acc 0.8500  best val NLL 0.2125 at 99  time left < 0:13:20  patience 4  "
+        "examples/s 27,000  loss 0.5000  soft 0.2500  hard 0.7500"
     )
 
 
@@ -66,7 +74,7 @@ def test_a_view_is_never_too_wide_and_hides_the_least_important_first(width):
     lines = view.shown()
     assert max(map(len, lines)) <= width
     assert "teacher" in lines[1]
-    order = [part in lines[1] for part in ("12/80", "0.9000", "12 (0.9", "< 0:02", "27,000", "val_nll", "0.7500")]
+    order = [part in lines[1] for part in ("12/80", "0.9000", "at 12", "< 0:02", "27,000", "0.5000", "0.7500")]
     assert order == sorted(order, reverse=True)
     assert order[:2] == [True, True] or width < 34
 
@@ -76,21 +84,35 @@ def test_60_columns_have_the_score_and_the_time_left(title, epochs, seconds):
     view = View(60)
     trained(view, title, epochs, seconds=seconds)
     assert f"{title} " in view.shown()[1]
-    assert "0.9000  99 (0.9000)" in view.shown()[1]
+    assert "0.9000  0.3000 at 99" in view.shown()[1]
     assert view.shown()[1].endswith("< 0:01:01" if epochs == 200 else "< 3:20:30")
 
 
-def test_the_first_epoch_has_speed_and_time_once_some_of_it_is_done():
+def test_the_first_epoch_has_speed_and_time_once_some_of_it_is_done_and_the_compilation_does_not_count():
     view = View()
     row = view.run("teacher seed 0", 5, 60_000)
     assert view.plain(row) == "teacher seed 0  epoch 0/5"
+    view.now += 500.0  # the first steps are compiled
+    view.table.add_share(row, 0.25)
+    assert view.plain(row) == "teacher seed 0  epoch 0/5"
     view.now += 30.0
-    view.table.add_share(row, 0.25)  # 120 s an epoch
-    assert view.plain(row) == "teacher seed 0  epoch 0.2/5  time left < 0:09:30  examples/s 500"
-    view.train(row, [1], seconds=100.0)
+    view.table.add_share(row, 0.5)  # 120 s an epoch
+    assert view.plain(row) == "teacher seed 0  epoch 0.5/5  time left < 0:09:00  examples/s 500"
+    view.train(row, [1], seconds=590.0)
     assert "epoch 1/5" in view.plain(row)
-    assert "time left < 0:06:40" in view.plain(row)
+    assert "time left < 0:08:00  patience 4  examples/s 500" in view.plain(row)
+    view.train(row, [2], seconds=100.0)
+    assert "time left < 0:05:00" in view.plain(row)
     assert "examples/s 600" in view.plain(row)
+
+
+def test_a_first_epoch_without_parts_says_nothing_of_the_next_ones():
+    view = View()
+    row = view.run(epochs=12, examples=1000)
+    view.train(row, [1], seconds=30.0)
+    assert "time left" not in view.plain(row)
+    view.train(row, [2], seconds=1.0)
+    assert "time left < 0:00:10" in view.plain(row)
 
 
 def test_one_slow_epoch_does_not_change_the_estimate():
@@ -106,14 +128,14 @@ def test_what_is_not_known_is_not_said():
     view = View()
     row = view.run("teacher seed 0", 3, examples=0, monitor=None)
     view.train(row, [1, 2, 3], patience_left=None, soft=0.0)
-    assert view.plain(row) == "teacher seed 0  epoch 3/3  val acc 0.9000  best epoch 3 (0.9000)  loss 0.5000"
+    assert view.plain(row) == "teacher seed 0  epoch 3/3  val acc 0.9000  best 0.9000 at 3  loss 0.5000"
     assert "patience" not in view.shown()[0]
 
 
 def test_a_resumed_run_starts_with_the_figures_of_its_history():
     view = View()
-    row = view.run(epochs=10, history=[record(1, val_accuracy=0.8), record(2, best=False)])
-    assert "epoch 2/10  val acc 0.9000  best epoch 1 (0.8000)  time left < 0:00:16" in view.plain(row)
+    row = view.run(epochs=10, history=[record(1, val_nll=0.25), record(2, best=False)])
+    assert "epoch 2/10  val acc 0.9000  best val NLL 0.2500 at 1  time left < 0:00:16" in view.plain(row)
     view.table.add_share(row, 0.5)
     assert "time left < 0:00:15" in view.plain(row)
 
@@ -125,9 +147,9 @@ def test_several_runs_are_rows_of_one_table():
     view.train(rows[1], [7, 8], 2.0, val_accuracy=0.5)
     view.table.add_share(rows[0], 0.5)
     assert view.shown() == [
-        "                     epoch  val acc   best epoch  time left  patience  examples/s  monitor    loss",
-        "teacher seed 0    99.5/400   0.9000  99 (0.9000)  < 0:20:02         4      14,000  val_nll  0.5000",
-        "baseline seed 11      8/80   0.5000   8 (0.5000)  < 0:02:24         4      27,000  val_nll  0.5000",
+        "                     epoch  val acc  best val NLL  time left  patience  examples/s    loss    soft",
+        "teacher seed 0    99.5/400   0.9000  0.3000 at 99  < 0:20:02         4      14,000  0.5000  0.2500",
+        "baseline seed 11      8/80   0.5000   0.3000 at 8  < 0:02:24         4      27,000  0.5000  0.2500",
         "distilled seed 2      0/80",
         "3 of 15 runs done, about 0:02:05 left",
     ]
@@ -164,3 +186,13 @@ def test_a_download_is_a_bar_with_its_size(total, bar):
     assert "downloading [a].gz" in console.file.getvalue()
     assert "━" in console.file.getvalue()
     assert bar in console.file.getvalue() or total is None
+
+
+def test_what_is_monitored_is_said_of_each_run_where_it_differs():
+    view = View(120)
+    for title, monitor in (("teacher seed 0", "val_nll"), ("baseline seed 0", "val_macro_f1")):
+        view.train(view.run(title, 80, monitor=monitor), [7, 8], val_macro_f1=0.75)
+    heading, teacher, baseline = view.shown()
+    assert heading.split()[:5] == ["epoch", "val", "acc", "monitored", "best"]
+    assert teacher.split()[4:10] == ["0.9000", "val", "NLL", "0.3000", "at", "8"]
+    assert "0.9000  val macro F1 0.7500  val macro F1 0.7500 at 8  " in baseline

@@ -146,6 +146,7 @@ def test_training_shows_where_the_model_is():
         "validation": {"accuracy": 0.5, "nll": 1.0},
         "epochs": 7,
         "best_epoch": 3,
+        "monitor": "val_nll",
         "stopped": "no improvement",
         "parameters": 610,
         "file_bytes": 24_000,
@@ -155,7 +156,7 @@ def test_training_shows_where_the_model_is():
     shown = text(results.training(document))
     assert "baseline, seed 4" in shown
     assert "runs/x/model.keras (24 kB)" in shown
-    assert "7 (best: 3; no improvement)" in shown
+    assert "7 (best val NLL at epoch 3; stopped early)" in shown
     assert "cross-entropy of the labels" in shown
 
 

@@ -14,6 +14,7 @@ import termios
 import pytest
 from places import ROOT
 from rich.console import Console
+from rich.text import Text
 
 from kdistill.cli.rendering import screen as progress
 from kdistill.cli.rendering.console import console as new_console
@@ -30,7 +31,15 @@ RESULT = {
 
 
 def record(epoch, **changes):
-    values = {"epoch": epoch, "loss": 0.5, "soft": 0.25, "hard": 0.75, "val_accuracy": 0.9, "best": True}
+    values = {
+        "epoch": epoch,
+        "loss": 0.5,
+        "soft": 0.25,
+        "hard": 0.75,
+        "val_accuracy": 0.9,
+        "val_nll": 0.3,
+        "best": True,
+    }
     return {**values, "patience_left": 4, "seconds": 2.0, **changes}
 
 
@@ -58,7 +67,7 @@ def test_away_from_a_terminal_there_are_a_few_plain_lines():
     assert lines == [
         "Starting",
         "Warning: the teacher is weak",
-        "distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)",
+        "distilled seed 3  val acc 0.9123  best epoch 3 of 5  1.5 s  stopped early",
     ]
 
 
@@ -66,7 +75,7 @@ def test_in_a_terminal_there_is_a_live_view():
     watcher, stream = screen(terminal=True, width=200, monitors={"teacher": "val_loss", "student": "val_nll"})
     play(watcher)
     text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
-    assert re.search(r"distilled seed 3 +2/5 +0\.9000 +2 \(0\.9000\) .* 4 .* val_nll +0\.5000 +0\.2500 +0\.7500", text)
+    assert re.search(r"distilled seed 3 +2/5 +0\.9000 +0\.3000 at 2 .* 4 .* +0\.5000 +0\.2500 +0\.7500", text)
     assert "\x1b[?25h" in text  # the cursor is back
 
 
@@ -87,8 +96,10 @@ def test_verbose_leaves_a_line_an_epoch():
     watcher.handle(EpochDone(record(2, best=False, val_accuracy=0.8)))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("distilled seed 3  epoch 2/2  val acc 0.8000  best epoch 1 (0.9000)  patience 4")
-    assert lines[1].endswith("monitor val_nll  loss 0.5000  soft 0.2500  hard 0.7500")
+    assert lines[1].startswith("distilled seed 3  epoch 2/2")
+    assert lines[1].endswith(
+        "val acc 0.8000  best val NLL 0.3000 at 1  patience 4  loss 0.5000  soft 0.2500  hard 0.7500"
+    )
 
 
 class Broken(io.StringIO):
@@ -128,6 +139,28 @@ def test_a_warning_is_shown_once():
     assert stream.getvalue() == "Warning: twice\n"
 
 
+WORDS = "the values of a split have another scale than those of train, in the folder"
+PATH = "/home/somebody/projects/distillation/with/a/long/name"
+
+
+@pytest.mark.parametrize("width", [30, 40, 80])
+def test_in_a_terminal_a_message_is_broken_at_words_and_what_follows_is_indented(width):
+    watcher, stream = screen(terminal=True, width=width)
+    watcher.warning(f"{WORDS} {PATH}\nanother line")
+    lines = Text.from_ansi(stream.getvalue()).plain.splitlines()
+    assert " ".join(line.strip() for line in lines) == f"Warning: {WORDS} {PATH} another line"
+    assert lines[-1] == "another line"
+    assert all(line.startswith("  ") for line in lines[1:-1])
+    assert max(len(line) for line in lines if PATH not in line) <= width
+    assert f"  {PATH}" in lines or width == 80
+
+
+def test_away_from_a_terminal_a_message_is_one_line():
+    watcher, stream = screen(width=30)
+    watcher.warning(f"{WORDS} {PATH}")
+    assert stream.getvalue() == f"Warning: {WORDS} {PATH}\n"
+
+
 def test_square_brackets_are_text():
     watcher, stream = screen()
     watcher.note("hidden [128, 64] [bold]x[/bold]")
@@ -164,7 +197,7 @@ def test_several_runs_are_a_table_until_they_have_ended():
     watcher.handle(RunFailed("training diverged"), "baseline seed 2")
     watcher.close()
     shown = stream.getvalue()
-    assert "[1/4] baseline  seed 1  validation accuracy 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "[1/4] baseline  seed 1  val acc 0.9123" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "1 of 4 runs done" in shown
     assert "baseline seed 2: training diverged" in shown
 
@@ -228,13 +261,13 @@ from kdistill.cli.rendering.screen import Screen
 now = 0.0
 stderr = console(stderr=True)
 stderr.get_time = lambda: now
-screen = Screen(stderr, quiet={quiet})
+screen = Screen(stderr, quiet={quiet}, monitors={{"student": "val_nll"}})
 screen.handle(Planned(0, 2))
 screen.handle(RunStarted("distilled", 3, 5, (), 60_000))
 for epoch in (1, 2):
     now += 2.0
     losses = {{"loss": 0.5, "soft": 0.25, "hard": 0.75}}
-    screen.handle(EpochDone({{"epoch": epoch, **losses, "val_accuracy": 0.9, "best": True,
+    screen.handle(EpochDone({{"epoch": epoch, **losses, "val_accuracy": 0.9, "val_nll": 0.3, "best": True,
                              "patience_left": 4, "seconds": 2.0}}))
 screen.warning("the teacher is weak")
 screen.handle(RunFinished("distilled", 3, {result}))
@@ -260,21 +293,24 @@ def played(columns, quiet=False, **environment):
     return shown.decode().replace("\r\n", "\n")
 
 
-FINISHED = "[1/2] distilled seed 3  validation accuracy 0.9123  best epoch 3 of 5  (no improvement; 1.5 s)\n"
+FINISHED = "[1/2] distilled seed 3  val acc 0.9123  best NLL at epoch 3 of 5  1.5 s  stopped early\n"
 
 
 @pytest.mark.parametrize("columns", [30, 40, 80, 160])
 def test_in_a_real_terminal_the_view_is_as_wide_as_it_and_leaves_the_cursor(columns):
     shown = played(columns)
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", shown)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", re.sub(r"\x1b\[[0-9;]*m", "", shown))
     live = [line for line in text.splitlines() if "2/5" in line]
     assert live
     assert max(map(len, live)) <= columns
+    ended = [line for line in text.splitlines() if "[1/2]" in line]
+    assert max(map(len, ended)) <= max(columns, len("[1/2] distilled seed 3  val acc 0.9123"))
+    assert all(("best NLL at epoch 3 of 5" in line) == (columns >= 80) for line in ended)
     if columns >= 40:
         assert all("0.9000" in line for line in live)
     if columns >= 80:
-        assert all(part in live[0] for part in ("2 (0.9000)", "< 0:00:06", " 4 ", "30,000"))
+        assert all(part in live[0] for part in ("0.3000 at 2", "< 0:00:06", " 4 ", "30,000"))
     assert "0 of 2 runs done" in text
 
 
@@ -285,7 +321,8 @@ def test_in_a_real_terminal_the_view_is_as_wide_as_it_and_leaves_the_cursor(colu
 )
 def test_a_terminal_that_nobody_watches_gets_plain_lines(environment):
     shown = played(160, NO_COLOR="1", **environment)
-    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{FINISHED}"
+    finished = FINISHED.replace("  stopped early", "") if "TERM" in environment else FINISHED  # Rich: 80 columns
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == f"Warning: the teacher is weak\n{finished}"
 
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}])
