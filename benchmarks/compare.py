@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from benchmarks import table, workload
-from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way, ours_on
+from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way, of_losses, ours_on
 from benchmarks.processes import ChildError, Worker
 
 COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "CPU", "x ours", "run with", "once, s", "peak MB")
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=workload.BATCH, help="examples in a step (default 32)")
     parser.add_argument("--our-threads", type=int, help="of kdistill alone (default: what it settles for)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose names contain one of these, and ours")
+    parser.add_argument("--losses", action="store_true", help="compare our soft losses: kl, and each other one")
     parser.add_argument("--all-ways", action="store_true", help="show the slower ways of running too")
     parser.add_argument("--torch-python", help="a Python that has PyTorch (default: this one, if it has)")
 
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 def _entries(options: argparse.Namespace, notes: list[str]) -> list[Entry]:
     wanted = [
         competitor
-        for competitor in COMPETITORS
+        for competitor in (of_losses() if options.losses else COMPETITORS)
         if not options.only or competitor.name == OURS or any(word in competitor.name for word in options.only)
     ]
     if options.net != "mlp" or options.batch != workload.BATCH:

@@ -75,6 +75,20 @@ COMPETITORS = (
     ),
 )
 
+# Our soft losses beside kl, which OURS minimises, with the most that an epoch may take of one with kl.
+LOSS_BOUNDS = {"mse": 1.1, "dkd": 1.1, "nkd": 1.1, "dist": 1.5, "wttm": 1.1, "wsld": 1.1, "standardize": 1.1}
+
+
+def of_losses() -> tuple[Competitor, ...]:
+    """Return the rows of `--losses`: kl, and each other soft loss."""
+    rows = [
+        Competitor(
+            f"{loss} (at most {bound:g})", "ours", (Way("1 thread", ("--loss", loss), ONE_TF_THREAD),), any_net=True
+        )
+        for loss, bound in LOSS_BOUNDS.items()
+    ]
+    return (COMPETITORS[0], *rows)
+
 
 def ours_on(threads: int) -> Way:
     """Return the way of running kdistill with so many threads, whatever it would settle for."""

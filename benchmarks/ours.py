@@ -17,6 +17,7 @@ def main() -> None:
     """Run the worker."""
     parser = protocol.parser(__doc__)
     parser.add_argument("--threads", type=int, default=1)  # what `backend.threads_for` gives for steps of these sizes
+    parser.add_argument("--loss", default="kl", help="the soft loss, or standardize")
     options = parser.parse_args()
     session = protocol.Session()
     from kdistill.core import backend
@@ -34,7 +35,12 @@ def main() -> None:
     fit = Fit(
         mlp(workload.STUDENT, seed=1) if options.net == "mlp" else cnn(options.net),
         keras.optimizers.Adam(workload.LEARNING_RATE),
-        losses.distillation_objective(workload.ALPHA, workload.TEMPERATURE),
+        losses.distillation_objective(
+            workload.ALPHA,
+            workload.TEMPERATURE,
+            soft_loss="kl" if options.loss == "standardize" else options.loss,
+            standardize=options.loss == "standardize",
+        ),
         data,
         batch_size=options.batch,
         epochs=FOR_EVER,

@@ -11,7 +11,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, mode
 from kdistill.config.data_schema import ClassWeights
 from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
 from kdistill.core.formatting import first_few
-from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, SoftLoss, declared, formula_of
+from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared, formula_of
 from kdistill.core.task import SINGLE, Task
 
 # The keys that only losses with a temperature read.
@@ -96,16 +96,22 @@ class _Distill(Section):
         """Whether the target is the teacher's probabilities at that T: not where logits are matched or standardised."""
         return self.soft_loss != "mse" and not self.standardize
 
+    def unmet_need(self, classes: int, batch_size: int) -> Need | None:
+        """Return what the soft loss needs, or a part of it that has a weight, and does not have; None for nothing."""
+        received = {"classes": classes, "examples": batch_size}
+        for need in self.loss.needs:
+            if received[need.of] < need.least and (not need.part or self.own_numbers()[need.part]):
+                return need
+        return None
+
     def problem(self, classes: int, batch_size: int) -> str | None:
         """Return why the soft loss says nothing about so few classes or examples in a batch; None if it does."""
-        for need in self.loss.needs:
-            received = {"classes": classes, "examples": batch_size}[need.of]
-            if received >= need.least or (need.part and not self.own_numbers()[need.part]):
-                continue
-            counted = "classes" if need.of == "classes" else "examples in a batch"
-            key = "standardize" if need is STANDARDIZED.need else "soft_loss"
-            return f"distill.{key}: expected at least {need.least} {counted}; received {received}: {need.why}"
-        return None
+        if (need := self.unmet_need(classes, batch_size)) is None:
+            return None
+        counted = f"{need.least} classes" if need.of == "classes" else f"{need.least} examples in a batch"
+        received = classes if need.of == "classes" else batch_size
+        key = "standardize" if need is STANDARDIZED.need else "soft_loss"
+        return f"distill.{key}: expected at least {counted}; received {received}: {need.why}"
 
     def read_keys(self) -> list[str]:
         """Return the keys that the soft loss reads; `standardize`, a later key, only if it is set."""

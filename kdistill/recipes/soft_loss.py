@@ -38,8 +38,8 @@ def notes(config: Config, splits: Splits) -> list[str]:
             f"The soft term has its full weight from epoch {warmup} on (distill.{key}), of {plan.epochs} epochs"
         )
     last = len(splits.train) % plan.batch_size
-    if last and (problem := keys.problem(len(splits.classes), last)):
-        found.append(f"The last batch of each epoch has {counted(last, 'example')}. {problem.partition(': ')[2]}")
+    if last and (need := keys.unmet_need(len(splits.classes), last)):
+        found.append(f"The last batch of each epoch has {counted(last, 'example')}: {need.why}")
     return found
 
 
