@@ -28,6 +28,7 @@ def verdict(seeds=5, values=None, low=-0.001, high=0.0042, **changed):
         decision="inconclusive",
         sentence="Inconclusive: +0.16 points.",
         about="About training seeds.",
+        short="In <short>: 0.16 points.",
     )
     return dataclasses.replace(made, **changed)
 
@@ -177,6 +178,7 @@ def report(**changed):
         warnings=("Selected on `test`: <biased>.",),
         provenance=provenance(),
         missing={},
+        headline="Student: 1.4 % of the <teacher>'s parameters.",
     )
     return dataclasses.replace(made, **changed)
 
@@ -186,4 +188,4 @@ def nothing():
     empty = dict.fromkeys(("arms", "curves", "reliability", "classes", "fixed", "broken", "warnings"), ())
     empty |= dict.fromkeys(("verdict", "confusion", "softened", "sweep", "benchmark"))
     missing = {part: f"No {part} <yet>." for part in PARTS if part != "sweep"}
-    return report(**empty, state=(), class_names=(), missing=missing)
+    return report(**empty, state=(), class_names=(), missing=missing, headline="")

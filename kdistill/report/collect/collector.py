@@ -6,7 +6,7 @@ from pathlib import Path
 from kdistill.core.formatting import settings
 from kdistill.core.listener import Listener
 from kdistill.datasets.splits import SELECTED_ON_TEST
-from kdistill.evaluation import statistics
+from kdistill.evaluation import headline, statistics
 from kdistill.evaluation.verdict import nothing_to_transfer
 from kdistill.recipes.session import Options
 from kdistill.report.collect.benchmark import collect_benchmark
@@ -61,7 +61,14 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         warnings=_warnings(subject, scores, arms, provenance),
         provenance=provenance,
         missing={part: reason for part, reason in reasons.items() if reason},
+        headline=_headline(subject, arms),
     )
+
+
+def _headline(subject: Subject, arms: list[Arm]) -> str:
+    """Return what the student is beside its teacher; empty without a student that is scored."""
+    of = {arm.name: {"parameters": arm.parameters, "file_bytes": arm.file_bytes, **arm.shown} for arm in arms}
+    return headline.of_arms(of, subject.measure, subject.teachers_together)
 
 
 def _about(subject: Subject, data: Data, arms: list[Arm], sweep: Sweep | None) -> str:
@@ -94,8 +101,8 @@ def _state(subject: Subject, scores: Scores, provenance: Provenance) -> list[str
     sentences += subject.left_out + scores.problems
     missing = [seed for seed in subject.session.experiment.seeds() if seed not in scores.seeds]
     if scores.seeds and missing:
-        word = "seed" if len(missing) == 1 else "seeds"
-        sentences.append(f"The comparison is without {word} {listed_seeds(missing)}, which lack a usable run.")
+        word, lack = ("seed", "lacks") if len(missing) == 1 else ("seeds", "lack")
+        sentences.append(f"The comparison is without {word} {listed_seeds(missing)}, which {lack} a usable run.")
     for failure in subject.summary.get("failed", []):
         sentences.append(f"{failure['run']} failed: {failure['message']}.")
     return list(dict.fromkeys(re.sub(r"(?<!\.)\.\.$", ".", sentence) for sentence in sentences))

@@ -67,8 +67,9 @@ class _Gathered:
         why = " ".join(dict.fromkeys(self.problems)) or self.scores.missing().get("verdict", "")
         reasons = dict.fromkeys(PARTS, why or "The teacher's logits are not known.")
         if is_paired:
-            none = "No test example was {} in more seeds than it was {}." if most else "The report has --images 0."
-            reasons |= {"fixed": none.format("fixed", "broken"), "broken": none.format("broken", "fixed")}
+            none = "In the mean over the seeds, distillation {} no test example."
+            none = none if most else "The report has --images 0."
+            reasons |= {"fixed": none.format("fixed"), "broken": none.format("broke")}
         return found, {part: reason for part, reason in reasons.items() if not getattr(found, part)}
 
     def _add_teachers(self) -> None:

@@ -60,11 +60,10 @@ def _validation(share: float | str) -> str:
 def collect_objective(subject: Subject) -> Objective:
     """Return what the distilled student minimises."""
     keys = subject.config.distill
-    counts = [len(teacher.paths) for teacher in subject.teachers.values() if not teacher.run]
     results = (run.result or {} for arm in ("distilled", "baseline") for run in subject.runs[arm].values())
     weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
     data = subject.config.data
-    formula = keys.formula(max([*counts, len(keys.teachers), 1]), data.class_weights, data.task)
+    formula = keys.formula(subject.teachers_together, data.class_weights, data.task)
     return Objective(formula, keys, subject.config.student.l2, weights, data.task)
 
 

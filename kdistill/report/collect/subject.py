@@ -80,6 +80,12 @@ class Subject:
         """The config of the runs."""
         return self.session.config
 
+    @property
+    def teachers_together(self) -> int:
+        """The number of teachers that form the teacher of a distilled run; 1 for its own."""
+        counts = [len(teacher.paths) for teacher in self.teachers.values() if not teacher.run]
+        return max([*counts, len(self.config.distill.teachers), 1])
+
     @cached_property
     def measure(self) -> Measure:
         """The measure of the verdict: that of the sweep for its winner, or else see `verdict_measure`."""

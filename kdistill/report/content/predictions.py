@@ -110,7 +110,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Change:
-    """A test example that distillation fixed or broke in some seeds.
+    """A test example that distillation fixed or broke, in some seeds and in the mean over all of them.
 
     Attributes:
         example: the example.

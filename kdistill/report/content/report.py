@@ -159,6 +159,7 @@ class Report:
         warnings: caveats: epochs chosen on test, few seeds, a teacher no better than the baseline.
         provenance: how to reproduce the runs.
         missing: the reason, in a sentence, for each part or part of `predictions` that is not there.
+        headline: the student's size and score beside the teacher's, in a sentence; empty without a scored student.
     """
 
     name: str
@@ -176,3 +177,4 @@ class Report:
     warnings: Sequence[str]
     provenance: Provenance
     missing: Mapping[str, str]
+    headline: str = ""

@@ -20,6 +20,7 @@ class Page(TypedDict):
     markdown: str  # a path
     pictures: list[str]  # paths
     bytes: int  # of the HTML
+    headline: str  # see `Report.headline`
     verdict: str | None
     verdict_text: str | None
     state: list[str]
@@ -55,6 +56,7 @@ def write(folder: Path, report: Report) -> Page:
         "markdown": str(folder / MARKDOWN),
         "pictures": [str(home / name) for name in pictures],
         "bytes": len(page.encode()),
+        "headline": report.headline,
         "verdict": report.verdict.decision if report.verdict else None,
         "verdict_text": report.verdict.sentence if report.verdict else None,
         "state": list(report.state),

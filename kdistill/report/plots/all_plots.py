@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.report.content.report import Report
-from kdistill.report.plots import curves, predictions, sweep, verdict
+from kdistill.report.plots import curves, predictions, size, sweep, verdict
 from kdistill.report.plots.figure import Plot
 
 Plots = dict[str, list[Plot]]
@@ -18,9 +18,13 @@ def draw(report: Report) -> Plots:
     """Return the plots of each part of a report; an empty list for a part that has none."""
     found = report.predictions
     swept = sweep.sweep(report.sweep) if report.sweep else None
+    measure = report.verdict.measure if report.verdict else next(iter(report.arms[0].shown)) if report.arms else ""
+    sized = size.size(report.arms, measure)
     return {
+        "size": [sized] if sized else [],
         "verdict": [verdict.differences(report.verdict)] if report.verdict else [],
-        "curves": curves.curves(report.curves),
+        "curves": curves.on_validation(report.curves),
+        "losses": curves.on_train(report.curves),
         "reliability": [predictions.reliability(arm) for arm in found.reliability],
         "confusion": predictions.confusion(found.confusion) if found.confusion else [],
         "softened": predictions.softened(found.softened, report.class_names) if found.softened else [],

@@ -1,68 +1,114 @@
 """Learning curves: each measure over the epochs, all arms together."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from kdistill.core.formatting import counted, number
-from kdistill.evaluation.measures import monitored
+from kdistill.evaluation.measures import ACCURACY, NLL, monitored
 from kdistill.report.content.predictions import Floats
 from kdistill.report.content.report import Curves
+from kdistill.report.plots.axes import label
 from kdistill.report.plots.figure import COLOURS, DASHES, MARKERS, Plot, drawing
 from kdistill.runs import ARMS
 
-EVERY_RUN = 10
-"""Runs of an arm up to which each has its own line; more are drawn as their median and a band."""
+AVERAGED = 3
+"""Runs of an arm from which they are drawn as their mean and a band; fewer have a line each."""
 RISING = ("val_accuracy", "monitored")  # the measures that have no plot of their own are all better if higher
 MOST_POINTS = 200  # of a line
+WIDE, NARROW = 400, 310  # pixels: of two plots in a row, and of three
 
-MEASURES = (
-    ("val_accuracy", "Validation accuracy", "accuracy", ARMS),
-    ("loss", "Training loss (objective of each arm)", "loss", ARMS),
-    ("soft", "Soft loss on train", "soft loss (unweighted)", ("distilled",)),
-    ("hard", "Hard loss on train", "cross-entropy (nats)", ARMS),
-    ("val_nll", "Validation NLL", "NLL (nats)", ARMS),
+ON_VALIDATION = (
+    ("val_accuracy", "Validation accuracy", label("validation", ACCURACY), ARMS),
+    ("val_nll", "Validation NLL", label("validation", NLL), ARMS),
+)
+ON_TRAIN = (
+    ("loss", "Objective of each arm", "loss that is minimised", ARMS),
+    ("soft", "Soft loss, against the teacher", "soft loss (T² included)", ("distilled",)),
+    ("hard", "Hard loss, against the labels", "cross-entropy (nats)", ARMS),
 )
 
 
-def curves(arms: Sequence[Curves]) -> list[Plot]:
-    """Draw each measure over the epochs, for all arms that have it."""
-    plots = []
-    for measure, title, label, names in MEASURES:
-        shown = [arm for arm in arms if arm.arm in names]
-        if shown:
-            plots.append(_curves(shown, measure, title, label))
-    return [*plots, *_monitored(arms)]
+def on_validation(arms: Sequence[Curves]) -> list[Plot]:
+    """Draw each measure on validation over the epochs, for all arms that have it."""
+    drawn = [(arms, *row[:3], "") for row in ON_VALIDATION if arms] + _monitored(arms)
+    width = NARROW if len(drawn) == 3 else WIDE
+    return [_curves(*row, width=width) for row in drawn]
 
 
-def _monitored(arms: Sequence[Curves]) -> list[Plot]:
-    """Draw the measures that select the epochs, where these are others."""
-    plots = []
+def on_train(arms: Sequence[Curves]) -> list[Plot]:
+    """Draw each loss on train over the epochs, for all arms that have it."""
+    drawn = [([arm for arm in arms if arm.arm in names], *row) for *row, names in ON_TRAIN]
+    drawn = [row for row in drawn if row[0]]
+    width = NARROW if len(drawn) == 3 else WIDE
+    return [_curves(*row, width=width) for row in drawn]
+
+
+def _monitored(arms: Sequence[Curves]) -> list[tuple[Sequence[Curves], str, str, str, str]]:
+    """Return what is drawn of the measures that select the epochs, where these are others."""
+    found = []
     for monitor in dict.fromkeys(arm.monitor for arm in arms):
         measure = monitored(monitor)
         shown = [arm for arm in arms if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
         if shown and measure:
-            plots.append(_curves(shown, "monitored", f"Validation {measure.words}", measure.words, monitor))
-    return plots
+            found.append((shown, "monitored", f"Validation {measure.words}", label("validation", measure), monitor))
+    return found
 
 
-def _curves(arms: Sequence[Curves], measure: str, title: str, label: str, name: str = "") -> Plot:
-    drawn = [getattr(run, measure) for arm in arms for run in arm.runs]
-    low, high = _limits(measure, drawn)
-    with drawing(330, 260) as (figure, axes):
+def _curves(arms: Sequence[Curves], measure: str, title: str, words: str, name: str = "", width: int = WIDE) -> Plot:
+    lines = [line for arm in arms for line in _lines(arm, measure)]
+    low, high = _limits(measure, [edge for line in lines for edge in line.edges])
+    with drawing(width, 265) as (figure, axes):
         for arm in arms:
-            runs = [getattr(run, measure) for run in arm.runs]
-            (_each if len(runs) <= EVERY_RUN else _band)(axes, arm, runs)
-            _mark_kept(axes, arm, runs)
-        axes.set(xlabel="epoch", ylabel=label, ylim=(low, high))
+            _draw(axes, arm, _lines(arm, measure))
+        axes.set(xlabel="epoch", ylabel=words, ylim=(low, high))
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8 if width == WIDE else 6, integer=True))
         axes.legend(loc="lower right" if measure in RISING else "upper right")
-    is_cut = any(np.nanmin(run) < low or np.nanmax(run) > high for run in drawn)
-    note = "The first epochs of some runs lie beyond the axes." if is_cut else ""
+    is_cut = any(np.nanmin(line.values) < low or np.nanmax(line.values) > high for line in lines)
+    note = "The first epochs lie beyond the axes." if is_cut else ""
     return Plot(f"curves-{(name or measure).replace('_', '-')}", title, _alt(arms, measure), figure, note)
+
+
+class _Line(NamedTuple):
+    """One line: of a run, or the mean of several.
+
+    Attributes:
+        epochs: (e,) 1, 2, ...
+        values: (e,) of the measure.
+        sd: (e,) standard deviation over the runs; None for a single run.
+        kept: the epoch whose weights were kept; of several runs the median.
+    """
+
+    epochs: Floats | NDArray[np.int64]
+    values: Floats
+    sd: Floats | None
+    kept: float
+
+    @property
+    def edges(self) -> list[Floats]:
+        """The lowest and the highest values that are drawn."""
+        return [self.values] if self.sd is None else [self.values - self.sd, self.values + self.sd]
+
+
+def _lines(arm: Curves, measure: str) -> list[_Line]:
+    runs = [getattr(run, measure) for run in arm.runs]
+    if len(runs) < AVERAGED:
+        return [_Line(run.epochs, values, None, run.best) for run, values in zip(arm.runs, runs, strict=True)]
+    return [_mean(runs, float(np.median([run.best for run in arm.runs])))]
+
+
+def _mean(runs: Sequence[Floats], kept: float) -> _Line:
+    """Return the mean over the runs that have reached an epoch, up to the epoch that half of them have reached."""
+    longest = int(np.median([len(values) for values in runs]))
+    table = np.full((len(runs), longest), np.nan)
+    for row, values in zip(table, runs, strict=True):
+        row[: len(values)] = values[:longest]
+    return _Line(np.arange(1, longest + 1), np.nanmean(table, axis=0), np.nanstd(table, axis=0, ddof=1), kept)
 
 
 def _limits(measure: str, drawn: Sequence[Floats]) -> tuple[float, float]:
@@ -75,37 +121,22 @@ def _limits(measure: str, drawn: Sequence[Floats]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _each(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
-    width, alpha = 1.6 if len(runs) == 1 else 1.0, 1 if len(runs) <= 3 else 0.75
-    for place, (run, values) in enumerate(zip(arm.runs, runs, strict=True)):
-        step = -(-len(values) // MOST_POINTS)
-        (line,) = axes.plot(run.epochs[::step], values[::step], color=COLOURS[arm.arm], linestyle=DASHES[arm.arm])
-        line.set(linewidth=width, alpha=alpha, marker=MARKERS[arm.arm] if len(values) == 1 else "none")
+def _draw(axes: Axes, arm: Curves, lines: Sequence[_Line]) -> None:
+    """Draw the lines of an arm, their bands, and a mark at each epoch whose weights were kept."""
+    colour, marker = COLOURS[arm.arm], MARKERS[arm.arm]
+    for place, line in enumerate(lines):
+        step = -(-len(line.values) // MOST_POINTS)
+        shown = line.epochs[::step]
+        if line.sd is not None:
+            low, high = (edge[::step] for edge in line.edges)
+            axes.fill_between(shown, low, high, color=colour, alpha=0.2, linewidth=0)
+        (drawn,) = axes.plot(shown, line.values[::step], color=colour, linestyle=DASHES[arm.arm])
+        drawn.set(linewidth=1.7 if len(lines) == 1 else 1.2, marker=marker if len(line.values) == 1 else "none")
         if place == 0:
-            line.set_label(arm.arm)
-
-
-def _band(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
-    """Draw the median and the middle 80 % of the runs, up to the epoch that half of them have reached."""
-    longest = int(np.median([len(values) for values in runs]))
-    table = np.full((len(runs), longest), np.nan)
-    for row, values in zip(table, runs, strict=True):
-        row[: len(values)] = values[:longest]
-    step = -(-longest // MOST_POINTS)
-    epochs = np.arange(1, longest + 1)[::step]
-    low, middle, high = np.nanquantile(table[:, ::step], [0.1, 0.5, 0.9], axis=0)
-    axes.fill_between(epochs, low, high, color=COLOURS[arm.arm], alpha=0.2, linewidth=0)
-    axes.plot(epochs, middle, color=COLOURS[arm.arm], linestyle=DASHES[arm.arm], linewidth=1.8, label=arm.arm)
-
-
-def _mark_kept(axes: Axes, arm: Curves, runs: Sequence[Floats]) -> None:
-    """Mark the epochs whose weights were kept; of many runs the median one."""
-    places = [(run.best, values[run.best - 1]) for run, values in zip(arm.runs, runs, strict=True)]
-    if len(places) > EVERY_RUN:
-        places = [np.median(places, axis=0)]
-    x, y = np.transpose(places)
-    edge = COLOURS["paper"]
-    axes.plot(x, y, MARKERS[arm.arm], color=COLOURS[arm.arm], markeredgecolor=edge, markersize=7.5)
+            drawn.set_label(arm.arm)
+    x = [line.kept for line in lines]
+    y = [np.interp(line.kept, line.epochs, line.values) for line in lines]
+    axes.plot(x, y, marker, color=colour, markeredgecolor=COLOURS["paper"], markersize=8)
 
 
 def _alt(arms: Sequence[Curves], measure: str) -> str:

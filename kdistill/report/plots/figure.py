@@ -93,6 +93,11 @@ class Plot:
     note: str = ""
 
     @property
+    def width(self) -> int:
+        """The width of the figure in pixels of the page, where there is room for it."""
+        return round(self.figure.get_size_inches()[0] * PIXELS)
+
+    @property
     def svg(self) -> str:
         """The figure as an SVG element for HTML, in the colours of the page."""
         return _inline(self._saved("svg", metadata=NO_METADATA), self.name, self.alt)
@@ -164,7 +169,7 @@ def _inline(svg: bytes, name: str, alt: str) -> str:
             element.set("href" if key == XLINK_HREF else key, _restyled(key, value, name))
     for key in ("width", "height"):
         root.set(key, root.attrib[key].removesuffix("pt"))
-    root.attrib |= {"role": "img", "aria-label": alt, "class": "plot"}
+    root.attrib |= {"role": "img", "aria-label": alt, "class": "plot", "style": f"--w: {root.attrib['width']}px"}
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode")
 

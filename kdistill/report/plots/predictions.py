@@ -20,18 +20,18 @@ ENOUGH = 10
 def reliability(arm: Reliability) -> Plot:
     """Draw a reliability diagram, and below it the histogram of confidence."""
     filled = arm.count > 0
-    with drawing(270, 300, nrows=2, sharex=True, height_ratios=(3, 1)) as (figure, (above, below)):
+    with drawing(310, 320, nrows=2, sharex=True, height_ratios=(3, 1)) as (figure, (above, below)):
         colour = COLOURS[arm.arm]
         above.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, linestyle="dotted")
         above.plot(arm.confidence[filled], arm.accuracy[filled], color=colour, linestyle=DASHES[arm.arm], alpha=0.5)
         for bins, fill in ((filled & (arm.count < ENOUGH), COLOURS["paper"]), (arm.count >= ENOUGH, colour)):
             style = {"color": colour, "markerfacecolor": fill, "markersize": 5.5}
             above.plot(arm.confidence[bins], arm.accuracy[bins], MARKERS[arm.arm], **style)
-        above.set(ylabel="accuracy", ylim=(-0.03, 1.03))
+        above.set(ylabel="accuracy (0 to 1)", ylim=(-0.03, 1.03))
         share = arm.count / arm.count.sum()
         below.bar(arm.edges[:-1], share, np.diff(arm.edges), align="edge", color=colour, edgecolor=COLOURS["paper"])
         below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        below.set(ylabel="share", xlabel="confidence", xlim=(0, 1))
+        below.set(ylabel="share", xlabel="confidence: probability of the prediction", xlim=(0, 1))
     gap = np.nansum((arm.confidence - arm.accuracy)[filled] * arm.count[filled]) / arm.count.sum()
     alt = (
         f"{arm.arm}, {counted(arm.runs, 'run')}: expected calibration error {arm.ece:.4f}; on average "
@@ -55,8 +55,8 @@ def confusion(found: Confusion) -> list[Plot]:
     text = [[f"{100 * value:+.1f}" if abs(value) >= 0.0005 else "" for value in row] for row in change]
     opacity = STRONGEST * np.sqrt(np.abs(change) / (np.nanmax(np.abs(change), initial=0) or 1))
     is_worse = np.where(np.eye(len(names), dtype=bool), change, -change) < 0
-    figure = heat_map(rows, columns._replace(size=30), opacity, text, less=is_worse)
-    title = "Difference: distilled minus baseline (points)"
+    figure = heat_map(rows, columns._replace(size=28), opacity, text, less=is_worse)
+    title = "Distilled minus baseline (points)"
     return [*plots, Plot("confusion-difference", title, _changes(found), figure)]
 
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from scipy.spatial.distance import cdist
 
 from kdistill.core.formatting import counted, number
-from kdistill.evaluation.measures import MEASURES, Measure
+from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure
 from kdistill.evaluation.statistics import Difference
 from kdistill.evaluation.verdict import Verdict
 from kdistill.report.content.predictions import Floats
 from kdistill.report.content.text import short
+from kdistill.report.plots.axes import label, logarithmic
 from kdistill.report.plots.figure import COLOURS, MARKERS, Plot, drawing, lay_out
 from kdistill.runs.benchmark import Measured
 
@@ -35,7 +35,7 @@ def differences(verdict: Verdict) -> Plot:
     values = scale * np.asarray(difference["values"])
     each = len(values) <= EVERY_SEED
     tall = 110 + 20 * len(values) if each else 260
-    with drawing(360, tall) as (figure, axes):
+    with drawing(400, tall) as (figure, axes):
         heights = _by_seed(axes, verdict, values) if each else _stacked(axes, values)
         axes.plot(values, heights, "o", color=COLOURS["distilled"], markersize=6.5)
         bar = {"linewidth": 3, "capsize": 5.5, "capthick": 2}
@@ -92,18 +92,15 @@ def costs(rows: Sequence[Measured]) -> list[Plot]:
     return plots
 
 
-def _costs(rows: Sequence[Measured], cost: list[float], name: str, label: str, unit: str) -> Plot:
+def _costs(rows: Sequence[Measured], cost: list[float], name: str, words: str, unit: str) -> Plot:
     marks = [(x, row["accuracy"]) for row, x in zip(rows, cost, strict=True)]
-    with drawing(360, 300) as (figure, axes):
+    with drawing(400, 300) as (figure, axes):
         for row, (x, y) in zip(rows, marks, strict=True):
             arm = next((arm for arm in MARKERS if row["name"].startswith(arm)), None)
             marker, colour = (MARKERS[arm], COLOURS[arm]) if arm else ("D", COLOURS["muted"])
             axes.plot([x], [y], marker, color=colour, markersize=8)
-        axes.set(xscale="log", xlabel=label, ylabel="test accuracy")
-        steps = (1, 2, 5) if max(cost) < 50 * min(cost) else (1,)
-        axes.xaxis.set_major_locator(LogLocator(subs=steps))  # evenly spaced where there are fewer than two of them
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))  # the usual one writes powers, in TeX
+        logarithmic(axes, cost)
+        axes.set(xlabel=words, ylabel=label("test", ACCURACY))
         axes.margins(0.15, 0.2)
         lay_out(figure)  # distances in pixels are final from here on
         _number(axes, marks)

@@ -40,6 +40,23 @@ def test_examples_changed_in_most_seeds_come_first_and_those_changed_back_are_le
     np.testing.assert_allclose(fixed[0].probabilities["distilled"], expected[::-1])
 
 
+def test_an_example_is_fixed_only_if_the_mean_over_the_seeds_says_so_too():
+    """Its card shows the means: a baseline that is right on average was not wrong."""
+    data = splits(np.zeros((2, 2, 2), np.uint8))
+    pairs = Pairs(Tally("baseline", data.test.all_labels, 2), Tally("distilled", data.test.all_labels, 2))
+    right, wrong = np.array([[9.0, 0], [0, 9]]), np.array([[0.0, 0.1], [0.1, 0]])
+    for baseline in (right, wrong, wrong):  # sure when it is right, unsure when it is wrong
+        pairs.add(baseline, right)
+    assert pairs.fixed.tolist() == [2, 2]
+    tallies = {"baseline": pairs.baseline, "distilled": pairs.distilled}
+    assert examples.changes(data, pairs, tallies, most=5) == ([], [])
+    pairs = Pairs(Tally("baseline", data.test.all_labels, 2), Tally("distilled", data.test.all_labels, 2))
+    for distilled in (right, wrong, wrong):
+        pairs.add(right, distilled)
+    tallies = {"baseline": pairs.baseline, "distilled": pairs.distilled}
+    assert examples.changes(data, pairs, tallies, most=5) == ([], [])
+
+
 def test_no_more_are_shown_than_were_asked_for():
     data = splits(np.zeros((40, 2, 2), np.uint8))
     none, every = np.zeros(40, bool), np.ones(40, bool)

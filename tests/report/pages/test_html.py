@@ -109,7 +109,7 @@ def test_pictures_tables_and_figures_have_their_words(read):
     assert all(attrs.get("alt") for attrs in read.all("img"))
     assert len(read.all("img")) == 2  # one was fixed, one is softened; a row of a table has none
     svgs = read.all("svg")
-    assert len(svgs) == 16
+    assert len(svgs) == 17
     assert all(attrs["role"] == "img" and len(attrs["aria-label"]) > 10 for attrs in svgs)
     assert len(read.all("table")) == len(read.all("caption")) == 5
     assert len(read.all("figure")) == len(read.all("figcaption"))
@@ -128,7 +128,34 @@ def test_the_numbers_are_there(read):
     assert "Minimum detectable difference 0.50 points (80 % power)." in read.text
     assert "e" * 64 in read.text
     assert "loss = 0.9 * 4^2 * KL(...)" in read.text
-    assert "1 caveat" in read.text
+    assert "2 caveats" in read.text  # of a run, and of the choice of epochs
+
+
+def test_the_first_box_has_the_headline_the_verdict_and_the_plot_of_size(html):
+    box = html.partition("<section")[2].partition("</section>")[0]
+    text = Reader(f"<section{box}</section>").text
+    assert text.index("Student: 1.4 % of") < text.index("Did distillation help?") < text.index("In <short>:")
+    assert 'aria-label="teacher 0.9550 ± 0.0071 with 1,210 parameters; baseline' in box
+    assert "Inconclusive: +0.16 points." not in text
+
+
+def test_a_verdict_of_an_early_version_has_one_sentence():
+    assert "Inconclusive: +0.16 points." in Reader(render(made.report(verdict=made.verdict(short="")))).text
+
+
+def test_a_sentence_is_not_broken_before_a_per_cent_sign():
+    assert prose("at 95 % and 5 %") == "at 95\u00a0% and 5\u00a0%"
+
+
+def test_the_arms_are_named_by_what_kept_their_epochs_only_where_that_differs():
+    one = "A mark is the epoch whose weights were kept: by val_nll (patience 3)."
+    assert one in Reader(render(made.report())).text.replace(" (", " (")
+    teacher = dataclasses.replace(made.curves("teacher"), monitor="val_accuracy", patience=None)
+    arms = [teacher, made.curves("baseline"), made.curves("distilled", runs=3)]
+    text = Reader(render(made.report(curves=arms))).text
+    assert "teacher by val_accuracy , baseline and distilled by val_nll (patience 3)." in text
+    assert "Of 3 or more runs of an arm, the line is the mean" in text
+    assert "the line is the mean" not in Reader(render(made.report())).text
 
 
 def test_p_values_that_are_tiny_are_not_shown_as_none():

@@ -51,6 +51,13 @@ def test_rendered_by_another_program_names_are_text(rendered):
         assert name in said
 
 
+def test_it_begins_with_the_headline_the_verdict_and_the_plot_of_size(rendered):
+    top = rendered[0].partition("\n## ")[0]
+    headline, verdict = "Student: 1.4 % of the &#60;teacher&#62;'s parameters.", "**In &#60;short&#62;: 0.16 points.**"
+    assert top.index(headline) < top.index(verdict) < top.index("(report-files/size.png)")
+    assert rendered[0].partition("\n## ")[2].startswith("Caveats")
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(rendered):
     tables = re.findall(r"(?:^\|.*\n)+", rendered[0], re.MULTILINE)
     assert len(tables) == 7

@@ -26,7 +26,7 @@ def small(report):
 def test_every_file_that_is_named_is_written(report, tmp_path):
     said = write.write(tmp_path, report)
     assert said["bytes"] == os.path.getsize(tmp_path / "report.html")
-    assert said["verdict_text"] == report.verdict.sentence
+    assert (said["headline"], said["verdict_text"]) == (report.headline, report.verdict.sentence)
     assert {str(path) for path in (tmp_path / "report-files").iterdir()} == set(said["pictures"])
     assert said["pictures"]
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.md", "report-files"}

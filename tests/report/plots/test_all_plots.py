@@ -34,7 +34,7 @@ def test_a_large_image_is_made_small():
 
 def test_every_plot_of_a_page_has_a_name_of_its_own():
     names = [plot.name for plots in all_plots.draw(made.report()).values() for plot in plots]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 17
 
 
 def test_what_is_missing_has_no_plot():

@@ -1,15 +1,20 @@
 import dataclasses
+import statistics
 
 import numpy as np
+import pytest
 import report_content as made
 
 from kdistill.report.plots import curves
 from kdistill.report.plots.figure import COLOURS, DASHES
 
 
+def every(arms):
+    return {plot.name: plot for plot in [*curves.on_validation(arms), *curves.on_train(arms)]}
+
+
 def drawn(arms, name="curves-val-accuracy"):
-    plots = {plot.name: plot for plot in curves.curves(arms)}
-    return plots[name]
+    return every(arms)[name]
 
 
 def by_colour(plot, arm):
@@ -18,33 +23,55 @@ def by_colour(plot, arm):
 
 def test_each_measure_is_drawn_of_the_arms_that_have_it():
     arms = [made.curves(name) for name in ("teacher", "baseline", "distilled")]
-    names = [plot.name for plot in curves.curves(arms)]
-    assert names == ["curves-val-accuracy", "curves-loss", "curves-soft", "curves-hard", "curves-val-nll"]
+    assert [plot.name for plot in curves.on_validation(arms)] == ["curves-val-accuracy", "curves-val-nll"]
+    assert [plot.name for plot in curves.on_train(arms)] == ["curves-loss", "curves-soft", "curves-hard"]
     assert not by_colour(drawn(arms, "curves-soft"), "baseline")
     assert by_colour(drawn(arms, "curves-soft"), "distilled")
-    assert "curves-soft" not in [plot.name for plot in curves.curves(arms[:2])]
+    assert "curves-soft" not in every(arms[:2])
 
 
-def test_few_runs_are_a_line_each_with_a_mark_where_the_weights_were_kept():
-    arm = made.curves("baseline", runs=3)
+def test_a_row_of_plots_fills_the_page():
+    arms = [made.curves(name) for name in ("teacher", "baseline", "distilled")]
+    assert {plot.width for plot in curves.on_validation(arms)} == {curves.WIDE}
+    assert {plot.width for plot in curves.on_train(arms)} == {curves.NARROW}
+    run = dataclasses.replace(made.curve(), monitored=np.linspace(0, 1, 8))
+    own = [dataclasses.replace(made.curves("baseline"), monitor="val_macro_f1", runs=[run])]
+    assert [plot.name for plot in curves.on_validation(own)][-1] == "curves-val-macro-f1"
+    assert {plot.width for plot in curves.on_validation(own)} == {curves.NARROW}
+    assert curves.on_validation([]) == curves.on_train([]) == []
+
+
+def test_two_runs_are_a_line_each_with_a_mark_where_the_weights_were_kept():
+    arm = made.curves("baseline", runs=2)
     *lines, marks = by_colour(drawn([arm]), "baseline")
-    assert len(lines) == 3
+    assert len(lines) == 2
     for line, run in zip(lines, arm.runs, strict=True):
         np.testing.assert_array_equal(line.get_xydata(), np.transpose([run.epochs, run.val_accuracy]))
     kept = [(run.best, run.val_accuracy[run.best - 1]) for run in arm.runs]
     np.testing.assert_array_equal(marks.get_xydata(), kept)
 
 
-def test_many_runs_are_their_median_and_a_band():
-    arm = made.curves("baseline", runs=30)
+@pytest.mark.parametrize("runs", [3, 5, 30])
+def test_three_runs_or_more_are_their_mean_and_a_band_of_one_standard_deviation(runs):
+    arm = made.curves("baseline", runs=runs)
     plot = drawn([arm])
     line, mark = by_colour(plot, "baseline")
     first = [run.val_accuracy[0] for run in arm.runs]
-    assert line.get_ydata()[0] == np.median(first)
-    assert len(mark.get_xydata()) == 1
+    mean, sd = statistics.mean(first), statistics.stdev(first)
+    assert line.get_ydata()[0] == pytest.approx(mean)
     band = plot.figure.axes[0].collections[0].get_paths()[0].vertices
     at_start = band[band[:, 0] == 1, 1]
-    np.testing.assert_allclose([at_start.min(), at_start.max()], np.quantile(first, [0.1, 0.9]))
+    np.testing.assert_allclose([at_start.min(), at_start.max()], [mean - sd, mean + sd])
+    fifth = [run.val_accuracy[4] for run in arm.runs]
+    np.testing.assert_allclose(mark.get_xydata(), [[5, statistics.mean(fifth)]])
+
+
+def test_a_mean_is_over_the_runs_that_have_reached_the_epoch_and_ends_with_half_of_them():
+    arm = dataclasses.replace(made.curves("baseline"), runs=[made.curve(e, 2, e / 100) for e in (4, 6, 9)])
+    line, _ = by_colour(drawn([arm]), "baseline")
+    assert line.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    left = [run.val_accuracy[4] for run in arm.runs[1:]]
+    assert line.get_ydata()[4] == pytest.approx(statistics.mean(left))
 
 
 def test_long_runs_are_thinned_and_one_epoch_is_a_mark():
