@@ -5,7 +5,7 @@ weights. Kinds of layers are chosen by the shape of the data alone: no score has
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ WIDTHS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 MOST_FILTERS = 32  # of a student's first block
 NARROW, WIDE = 64, 256  # units of a teacher's hidden layers, for examples of at most as many values, and of more
 FILTERS = (32, 64, 128, 256, 256)  # of a teacher's blocks
+LEAST_STEPS = 4  # of an epoch
 FEW = 5000  # examples, of which an epoch has few steps
 
 Section = dict[str, Any]
@@ -59,21 +60,26 @@ def teacher(example: Example, vocabulary: int | None = None) -> Sized:
 def student(example: Example, of_teacher: int, like: Layers, vocabulary: int | None = None) -> Sized:
     """Return the section of the largest student with at most `SHARE` of a teacher's weights, or the smallest one.
 
+    Where dense layers have too many weights for that, as for large images, convolutions are taken.
+
     Args:
         example: what it is built for.
         of_teacher: the number of the teacher's weights.
         like: the layers of the teacher.
         vocabulary: the number of tokens, if the examples are tokens.
     """
-    sizes = [_sized(section, example, vocabulary) for section in _students(example, like)]
-    fitting = [size for size in sizes if size.parameters <= SHARE * of_teacher]
-    return fitting[-1] if fitting else sizes[0]
+    ways = (like, replace(like, convolutions=True))
+    sizes = [[_sized(section, example, vocabulary) for section in _students(example, way)] for way in ways]
+    fitting = [[size for size in of_way if size.parameters <= SHARE * of_teacher] for of_way in sizes]
+    found = next((of_way[-1] for of_way in fitting if of_way), None)
+    return found or min((of_way[0] for of_way in sizes), key=lambda size: size.parameters)
 
 
 def training(examples: int) -> Section:
     """Return the section `training` for a number of training examples: of few, there are more epochs."""
     if examples < FEW:
-        return {"batch_size": 32, "epochs": 200, "patience": 20}
+        batch = next(size for size in (32, 16, 8, 4, 2, 1) if size <= max(1, examples // LEAST_STEPS))
+        return {"batch_size": batch, "epochs": 200, "patience": 20}
     return {"batch_size": 128, "epochs": 60, "patience": 8}
 
 
