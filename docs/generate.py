@@ -1,6 +1,7 @@
 """Writes `docs/reference/cli.md` and `config.md` from the command line and the schema: `python docs/generate.py`.
 
-`tests/docs/test_docs_reference.py` fails while one of the two files is stale.
+It also writes `kdistill/cli/completion.json`, from which a shell completes configs and their keys.
+`tests/docs/test_docs_reference.py` fails while one of these files is stale.
 """
 
 import json
@@ -15,19 +16,45 @@ import typer.main
 REFERENCE = Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE.parents[1]))
 
-from kdistill.cli import app  # noqa: E402
+from kdistill import config as configs  # noqa: E402
+from kdistill.cli import app, completion  # noqa: E402
 from kdistill.cli.options import Common  # noqa: E402
 from kdistill.config.distill_schema import Distill  # noqa: E402
 from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, SoftLoss, declared  # noqa: E402
 
 NOTE = "<!-- Generated from the program by `python docs/generate.py`: do not edit this page. -->"
-COMMON = ["--" + name.replace("_", "-") for name in Common.__dataclass_fields__]
+OF_SOME = ("data", "teacher", "teacher_logits")  # fields that only some commands have, which list them as their own
+COMMON = ["--" + name.replace("_", "-") for name in Common.__dataclass_fields__ if name not in OF_SOME]
 
 
 def pages() -> dict[Path, str]:
     """Return the text of each generated page by its path."""
-    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "config.md": config_page()}
+    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "config.md": config_page(), completion.FILE: completions()}
+
+
+def completions() -> str:
+    """Return what a shell completes: the built-in configs, and every config key with values to choose from."""
+    schema = Config.model_json_schema()
+    keys: dict[str, list[str]] = {}
+    for key, field in schema["properties"].items():
+        section = _section(field, schema)
+        inner = section["properties"] if section else {}
+        keys |= {f"{key}.{name}": _values(each) for name, each in inner.items()} or {key: _values(field)}
+    del keys["sweep"]
+    return json.dumps({"configs": configs.builtin_names(), "keys": keys}, indent=1) + "\n"
+
+
+def _values(field: Mapping[str, Any]) -> list[str]:
+    """Return the values that complete a key: its choices, or else its default."""
+    kinds = [field, *field.get("anyOf", [])]
+    choices = [json.loads(json.dumps(value)) for kind in kinds for value in kind.get("enum", ())]
+    choices += [kind["const"] for kind in kinds if "const" in kind]
+    choices += [value for kind in kinds if kind.get("type") == "boolean" for value in (True, False)]
+    if "default" in field and field["default"] not in choices:
+        choices.append(field["default"])
+    texts = [choice if isinstance(choice, str) else json.dumps(choice, separators=(",", ":")) for choice in choices]
+    return [text for text in texts if text]
 
 
 def cli_page() -> str:

@@ -1,11 +1,15 @@
 """The command line: options in, one call, a rendered result out."""
 
+import contextlib
+import io
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 import kdistill
-from kdistill.cli import config, data, deploy, experiment, report, runs
+from kdistill.cli import completion, config, data, deploy, experiment, report, runs
 from kdistill.cli.boundary import Boundary
 from kdistill.cli.output import write_out
 from kdistill.core import signals
@@ -45,4 +49,12 @@ def root(
 def main() -> None:
     """Run the command line."""
     signals.raise_on_termination()
-    app()
+    before = completion.rejoin(os.environ)
+    if not before:
+        app()
+    answers = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(answers):
+            app()
+    finally:
+        sys.stdout.write(completion.cut_off(answers.getvalue(), before))

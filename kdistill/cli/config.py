@@ -7,18 +7,31 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from kdistill.cli import values
+from kdistill.cli import completion, values
+from kdistill.cli.lazy import Lazy
 from kdistill.cli.options import ConfigOption, Debug, Json, Set, TeacherLogits, Teachers, named, with_teachers
 from kdistill.cli.output import emit, write_out
-from kdistill.cli.rendering import results
 from kdistill.cli.rendering.console import console
 from kdistill.core.errors import ConfigError, OutputError
 
+if TYPE_CHECKING:
+    from kdistill.cli.rendering import results
+else:  # it loads NumPy
+    results = Lazy("kdistill.cli.rendering.results")
+
+OneConfig = Annotated[
+    str | None,
+    typer.Argument(metavar="CONFIG", autocompletion=completion.configs, help="A file or a built-in name."),
+]
+SomeConfigs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CONFIG", autocompletion=completion.configs, help="Files or built-in names."),
+]
 NewFile = Annotated[
     str | None,
     typer.Argument(metavar="FILE", help="File to write; - is stdout (default: kdistill.yaml, or named after the data)"),
@@ -42,7 +55,7 @@ def config_ls(json_: Json = False, debug: Debug = False) -> None:
 
 @app.command("show")
 def config_show(
-    config: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A file or a built-in name.")] = None,
+    config: OneConfig = None,
     option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,
@@ -59,7 +72,7 @@ def config_show(
 
 @app.command("check")
 def config_check(
-    files: Annotated[list[str] | None, typer.Argument(metavar="CONFIG", help="Files or built-in names.")] = None,
+    files: SomeConfigs = None,
     option: ConfigOption = None,
     set_: Set = None,
     json_: Json = False,

@@ -3,22 +3,33 @@
 import difflib
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdistill.cli import values
+from kdistill.cli import completion, values
+from kdistill.cli.lazy import Lazy
 from kdistill.cli.options import ConfigOption, Debug, Json, Set
 from kdistill.cli.output import emit
-from kdistill.cli.rendering import data as inventory
 from kdistill.core.errors import DataError
+
+if TYPE_CHECKING:
+    from kdistill.cli.rendering import data as inventory
+else:  # it loads NumPy
+    inventory = Lazy("kdistill.cli.rendering.data")
 
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
 SearchFirst = Annotated[Path | None, values.path_option("Folder to search first.", "FOLDER", "--dir")]
 DataOf = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="CONFIG", help="Show the data of this config; your own data are read."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="CONFIG",
+        autocompletion=completion.configs,
+        help="Show the data of this config; your own data are read.",
+    ),
 ]
 
 

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kdistill.cli import values
+from kdistill.cli.lazy import Lazy
 from kdistill.cli.options import Common, Debug, open_session, with_some_options
 from kdistill.cli.output import emit, write_out
-from kdistill.cli.rendering import exports as tables
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
+    from kdistill.cli.rendering import exports as tables
     from kdistill.deploy.formats import Form
     from kdistill.deploy.predict import Row
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
+else:  # it loads NumPy
+    tables = Lazy("kdistill.cli.rendering.exports")
 
 MOST_CLASSES = 1_000_000
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from kdistill.cli import values
+from kdistill.cli import completion, values
+from kdistill.cli.lazy import Lazy
 from kdistill.cli.options import (
     Common,
     Debug,
@@ -22,10 +23,12 @@ from kdistill.cli.options import (
 )
 from kdistill.cli.output import emit
 from kdistill.cli.parallel import Parallel, emit_slurm, with_parallel_options
-from kdistill.cli.rendering import results
 
 if TYPE_CHECKING:
+    from kdistill.cli.rendering import results
     from kdistill.config import Config
+else:  # it loads NumPy
+    results = Lazy("kdistill.cli.rendering.results")
 
 MOST_SEEDS = 1000
 SOME_FAILED = 6  # exit code: finished, with failed runs
@@ -48,6 +51,7 @@ Grid = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=V1,V2",
+        autocompletion=completion.settings,
         help="A config key and its values; repeatable: every combination is trained (default: `sweep` in the config)",
     ),
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kdistill.cli import values
+from kdistill.cli import completion, values
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -26,10 +26,22 @@ Tracker = StrEnum("Tracker", ["tensorboard"])  # Typer takes no list of a Litera
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, such as distill.T=4; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=completion.settings,
+        help="Override a config key, such as distill.T=4; repeatable.",
+    ),
 ]
 ConfigOption = Annotated[
-    str | None, typer.Option("--config", "-c", metavar="CONFIG", help="Config file, or name of a built-in config.")
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="CONFIG",
+        autocompletion=completion.configs,
+        help="Config file, or name of a built-in config.",
+    ),
 ]
 Track = Annotated[
     list[Tracker] | None,
@@ -71,7 +83,11 @@ class Common:
     config: Annotated[
         str | None,
         typer.Option(
-            "--config", "-c", metavar="CONFIG", help="Config file, or name of a built-in config (default: quickstart)"
+            "--config",
+            "-c",
+            metavar="CONFIG",
+            autocompletion=completion.configs,
+            help="Config file, or name of a built-in config (default: quickstart)",
         ),
     ] = None
     teacher: Teachers = None

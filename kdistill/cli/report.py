@@ -1,21 +1,28 @@
 """The command `report`."""
 
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdistill.cli import values
+from kdistill.cli import completion, values
+from kdistill.cli.lazy import Lazy
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
-from kdistill.cli.rendering import results
+
+if TYPE_CHECKING:
+    from kdistill.cli.rendering import results
+else:  # it loads NumPy
+    results = Lazy("kdistill.cli.rendering.results")
 
 MOST_IMAGES = 100
 
 ExperimentName = Annotated[
     str | None,
     typer.Argument(
-        metavar="EXPERIMENT", help="A folder, or a name below --output-dir (default: that of the newest run)"
+        metavar="EXPERIMENT",
+        autocompletion=completion.experiments,
+        help="A folder, or a name below --output-dir (default: that of the newest run)",
     ),
 ]
 Images = Annotated[

@@ -5,10 +5,23 @@ from typing import Annotated
 
 import typer
 
+from kdistill.cli import completion
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
 
 Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
+First = Annotated[
+    str,
+    typer.Argument(metavar="A", autocompletion=completion.experiments, help="Folder of an experiment, or its name."),
+]
+Second = Annotated[
+    str,
+    typer.Argument(
+        metavar="B",
+        autocompletion=completion.experiments,
+        help="Folder or name of another experiment; differences are B - A.",
+    ),
+]
 app = typer.Typer(no_args_is_help=True, help="List experiments and runs.")
 Verify = Annotated[
     bool,
@@ -24,6 +37,7 @@ def runs_ls(
         list[str] | None,
         typer.Argument(
             metavar="EXPERIMENT",
+            autocompletion=completion.experiments,
             help="Folders, or names below --output-dir, to list run by run (default: a summary of all experiments)",
         ),
     ] = None,
@@ -45,10 +59,8 @@ def runs_ls(
 @with_some_options("output_dir", "json", "debug")
 def compare(
     common: Common,
-    first: Annotated[str, typer.Argument(metavar="A", help="Folder of an experiment, or its name.")],
-    second: Annotated[
-        str, typer.Argument(metavar="B", help="Folder or name of another experiment; differences are B - A.")
-    ],
+    first: First,
+    second: Second,
     arm: Annotated[
         list[Arm] | None,
         typer.Option(metavar="|".join(Arm), help="Arm to compare; repeatable (default: all)"),
