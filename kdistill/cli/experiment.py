@@ -119,7 +119,6 @@ def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_s
     """Train teacher, baseline and distilled student for every seed, and compare them on the test split."""
     from kdistill.experiments import dry_run
     from kdistill.experiments import reproduce as experiments
-    from kdistill.runs import ARMS
 
     scale, part = parallel.scale(common), parallel.part
     with parallel.session(common) as session:
@@ -131,7 +130,8 @@ def reproduce(common: Common, parallel: Parallel, seeds: Seeds = None, teacher_s
             emit_slurm(session, common, command, parallel.workers or len(chosen))
             return
         if common.dry_run:
-            emit(dry_run.training(session, ARMS, chosen, teachers, part), results.plan, common.json)
+            arms = ("teacher", *session.config.students)
+            emit(dry_run.training(session, arms, chosen, teachers, part), results.plan, common.json)
             return
         document = (
             experiments.make_part(session, chosen, teachers, part, scale)

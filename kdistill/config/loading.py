@@ -255,6 +255,8 @@ def resolved(config: Config) -> dict[str, Any]:
         del values["augmentation"]
     if config.data.labels == "single":
         values["data"].pop("labels", None)
+    if not config.controls:
+        del values["controls"]
     if not config.sweep:
         del values["sweep"]
     # Keys of later versions are left out at their defaults: earlier ones can read the config then.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
@@ -272,11 +273,21 @@ class Config(Section):
         Augmentation(),
         description="Random changes of training images; the teacher sees the same images as the student.",
     )
+    controls: Controls = Field(
+        {},
+        description="Control arms, which tell the cause: smoothed, pseudo, shuffled, self, continued; with an option "
+        "smoothed: 0.1 and shuffled: all.",
+    )
     sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="For `sweep`: values to try, by config key, such as distill.temperature: [1, 2, 4]."
     )
     verdict: Verdict = Field(Verdict(), description="How arms are compared; no run depends on it.")
     expected: Expected = Field(Expected(), description="Published test accuracies, to be shown beside those measured.")
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        """The arms that train the student, in the order in which they are shown."""
+        return ("baseline", "distilled", *self.controls)
 
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""

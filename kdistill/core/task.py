@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
+CERTAIN = np.float32(1e4)  # a logit whose probability is 1, and whose negative gives 0, in float32
 THRESHOLD = 0.5  # the probability from which on a multi-label model says that an example has a class
 
 
@@ -90,6 +91,10 @@ class Task(ABC):
         outcomes = self.log_probabilities(np.zeros((1, classes)))
         return float(-outcomes[..., 0].sum())
 
+    @abstractmethod
+    def certain(self, logits: Floats) -> NDArray[np.float32]:
+        """Return logits (n, classes) with the same decisions, and probabilities of 0 and 1."""
+
     @staticmethod
     def _equal(some: NDArray[Any], others: NDArray[Any]) -> Flags:
         return np.asarray((some == others).reshape(len(some), -1).all(axis=-1))
@@ -125,6 +130,10 @@ class Single(Task):
     def decided(self, logits: Floats) -> NDArray[Any]:
         """Return the class (n,) of the largest logit."""
         return logits.argmax(axis=-1)
+
+    def certain(self, logits: Floats) -> NDArray[np.float32]:
+        """Return `CERTAIN` for the class of the largest logit, and 0 for the others."""
+        return CERTAIN * np.eye(logits.shape[-1], dtype=np.float32)[self.decided(logits)]
 
     def confidence(self, logits: Floats, labels: NDArray[np.integer]) -> tuple[Floats, Flags]:
         """Return the largest probability (n,), and whether its class is the label."""
@@ -186,6 +195,10 @@ class Multi(Task):
     def decided(self, logits: Floats) -> NDArray[Any]:
         """Return (n, classes) whether an example has a class."""
         return (logits >= 0).astype(np.int32)
+
+    def certain(self, logits: Floats) -> NDArray[np.float32]:
+        """Return `CERTAIN` for the classes that an example has, and less than 0 by as much for the others."""
+        return np.where(logits >= 0, CERTAIN, -CERTAIN)
 
     def confidence(self, logits: Floats, labels: NDArray[np.integer]) -> tuple[Floats, Flags]:
         """Return the probability (n * classes,) of each decision, and whether it is right."""

@@ -12,6 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from kdistill import datasets, modelfiles
 from kdistill.config.distill_schema import hard_formula
 from kdistill.core import backend
+from kdistill.core.controls import needed_by
 from kdistill.core.errors import ModelError
 from kdistill.datasets.chance import at_chance
 from kdistill.experiments.part import Part
@@ -23,7 +24,7 @@ from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import find_teachers
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Run, joint_weights, judge
+from kdistill.runs import EVERY_ARM, Run, joint_weights, judge
 from kdistill.runs.experiment import chosen_by
 from kdistill.teachers import doubts
 from kdistill.teachers import files as teacher_files
@@ -131,7 +132,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         models.check(home, ["baseline"])
         run = home.experiment.run("baseline", seed)
         rows[run.folder] = _cell_row("baseline", home, run)
-    runs = sorted(rows.values(), key=lambda row: ARMS.index(row["arm"]))
+    runs = sorted(rows.values(), key=lambda row: EVERY_ARM.index(row["arm"]))
     formulas = {cell.session.formula for cell in grid.cells}
     return {
         "experiment": home.experiment.name,
@@ -227,13 +228,14 @@ def _row(
 ) -> PlannedRun:
     """Return the row of a run; refuse it where the command would."""
     weights = None
-    if run.arm == "distilled":
-        weights = given or _weights_of(session, teacher_run, run)
+    if needed := needed_by(run.arm):
+        source = run.of_arm("baseline") if needed == "baseline" else teacher_run
+        weights = (given if needed == "teacher" else None) or _weights_of(session, source, run)
     run.check_free()
     status = session.judge(run, weights)
     changes, state = [*status.differences], STATES.get(status.state, status.state)
     changes += [status.damage] if status.damage else []
-    if run.arm == "distilled" and teachers_row and teachers_row["state"] == MADE_AGAIN and run.manifest:
+    if needed == "teacher" and teachers_row and teachers_row["state"] == MADE_AGAIN and run.manifest:
         changes, state = [*changes, "teacher: is made again"], MADE_AGAIN
     return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
 
@@ -243,7 +245,7 @@ def _weights_of(session: Session, teacher: Run | None, run: Run) -> str | None:
 
     A teacher that is made again from the same config is the same teacher.
     """
-    is_complete = teacher and judge(teacher, session.specification("teacher", teacher.seed)).counts
+    is_complete = teacher and judge(teacher, session.specification(teacher.arm, teacher.seed)).counts
     return teacher.weights if teacher and is_complete else run.taught_by
 
 

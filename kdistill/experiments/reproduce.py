@@ -4,13 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from kdistill.config import Config
 from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import headline, statistics
+from kdistill.evaluation.causes import Causes, causes
 from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
 from kdistill.evaluation.verdict import (
     Answers,
@@ -40,6 +41,7 @@ class Compared(TypedDict):
     imbalance: float | None  # of the classes in test: see `measures.imbalance`; None if it was not recorded
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
+    causes: NotRequired[Causes]  # where the config has controls
     warnings: list[str]
 
 
@@ -219,12 +221,13 @@ def compared(
     if not seeds:
         return None
     of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
-    scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in ("baseline", "distilled")}
+    scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in session.config.students}
     # A teacher that taught several seeds counts once.
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
     measure = session.measure
+    answers = {arm: _answers(session, arm, of_seed) for arm in session.config.students}
     verdict = compare_pairs(
-        [_pair(session, seed, of_seed[seed]) for seed in seeds],
+        [Pair(seed, answers["distilled"][seed], answers["baseline"][seed]) for seed in seeds],
         about_distillation([teachers[seed] for seed in seeds]),
         left_out=len(teachers) - len(seeds),
         measure=measure,
@@ -235,22 +238,24 @@ def compared(
         warnings.append(nothing)
     examples = scores["baseline"][0].get("class_examples")
     arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
+    told = causes(answers, measure)
     return {
         "headline": headline.of_arms(arms, measure, len(session.teacher_files) or 1),
         "formula": session.formula,
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
+        **({"causes": told} if told else {}),
         "warnings": warnings,
     }
 
 
-def _pair(session: Session, seed: int, scores: Mapping[str, Document]) -> Pair:
-    distilled, baseline = (
-        Answers(recorded(scores[arm], session.measure), correct_answers(session.experiment.run(arm, seed)))
-        for arm in ("distilled", "baseline")
-    )
-    return Pair(seed, distilled, baseline)
+def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Document]]) -> dict[int, Answers]:
+    """Return how the runs of an arm classified the test split, by seed."""
+    return {
+        seed: Answers(recorded(scores[arm], session.measure), correct_answers(session.experiment.run(arm, seed)))
+        for seed, scores in of_seed.items()
+    }
 
 
 def _warnings(
@@ -276,5 +281,5 @@ def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
     return statistics.summaries(scores, *measures) | {
         "parameters": scores[0]["parameters"],
         "file_bytes": scores[0]["file_bytes"],
-        "expected": getattr(config.expected, arm),
+        "expected": getattr(config.expected, arm, None),
     }

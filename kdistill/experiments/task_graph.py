@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kdistill.config import resolved
+from kdistill.core.controls import needed_by
 from kdistill.core.errors import ConfigError
 from kdistill.experiments.workers import Task, TaskKey
 from kdistill.recipes.session import Session
@@ -54,13 +55,15 @@ def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "
     """Return the tasks of `reproduce`, each after those it needs; `teachers` by `teachers_of`, `cell` of a sweep."""
     tasks = dict[TaskKey, Task]()
     for seed, teacher_seed in teachers.items():
-        scores, baseline, distilled = (TaskKey(arm, seed, cell) for arm in ("", "baseline", "distilled"))
+        scores, baseline, *taught = (TaskKey(arm, seed, cell) for arm in ("", *session.config.students))
         needed, taught_by = list[TaskKey](), None
         if teacher_seed is not None:
             needed = [TaskKey("teacher", teacher_seed, cell)]
             taught_by = session.experiment.run("teacher", teacher_seed)
             tasks.setdefault(needed[0], task(session, needed[0]))
         tasks[baseline] = task(session, baseline)
-        tasks[distilled] = task(session, distilled, *needed, baseline, teacher=taught_by)
-        tasks[scores] = task(session, scores, *needed, baseline, distilled, teacher=taught_by)
+        for key in taught:
+            first = {"teacher": [*needed, baseline], "baseline": [baseline], None: []}[needed_by(key.arm)]
+            tasks[key] = task(session, key, *first, teacher=taught_by)
+        tasks[scores] = task(session, scores, *needed, baseline, *taught, teacher=taught_by)
     return list(tasks.values())

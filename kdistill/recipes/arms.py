@@ -29,12 +29,12 @@ from kdistill.training.augmentation import Augmentation
 
 def train_teacher(session: Session, seed: int) -> Result:
     """Train the teacher on the labels alone; see `attempt.train` for the files written and the errors raised."""
-    return train(session, session.experiment.run("teacher", seed), _labels_alone(session), _data(session))
+    return train(session, session.experiment.run("teacher", seed), labels_alone(session), data_of(session))
 
 
 def baseline(session: Session, seed: int) -> Result:
     """Train the student on the labels alone: the accuracy that distillation has to beat."""
-    return train(session, session.experiment.run("baseline", seed), _labels_alone(session), _data(session))
+    return train(session, session.experiment.run("baseline", seed), labels_alone(session), data_of(session))
 
 
 def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
@@ -43,24 +43,12 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
     Raises:
         ModelError: the images are augmented, and the teacher is a file of logits without a model.
     """
-    keys = session.config.distill
-    objective = losses.distillation_objective(
-        keys.alpha,
-        keys.temperature,
-        keys.teacher_temperature,
-        keys.scale_by_t_squared,
-        keys.soft_loss,
-        class_weights=_class_weights(session),
-        task=session.splits.task,
-        standardize=keys.standardize,
-        own=keys.own_numbers(),
-    )
     if session.teacher_files:
         session.listener.note(_how_good(teacher, session.measure))
     for note in soft_loss.notes(session.config, session.splits):
         session.listener.note(note)
-    data = _with_soft_targets(session, _data(session), teacher)
-    return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
+    data = with_soft_targets(session, data_of(session), teacher)
+    return train(session, session.experiment.run("distilled", seed), distillation(session), data, teacher)
 
 
 def evaluate(
@@ -137,24 +125,41 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     return _scores(session, metrics.ensemble_logits(teacher.test, session.splits.task), teacher.parameters, size)
 
 
-def _labels_alone(session: Session) -> losses.Objective:
-    return losses.hard_objective(_class_weights(session), session.splits.task)
+def labels_alone(session: Session) -> losses.Objective:
+    """Return the objective of arms without soft targets."""
+    return losses.hard_objective(class_weights(session), session.splits.task)
 
 
-def _class_weights(session: Session) -> tuple[float, ...] | None:
+def distillation(session: Session) -> losses.Objective:
+    """Return the objective of the distilled arm, by the keys of `distill`."""
+    keys = session.config.distill
+    return losses.distillation_objective(
+        keys.alpha,
+        keys.temperature,
+        keys.teacher_temperature,
+        keys.scale_by_t_squared,
+        keys.soft_loss,
+        class_weights=class_weights(session),
+        task=session.splits.task,
+        standardize=keys.standardize,
+        own=keys.own_numbers(),
+    )
+
+
+def class_weights(session: Session) -> tuple[float, ...] | None:
     """Return the weight of each class in the hard term, by label; None where all examples count the same."""
     weights = session.class_weights
     return None if weights is None else tuple(weights.values())
 
 
-def _data(session: Session) -> fit.Data:
+def data_of(session: Session) -> fit.Data:
     """Return the splits that every arm is trained and validated on, with the augmentation of the config."""
     keys, splits = session.config.augmentation, session.splits
     augmentation = Augmentation(keys.shift, keys.flip, keys.crop or 0) if keys.changes_images else None
     return fit.Data(splits.train, splits.validation, augmentation=augmentation)
 
 
-def _with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) -> fit.Data:
+def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) -> fit.Data:
     """Add the teacher's logits, computed once; or, where images are augmented, the teacher itself, to compute them."""
     if data.augmentation is None:
         return dataclasses.replace(data, teacher_train=teacher.train, teacher_validation=teacher.validation)

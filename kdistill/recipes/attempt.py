@@ -19,7 +19,6 @@ import numpy as np
 
 import kdistill
 from kdistill import models
-from kdistill.config.distill_schema import hard_formula
 from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
@@ -30,12 +29,13 @@ from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes import checks, soft_loss
+from kdistill.recipes.formulas import formula_of_run
 from kdistill.recipes.session import Session
 from kdistill.runs import Experiment, Result, Run, RunWriter, judge
 from kdistill.runs.checkpoints import Cadence, Checkpoint
 from kdistill.runs.writer import STATE
 from kdistill.teachers import doubts
-from kdistill.teachers.teacher import AnyTeacher
+from kdistill.teachers.teacher import AnyTeacher, ModelTeacher
 from kdistill.training import optimizers, trackers
 from kdistill.training.fit import Data, Fit
 from kdistill.training.losses import Objective
@@ -46,8 +46,23 @@ FEWEST_JUDGED = 10  # epochs, from which on a run is taken for more than a trial
 EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
 
 
-def train(session: Session, run: Run, objective: Objective, data: Data, teacher: AnyTeacher | None = None) -> Result:
+def train(
+    session: Session,
+    run: Run,
+    objective: Objective,
+    data: Data,
+    teacher: AnyTeacher | None = None,
+    start: ModelTeacher | None = None,
+) -> Result:
     """Train one run of a session to minimise `objective`, save and score it; write its folder from manifest to result.
+
+    Args:
+        session: of the run's experiment.
+        run: its folder is written.
+        objective: the loss.
+        data: the splits, with the soft targets that the objective needs.
+        teacher: the model behind the soft targets, if there is one.
+        start: the model whose weights the run starts from; None: initial weights drawn by its seed.
 
     Raises:
         DivergedError: naming the epoch and what to try.
@@ -59,8 +74,8 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     _note_class_weights(session, run)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.deferred(session.title(run)) as received:
-        fit = _fit(session, run, objective, data)
-        writer = _writer(session, run, fit, teacher)
+        fit = _fit(session, run, objective, data, start)
+        writer = _writer(session, run, fit, teacher or start)
         with _recording_failure(session, run, writer, fit), _tracking(session, writer, fit) as listener:
             cadence = Cadence(session.config.training_for(run.role).checkpoint_every)
             checkpoints = _Checkpointing(writer, fit, cadence, session.title(run), received, listener)
@@ -79,13 +94,15 @@ def train(session: Session, run: Run, objective: Objective, data: Data, teacher:
     return result
 
 
-def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
-    """Return a fit before its first epoch, with a fresh model and optimizer."""
+def _fit(session: Session, run: Run, objective: Objective, data: Data, start: ModelTeacher | None) -> Fit:
+    """Return a fit before its first epoch, with a fresh optimizer, and a fresh model or the weights of `start`."""
     plan, splits = session.config.training_for(run.role), session.splits
     section = getattr(session.config, run.role)
     note = session.listener.note
     shape, classes, kind = splits.example
     model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind, splits.task)
+    if start is not None:
+        model.set_weights(start.model.get_weights())
     return Fit(
         model,
         optimizers.build(plan, steps_per_epoch=math.ceil(len(data.train) / plan.batch_size)),
@@ -99,10 +116,10 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data) -> Fit:
     )
 
 
-def _writer(session: Session, run: Run, fit: Fit, teacher: AnyTeacher | None) -> RunWriter:
+def _writer(session: Session, run: Run, fit: Fit, source: AnyTeacher | None) -> RunWriter:
     """Open the folder of a run, and bring a fresh fit to the state of its last checkpoint."""
-    spec = session.specification(run.arm, run.seed, teacher.weights if teacher else None)
-    writer = RunWriter(run, spec, _provenance(session, teacher), session.listener.warning)
+    spec = session.specification(run.arm, run.seed, source.weights if source else None)
+    writer = RunWriter(run, spec, _provenance(session, source), session.listener.warning)
     if writer.checkpoint:
         _restore(fit, writer.checkpoint)
         session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
@@ -203,7 +220,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         more["class_weights"] = session.class_weights or {}
     if fit.data.augmentation:
         more["augmentation"] = dataclasses.asdict(fit.data.augmentation)
-    if fit.objective.uses_teacher:
+    if teacher:
         more["soft_targets"] = "computed for every augmented image" if fit.data.teachers else "computed once"
     result: Any = {
         "arm": run.arm,
@@ -217,7 +234,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         "weights_sha256": models.fingerprint(fit.model),
         "teacher_validation": teacher.validation_scores.to_json() if teacher else None,
         "teacher_parameters": teacher.parameters if teacher else None,
-        "formula": session.formula_of(len(teacher.paths)) if teacher else hard_formula(weighted),
+        "formula": formula_of_run(session, run, len(teacher.paths) if teacher else 0),
         **more,
         "run_info": {
             "seconds": round(sum(record["seconds"] for record in writer.history), 2),
@@ -230,7 +247,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
 def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[str]:
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
-    if teacher:
+    if teacher and run.arm == "distilled":
         warnings += soft_loss.warnings(session.config, session.splits)
         warnings += doubts.of_teacher(session.config, session.splits, teacher)
         alone = session.experiment.run("baseline", run.seed)
@@ -290,12 +307,12 @@ def _note_class_weights(session: Session, run: Run) -> None:
         )
 
 
-def _provenance(session: Session, teacher: AnyTeacher | None) -> dict[str, Any]:
+def _provenance(session: Session, source: AnyTeacher | None) -> dict[str, Any]:
     """Return what a manifest records besides the specification."""
     packages = ("tensorflow", "keras", "numpy")
     return {
         "data": about_data(session.splits),
-        "teacher_files": [_portable(path, session.experiment) for path in teacher.paths] if teacher else [],
+        "teacher_files": [_portable(path, session.experiment) for path in source.paths] if source else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],
         "versions": {

@@ -13,11 +13,11 @@ from kdistill.evaluation.measures import Measure
 from kdistill.recipes import predictions
 from kdistill.recipes.make import identity
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Run, ScoresOnTest, known_scores, record_scores
+from kdistill.runs import Run, ScoresOnTest, known_scores, record_scores
 from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
-COMMANDS = {"teacher": "train-teacher", "baseline": "baseline", "distilled": "distill"}
+COMMANDS = {"teacher": "train-teacher", "baseline": "baseline", "distilled": "distill"}  # controls: `reproduce`
 
 
 def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Document:
@@ -214,7 +214,7 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         OutputError: all finished runs were made from another config.
     """
     found, others = [], []
-    for run in (session.experiment.run(arm, seed) for arm in ARMS):
+    for run in (session.experiment.run(arm, seed) for arm in ("teacher", *session.config.students)):
         if not run.finished:
             continue
         status = runs.judge(run, session.specification(run.arm, seed, run.taught_by) if run.manifest else None)
@@ -222,7 +222,7 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
             others.append(f"{run.folder}: {runs.other_config(run, status)}")
         elif status.damage:
             again = f"with the same -c, --set, --output-dir and --seed {seed} to make it again."
-            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {COMMANDS[run.arm]}` {again}")
+            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {COMMANDS.get(run.arm, 'reproduce')}` {again}")
         else:
             found.append(run)
     if others and not found:

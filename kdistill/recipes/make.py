@@ -1,10 +1,12 @@
 """Makes a run of a session unless it is complete: checks, locks, and calls its recipe in `arms`."""
 
 from pathlib import Path
+from typing import Any
 
 from kdistill import runs
 from kdistill.config import dump
 from kdistill.core import documents, files
+from kdistill.core.controls import needed_by
 from kdistill.core.errors import DamagedError
 from kdistill.recipes import checks
 from kdistill.recipes.session import Session
@@ -19,9 +21,9 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
 
     Args:
         session: of the run's experiment.
-        arm: `teacher`, `baseline` or `distilled`.
+        arm: one of `runs.EVERY_ARM`.
         seed: of the run.
-        teacher_run: the experiment's run whose model teaches this distilled run; None for the teacher of the same seed.
+        teacher_run: the experiment's run whose model teaches this run; None for the teacher of the same seed.
             Not used if teacher files are named.
 
     Raises:
@@ -31,7 +33,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     """
     session.experiment.check_usable()
     run = session.experiment.run(arm, seed)
-    taught_by = find_teachers(session, run, teacher_run) if arm == "distilled" else None
+    taught_by = find_teachers(session, run, teacher_run) if needed_by(arm) else None
     weights = identity(session, taught_by) if taught_by else None
     if not session.options.wait:
         run.check_free()
@@ -40,20 +42,29 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     checks.writable(session.experiment.folder)
     checks.fits(session.config, run, session.splits)
     session.start()
-    from kdistill.recipes import arms
-
     if arm == "teacher":
         _check_student_file(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
         if _is_complete(session, run, weights):  # another process has just made it
             return _reused(session, run)
-        if taught_by:
-            result = arms.distill(session, seed, session.teacher(taught_by))
-        else:
-            result = arms.train_teacher(session, seed) if arm == "teacher" else arms.baseline(session, seed)
+        result = _train(session, run, session.teacher(taught_by) if taught_by else None)
     _drop_stale_summary(session, seed)
     return result
+
+
+def _train(session: Session, run: Run, needed: Any) -> Result:
+    """Train a run, with the model that it learns or starts from, if it needs one."""
+    from kdistill.recipes import arms, controls
+
+    match run.arm:
+        case "teacher":
+            return arms.train_teacher(session, run.seed)
+        case "baseline":
+            return arms.baseline(session, run.seed)
+        case "distilled":
+            return arms.distill(session, run.seed, needed)
+    return controls.TRAINED[run.arm](session, run, needed)
 
 
 def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Result | None:
@@ -63,8 +74,8 @@ def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Resu
         OutputError: the run was made from another config, and may not be overwritten.
     """
     weights = None
-    if run.arm == "distilled":
-        weights = teachers.find(_teacher_paths(session, teacher_run)).recorded_weights
+    if needed_by(run.arm):
+        weights = teachers.find(_teacher_paths(session, run, teacher_run)).recorded_weights
         if weights is None:  # a teacher is missing, or its file has to be opened to know its fingerprint
             session.judge(run, run.taught_by)  # raises for a run of another config
             return None
@@ -72,14 +83,14 @@ def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Resu
 
 
 def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) -> TeacherFiles:
-    """Return the teachers of a distilled run: the files that were named, or a run of the experiment.
+    """Return the models that a run learns or starts from: the files that were named, or a run of the experiment.
 
     Raises:
         ModelError: one is not there, or not finished.
         OutputError: the experiment's own teacher was made from another config.
         ConfigError: no file is named, and the config has no teacher to train.
     """
-    paths = _teacher_paths(session, teacher_run)
+    paths = _teacher_paths(session, run, teacher_run)
     if not paths:
         checks.teacher_has_layers(session.config)
         return teachers.find_trained(run.of_arm("teacher"), session.specification("teacher", run.seed))
@@ -95,7 +106,9 @@ def identity(session: Session, found: TeacherFiles) -> str:
     return session.teacher(found).weights
 
 
-def _teacher_paths(session: Session, teacher_run: Run | None) -> tuple[Path, ...]:
+def _teacher_paths(session: Session, run: Run, teacher_run: Run | None) -> tuple[Path, ...]:
+    if needed_by(run.arm) == "baseline":
+        return (run.of_arm("baseline").model_file,)
     return session.teacher_files or ((teacher_run.model_file,) if teacher_run else ())
 
 

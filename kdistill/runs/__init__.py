@@ -22,6 +22,7 @@ from kdistill.runs.run import Result, Run, ScoresOnTest, teacher_files
 from kdistill.runs.scores import correct_answers, known_scores, own_scores, record_scores
 from kdistill.runs.specification import (
     ARMS,
+    EVERY_ARM,
     differences,
     identity,
     joint_weights,
@@ -35,6 +36,7 @@ from kdistill.runs.writer import RunWriter
 
 __all__ = [
     "ARMS",
+    "EVERY_ARM",
     "Experiment",
     "LogitsCache",
     "Result",

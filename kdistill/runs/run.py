@@ -69,7 +69,7 @@ class Run:
 
     Attributes:
         folder: need not exist.
-        arm: `teacher`, `baseline` or `distilled`.
+        arm: one of `specification.EVERY_ARM`.
         seed: of the initial weights, the batch order and the random layers.
     """
 
@@ -119,8 +119,9 @@ class Run:
 
     @property
     def taught_by(self) -> str | None:
-        """The joint identity of the teachers of a distilled run; None without a manifest."""
-        return ((self.manifest or {}).get("spec") or {}).get("teacher_weights")
+        """The joint identity of the models that the run learns or starts from; None if it needs none, or has no manifest."""
+        spec = (self.manifest or {}).get("spec") or {}
+        return spec.get("teacher_weights") or spec.get("baseline_weights")
 
     @property
     def weights(self) -> str | None:

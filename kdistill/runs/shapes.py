@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kdistill.core.documents import Shape
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL
-from kdistill.runs.specification import ARMS
+from kdistill.runs.specification import EVERY_ARM
 
 
 def _known(name: str) -> str:
@@ -32,6 +32,7 @@ class _Spec(Shape):
     data: dict[str, Any] = Field({})
     training: _Training = _Training()
     teacher_weights: str | None = None
+    baseline_weights: str | None = None
 
 
 class _Data(Shape):
@@ -163,8 +164,8 @@ class Summary(Shape):
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:
-        if unknown := set(self.arms) - set(ARMS):
-            raise ValueError(f"arms: expected {', '.join(ARMS)}; received {', '.join(sorted(unknown))}")
+        if unknown := set(self.arms) - set(EVERY_ARM):
+            raise ValueError(f"arms: expected {', '.join(EVERY_ARM)}; received {', '.join(sorted(unknown))}")
         return self
 
 

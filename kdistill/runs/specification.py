@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from kdistill import modelfiles
 from kdistill.core import kinds
+from kdistill.core.controls import CONTROLS
 
 if TYPE_CHECKING:
     from kdistill.config import Config, Data, Model, Training
 
 ARMS = ("teacher", "baseline", "distilled")
+EVERY_ARM = (*ARMS, *CONTROLS)
 SEPARATOR = " + "  # between the identities of several teachers
 LAYERS = "/"  # before the hash of a teacher's layers
 
@@ -27,9 +29,10 @@ def specification(
 
     Args:
         config: a resolved config.
-        arm: `teacher`, `baseline` or `distilled`.
+        arm: one of `EVERY_ARM`.
         seed: of the run.
-        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_weights`.
+        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_weights`; of a control, that
+            of the model that it learns or starts from.
         fingerprint: the hash of the data, for the user's own data.
 
     Raises:
@@ -45,9 +48,21 @@ def specification(
     if arm == "distilled":
         spec["distill"] = config.distill.specification()
         spec["teacher_weights"] = teacher_weights
+    if arm in CONTROLS:
+        spec |= _control(config, arm, teacher_weights)
     if config.augmentation.changes_images:
         spec["augmentation"] = config.augmentation.model_dump(mode="json")
     return spec
+
+
+def _control(config: "Config", arm: str, weights: str | None) -> dict[str, Any]:
+    """Return what a control depends on besides the student, the data and the training."""
+    control, option = CONTROLS[arm], config.controls.get(arm)
+    distill = config.distill.specification()
+    if control.reads != "all":
+        distill = {key: distill[key] for key in control.reads}
+    spec: dict[str, Any] = {"control": {arm: option}} | ({"distill": distill} if distill else {})
+    return spec | ({f"{control.needs}_weights": weights} if control.needs else {})
 
 
 def teacher_identity(weights: str, layers: str | None = None, preprocessing: str = "none") -> str:
@@ -136,6 +151,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif key == "teacher_weights":
             if before != now and not same_teachers(str(before), str(now)):
                 lines.append(_other_teacher(str(before), str(now)))
+        elif key == "baseline_weights":
+            lines += ["baseline: is another one"] if before != now else []
         elif key in ("model", "initial_weights") and before and now and before != now:
             lines.append(f"{prefix}{key}: is another one")
         elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:

@@ -19,7 +19,7 @@ from kdistill.runs.experiment import SUMMARY_FILE, Experiment
 from kdistill.runs.run import Run
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.scores import own_scores
-from kdistill.runs.specification import ARMS, specification
+from kdistill.runs.specification import EVERY_ARM, specification
 from kdistill.runs.status import damaged_documents, judge
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _last_sign(run: Run, manifest: Mapping[str, Any]) -> str | None:
 
 def _runs_in(folder: Path, thorough: bool) -> list[FoundRun]:
     experiment = Experiment(folder)
-    runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in ARMS)
+    runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in EVERY_ARM)
     return [examine(run, thorough) for run in runs if any(map(os.path.isdir, (run.folder, run.next.folder)))]
 
 

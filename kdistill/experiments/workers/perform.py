@@ -10,7 +10,7 @@ from kdistill.experiments.workers.tasks import Outcome, Task
 from kdistill.recipes import evaluate, make
 from kdistill.recipes.session import Session
 from kdistill.recipes.shared_data import SharedData
-from kdistill.runs import ARMS, Experiment, Run, judge
+from kdistill.runs import Experiment, Run, judge
 
 FORGET_EVERY = 25  # tasks
 
@@ -55,7 +55,7 @@ def known(task: Task, listener: Listener) -> Outcome | None:
 
 def _to_score(task: Task, session: Session) -> list[Run]:
     """Return the runs of a seed, and its teacher if that is a run, of this or another seed."""
-    students = [session.experiment.run(arm, task.key.seed) for arm in ARMS if arm != "teacher"]
+    students = [session.experiment.run(arm, task.key.seed) for arm in session.config.students]
     return [task.teacher, *students] if task.teacher else students
 
 

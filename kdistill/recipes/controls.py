@@ -1,0 +1,125 @@
+"""How each control arm is trained: as the distilled student, from the same weights on the same batches, but for one thing.
+
+`core.controls` has what each of them tells. A function here takes the model that the control needs, if it needs one.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kdistill.core.task import Task
+from kdistill.evaluation import metrics
+from kdistill.evaluation.metrics import Floats
+from kdistill.evaluation.predict import Predict
+from kdistill.recipes import arms
+from kdistill.recipes.attempt import train
+from kdistill.recipes.session import Session
+from kdistill.runs import Result, Run
+from kdistill.teachers.teacher import AnyTeacher, ModelTeacher
+from kdistill.training import fit, losses
+
+SHUFFLE = 1  # after the seed of a run, in the seed of the exchange of teacher outputs
+
+
+def smoothed(session: Session, run: Run, _: AnyTeacher | None) -> Result:
+    """Train on smoothed labels: KL from equal probabilities with the weight of the smoothing, no teacher.
+
+    Up to a constant it is the cross-entropy of labels (1 - e) y + e / k (Szegedy et al. 2016, section 7).
+    """
+    share, data = float(session.config.controls[run.arm] or 0), arms.data_of(session)
+    equal = np.zeros(len(session.splits.classes), np.float32)
+    data = dataclasses.replace(
+        data,
+        teacher_train=np.broadcast_to(equal, (len(data.train), len(equal))),
+        teacher_validation=np.broadcast_to(equal, (len(data.validation), len(equal))),
+    )
+    return train(session, run, _soft_at_1(session, share), data)
+
+
+def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
+    """Train on the teacher's decisions in place of its softened outputs, with the weight alpha of the soft term.
+
+    The KL divergence from a certain answer is the cross-entropy of that answer; T is 1.
+    """
+    data, task = arms.with_soft_targets(session, arms.data_of(session), teacher), session.splits.task
+    data = _changed(data, lambda logits, _: task.certain(metrics.ensemble_logits(logits, task)))
+    if data.teachers:
+        data = dataclasses.replace(data, teachers=[_deciding(data.teachers, task)])
+    return train(session, run, _soft_at_1(session, session.config.distill.alpha), data, teacher)
+
+
+def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
+    """Train as the distilled student, on the teacher's outputs for another example of the same answer, or for any."""
+    data, task = arms.with_soft_targets(session, arms.data_of(session), teacher), session.splits.task
+    among_all = session.config.controls[run.arm] == "all"
+
+    def exchange(logits: Floats, split: int) -> Floats:
+        answers = np.zeros(len(logits)) if among_all else task.decided(metrics.ensemble_logits(logits, task))
+        return logits[exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))]
+
+    return train(session, run, arms.distillation(session), _changed(data, exchange), teacher)
+
+
+def taught_by_baseline(session: Session, run: Run, baseline: AnyTeacher) -> Result:
+    """Train as the distilled student, with the student's own baseline for a teacher."""
+    data = arms.with_soft_targets(session, arms.data_of(session), baseline)
+    return train(session, run, arms.distillation(session), data, baseline)
+
+
+def continued(session: Session, run: Run, baseline: ModelTeacher) -> Result:
+    """Train on the labels alone, with a fresh optimizer, from the weights of the baseline on."""
+    return train(session, run, arms.labels_alone(session), arms.data_of(session), start=baseline)
+
+
+# By the names of `core.controls.CONTROLS`.
+TRAINED: dict[str, Callable[..., Result]] = {
+    "smoothed": smoothed,
+    "pseudo": pseudo,
+    "shuffled": shuffled,
+    "self": taught_by_baseline,
+    "continued": continued,
+}
+
+
+def exchanged(answers: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return an order (n,) in which every example has the place of one with an equal answer.
+
+    Args:
+        answers: (n,), or (n, classes) of multi-label data.
+        rng: draws the order.
+    """
+    groups = np.unique(answers, axis=0, return_inverse=True)[1].reshape(-1)
+    by_group = np.argsort(groups, kind="stable")
+    order = np.empty(len(groups), np.int64)
+    order[by_group] = by_group[np.lexsort([rng.random(len(groups)), groups[by_group]])]
+    return order
+
+
+def _soft_at_1(session: Session, weight: float) -> losses.Objective:
+    """Return the distillation objective with KL at T = 1 and a weight of the soft term."""
+    return losses.distillation_objective(
+        weight, 1.0, class_weights=arms.class_weights(session), task=session.splits.task
+    )
+
+
+def _changed(data: fit.Data, change: Callable[[Floats, int], Floats]) -> fit.Data:
+    """Return data with changed teacher logits; `change` also gets the number of the split."""
+    parts = (data.teacher_train, data.teacher_validation)
+    train_logits, validation_logits = (
+        None if logits is None else np.asarray(change(logits, number), np.float32)
+        for number, logits in enumerate(parts)
+    )
+    return dataclasses.replace(data, teacher_train=train_logits, teacher_validation=validation_logits)
+
+
+def _deciding(teachers: Sequence[Predict], task: Task) -> Predict:
+    """Return a function from raw values to certain logits of what several teachers decide together."""
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        each = np.stack([teacher(images).numpy() for teacher in teachers], axis=1)
+        return tf.constant(task.certain(metrics.ensemble_logits(each, task)))
+
+    return predict

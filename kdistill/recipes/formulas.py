@@ -1,0 +1,32 @@
+"""The formula of the loss of each arm, as one line of text."""
+
+from kdistill.config.distill_schema import hard_formula
+from kdistill.recipes.session import Session
+from kdistill.runs import Run
+
+
+def formula_of_run(session: Session, run: Run, teachers: int) -> str:
+    """Return the loss of a run with its numbers; `teachers` is how many taught it, 0 without one."""
+    config = session.config
+    task, alpha, of_model = config.data.task, config.distill.alpha, f"{config.data.task.activation}(student)"
+    labels_alone = hard_formula(config.data.class_weights)
+    _, comma, weights = labels_alone.partition(", w[c]")
+    hard = "mean(w[label] * CE(label, softmax(student)))" if comma else f"{task.cross_entropy}(labels, {of_model})"
+    end = f"{comma}{weights}{task.summed}"
+    match run.arm:
+        case "distilled":
+            return session.formula_of(teachers)
+        case "smoothed":
+            share = float(config.controls["smoothed"] or 0)
+            return f"loss = {share:g} * KL(equal probabilities || {of_model}) + {1 - share:g} * {hard}{end}"
+        case "pseudo":
+            answer = f"{task.cross_entropy}(the teacher's answer, {of_model})"
+            return f"loss = {alpha:g} * {answer} + {1 - alpha:g} * {hard}{end}"
+        case "shuffled":
+            among = "all examples" if config.controls["shuffled"] == "all" else "those of the same answer"
+            return f"{session.formula_of(teachers)}, the teacher's outputs exchanged among {among}"
+        case "self":
+            return f"{session.formula_of(1)}, teacher: the baseline"
+        case "continued":
+            return f"{labels_alone}, from the weights of the baseline"
+    return labels_alone
