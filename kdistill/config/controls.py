@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from kdistill.config.section import MisplacedError
 from kdistill.core.controls import CONTROLS, SHUFFLED_AMONG
 from kdistill.core.formatting import closest, setting
 
@@ -50,6 +51,17 @@ def _entry(entry: Any) -> tuple[str, float | str | None]:
     if problem := control.problem(entry[name]):
         raise ValueError(f"{name}: {problem}; received {setting(entry[name])}")
     return name, entry[name]
+
+
+def check(controls: Options, augmented: bool) -> None:
+    """Refuse a control whose soft targets cannot be had: `shuffled` takes the outputs for other, unchanged images.
+
+    Raises:
+        MisplacedError: with the reason.
+    """
+    if augmented and "shuffled" in controls:
+        why = "the teacher is asked about each image as augmentation changes it, so no output of another can be taken"
+        raise MisplacedError("controls", "shuffled", f"{why}; remove shuffled, or the augmentation")
 
 
 def _written(options: Options) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from kdistill.config import controls
 from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill
@@ -331,6 +332,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
         """Refuse a key that the chosen optimizer, schedule or kind of model does not read."""
+        controls.check(self.controls, self.augmentation.changes_images)
         for section in ("teacher", "student"):
             model: Model = getattr(self, section)
             for key, why in model.without_effect().items():

@@ -87,7 +87,7 @@ _EVERY = (
         None,
         "The labels, from the weights of the baseline on: the baseline, trained for the same plan once more.",
         "The baseline, trained on",
-        "the teacher, rather than more training,"
+        "the teacher, rather than more training,",
     ),
 )
 CONTROLS = {control.name: control for control in _EVERY}

@@ -65,9 +65,7 @@ def causes(answers: Mapping[str, Mapping[int, Answers]], measure: Measure = ACCU
         return None
     verdicts = [of for of in compared if of is not None]
     corrected = holm([of.p_value for of in verdicts])
-    comparisons = [
-        _document(pair, of, p, measure) for pair, of, p in zip(pairs, verdicts, corrected, strict=True)
-    ]
+    comparisons = [_document(pair, of, p, measure) for pair, of, p in zip(pairs, verdicts, corrected, strict=True)]
     about = (
         "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
         f"{len(pairs)} comparisons with controls."
@@ -76,9 +74,7 @@ def causes(answers: Mapping[str, Mapping[int, Answers]], measure: Measure = ACCU
     return {"comparisons": comparisons, "sentences": [_sentence(*two, measure) for two in twos], "about": about}
 
 
-def _compare(
-    answers: Mapping[str, Mapping[int, Answers]], first: str, second: str, measure: Measure
-) -> Verdict | None:
+def _compare(answers: Mapping[str, Mapping[int, Answers]], first: str, second: str, measure: Measure) -> Verdict | None:
     pairs = [Pair(seed, of, answers[second][seed]) for seed, of in answers[first].items() if seed in answers[second]]
     if not any(pair.scores for pair in pairs):
         return None

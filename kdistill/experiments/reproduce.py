@@ -238,16 +238,17 @@ def compared(
         warnings.append(nothing)
     examples = scores["baseline"][0].get("class_examples")
     arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
-    told = causes(answers, measure)
-    return {
+    document: Compared = {
         "headline": headline.of_arms(arms, measure, len(session.teacher_files) or 1),
         "formula": session.formula,
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        **({"causes": told} if told else {}),
         "warnings": warnings,
     }
+    if told := causes(answers, measure):
+        document["causes"] = told
+    return document
 
 
 def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Document]]) -> dict[int, Answers]:

@@ -1,4 +1,4 @@
-"""How each control arm is trained: as the distilled student, from the same weights on the same batches, but for one thing.
+"""How each control arm is trained: as the distilled student is, on the same batches, but for one thing.
 
 `core.controls` has what each of them tells. A function here takes the model that the control needs, if it needs one.
 """

@@ -221,8 +221,9 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         if status.differences:
             others.append(f"{run.folder}: {runs.other_config(run, status)}")
         elif status.damage:
+            command = COMMANDS.get(run.arm, "reproduce")
             again = f"with the same -c, --set, --output-dir and --seed {seed} to make it again."
-            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {COMMANDS.get(run.arm, 'reproduce')}` {again}")
+            raise ModelError(f"{run.folder}: {status.damage}", hint=f"Run `kdistill {command}` {again}")
         else:
             found.append(run)
     if others and not found:

@@ -119,7 +119,7 @@ class Run:
 
     @property
     def taught_by(self) -> str | None:
-        """The joint identity of the models that the run learns or starts from; None if it needs none, or has no manifest."""
+        """The joint identity of the models that the run learns or starts from; None without any, or a manifest."""
         spec = (self.manifest or {}).get("spec") or {}
         return spec.get("teacher_weights") or spec.get("baseline_weights")
 
