@@ -78,7 +78,7 @@ def _compare(answers: Mapping[str, Mapping[int, Answers]], first: str, second: s
     pairs = [Pair(seed, of, answers[second][seed]) for seed, of in answers[first].items() if seed in answers[second]]
     if not any(pair.scores for pair in pairs):
         return None
-    contrast = Contrast(first, second, ("better", ""), ("worse", ""))
+    contrast = Contrast(first, second, ("better", ""), ("worse", ""), "")
     return compare_pairs(pairs, "", contrast, measure=measure)
 
 

@@ -16,6 +16,7 @@ from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
 from kdistill.evaluation.verdict import (
     Answers,
     Pair,
+    Verdict,
     about_distillation,
     compare_pairs,
     little_to_teach,
@@ -226,16 +227,9 @@ def compared(
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
     measure = session.measure
     answers = {arm: _answers(session, arm, of_seed) for arm in session.config.students}
-    verdict = compare_pairs(
-        [Pair(seed, answers["distilled"][seed], answers["baseline"][seed]) for seed in seeds],
-        about_distillation([teachers[seed] for seed in seeds]),
-        left_out=len(teachers) - len(seeds),
-        measure=measure,
-    )
-    warnings = _warnings(seeds, teachers, outcomes, cell, measure)
+    verdict = _verdict(answers, teachers, measure)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
-    if len(seeds) > 1 and (nothing := nothing_to_transfer(taught, alone, measure)):
-        warnings.append(nothing)
+    nothing = nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None
     examples = scores["baseline"][0].get("class_examples")
     arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
     document: Compared = {
@@ -244,11 +238,20 @@ def compared(
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        "warnings": warnings,
+        "warnings": _warnings(seeds, teachers, outcomes, cell, measure) + ([nothing] if nothing else []),
     }
     if told := causes(answers, measure):
         document["causes"] = told
     return document
+
+
+def _verdict(
+    answers: Mapping[str, Mapping[int, Answers]], teachers: Mapping[int, int | None], measure: Measure
+) -> Verdict:
+    """Return the verdict on distillation from the answers of baseline and distilled student, by seed."""
+    pairs = [Pair(seed, of, answers["baseline"][seed]) for seed, of in answers["distilled"].items()]
+    about = about_distillation([teachers[pair.seed] for pair in pairs])
+    return compare_pairs(pairs, about, left_out=len(teachers) - len(pairs), measure=measure)
 
 
 def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Document]]) -> dict[int, Answers]:

@@ -68,9 +68,7 @@ def train(
         DivergedError: naming the epoch and what to try.
         OutputError: the folder cannot be written.
     """
-    warnings = _warnings(session, run, teacher)
-    for warning in warnings:
-        session.listener.warning(warning)
+    warnings = _told(session, _warnings(session, run, teacher))
     _note_class_weights(session, run)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.deferred(session.title(run)) as received:
@@ -78,20 +76,29 @@ def train(
         writer = _writer(session, run, fit, teacher or start)
         with _recording_failure(session, run, writer, fit), _tracking(session, writer, fit) as listener:
             cadence = Cadence(session.config.training_for(run.role).checkpoint_every)
-            checkpoints = _Checkpointing(writer, fit, cadence, session.title(run), received, listener)
-            for record in fit.epochs(checkpoints.after_segment):
-                writer.record(record)
-                listener.handle(EpochDone(record))
-                checkpoints.after_epoch(record["epoch"])
-            checkpoints.stop_if_asked()
+            _epochs(_Checkpointing(writer, fit, cadence, session.title(run), received, listener))
     result = _result(session, writer, fit, teacher)
     afterwards = [*_learnt_little(session, run, result, writer.history), *_still_improving(session, run, result)]
-    for warning in afterwards:
-        session.listener.warning(warning)
-    result["warnings"] = [*warnings, *afterwards]
+    result["warnings"] = warnings + _told(session, afterwards)
     writer.finish(result)
     session.listener.handle(RunFinished(run.arm, run.seed, result))
     return result
+
+
+def _epochs(checkpoints: "_Checkpointing") -> None:
+    """Train all epochs, with a record and a checkpoint where one is due."""
+    for record in checkpoints.fit.epochs(checkpoints.after_segment):
+        checkpoints.writer.record(record)
+        checkpoints.listener.handle(EpochDone(record))
+        checkpoints.after_epoch(record["epoch"])
+    checkpoints.stop_if_asked()
+
+
+def _told(session: Session, warnings: list[str]) -> list[str]:
+    """Send warnings to the session's listener, and return them."""
+    for warning in warnings:
+        session.listener.warning(warning)
+    return warnings
 
 
 def _fit(session: Session, run: Run, objective: Objective, data: Data, start: ModelTeacher | None) -> Fit:
