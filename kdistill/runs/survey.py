@@ -306,6 +306,7 @@ def _yaml(path: Path) -> Mapping[str, Any] | None:
     try:
         # The loader in C is ten times as fast where it is installed, which counts with hundreds of cells.
         read = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        json.dumps(read, default=str)  # a ValueError for an alias of what it is in
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None

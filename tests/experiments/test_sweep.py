@@ -123,6 +123,7 @@ def test_a_sweep_again_trains_nothing_and_says_the_same(swept, monkeypatch):
         ("alpha: 0.1", "alphq: 0.1", "/config.yaml is no config"),
         ("soft_loss: kl", "soft_loss: kh", "/config.yaml is no config"),
         ("distill:", "", "/config.yaml is no config"),
+        ("distill:", "sweep: {distill.alpha: &a [*a]}\ndistill:", "/config.yaml is no config"),
     ],
 )
 def test_a_cell_whose_config_was_changed_is_named(swept, before, after, problem):
