@@ -83,7 +83,7 @@ OPTIONS = [
     ("teacher.0", "unknown key '0'; expected one of optimizer"),
     ("teacher.hidden.0", f"teacher.hidden {SINGLE}"),
     ("distill.temperature.T", f"distill.temperature {SINGLE}"),
-    ("distill.T.x", "unknown key 'T' here; did you mean distill.temperature?"),
+    ("distill.T.x", "unknown key 'T'; did you mean 'temperature'?"),
     ("training.checkpoint_every.x", f"training.checkpoint_every {SINGLE}"),
     ("name.x", f"name {SINGLE}"),
     ("seed.0", f"seed {SINGLE}"),
