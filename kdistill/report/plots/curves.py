@@ -33,24 +33,32 @@ ON_TRAIN = (
 )
 
 
+_Row = tuple[Sequence[Curves], str, str, str, str]  # arms, and of the measure: field, title, label, name of the plot
+
+
 def on_validation(arms: Sequence[Curves]) -> list[Plot]:
     """Draw each measure on validation over the epochs, for all arms that have it."""
-    drawn = [(arms, *row[:3], "") for row in ON_VALIDATION if arms] + _monitored(arms)
-    width = NARROW if len(drawn) == 3 else WIDE
-    return [_curves(*row, width=width) for row in drawn]
+    return _row([*_shown(ON_VALIDATION, arms), *_monitored(arms)])
 
 
 def on_train(arms: Sequence[Curves]) -> list[Plot]:
     """Draw each loss on train over the epochs, for all arms that have it."""
-    drawn = [([arm for arm in arms if arm.arm in names], *row) for *row, names in ON_TRAIN]
-    drawn = [row for row in drawn if row[0]]
-    width = NARROW if len(drawn) == 3 else WIDE
-    return [_curves(*row, width=width) for row in drawn]
+    return _row(_shown(ON_TRAIN, arms))
 
 
-def _monitored(arms: Sequence[Curves]) -> list[tuple[Sequence[Curves], str, str, str, str]]:
+def _shown(measures: Sequence[tuple[str, str, str, Sequence[str]]], arms: Sequence[Curves]) -> list[_Row]:
+    found = [([arm for arm in arms if arm.arm in of], field, title, words) for field, title, words, of in measures]
+    return [(shown, field, title, words, field) for shown, field, title, words in found if shown]
+
+
+def _row(plots: Sequence[_Row]) -> list[Plot]:
+    width = NARROW if len(plots) == 3 else WIDE
+    return [_curves(*plot, width) for plot in plots]
+
+
+def _monitored(arms: Sequence[Curves]) -> list[_Row]:
     """Return what is drawn of the measures that select the epochs, where these are others."""
-    found = []
+    found = list[_Row]()
     for monitor in dict.fromkeys(arm.monitor for arm in arms):
         measure = monitored(monitor)
         shown = [arm for arm in arms if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
@@ -59,7 +67,7 @@ def _monitored(arms: Sequence[Curves]) -> list[tuple[Sequence[Curves], str, str,
     return found
 
 
-def _curves(arms: Sequence[Curves], measure: str, title: str, words: str, name: str = "", width: int = WIDE) -> Plot:
+def _curves(arms: Sequence[Curves], measure: str, title: str, words: str, name: str, width: int) -> Plot:
     lines = [line for arm in arms for line in _lines(arm, measure)]
     low, high = _limits(measure, [edge for line in lines for edge in line.edges])
     with drawing(width, 265) as (figure, axes):
@@ -71,7 +79,7 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, words: str, name: 
         axes.legend(loc="lower right" if measure in RISING else "upper right")
     is_cut = any(np.nanmin(line.values) < low or np.nanmax(line.values) > high for line in lines)
     note = "The first epochs lie beyond the axes." if is_cut else ""
-    return Plot(f"curves-{(name or measure).replace('_', '-')}", title, _alt(arms, measure), figure, note)
+    return Plot(f"curves-{name.replace('_', '-')}", title, _alt(arms, measure), figure, note)
 
 
 class _Line(NamedTuple):
