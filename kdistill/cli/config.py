@@ -91,15 +91,14 @@ def config_check(
 
 
 def _checked(source: str, overrides: list[str]) -> dict[str, Any]:
-    from kdistill import config as configs
+    from kdistill.config import checking
 
-    try:
-        config = configs.load(source, overrides)
-    except ConfigError as error:
-        return {"config": source, "name": None, "valid": False, "problems": error.message.splitlines(), "notes": []}
-    has_teacher = config.teacher.has_layers or config.distill.teachers
-    notes = [] if has_teacher else ["there is no teacher: `kdistill distill` needs --teacher or --teacher-logits"]
-    return {"config": source, "name": config.name, "valid": True, "problems": [], "notes": notes}
+    config, problems = checking.check(source, overrides)
+    notes = []
+    if config and not config.teacher.has_layers and not config.distill.teachers:
+        notes = ["there is no teacher: `kdistill distill` needs --teacher or --teacher-logits"]
+    name = config.name if config and not problems else None
+    return {"config": source, "name": name, "valid": not problems, "problems": problems, "notes": notes}
 
 
 @app.command("schema")

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,14 +13,16 @@ import typer
 
 from kdistill.cli import values
 from kdistill.cli.lazy import Lazy
-from kdistill.cli.options import Common, Debug, open_session, with_some_options
+from kdistill.cli.options import Common, Debug, Json, open_session, with_some_options
 from kdistill.cli.output import emit, write_out
 from kdistill.core.errors import OutputError
 
 if TYPE_CHECKING:
     from kdistill.cli.rendering import exports as tables
+    from kdistill.cli.rendering.screen import Screen
     from kdistill.deploy.formats import Form
     from kdistill.deploy.predict import Row
+    from kdistill.deploy.read_inputs import Reader
     from kdistill.deploy.targets import Target
     from kdistill.recipes.session import Session
 else:  # it loads NumPy
@@ -153,6 +155,7 @@ def predict(
     on_error: OnError = "fail",
     threads: Threads = 1,
     device: Device = "auto",
+    json_: Json = False,
     debug: Debug = False,
 ) -> None:
     """Print the predicted class of each image or row, with its probability."""
@@ -165,16 +168,30 @@ def predict(
     with closing(Screen()) as screen:
         predictor = Predictor(model, threads, device, screen)
         reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
-        for number, rows in enumerate(predictor.rows(reader, sources, shown)):
-            text = _json_lines(rows, shown) if format == "jsonl" else _csv_lines(rows, shown, heads=not number)
-            if not write_out(text):  # stdout is closed
-                break
-        for message in reader.warnings:
-            screen.warning(message)
-        for message in reader.skipped:
-            screen.warning(f"Skipped: {message}")
-        if reader.skipped:
-            screen.warning(f"Skipped {len(reader.skipped)} in all.")
+        batches = predictor.rows(reader, sources, shown)
+        if json_:
+            emit(_document(batches, predictor.classes, shown), lambda document: "", as_json=True)
+        else:
+            _print(batches, format, shown)
+        _tell(reader, screen)
+
+
+def _print(batches: "Iterable[list[Row]]", format: str, top: int) -> None:
+    """Print predictions as they come, until stdout is closed."""
+    for number, rows in enumerate(batches):
+        text = _json_lines(rows, top) if format == "jsonl" else _csv_lines(rows, top, heads=not number)
+        if not write_out(text):
+            break
+
+
+def _tell(reader: "Reader", screen: "Screen") -> None:
+    """Print what has to be known of the examples that were read."""
+    for message in reader.warnings:
+        screen.warning(message)
+    for message in reader.skipped:
+        screen.warning(f"Skipped: {message}")
+    if reader.skipped:
+        screen.warning(f"Skipped {len(reader.skipped)} in all.")
 
 
 LABELS_BETWEEN = ";"  # between the classes of a multi-label example
@@ -197,6 +214,10 @@ def _csv_lines(rows: "list[Row]", top: int, heads: bool) -> str:
 def _json_lines(rows: "list[Row]", top: int) -> str:
     lines = (_json_line(row, top) for row in rows)
     return "\n".join(map(json.dumps, lines))
+
+
+def _document(batches: "Iterable[list[Row]]", classes: list[str], top: int) -> dict[str, Any]:
+    return {"classes": classes, "predictions": [_json_line(row, top) for rows in batches for row in rows]}
 
 
 def _json_line(row: "Row", top: int) -> dict[str, Any]:

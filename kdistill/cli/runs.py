@@ -1,6 +1,7 @@
 """The commands that read experiments on disk: runs ls, compare. They start no TensorFlow and write nothing."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,7 +39,8 @@ def runs_ls(
         typer.Argument(
             metavar="EXPERIMENT",
             autocompletion=completion.experiments,
-            help="Folders, or names below --output-dir, to list run by run (default: a summary of all experiments)",
+            help="Folders, or names below --output-dir, to list run by run; or an output folder, for a summary of all "
+            "experiments in it (default: --output-dir)",
         ),
     ] = None,
     verify: Verify = False,
@@ -47,12 +49,15 @@ def runs_ls(
     from kdistill.cli.rendering import runs
     from kdistill.runs import survey
 
+    root = common.output_dir
+    if experiments and len(experiments) == 1 and survey.is_output_folder(experiments[0], root):
+        root, experiments = Path(experiments[0]), None
     if experiments:
-        folders = dict.fromkeys(survey.find(name, common.output_dir) for name in experiments)
+        folders = dict.fromkeys(survey.find(name, root) for name in experiments)
         found = [survey.describe(folder, verify) for folder in folders]
     else:
-        found = survey.survey(common.output_dir, verify)
-    document = {"output_dir": str(common.output_dir), "experiments": found}
+        found = survey.survey(root, verify)
+    document = {"output_dir": str(root), "experiments": found}
     emit(document, runs.runs if experiments else runs.experiments, common.json)
 
 

@@ -38,12 +38,21 @@ def load(source: str | Path | None = None, overrides: Sequence[str] = (), **top:
     Raises:
         ConfigError: the config cannot be read or is invalid; names every problem with its place.
     """
+    return _overridden(*written(source), overrides, top)
+
+
+def written(source: str | Path | None) -> tuple[dict[str, Any], Marks]:
+    """Return the values of a config as they are written, by section and key, with absolute paths; and their places.
+
+    Raises:
+        ConfigError: the config cannot be read.
+    """
     text, place, stem, folder = _find(DEFAULT if source is None else str(source))
     values, marks = yamltext.read(text, place)
     _expand_t(values, marks)
     _make_absolute(values, folder)
     values.setdefault("name", name_of(stem))
-    return _overridden(values, marks, overrides, top)
+    return values, marks
 
 
 def from_values(values: Mapping[str, Any], place: str, overrides: Sequence[str] = (), **top: Any) -> Config:
@@ -66,14 +75,14 @@ def merged(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any
     """
     changed = copy.deepcopy(dict(values))
     for override in overrides:
-        _apply(changed, {}, override)
+        apply(changed, {}, override)
     _make_absolute(changed, Path.cwd())
     return changed
 
 
 def _overridden(values: dict[str, Any], marks: Marks, overrides: Sequence[str], top: Mapping[str, Any]) -> Config:
     for override in overrides:
-        _apply(values, marks, override)
+        apply(values, marks, override)
     _make_absolute(values, Path.cwd())
     for key, value in top.items():
         values[key], marks[(key,)] = value, f"--{key}"
@@ -211,7 +220,12 @@ def _expand_t(values: dict[str, Any], marks: Marks) -> None:
             marks[(name, full, *path[2:])] = marks.pop(path)
 
 
-def _apply(values: dict[str, Any], marks: Marks, override: str) -> None:
+def apply(values: dict[str, Any], marks: Marks, override: str) -> None:
+    """Apply an override to values and their places.
+
+    Raises:
+        ConfigError: it cannot be read, or names a section that there is not.
+    """
     key, equals, text = override.partition("=")
     label = yamltext.option("--set", override)
     if not equals or not key.strip():

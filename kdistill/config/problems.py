@@ -84,6 +84,11 @@ KINDS = {
 
 def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> list[str]:
     """Return a line `place: section.key: problem` for each problem, in the order of the config's text."""
+    return in_order(located(error, values, marks).values())
+
+
+def located(error: ValidationError, values: dict[str, Any], marks: Marks) -> dict[Path, str]:
+    """Return for the path of each problem its line, as `explain` does."""
     lines: dict[Path, str] = {}
     # The default of a key that depends on a faulty one is no problem of its own.
     every = error.errors(include_url=False)
@@ -96,7 +101,7 @@ def explain(error: ValidationError, values: dict[str, Any], marks: Marks) -> lis
         if (problem["type"] == "missing" and path in misspelt) or (cause and path[:1] in misspelt):
             continue
         lines.setdefault(path, f"{place(marks, path)}: {'.'.join(map(str, path))}: {_sentence(problem, path)}")
-    return in_order(lines.values())
+    return lines
 
 
 def in_order(lines: Iterable[str]) -> list[str]:

@@ -62,7 +62,7 @@ class Predictor:
                 "distill.teachers and has teacher.preprocessing."
             )
         if names is None:
-            listener.warning(f"{target.path}: its folder has no {CLASSES}: classes are numbers.")
+            listener.warning(f"{target.path}: its folder has no {CLASSES} of it: classes are numbers.")
             names = [str(number) for number in range(self._model.classes)]
         if len(names) != self._model.classes:
             raise ModelError(

@@ -14,7 +14,7 @@ from kdistill.evaluation import statistics
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks, recorded
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
-from kdistill.runs.experiment import SUMMARY_FILE
+from kdistill.runs.experiment import CHOSEN_HERE, SUMMARY_FILE
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.survey import not_usable
 
@@ -89,9 +89,12 @@ class Comparison(TypedDict):
 def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison:
     """Compare the experiments in two folders; differences are the second, B, minus the first, A.
 
+    Of a sweep, whose own folder has no distilled runs, the winner is compared, which was scored on test.
+
     Raises:
         ConfigError: the config of one is not valid.
     """
+    (first, about_a), (second, about_b) = map(_or_winner, (first, second), "AB")
     loaded = [configs.load(folder / "config.yaml") for folder in (first, second)]
     damaged = list[str]()
     by = [_compared_by(*of, damaged) for of in zip((first, second), loaded, strict=True)]
@@ -105,6 +108,8 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
         of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
         compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
     warnings = [
+        *about_a,
+        *about_b,
         *damaged,
         *a.warnings,
         *b.warnings,
@@ -120,6 +125,15 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
         "arms": compared,
         "warnings": [*warnings, *_about_versions(sides), *_about_unpaired(compared)],
     }
+
+
+def _or_winner(folder: Path, letter: str) -> tuple[Path, list[str]]:
+    """Return the folder to compare, that of the winner for a sweep, and what has to be said of it."""
+    has_own = any(folder.glob("seed-*/distilled"))
+    cell = None if has_own else survey.winner(folder)
+    if cell is None:
+        return folder, []
+    return cell, [f"{letter} is the winner of the sweep in {folder}. {CHOSEN_HERE}"]
 
 
 def _compared_by(folder: Path, config: configs.Config, damaged: list[str]) -> Measure:

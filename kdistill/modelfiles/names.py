@@ -6,6 +6,8 @@ features.json   a list, in the order of the inputs; only of models for tables
 inputs.json     what else `predict` has to know, if anything: of a table its columns with their categories and means
                 (`columns`), and how it was written (`separator`, `decimal`, `encoding`, `header`); of images of 16 bits
                 `bits`
+
+An export brings them along into its folder: another `.keras` file in that folder does not obey them.
 """
 
 import json
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kdistill.core import files
-from kdistill.core.errors import ModelError
+from kdistill.core.errors import ModelError, OutputError
 from kdistill.core.task import MULTI, SINGLE, Task
 
 CLASSES = "classes.json"
@@ -40,7 +42,7 @@ def task_of(model: Path) -> Task:
 
 def feature_names(model: Path) -> list[str] | None:
     """Return the names of a model's features; None if there is no such file. Raises like `class_names`."""
-    return _names(model.parent / FEATURES, "features")
+    return None if are_of_export(model) else _names(model.parent / FEATURES, "features")
 
 
 def inputs(model: Path) -> dict[str, Any] | None:
@@ -48,6 +50,8 @@ def inputs(model: Path) -> dict[str, Any] | None:
 
     Raises ModelError if the file has another content, and OutputError if it cannot be read.
     """
+    if are_of_export(model):
+        return None
     path = model.parent / INPUTS
     found = _content(path, "a JSON object on the inputs of the model")
     if found is not None and not isinstance(found, dict):
@@ -71,6 +75,26 @@ def write(
         files.write_json(folder / INPUTS, dict(inputs))
 
 
+def are_of_export(model: Path) -> bool:
+    """Whether the names in a `.keras` file's folder are those of exports of other models, which brought them along."""
+    if model.suffix != ".keras" or (model.parent / "manifest.json").exists():  # of a run: the names are its own
+        return False
+    sources = [source for record in model.parent.glob("*.json") if (source := _source_of_export(record)) is not None]
+    return bool(sources) and all(source.resolve() != model.resolve() for source in sources)
+
+
+def _source_of_export(record: Path) -> Path | None:
+    """Return the model whose export a file is the record of; None if it is no such record."""
+    if record.name in FILES:
+        return None
+    try:
+        found = _content(record, "a record")
+    except (ModelError, OutputError):
+        return None
+    is_record = isinstance(found, dict) and "sha256_of_export" in found and isinstance(found.get("model"), str)
+    return record.parent / found["model"] if is_record else None
+
+
 def _content(path: Path, what: str) -> Any:
     """Return the content of a JSON file; None if there is none."""
     try:
@@ -84,6 +108,8 @@ def _content(path: Path, what: str) -> Any:
 
 def _classes(model: Path) -> tuple[list[str] | None, Task]:
     """Return the names of a model's classes, and its task."""
+    if are_of_export(model):
+        return None, SINGLE
     path = model.parent / CLASSES
     found = _content(path, "a JSON list of the names of the classes")
     if isinstance(found, dict) and set(found) == {"labels", "classes"} and found["labels"] == MULTI.name:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from kdistill.core import documents
 from kdistill.core.errors import DamagedError, ModelError, OutputError
 from kdistill.runs import shapes
-from kdistill.runs.experiment import SUMMARY_FILE, Experiment
+from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, Experiment
 from kdistill.runs.run import Run
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.scores import own_scores
@@ -58,7 +58,7 @@ class FoundCell(TypedDict):
 
     cell: str  # the name of its folder
     set: dict[str, Any]  # the config keys in which the cells differ from each other
-    runs: list[FoundRun]
+    runs: list[FoundRun]  # without copies of the sweep's own, such as the winner's folder has
 
 
 class FoundExperiment(TypedDict):
@@ -93,6 +93,11 @@ def survey(root: Path, thorough: bool = False) -> list[FoundExperiment]:
 def is_experiment(folder: Path) -> bool:
     """Whether a folder has the config of an experiment; False for one that may not be read."""
     return os.path.isfile(folder / "config.yaml")  # unlike Path's own, it never raises
+
+
+def is_output_folder(name: str, root: Path) -> bool:
+    """Whether a name is not that of an experiment, here or below `root`, but the path of a folder that holds some."""
+    return not any(map(is_experiment, (Path(name), root / name))) and bool(_experiments(Path(name)))
 
 
 def find(name: str, root: Path) -> Path:
@@ -150,6 +155,8 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
     ]
     unread = _add_settings(cells, folder / "cells")
     own = _runs_in(folder, thorough)
+    for cell in cells:
+        cell["runs"] = [run for run in cell["runs"] if not _is_copy(run, own)]
     every = [*own, *(run for cell in cells for run in cell["runs"])]
     states = Counter(run["state"] for run in every)
     verdict, problem = _summary(folder)
@@ -164,6 +171,28 @@ def describe(folder: Path, thorough: bool = False) -> FoundExperiment:
         "bytes": _bytes_in(folder),
         "changed": max((run["changed"] for run in every if run["changed"]), default=None),
     }
+
+
+def _is_copy(of_cell: FoundRun, own: Sequence[FoundRun]) -> bool:
+    """Whether a run of a cell is one of the sweep's own: the winner's folder has copies, to be a whole experiment."""
+    same = [run for run in own if (run["arm"], run["seed"]) == (of_cell["arm"], of_cell["seed"])]
+    weights = [Run(Path(run["folder"]), run["arm"], run["seed"]).weights for run in (*same, of_cell)]
+    return bool(same) and weights[0] is not None and weights[0] == weights[1]
+
+
+def winner(folder: Path) -> Path | None:
+    """Return the folder of the cell that a sweep chose; None where no whole `sweep.json` says which that is."""
+    try:
+        chosen = documents.read(folder / SWEEP_FILE, shapes.Sweep)
+    except DamagedError:
+        return None
+    if chosen is None:
+        return None
+    for cell in _experiments(folder / "cells"):
+        flat = flattened(_yaml(cell / "config.yaml") or {})
+        if all(flat.get(key) == value for key, value in chosen["winner"]["set"].items()):
+            return cell
+    return None
 
 
 def examine(run: Run, thorough: bool = False) -> FoundRun:
