@@ -9,6 +9,7 @@ piece by piece, a GiB in 1.1 s where it was measured. A damaged conversion is ma
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ from kdistill.datasets.user.parts import PARTS
 
 FACTS = "facts.json"
 FORMAT = 3  # to be increased when the same files are converted to other arrays
+RACES = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)  # of several processes that replace one folder
+TRIES = 5
 CACHE_HINT = "Make room, or set KDISTILL_CACHE_DIR to another folder."
 
 Facts = dict[str, Any]
@@ -79,11 +82,7 @@ def make(folder: Path, signature: Callable[[], str], convert: Convert) -> tuple[
         if signature() != before:
             raise DataError("the files of the data set were changed while they were read", hint="Try again.")
         files.write_sealed(temporary / FACTS, facts)
-        try:
-            files.put(temporary, folder)  # processes that have mapped the old arrays keep them
-        except OSError:
-            if (_facts(folder) or {}).get("signature") != before:
-                raise  # otherwise another process has just made it
+        _put(temporary, folder, before)
         return splits, facts
     except OSError as error:
         reason = f"the cache cannot be written: {error.strerror or error}"
@@ -164,6 +163,23 @@ def labels_file(folder: Path, part: str) -> Path:
 def hashes_file(folder: Path, part: str) -> Path:
     """Return the file of the hashes (n,) of a part's examples in the folder of a conversion."""
     return folder / f"{part}-h.npy"
+
+
+def _put(temporary: Path, folder: Path, signature: str) -> None:
+    """Give a conversion its name, unless others take the same one at the same time; OSError: it cannot be had."""
+    aside = files.temporary_for(folder)
+    for _ in range(TRIES):
+        try:
+            files.put(temporary, folder, aside)  # processes that have mapped the old arrays keep them
+            return
+        except OSError as error:
+            if (_facts(folder) or {}).get("signature") == signature:
+                return  # another process has just made it
+            if error.errno not in RACES:
+                raise
+        finally:
+            files.remove(aside)
+    # Ours is used all the same, since it is open, and one of theirs is kept.
 
 
 def _facts(folder: Path) -> Facts | None:

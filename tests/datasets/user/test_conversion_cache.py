@@ -1,8 +1,10 @@
 """Conversions in the cache: made once, found again, replaced when the files change, never half there."""
 
+import errno
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -174,6 +176,38 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(DataError, match="the cache cannot be written") as raised:
         conversion_cache.make(tmp_path / "cache" / "one", lambda: "s", convert)
     assert "KDISTILL_CACHE_DIR" in raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["train-x.npy", "train-h.npy", "facts.json"])
+def test_a_disk_that_is_full_leaves_nothing(folder, monkeypatch, name):
+    """Whichever file of the conversion it is that finds no room."""
+    conversion_cache.make(folder, lambda: "old", convert)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail(*given):
+        raise full
+
+    for module, function in {
+        "train-x.npy": [(conversion_cache.memory_map, "open_array")],
+        "train-h.npy": [(np, "save")],
+        "facts.json": [(files, "write_sealed")],
+    }[name]:
+        monkeypatch.setattr(module, function, fail)
+    with pytest.raises(DataError, match="the cache cannot be written: No space left on device") as raised:
+        conversion_cache.make(folder, lambda: "new", convert)
+    assert "Make room" in raised.value.hint
+    monkeypatch.undo()
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+    assert conversion_cache.find(folder, "old") is not None
+
+
+def test_two_processes_that_convert_the_same_data_at_once_have_the_same(folder):
+    """Threads, which write to folders of their own as processes do."""
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda number: conversion_cache.make(folder, lambda: "s", convert), range(6)))
+    assert {facts["fingerprint"] for _, facts in made} == {made[0][1]["fingerprint"]}
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+    assert conversion_cache.find(folder, "s") is not None
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(folder):
