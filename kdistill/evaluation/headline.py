@@ -130,16 +130,20 @@ def _size(difference: float, measure: Measure) -> str:
     return (points(difference) if measure.unit == "points" else f"{difference:+.2g}").lstrip("+-")
 
 
-def amount(difference: float, measure: Measure, split: str = "test", than: str = "") -> str:
-    """Return a difference of scores on a split in words: `-0.33 points of test accuracy`; `than` what, if given."""
-    against = f" against {than}" if than else ""
-    lower = "" if measure.higher_is_better else ", where lower is better"
-    return f"{measure.signed(difference)} {measure.unit} of {split} {measure.words}{against}{lower}"
+def amount(difference: float, measure: Measure) -> str:
+    """Return a difference of test scores in words: `-0.33 points of test accuracy`."""
+    return f"{measure.signed(difference)} {measure.unit} of test {measure.words}{_which_way(measure)}"
+
+
+def _which_way(measure: Measure) -> str:
+    return "" if measure.higher_is_better else ", where lower is better"
 
 
 def of_one_seed(difference: float, measure: Measure, split: str) -> str:
     """Return in a sentence how the distilled student of one seed differs from the baseline: that is no verdict."""
-    return f"Distillation: {amount(difference, measure, split, WITHOUT_TEACHER)}; one seed is no verdict."
+    of = "" if measure is ACCURACY else f" of {measure.words}"
+    found = f"{measure.signed(difference)} {measure.unit}{of} on {split} against the same student without a teacher"
+    return f"Distillation: {found}{_which_way(measure)} (one seed, no verdict)."
 
 
 def short_verdict(difference: Difference, start: str, against: str, measure: Measure) -> str:
@@ -151,7 +155,8 @@ def short_verdict(difference: Difference, start: str, against: str, measure: Mea
         against: what the second arm is.
         measure: what is compared.
     """
-    found = f"{start}: {amount(difference['mean'], measure, than=against)}"
+    mean = f"{measure.signed(difference['mean'])} {measure.unit} of test {measure.words}"
+    found = f"{start}: {mean} against {against}{_which_way(measure)}"
     seeds = counted(len(difference["values"]), "seed")
     low, high = difference["ci_low"], difference["ci_high"]
     if low is None or high is None:

@@ -59,7 +59,8 @@ def _report(session: Session) -> Step:
 
 def _sweep(session: Session, seeds: Sequence[int]) -> Step:
     config = session.config
-    axes = [TEMPERATURES, ALPHAS] if config.distill.loss.divides else [ALPHAS]
+    reads_t = config.distill.loss.divides and config.distill.soft_loss != "mse"  # in which T cancels
+    axes = [TEMPERATURES, ALPHAS] if reads_t else [ALPHAS]
     grid = "" if config.sweep else "".join(f" --grid {axis}" for axis in axes)
     some = ",".join(map(str, seeds[:SEEDS_OF_A_SWEEP])) + ("," if len(seeds) == 1 else "")
     options = f"{options_of(session)}{teacher_option(session)}{grid} --seeds {some}"

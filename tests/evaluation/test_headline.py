@@ -138,6 +138,9 @@ def test_equal_differences_have_no_interval():
 
 def test_one_seed_is_no_verdict():
     assert headline.of_one_seed(0.0159, ACCURACY, "validation") == (
-        "Distillation: +1.59 points of validation accuracy against the baseline, the same student without a teacher; "
-        "one seed is no verdict."
+        "Distillation: +1.59 points on validation against the same student without a teacher (one seed, no verdict)."
+    )
+    assert headline.of_one_seed(-0.01, NLL, "test") == (
+        "Distillation: -0.0100 nats of NLL on test against the same student without a teacher, where lower is better "
+        "(one seed, no verdict)."
     )
