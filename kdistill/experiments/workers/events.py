@@ -16,7 +16,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class Interrupted:
     """The task was stopped, with a checkpoint."""
 
 
@@ -27,7 +27,7 @@ class Lost:
     how: str
 
 
-Event = listener.Event | Done | Failure | Stopped | Lost
+Event = listener.Event | Done | Failure | Interrupted | Lost
 _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 

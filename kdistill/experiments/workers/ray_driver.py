@@ -15,7 +15,7 @@ from typing import Any
 from kdistill.core import signals
 from kdistill.core.listener import Caution, Listener, Note, RunStarted
 from kdistill.experiments.workers import ray_connection, ray_task
-from kdistill.experiments.workers.events import Done, Event, Lost, Stopped
+from kdistill.experiments.workers.events import Done, Event, Interrupted, Lost
 from kdistill.experiments.workers.ray_connection import Needs
 from kdistill.experiments.workers.tasks import Failure, Task
 
@@ -126,7 +126,7 @@ class _Cluster:
             if isinstance(event, RunStarted):
                 self._begun.add(name)
             # Events of a lost process may come after its end.
-            if isinstance(event, Note | Caution | Stopped) or name in running & self._begun:
+            if isinstance(event, Note | Caution | Interrupted) or name in running & self._begun:
                 yield self._known[name], event
 
     def _end_of(self, reference: Any) -> Event:

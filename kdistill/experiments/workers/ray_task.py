@@ -12,7 +12,7 @@ from typing import Any
 import kdistill
 from kdistill.core import signals
 from kdistill.core.errors import OutputError
-from kdistill.experiments.workers.events import Done, Event, Stopped
+from kdistill.experiments.workers.events import Done, Event, Interrupted
 from kdistill.experiments.workers.tasks import Document, Failure, Task
 from kdistill.experiments.workers.worker_process import Reporter
 
@@ -68,7 +68,7 @@ def do_task(document: Document, token: str, mailbox: Any) -> Done | Failure:
         if stopped.failure:  # raised, it would count as a lost process, and the task would be repeated
             return Failure.of(stopped.failure, traceback.format_exc())
         if stopped.where:  # with a checkpoint
-            reporter.send(Stopped())
+            reporter.send(Interrupted())
         if stopped.signum == signal.SIGTERM:
             # The node is being removed: Ray counts the process as lost, so that the task is repeated elsewhere.
             _deliver(mailbox)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from kdistill.core import signals
 from kdistill.core.listener import Listener, Planned, RunFailed
-from kdistill.experiments.workers.events import Done, Event, Lost, Stopped
+from kdistill.experiments.workers.events import Done, Event, Interrupted, Lost
 from kdistill.experiments.workers.tasks import LOST, Failure, FollowUp, Outcomes, Task, TaskKey, count_runs
 from kdistill.runs import Experiment
 
@@ -103,7 +103,7 @@ class Scheduler:
                 self._fail(task, event)
             case Lost(how):
                 self._repeat(task, how)
-            case Stopped():
+            case Interrupted():
                 self._stopped.add(task.key)
             case _:
                 self._listener.handle(event, task.name)

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 
 from kdistill.core import signals
 from kdistill.core.listener import EpochDone, EpochProgress, Listener
-from kdistill.experiments.workers.events import Done, Event, Stopped, to_json
+from kdistill.experiments.workers.events import Done, Event, Interrupted, to_json
 from kdistill.experiments.workers.tasks import Failure, Task
 
 PROGRESS_EVERY = 0.5  # seconds between two progress events within an epoch
@@ -88,7 +88,7 @@ def _sending_failures(reporter: Reporter) -> Iterator[None]:
         if stopped.failure:
             reporter.send(Failure.of(stopped.failure, traceback.format_exc()))
         elif stopped.where:
-            reporter.send(Stopped())
+            reporter.send(Interrupted())
         raise
     except Exception as error:
         reporter.send(Failure.of(error, traceback.format_exc()))

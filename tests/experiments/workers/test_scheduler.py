@@ -8,7 +8,7 @@ from kdistill.core.errors import KdistillError
 from kdistill.core.listener import Note, Planned
 from kdistill.core.signals import Received
 from kdistill.experiments.workers import Failure, Outcomes, Task, TaskKey
-from kdistill.experiments.workers.events import Done, Lost, Stopped
+from kdistill.experiments.workers.events import Done, Interrupted, Lost
 from kdistill.experiments.workers.scheduler import Scheduler
 from kdistill.recipes.session import Options
 
@@ -123,7 +123,7 @@ def test_a_failure_that_would_fail_the_others_too_stops_them_and_tells_their_las
 
 def test_a_signal_stops_what_is_being_done_and_says_what_has_a_checkpoint():
     epochs = {TaskKey(arm, 0): [Note("t")] for arm in ("teacher", "baseline")}
-    executor = FakeExecutor(epochs, [Stopped(), lost()])
+    executor = FakeExecutor(epochs, [Interrupted(), lost()])
     _, _, error = run(executor, signum=15)
     assert executor.begun == ["teacher", "baseline"]
     assert error.where == (
@@ -136,7 +136,7 @@ def test_a_signal_stops_what_is_being_done_and_says_what_has_a_checkpoint():
 
 
 def test_a_checkpoint_of_before_is_not_claimed_of_a_task_that_was_done_after_it():
-    executor = FakeExecutor({TaskKey("teacher", 0): [Stopped(), lost(), DONE]})
+    executor = FakeExecutor({TaskKey("teacher", 0): [Interrupted(), lost(), DONE]})
     scheduler = Scheduler(executor, Outcomes(), Heard())
     scheduler.run(CHAIN, tuple, Received())
     assert scheduler._stop() == ""
