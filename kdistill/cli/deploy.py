@@ -143,6 +143,14 @@ Drop = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Column that is no feature, for a model without column names; repeatable."),
 ]
+MultiLabel = Annotated[
+    bool,
+    typer.Option(
+        "--multi-label",
+        help="An example may have several classes: for a model from elsewhere that neither ends in a sigmoid for each "
+        "class nor has a classes.json that says it.",
+    ),
+]
 OnError = Annotated[Literal["fail", "skip"], typer.Option(help="Stop at a damaged image, or leave it out.")]
 
 
@@ -153,6 +161,7 @@ def predict(
     top: Top = 1,
     drop: Drop = None,
     on_error: OnError = "fail",
+    multi_label: MultiLabel = False,
     threads: Threads = 1,
     device: Device = "auto",
     json_: Json = False,
@@ -166,7 +175,7 @@ def predict(
     for source in sources:
         check(source)
     with closing(Screen()) as screen:
-        predictor = Predictor(model, threads, device, screen)
+        predictor = Predictor(model, threads, device, screen, multi_label)
         reader, shown = predictor.reader(drop or (), skip=on_error == "skip"), min(top, len(predictor.classes))
         batches = predictor.rows(reader, sources, shown)
         if json_:

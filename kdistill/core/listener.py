@@ -19,7 +19,8 @@ class EpochRecord(TypedDict):
     penalty: float  # of regularisation
     val_loss: float  # the objective, without the penalty
     val_nll: float
-    val_accuracy: float  # another measure has its own key, where early stopping watches it
+    val_accuracy: float
+    # Another measure has its own key: that which early stopping watches, and of multi-label data the main one.
     best: bool  # the best epoch so far
     patience_left: int | None  # epochs without improvement before training stops; None if it never stops
     seconds: float

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
-from kdistill.core.task import MULTI, THRESHOLD
+from kdistill.core.task import MULTI, SINGLE, THRESHOLD, Task
 from kdistill.datasets import npy
 from kdistill.deploy import export_records, formats, runtimes, targets
 from kdistill.deploy.read_inputs import Inputs, Reader
@@ -37,13 +37,15 @@ class Predictor:
         threads: within one call.
         device: `auto`, `cpu` or `gpu`.
         listener: receives notes and warnings.
+        multi_label: whether a model is multi-label that nothing says it of: no file beside it, and no sigmoids.
 
     Raises:
-        ModelError: the model is missing or damaged, or its outputs do not match the class names.
+        ModelError: the model is missing or damaged, or its outputs do not match the class names; or `multi_label` is
+            asked of a run of single-label data.
         ConfigError: the extra of its runtime is not installed.
     """
 
-    def __init__(self, path: Path, threads: int, device: str, listener: Listener) -> None:
+    def __init__(self, path: Path, threads: int, device: str, listener: Listener, multi_label: bool = False) -> None:
         self._listener = listener
         target = targets.find(path)
         kind = formats.format_of(target.path)
@@ -51,8 +53,14 @@ class Predictor:
         self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None
         names = class_names(target.path)
         self.features, self._inputs = feature_names(target.path), _inputs_of(target.path)
-        self.task = task_of(target.path)
-        self._model = runtimes.open_model(target.path, threads, device, runtimes.Fitting(task=self.task))
+        task = _task(target, multi_label)
+        self._model = runtimes.open_model(target.path, threads, device, runtimes.Fitting(task=task))
+        self.task: Task = getattr(self._model, "task", None) or task or SINGLE
+        if self.task is not task and self.task is MULTI:
+            listener.warning(
+                f"{target.path} ends in a sigmoid for each class: taken for multi-label, where an example may have "
+                "several classes, or none."
+            )
         self._largest = getattr(self._model, "largest_input", record.get("largest_input") if record else None)
         self._vocabulary = getattr(self._model, "vocabulary", record.get("vocabulary") if record else None)
         if target.run is None and not getattr(self._model, "scales_inputs", True):
@@ -131,6 +139,19 @@ class Predictor:
             if self.task is MULTI:
                 self._listener.warning(f"The model has no record of what it returns: taken for {self._outputs}.")
         return outputs if self._outputs == "probabilities" else self.task.probabilities(outputs)
+
+
+def _task(target: targets.Target, multi_label: bool) -> Task | None:
+    """Return the task of a model; None where nothing but its last layer tells it."""
+    known = task_of(target.path)
+    if multi_label and target.run and known is SINGLE:
+        raise ModelError(
+            f"{target.path}: expected a multi-label model; received that of a run on data with one class an example",
+            hint="Leave out --multi-label.",
+        )
+    if known is MULTI or multi_label:
+        return MULTI
+    return SINGLE if target.run else None
 
 
 def _inputs_of(model: Path) -> Inputs:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import extras
 from kdistill.core.errors import ModelError
-from kdistill.core.task import SINGLE, Task
+from kdistill.core.task import MULTI, SINGLE, Task
 from kdistill.deploy.formats import FORMATS, format_of
 
 Floats = NDArray[np.floating]
@@ -45,7 +45,7 @@ class Fitting:
 
     shape: tuple[int, ...] | None = None  # of one example; None for that of the model
     scaling: Sequence[Any] | None = None  # the arrays of `preprocessing.scaling`, possibly as lists
-    task: Task = SINGLE
+    task: Task | None = SINGLE  # None: single-label, unless the model ends in a sigmoid for each of several classes
 
 
 def open_model(path: Path, threads: int, device: str = "cpu", fitting: Fitting | None = None) -> Runtime:
@@ -78,7 +78,15 @@ class Keras:
         from kdistill.evaluation import predict
         from kdistill.models import adapt_inputs as inputs
 
-        model, self.notes = models.load_classifier(path, (fitting := fitting or Fitting()).shape, task=fitting.task)
+        fitting = fitting or Fitting()
+        self.task = fitting.task or SINGLE
+        try:
+            model, self.notes = models.load_classifier(path, fitting.shape, task=self.task)
+        except models.SigmoidsError:
+            if fitting.task:
+                raise
+            self.task = MULTI
+            model, self.notes = models.load_classifier(path, fitting.shape, task=MULTI)
         self.vocabulary = models.vocabulary(model)
         self.takes_tokens = self.vocabulary is not None
         self.scales_inputs = self.takes_tokens or models.scales_inputs(model)

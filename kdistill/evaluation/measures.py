@@ -6,7 +6,7 @@ be chosen by name as `training.monitor` (with `val_` before it) and `verdict.mea
 checked against the names, so nothing slow is imported here before a measure is computed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -238,6 +238,15 @@ _EVERY = (
 MEASURES = {measure.name: measure for measure in _EVERY}
 ACCURACY, NLL = MEASURES["accuracy"], MEASURES["nll"]
 OF_MULTI_LABEL = "mean_average_precision"  # the measure of the verdict on multi-label data, unless it is another
+
+
+def main_of(known: Container[str], prefix: str = "") -> Measure:
+    """Return the measure that a single number of a model is: mean average precision if it is known, or else accuracy.
+
+    `known` has the names of the measures, each after a prefix, such as `VALIDATION`. Only scores of multi-label data
+    have mean average precision; there, accuracy is the share of examples with every class right, which says little.
+    """
+    return MEASURES[OF_MULTI_LABEL] if f"{prefix}{OF_MULTI_LABEL}" in known else ACCURACY
 
 
 def monitored(monitor: str) -> Measure | None:

@@ -41,6 +41,10 @@ class OtherClassesError(ModelError):
     """A model has outputs for another number of classes than the data have."""
 
 
+class SigmoidsError(ModelError):
+    """A model has a sigmoid for each of several classes, and its data have one class an example."""
+
+
 def fingerprint(model: keras.Model) -> str:
     """Return the SHA-256 of the weights: their order, shapes, dtypes and bytes."""
     digest = hashlib.sha256()
@@ -210,7 +214,7 @@ def _with_logits(model: keras.Model, path: Path) -> tuple[keras.Model, str]:
         return model, f"ends in a softmax, {SOFTMAX_TAKEN_OFF}"
     if _final_activation(model) is keras.activations.sigmoid:
         received = "received a model that ends in a sigmoid, an independent probability for each class"
-        raise ModelError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
+        raise SigmoidsError(f"{path}: expected logits or a softmax; {received}", SIGMOID_HINT)
     return model, ""
 
 

@@ -13,13 +13,16 @@ def read(path: Path) -> tuple[list[EpochRecord], str | None, bool]:
     """Return the records of a history up to the first line that is not that of the next epoch.
 
     Returns:
-        The records; what is wrong with that line, or None; whether it is the last line, which may be unfinished.
+        The records; what is wrong with that line, or why the file cannot be read, or None, as where there is no file;
+        whether it is the last line, which may be unfinished.
     """
     records = list[EpochRecord]()
     try:
         lines = path.read_bytes().splitlines()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return records, None, False
+    except OSError as error:
+        return records, f"{path.name}: cannot be read: {error.strerror or error}", False
     for number, line in enumerate(lines, start=1):
         if problem := _problem(line, number, records):
             return records, f"{path.name}: line {number}: {problem}", number == len(lines)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from kdistill.core import documents
 from kdistill.core.errors import DamagedError, ModelError, OutputError
+from kdistill.evaluation.measures import VALIDATION, main_of
 from kdistill.runs import shapes
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, Experiment
 from kdistill.runs.run import Run
@@ -49,6 +50,9 @@ class FoundRun(Replacement):
     process: str | None  # that trains it now
     validation_accuracy: float | None  # of the best epoch (so far)
     test_accuracy: float | None
+    measure: str | None  # the main one of the task: accuracy, or mean average precision
+    validation: float | None  # its value, as `validation_accuracy` and `test_accuracy`
+    test: float | None
     bytes: int  # of the whole folder
     replacement: Replacement | None  # of a finished run, if one is being trained or was interrupted
 
@@ -217,7 +221,7 @@ def examine(run: Run, thorough: bool = False) -> FoundRun:
 def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
     document: Any = {"arm": run.arm, "seed": run.seed, "folder": str(run.folder), "state": "damaged"}
     document |= dict.fromkeys(("epoch", "epochs", "goes_on_from", "problem", "process"))
-    document |= dict.fromkeys(("validation_accuracy", "test_accuracy"))
+    document |= dict.fromkeys(("validation_accuracy", "test_accuracy", "measure", "validation", "test"))
     document |= {"bytes": _bytes_in(run.folder), "changed": None, "replacement": None}
     try:
         document |= _finished(run, thorough) if run.finished else _unfinished(run, process)
@@ -229,21 +233,27 @@ def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
 def _finished(run: Run, thorough: bool) -> dict[str, Any]:
     manifest, result = run.manifest or {}, run.result or {}
     damage = judge(run, by_size=not thorough and _is_large(run)).damage
-    scores = own_scores(run)
+    validation, test = result.get("validation", {}), own_scores(run)
+    measure = main_of(validation).name
     return {
         "state": "damaged" if damage else "complete",
         "problem": damage or scores_damage(run),
         "epoch": result.get("epochs"),
         "epochs": _most_epochs(manifest),
-        "validation_accuracy": result.get("validation", {}).get("accuracy"),
-        "test_accuracy": scores and scores["accuracy"],
+        "validation_accuracy": validation.get("accuracy"),
+        "test_accuracy": test and test["accuracy"],
+        "measure": measure,
+        "validation": validation.get(measure),
+        "test": test and dict(test).get(measure),
         "changed": manifest.get("finished"),
     }
 
 
 def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
     manifest, failure, records = run.manifest or {}, None if process else run.failure, run.history()
-    best = [record for record in records if record.get("best")] or records
+    kept = [record for record in records if record.get("best")] or records
+    best: Mapping[str, Any] = kept[-1] if kept else {}
+    measure = main_of(best, VALIDATION).name
     return {
         "state": "running" if process else "failed" if failure else "interrupted",
         "problem": "; ".join([*([failure["message"]] if failure else []), *damaged_documents(run)]) or None,
@@ -251,7 +261,9 @@ def _unfinished(run: Run, process: str | None) -> dict[str, Any]:
         "epoch": failure["epoch"] if failure else len(records),
         "epochs": _most_epochs(manifest),
         "goes_on_from": None if process else judge(run).epoch,
-        "validation_accuracy": best[-1].get("val_accuracy") if best else None,
+        "validation_accuracy": best.get("val_accuracy"),
+        "measure": measure,
+        "validation": best.get(f"{VALIDATION}{measure}"),
         "changed": _last_sign(run, manifest),
     }
 

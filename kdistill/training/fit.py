@@ -226,6 +226,8 @@ class Fit:
             raise DivergedError(f"training diverged: the validation loss is not a finite number after epoch {epoch}")
         scores = metrics.score(logits, labels)
         record = {"val_loss": loss, "val_nll": scores.nll, "val_accuracy": scores.accuracy}
-        if (measure := measures.monitored(self.stopping.monitor)) and self.stopping.monitor not in record:
-            record[self.stopping.monitor] = float(scores.measures[measure.name])  # type: ignore[arg-type]
+        watched = measures.monitored(self.stopping.monitor)  # None: the loss itself
+        for measure in filter(None, (measures.main_of(scores.measures), watched)):
+            if (value := scores.measures[measure.name]) is not None:
+                record[f"{measures.VALIDATION}{measure.name}"] = value
         return record

@@ -129,6 +129,25 @@ def test_evaluate_scores_named_model_files(output):
     assert scores["models"][0]["accuracy"] == arms["baseline"]["accuracy"]
 
 
+def test_evaluate_prints_what_can_be_scored_before_what_cannot(output, tmp_path):
+    good, bad, missing = output / "quickstart/seed-0/baseline/model.keras", tmp_path / "b.keras", tmp_path / "c.keras"
+    bad.write_bytes(b"no archive")
+    command = ["evaluate", bad, good, missing, "--output-dir", output, *SHORT]
+    printed = run(*command, code=4)
+    assert str(good) in printed.stdout
+    assert f"{bad}: " in printed.stderr
+    assert f"{missing}: no such model file" in printed.stderr
+    scores = document(*command, code=4)
+    assert [model["path"] for model in scores["models"]] == [str(good)]
+    assert [failed["path"] for failed in scores["failed"]] == [str(bad), str(missing)]
+    assert scores["failed"][1]["message"] == f"{missing}: no such model file"
+    assert document("evaluate", good, "--output-dir", output, *SHORT)["failed"] == []
+    nothing = run("evaluate", bad, missing, "--output-dir", output, *SHORT, "--json", code=4)
+    assert nothing.stdout == ""
+    assert str(bad) in nothing.stderr
+    assert str(missing) in nothing.stderr
+
+
 def test_evaluate_with_another_config_says_which_it_needs(output):
     """It trains nothing, so it must not offer to overwrite anything."""
     result = run("evaluate", "--output-dir", output, code=7)

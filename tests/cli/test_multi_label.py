@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import keras
 import numpy as np
@@ -48,6 +49,12 @@ def test_from_arrays_to_predictions(config, tmp_path):
     assert "Bernoulli(sigmoid(teacher/2))" in summary["formula"]
     assert summary["comparison"]["seeds"] == [0, 1]
     student = tmp_path / "runs/tags/seed-0/distilled"
+    found = document("runs", "ls", "tags")["experiments"][0]["runs"]
+    (of,) = [row for row in found if (row["arm"], row["seed"]) == ("distilled", 0)]
+    assert of["measure"] == "mean_average_precision"
+    assert of["test"] == summary["arms"]["distilled"]["mean_average_precision"]["values"][0]
+    epochs = map(json.loads, (student / "history.jsonl").read_text().splitlines())
+    assert of["validation"] in [record["val_mean_average_precision"] for record in epochs]
 
     arrays = own_data.tags()
     z = logits(student / "model.keras", arrays["x_test"])
@@ -97,6 +104,8 @@ def test_teachers_from_elsewhere(config, tmp_path):
     teacher.save("tags.keras")
     told = run("distill", "-c", config, "--teacher", "tags.keras", "--output-dir", "of-model")
     assert "ends in sigmoids, which were taken off" in told.output
+    assert re.search(r"Teacher: validation mean average precision 0\.\d{4} \(tags\.keras\)", told.stderr)
+    assert re.search(r"distilled seed 0  val mAP 0\.\d{4}  best ", told.stderr)
     p = {part: np.clip(teacher.predict(arrays[f"x_{part}"], verbose=0), 1e-7, 1 - 1e-7) for part in ("train", "test")}
     z = {part: np.log(of / (1 - of)).astype(np.float32) for part, of in p.items()}
     np.savez("logits.npz", **z, labels=arrays["y_train"], test_labels=arrays["y_test"])

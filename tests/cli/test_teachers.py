@@ -61,7 +61,7 @@ def teachers(arrays, tmp_path_factory):
     return folder
 
 
-def test_a_cnn_from_elsewhere_teaches_once_its_values_are_scaled(teachers, tmp_path):
+def test_a_cnn_from_elsewhere_teaches_once_its_values_are_scaled(teachers, arrays, tmp_path):
     teacher = ["--teacher", teachers / "cnn.keras"]
     raw = run("distill", *teacher, "--output-dir", tmp_path / "raw", *SHORT, "--json")
     signed = ["--set", "teacher.preprocessing=signed", "--output-dir", tmp_path / "signed", *SHORT]
@@ -70,13 +70,18 @@ def test_a_cnn_from_elsewhere_teaches_once_its_values_are_scaled(teachers, tmp_p
     assert "softmax, which was taken off" in result.stderr
     found = distilled(tmp_path / "signed").result["teacher_validation"]
     assert found["accuracy"] > 0.85
+    assert f"Teacher: validation accuracy {found['accuracy']:.4f} ({teachers / 'cnn.keras'})" in result.stderr
     assert found["nll"] < json.loads(raw.stdout)["teacher_validation"]["nll"]
     assert distilled(tmp_path / "signed").manifest["spec"]["teacher_weights"].endswith(" signed")
     assert "complete, reused" in run("distill", *teacher, *signed).stderr
     refused = run("distill", *teacher, "--output-dir", tmp_path / "signed", *SHORT, code=7)
     assert "teacher.preprocessing: was signed, is now none" in refused.stderr
-    scores = document("evaluate", *signed)["arms"]["distilled"]
-    assert 0 < scores["agreement"] <= 1
+    scores = document("evaluate", *signed)["arms"]
+    assert 0 < scores["distilled"]["agreement"] <= 1
+    chosen = keras.saving.load_model(teachers / "cnn.keras")(arrays["x_test"][..., None] / 8 - 1).numpy().argmax(-1)
+    assert scores["teacher"]["accuracy"] == pytest.approx((chosen == arrays["y_test"]).mean())
+    assert scores["teacher"]["files"] == [str(teachers / "cnn.keras")]
+    assert scores["teacher"]["agreement"] is None
 
 
 def test_two_teachers_teach_together_in_any_order(teachers, tmp_path):
@@ -225,12 +230,17 @@ def test_a_teacher_of_scikit_learn_teaches_by_its_logits(arrays, tmp_path):
     result = document("distill", "--teacher-logits", path, *place)
     assert result["teacher_validation"]["accuracy"] > 0.94
     chosen = keras.saving.load_model(distilled(tmp_path / "o").model_file)(arrays["x_test"]).numpy().argmax(-1)
-    scores = document("evaluate", *place)["arms"]["distilled"]
-    assert scores["agreement"] == pytest.approx((chosen == logits["test"].argmax(-1)).mean())
+    arms = document("evaluate", *place)["arms"]
+    assert arms["distilled"]["agreement"] == pytest.approx((chosen == logits["test"].argmax(-1)).mean())
+    assert arms["teacher"]["accuracy"] == pytest.approx((logits["test"].argmax(-1) == arrays["y_test"]).mean())
+    assert arms["teacher"]["parameters"] is arms["teacher"]["file_bytes"] is None
     assert "complete, reused" in run("distill", "--teacher-logits", path, *place).stderr
     np.savez(path, train=logits["train"], **told)
     assert "complete, reused" in run("distill", "--teacher-logits", path, *place).stderr
-    assert document("evaluate", *place)["arms"]["distilled"]["agreement"] is None
+    without = run("evaluate", *place, "--json")
+    assert "has no logits for the test split: the teacher is not scored" in without.stderr
+    assert list(json.loads(without.stdout)["arms"]) == ["distilled"]
+    assert json.loads(without.stdout)["arms"]["distilled"]["agreement"] is None
     named = ["--set", f"distill.teachers=[{path}]", "--output-dir", tmp_path / "p", *SHORT]
     assert "expected logits for the test split" in run("reproduce", "--seeds", 1, *named, code=4).stderr
     assert not (tmp_path / "p").exists()

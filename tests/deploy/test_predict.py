@@ -9,6 +9,7 @@ import own_data
 import pytest
 from command_line import run
 from heard import Heard
+from scipy.special import expit, softmax
 from small_experiment import session
 
 from kdistill.core.errors import ModelError
@@ -22,8 +23,8 @@ def student(folder):
     return folder / "quickstart/seed-0/distilled"
 
 
-def predictor(path, listener=None):
-    return Predictor(path, 1, "cpu", listener or Listener())
+def predictor(path, listener=None, **options):
+    return Predictor(path, 1, "cpu", listener or Listener(), **options)
 
 
 @pytest.fixture
@@ -95,6 +96,35 @@ def test_models_that_are_no_classifiers_are_refused(tmp_path):
     keras.Model(anything, keras.layers.GlobalAveragePooling2D()(anything)).save(tmp_path / "any.keras")
     with pytest.raises(ModelError, match="of a fixed shape"):
         predictor(tmp_path / "any.keras")
+
+
+@pytest.mark.parametrize(("activation", "asked"), [("sigmoid", False), ("sigmoid", True), (None, True), (None, False)])
+def test_several_sigmoids_are_taken_for_multi_label_as_is_what_is_said_to_be(tmp_path, activation, asked):
+    """Without either, outputs are the logits of one softmax."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=activation)])
+    model.save(tmp_path / "m.keras")
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    heard = Heard()
+    opened = predictor(tmp_path / "m.keras", heard, multi_label=asked)
+    rows = [row for batch in opened.rows(Reader(opened.shape), str(tmp_path / "x.npz"), 3) for row in batch]
+    outputs = keras.ops.convert_to_numpy(model(x)).astype(np.float64)
+    is_multi = bool(activation or asked)
+    p = outputs if activation else expit(outputs) if is_multi else softmax(outputs, axis=-1)
+    found = [[{of["class"]: of["probability"] for of in row["top"]}[str(i)] for i in range(3)] for row in rows]
+    np.testing.assert_allclose(found, p, rtol=1e-5)
+    told = [text for text in heard.warnings if "taken for multi-label" in text]
+    assert bool(told) == (activation is not None and not asked)
+    if is_multi:
+        assert [row["labels"] for row in rows] == [[str(i) for i in np.flatnonzero(of >= 0.5)] for of in p]
+    else:
+        assert all("labels" not in row for row in rows)
+
+
+def test_a_run_on_single_labels_is_not_taken_for_multi_label(finished_experiment):
+    with pytest.raises(ModelError, match="received that of a run on data with one class an example"):
+        predictor(student(finished_experiment), multi_label=True)
 
 
 def test_outputs_that_are_not_finite_are_refused(tmp_path):

@@ -87,3 +87,54 @@ def test_a_student_that_teaches_elsewhere_does_not_agree_with_itself(experiment_
     make(elsewhere, "distilled", 0)
     scores = evaluate.score(elsewhere, student)
     assert (scores["agreement"], scores["kl_to_teacher"]) == (None, None)
+
+
+def test_a_file_whose_outputs_are_in_another_order_is_told_so(tmp_path):
+    """By its answers on validation; where classes.json says it, the file is refused."""
+    labels = np.arange(240) % 4
+    np.savez(tmp_path / "d.npz", x_train=np.eye(4)[labels], y_train=labels, x_test=np.eye(4)[labels], y_test=labels)
+    heard = Heard()
+    own = session(tmp_path / "o", f"data={{dataset: npz, path: {tmp_path / 'd.npz'}, validation: 0.5}}", listener=heard)
+    for name, order in (("right", [0, 1, 2, 3]), ("moved", [1, 2, 3, 0])):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        model.set_weights([9 * np.eye(4)[order], np.zeros(4)])
+        model.save(tmp_path / f"{name}.keras")
+    scores = evaluate.evaluate(own, 0, [tmp_path / "right.keras", tmp_path / "moved.keras"])["models"]
+    assert [of["accuracy"] for of in scores] == [1.0, 0.0]
+    (said,) = [text for text in heard.warnings if "another order of classes" in text]
+    assert said.startswith(f"{tmp_path / 'moved.keras'}: The model's outputs seem to be in another order of classes")
+    assert "output 1 for 0" in said
+    (tmp_path / "classes.json").write_text('["1", "2", "3", "0"]')
+    with pytest.raises(ModelError, match="expected a model of the classes 0, 1, 2, 3; received one of 1, 2, 3, 0"):
+        evaluate.evaluate(own, 0, [tmp_path / "moved.keras"])
+
+
+def test_a_file_that_gets_raw_values_and_answers_badly_is_told_what_to_set(experiment_copy, tmp_path):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    keras.Sequential(layers).save(tmp_path / "t.keras")
+    heard = Heard()
+    evaluate.evaluate(session(experiment_copy, listener=heard), 0, [tmp_path / "t.keras"])
+    assert any("set teacher.preprocessing, and name the file in distill.teachers" in text for text in heard.warnings)
+    heard = Heard()
+    run_model = experiment_copy / "quickstart/seed-0/teacher/model.keras"
+    evaluate.evaluate(session(experiment_copy, listener=heard), 0, [run_model])
+    assert heard.warnings == []
+
+
+def test_a_teacher_by_its_logits_has_a_row_where_it_has_logits_for_test(tmp_path):
+    heard = Heard()
+    own = session(tmp_path / "o", listener=heard, teacher_files=[tmp_path / "l.npz"])
+    train, test = own.splits.training_part().all_labels, own.splits.test.all_labels
+    arrays = {"train": 4 * np.eye(10, dtype=np.float32)[train], "labels": train}
+    wrong = np.where(np.arange(len(test)) % 4 == 0, (test + 1) % 10, test)
+    np.savez(tmp_path / "l.npz", **arrays, test=4 * np.eye(10, dtype=np.float32)[wrong])
+    make(own, "distilled", 0)
+    assert f"Teacher: validation accuracy 1.0000 ({tmp_path / 'l.npz'})" in heard.notes
+    found = evaluate.evaluate(session(tmp_path / "o", listener=heard), 0, [])["arms"]
+    assert list(found) == ["teacher", "distilled"]
+    assert found["teacher"]["accuracy"] == 0.75
+    assert (found["teacher"]["parameters"], found["teacher"]["seed"]) == (None, None)
+    np.savez(tmp_path / "l.npz", **arrays)
+    assert list(evaluate.evaluate(session(tmp_path / "o", listener=heard), 0, [])["arms"]) == ["distilled"]
+    assert any("has no logits for the test split" in note for note in heard.notes)

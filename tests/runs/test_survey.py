@@ -66,6 +66,26 @@ def test_scores_of_another_model_are_none_of_this_one(experiment):
     assert only(experiment)["test_accuracy"] is None
 
 
+def test_the_main_score_is_an_accuracy_or_of_multi_label_data_the_mean_average_precision(experiment):
+    run = finish(experiment)
+    record_scores(run, {"accuracy": 0.75}, None, [True], run.model_sha256)
+    found = only(experiment)
+    assert (found["measure"], found["validation"], found["test"]) == ("accuracy", 0.8, 0.75)
+    writer = begin(experiment, seed=1, epochs=0)
+    for number, of_epoch in enumerate(({"best": True}, {"best": False, "val_mean_average_precision": 0.2}), start=1):
+        writer.record({**record(number, accuracy=0.1), "val_mean_average_precision": 0.6, **of_epoch})
+    (found,) = (row for row in described(experiment)["runs"] if row["seed"] == 1)
+    assert (found["measure"], found["validation"], found["test"]) == ("mean_average_precision", 0.6, None)
+    assert found["validation_accuracy"] == 0.1
+
+
+def test_a_history_that_cannot_be_read_is_named(experiment):
+    writer = begin(experiment, epochs=1)
+    writer.run.history_file.unlink()
+    writer.run.history_file.mkdir()
+    assert only(experiment)["problem"].startswith("history.jsonl: cannot be read: ")
+
+
 def test_an_interrupted_run_tells_how_far_it_has_come_and_from_where_it_goes_on(experiment):
     writer = begin(experiment, epochs=2)
     writer.write_checkpoint(2, 5, lambda path: path.write_text("state"))

@@ -12,11 +12,12 @@ from rich.text import Text
 from kdistill.cli.rendering.tables import FittingTable
 from kdistill.core.formatting import number
 from kdistill.core.listener import Downloading, EpochRecord, RunStarted
-from kdistill.evaluation.measures import title_of
+from kdistill.evaluation.measures import VALIDATION, main_of, title_of
 
 LOSSES = ("loss", "soft", "hard")
+ACCURACY, PRECISION = "val acc", "val mAP"  # of multi-label data the latter
 MONITORED, BEST = "monitored", "best"
-FIGURES = ("epoch", "val acc", MONITORED, BEST, "time left", "patience", "examples/s", *LOSSES)
+FIGURES = ("epoch", ACCURACY, PRECISION, MONITORED, BEST, "time left", "patience", "examples/s", *LOSSES)
 """The columns, the most important first. `monitored` and `best` are followed by the name of what is monitored."""
 RECENT = 5  # epochs, from whose durations the speed is estimated
 KNOWN = ("val_nll", "val_accuracy", "val_loss")  # in the record of every epoch: no figure of their own
@@ -99,6 +100,7 @@ def _named(known: Mapping[str, str], heading: str | None, title: str = "") -> di
     return {
         {MONITORED: heading or MONITORED, BEST: f"best {heading}".rstrip()}.get(name, name): of
         for name, of in known.items()
+        if of or name != MONITORED  # its heading may be that of a column of every run
     }
 
 
@@ -108,10 +110,12 @@ def figures(run: Task) -> dict[str, str]:
     recent, best, seconds = run.fields["recent"], run.fields["best"], _epoch_seconds(run)
     done = f"{run.completed:.1f}".removesuffix(".0") if seconds > SLOW_EPOCH else str(int(run.completed))
     shown["epoch"] = f"{done}/{run.total}"
-    watched = "" if run.fields["monitor"] in KNOWN else run.fields["monitor"]
+    main = f"{VALIDATION}{main_of(recent[-1] if recent else {}, VALIDATION).name}"
+    watched = "" if run.fields["monitor"] in (*KNOWN, main) else run.fields["monitor"]
     if recent:
         record = recent[-1]
-        shown |= {"val acc": number(record["val_accuracy"]), "loss": number(record["loss"])}
+        title = ACCURACY if main in KNOWN else PRECISION
+        shown |= {title: number(record[main]), "loss": number(record["loss"])}
         if watched in record:
             shown[MONITORED] = number(record[watched])
         if record["soft"]:
@@ -119,7 +123,8 @@ def figures(run: Task) -> dict[str, str]:
         if record["patience_left"] is not None:
             shown["patience"] = str(record["patience_left"])
     if best:
-        shown[BEST] = f"{number(best.get(run.fields['monitor'], best['val_accuracy']))} at {best['epoch']}"
+        value = best.get(run.fields["monitor"], best.get(main, best["val_accuracy"]))
+        shown[BEST] = f"{number(value)} at {best['epoch']}"
     if seconds and (examples := run.fields["examples"]):
         shown["examples/s"] = f"{float(f'{examples / seconds:.2g}'):,.0f}"
     if seconds and run.remaining:  # early stopping may end the run before

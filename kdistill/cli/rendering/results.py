@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
-from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, title_of
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
 if TYPE_CHECKING:
     from kdistill.experiments.dry_run import Plan, PlannedRun
@@ -46,7 +46,7 @@ def _title(document: Document) -> str:
 def _validation(document: Document) -> list[tuple[str, str]]:
     scores = document["validation"]
     examples = scores.get("class_examples")
-    shown = [*columns(scores, imbalance(examples) if examples else None), NLL]
+    shown = [*columns(scores, imbalance(examples) if examples else None, main_of(scores)), NLL]
     return [(f"validation {measure.words}", number(scores[measure.name])) for measure in shown]
 
 

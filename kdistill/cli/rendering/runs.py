@@ -12,7 +12,7 @@ from rich.text import Text
 from kdistill.cli.rendering.results import facts, mean_scores, ranges, verdict_rows
 from kdistill.cli.rendering.tables import FittingTable, sections, warning
 from kdistill.core.formatting import counted, file_size, number, setting, settings
-from kdistill.evaluation.measures import MEASURES, Measure, columns
+from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, columns
 from kdistill.runs import EVERY_ARM
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def _experiment(entry: "FoundExperiment") -> RenderableType:
 
 
 def _run(run: "FoundRun") -> dict[str, str]:
-    scores = number(run["validation_accuracy"]), number(run["test_accuracy"])
-    return dict(zip(DETAILS, (_state(run), *scores, file_size(run["bytes"]), _local(run["changed"])), strict=True))
+    return dict(
+        zip(DETAILS, (_state(run), *_scores([run]), file_size(run["bytes"]), _local(run["changed"])), strict=True)
+    )
 
 
 def _cell(of_cell: "Sequence[FoundRun]") -> dict[str, str]:
@@ -85,14 +86,25 @@ def _cell(of_cell: "Sequence[FoundRun]") -> dict[str, str]:
 
 
 def _means(some: "Sequence[FoundRun]") -> tuple[str, str]:
-    """Return the mean validation and test accuracy of the complete runs among some."""
-    complete = [run for run in some if run["state"] == "complete"]
-    return _mean(run["validation_accuracy"] for run in complete), _mean(run["test_accuracy"] for run in complete)
+    """Return the mean scores on validation and test of the complete runs among some."""
+    return _scores([run for run in some if run["state"] == "complete"])
 
 
-def _mean(values: Iterable[float | None]) -> str:
+def _scores(some: "Sequence[FoundRun]") -> tuple[str, str]:
+    """Return the mean scores of runs on validation and test, which are accuracies unless another measure is named.
+
+    Runs of different measures, as of different versions, have no mean.
+    """
+    measures = {run["measure"] for run in some}
+    if len(measures) != 1:
+        return number(None), number(None)
+    measure = MEASURES[measures.pop() or ACCURACY.name]
+    return _mean(measure, [run["validation"] for run in some]), _mean(measure, [run["test"] for run in some])
+
+
+def _mean(measure: Measure, values: Iterable[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return number(mean(known) if known else None)
+    return number(mean(known) if known else None) + (f" {measure.title}" if known and measure is not ACCURACY else "")
 
 
 def _state(run: "FoundRun") -> str:

@@ -28,7 +28,7 @@ from kdistill.core.listener import (
     RunFinished,
     RunStarted,
 )
-from kdistill.evaluation.measures import ACCURACY, NLL, monitored, title_of
+from kdistill.evaluation.measures import ACCURACY, NLL, main_of, monitored, title_of
 
 PLAIN_LINE_EVERY = 30.0  # seconds
 MOST_NEEDED = 2  # parts of the line of a run that has ended: its name and its score
@@ -137,7 +137,8 @@ class Screen(Listener):
         """Return what came out of a run, the most important first."""
         result, monitor = run.result, self._monitor(run.arm) or ""
         watched = monitored(monitor)
-        measure = watched if watched and watched.name in result["validation"] and watched is not NLL else ACCURACY
+        chosen = watched and watched.name in result["validation"] and watched is not NLL
+        measure = watched if watched and chosen else main_of(result["validation"])
         title = "val acc" if measure is ACCURACY else f"val {measure.title}"
         by = f"best {title_of(monitor).removeprefix('val ')} at" if monitor else "best"
         return [

@@ -67,6 +67,20 @@ def test_a_wide_view_has_everything_a_person_wants():
     )
 
 
+@pytest.mark.parametrize(
+    ("monitor", "best"), [("val_nll", "best val NLL 0.3000"), ("val_mean_average_precision", "best val mAP 0.7500")]
+)
+def test_multi_label_data_have_the_mean_average_precision_in_place_of_the_accuracy(monitor, best):
+    view = View()
+    row = view.run(monitor=monitor)
+    view.train(row, [1], val_nll=0.3, val_accuracy=0.1, val_mean_average_precision=0.75)
+    assert view.plain(row).startswith(f"distilled seed 3  epoch 1/500  val mAP 0.7500  {best} at 1  ")
+    assert "0.1000" not in view.plain(row)
+    heading, figures = (" ".join(line.split()) for line in view.shown())
+    assert heading.startswith("epoch val mAP best val")
+    assert figures.startswith("distilled seed 3 1/500 0.7500 0.")
+
+
 @pytest.mark.parametrize("width", range(20, 200, 7))
 def test_a_view_is_never_too_wide_and_hides_the_least_important_first(width):
     view = View(width)

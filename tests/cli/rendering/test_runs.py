@@ -8,7 +8,7 @@ from kdistill.cli.rendering import runs as ledger
 
 def run(arm="distilled", seed=0, state="complete", **more):
     values = {"arm": arm, "seed": seed, "state": state, "epoch": 12, "epochs": 400, "goes_on_from": None}
-    values |= {"problem": None, "process": None, "validation_accuracy": 0.9, "test_accuracy": None}
+    values |= {"problem": None, "process": None, "measure": "accuracy", "validation": 0.9, "test": None}
     return {**values, "bytes": 26_800, "changed": "2026-01-02T03:04:05+00:00", "replacement": None, **more}
 
 
@@ -53,9 +53,21 @@ def test_each_state_has_its_words(found, words):
         assert problem is None or f"distilled seed 0: {problem}" in shown
 
 
+def test_a_score_that_is_no_accuracy_has_its_name():
+    tags = {"measure": "mean_average_precision", "validation": 0.75, "test": 0.5}
+    shown = text(ledger.runs(listed(entry([run(**tags), run(seed=1)]))))
+    assert "0.7500 mAP" in shown
+    assert "0.5000 mAP" in shown
+    assert "0.9000 mAP" not in shown
+    line = text(ledger.experiments(listed(entry([run(**tags), run(seed=1, **tags)])))).splitlines()[3]
+    assert "0.7500 mAP" in line
+    mixed = text(ledger.experiments(listed(entry([run(**tags), run(seed=1)])))).splitlines()[3]
+    assert "0." not in mixed.partition("distilled")[2].partition("kB")[0]
+
+
 def test_a_summary_has_a_line_for_each_arm_with_seeds_and_means():
-    runs = [run(seed=seed, test_accuracy=seed / 10) for seed in (0, 1, 2, 5)]
-    runs += [run("teacher", 3, state="failed", test_accuracy=1.0)]
+    runs = [run(seed=seed, test=seed / 10) for seed in (0, 1, 2, 5)]
+    runs += [run("teacher", 3, state="failed", test=1.0)]
     cells = [{"cell": "abc", "set": {"distill.alpha": 0.5}, "runs": [run(), run(seed=1, state="interrupted")]}]
     shown = text(ledger.experiments(listed(entry(runs, cells, verdict="helps"), entry([], experiment="empty"))))
     lines = [" ".join(line.split()) for line in shown.splitlines()]
@@ -69,7 +81,7 @@ def test_a_summary_has_a_line_for_each_arm_with_seeds_and_means():
 
 def test_cells_are_summarised_each_in_a_line():
     cells = [
-        {"cell": "abc", "set": {"distill.alpha": 0.5}, "runs": [run(), run(seed=1, validation_accuracy=0.8)]},
+        {"cell": "abc", "set": {"distill.alpha": 0.5}, "runs": [run(), run(seed=1, validation=0.8)]},
         {"cell": "def", "set": {}, "runs": [run(state="failed", problem="diverged")]},
     ]
     shown = text(ledger.runs(listed(entry([], cells))))
