@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from kdistill.core import kinds
 from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.kinds import Kind
-from kdistill.core.scaling import Scale, Tokens
+from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
 from kdistill.core.task import MULTI, Task, of_labels
 from kdistill.datasets import guards, memory_map
-from kdistill.datasets.standardize import standardization
 from kdistill.datasets.stratify import stratified
 
 PASSED_ON = ("warnings", "skipped", "features", "notes", "inputs")  # from a source to its splits
@@ -166,6 +165,10 @@ class Splits(Examples):
     def has_own_validation(self) -> bool:
         """Whether validation is a part of the data set, neither held out from train nor the test split."""
         return not self.validation_is_test and self.validation.images is not self.train.images
+
+    def preprocessing(self, name: str) -> Affine | None:
+        """Return how raw values are scaled for a teacher from elsewhere: see `scaling.affine`, and what that raises."""
+        return affine(name, self.scale, self.shape, self.kind, self.train.chunks)
 
     def training_part(self) -> Split:
         """Return train with the rows held out for validation, in the order of the data set."""

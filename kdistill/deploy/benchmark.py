@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from kdistill.core import backend, extras, files
 from kdistill.core.errors import ModelError
+from kdistill.core.scaling import NONE
 from kdistill.core.task import of_labels
-from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats, latency, parity, runtimes, targets
 from kdistill.deploy.export_records import Record
 from kdistill.deploy.formats import Form
@@ -82,7 +82,7 @@ def benchmark(
 
 def _entries(session: Session, named: Sequence[Target]) -> list[Entry]:
     """Return the models in order, without duplicates: teachers, then students, each followed by its exports."""
-    every = [teacher for target in named if target.run for teacher in targets.teachers_of(target.run)]
+    every = [teacher for target in named if target.run for teacher in targets.of_teachers(target.run)]
     teachers = [teacher for teacher in dict.fromkeys(every) if _is_measurable(session, teacher)]
     found: dict[Path, Entry] = {}
     for target in [*teachers, *named]:
@@ -175,7 +175,7 @@ class _Bench:
             why = "its model is missing or was changed" if record else "it has no record"
             self._session.listener.warning(f"{path}: {why}: the difference from its model is left out.")
             return None
-        whose = record["model_sha256"], record.get("preprocessing", preprocessing.NONE)
+        whose = record["model_sha256"], record.get("preprocessing", NONE)
         if whose not in self._logits:
             self._logits[whose] = self._measure(source, (), whose[1])[1]
         expected = self._logits[whose]
@@ -184,12 +184,10 @@ class _Bench:
         return float(np.abs(outputs - expected).max())
 
     def _measure(self, path: Path, batches: Sequence[int], preprocess: str) -> tuple[dict[str, Any], Floats]:
-        found, scaling = self._images.with_name("outputs.npy"), None
-        if preprocess != preprocessing.NONE:
-            scaling = [array.tolist() for array in preprocessing.scaling(self._session.splits, preprocess)]
+        found, scaled = self._images.with_name("outputs.npy"), self._session.splits.preprocessing(preprocess)
         request = {
             "model": str(path),
-            "scaling": scaling,
+            "scaling": None if scaled is None else [array.tolist() for array in scaled],
             "task": self._session.splits.task.name,
             "images": str(self._images),
             "outputs": str(found),

@@ -12,8 +12,8 @@ import numpy as np
 
 from kdistill.core import extras, files
 from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.core.scaling import NONE
 from kdistill.core.task import MULTI, Task
-from kdistill.datasets import preprocessing
 from kdistill.deploy import export_records, formats, targets
 from kdistill.deploy.export_records import Identity, Record
 from kdistill.deploy.formats import Form
@@ -118,7 +118,7 @@ def _identity(session: Session, target: Target, form: Form) -> Identity:
         "model_sha256": files.sha256(target.path),
         "data": {"fingerprint": session.splits.fingerprint, "split_fingerprint": session.splits.split_fingerprint},
     }
-    if target.preprocessing != preprocessing.NONE:
+    if target.preprocessing != NONE:
         identity["preprocessing"] = target.preprocessing
     return identity
 
@@ -209,17 +209,16 @@ def _note_changes(session: Session, target: Target, form: Form, notes: list[str]
             note(f"{target.path} ends in sigmoids: logits are exported.")
         elif not form.with_softmax:
             note(f"{target.path} ends in a softmax: logits are exported, unless --with-softmax.")
-    if target.preprocessing != preprocessing.NONE:
+    if target.preprocessing != NONE:
         note(f"{target.path}: the export scales raw values itself (teacher.preprocessing: {target.preprocessing}).")
 
 
 def _with_raw_values(session: Session, target: Target, model: "keras.Model") -> "keras.Model":
     """Return a model that takes raw values in the shape of the data."""
-    from kdistill.models import adapt_inputs
-    from kdistill.teachers.teacher import with_scaling
+    from kdistill.models import adapt_inputs, with_scaling
 
     splits = session.splits
-    model = with_scaling(model, splits, target.preprocessing)
+    model = with_scaling(model, splits.shape, splits.preprocessing(target.preprocessing))
     taken, dtype = model.inputs[0], "int32" if splits.vocabulary else None
     is_fitting = None not in taken.shape[1:] and dtype in (None, taken.dtype)
     return model if is_fitting else adapt_inputs.in_front(model, splits.shape, [], dtype)

@@ -44,7 +44,7 @@ class Fitting:
     """How a `.keras` model is adapted to the raw examples of a data set."""
 
     shape: tuple[int, ...] | None = None  # of one example; None for that of the model
-    scaling: Sequence[Any] | None = None  # the arrays of `preprocessing.scaling`, possibly as lists
+    scaling: Sequence[Any] | None = None  # the arrays of `scaling.affine`, possibly as lists
     task: Task | None = SINGLE  # None: single-label, unless the model ends in a sigmoid for each of several classes
 
 
@@ -76,7 +76,7 @@ class Keras:
         backend.start(threads, device)
         from kdistill import models
         from kdistill.evaluation import predict
-        from kdistill.models import adapt_inputs as inputs
+        from kdistill.models import adapt_inputs
 
         fitting = fitting or Fitting()
         self.task = fitting.task or SINGLE
@@ -91,9 +91,10 @@ class Keras:
         self.takes_tokens = self.vocabulary is not None
         self.scales_inputs = self.takes_tokens or models.scales_inputs(model)
         self.largest_input = models.largest_input(model)
-        if fitting.shape and (fitting.scaling or None in model.inputs[0].shape[1:]):
-            scaled = [inputs.rescaling(*map(np.asarray, fitting.scaling))] if fitting.scaling else []
-            model = inputs.in_front(model, fitting.shape, scaled)
+        if fitting.shape and fitting.scaling:
+            model = models.with_scaling(model, fitting.shape, tuple(map(np.asarray, fitting.scaling)))
+        elif fitting.shape and None in model.inputs[0].shape[1:]:
+            model = adapt_inputs.in_front(model, fitting.shape, [])
         self.shape = tuple(model.inputs[0].shape[1:])
         self.classes = int(model.outputs[0].shape[-1])
         self.parameters = model.count_params()

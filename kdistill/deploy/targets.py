@@ -6,12 +6,11 @@ from pathlib import Path
 
 from kdistill import modelfiles
 from kdistill.core.errors import ModelError
-from kdistill.datasets import preprocessing
+from kdistill.core.scaling import NONE
 from kdistill.deploy import export_records, formats
-from kdistill.recipes import file_scaling
 from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, judge
-from kdistill.teachers import doubts
+from kdistill.teachers import doubts, files
 
 RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
@@ -22,7 +21,7 @@ class Target:
 
     path: Path
     run: Run | None = None  # whose model it is, if a run has made it
-    preprocessing: str = preprocessing.NONE  # scaling of raw values in front of the model: `preprocessing.scaling`
+    preprocessing: str = NONE  # how raw values are scaled in front of the model: `scaling.affine`
 
     @property
     def config_file(self) -> Path | None:
@@ -86,7 +85,7 @@ def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
     return found
 
 
-def teachers_of(run: Run) -> list[Target]:
+def of_teachers(run: Run) -> list[Target]:
     """Return the teachers of a distilled run, or of a baseline's distilled run; an empty list for a teacher.
 
     Missing files and files of logits are included.
@@ -94,7 +93,7 @@ def teachers_of(run: Run) -> list[Target]:
     if run.arm == "teacher":
         return []
     own = run.of_arm("teacher")
-    taught = file_scaling.teachers_of(run.of_arm("distilled"))
+    taught = files.that_taught(run.of_arm("distilled"))
     if not taught:
         return [Target(own.model_file)] if judge(own).counts else []
     return [Target(_as_typed(path, own.model_file), None, scaling) for path, scaling in taught]
@@ -107,8 +106,8 @@ def _as_typed(place: Path, own: Path) -> Path:
 
 
 def with_preprocessing(target: Target, session: Session) -> Target:
-    """Return a target with the scaling of a teacher's raw values: see `file_scaling`."""
-    return replace(target, preprocessing=file_scaling.scaling_of(session, target.path))
+    """Return a target with the scaling of a teacher's raw values: see `Session.preprocessing_of`."""
+    return replace(target, preprocessing=session.preprocessing_of(target.path))
 
 
 def check_data(target: Target, session: Session) -> None:

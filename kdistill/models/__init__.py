@@ -5,7 +5,6 @@ saved model works in programs without kdistill.
 """
 
 from kdistill.models.build import build
-from kdistill.models.from_file import largest_input, scales_inputs
 from kdistill.models.load import (
     SIGMOIDS_TAKEN_OFF,
     SOFTMAX_TAKEN_OFF,
@@ -16,6 +15,7 @@ from kdistill.models.load import (
     load_classifier,
     save,
 )
+from kdistill.models.scaling import largest_input, scales_inputs, with_scaling
 from kdistill.models.token_inputs import vocabulary
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "save",
     "scales_inputs",
     "vocabulary",
+    "with_scaling",
 ]

@@ -1,15 +1,19 @@
-"""Adapts the inputs of models from elsewhere to a data set: to the shape of its examples, and to raw values."""
+"""Adapts the inputs of models from elsewhere to the shape of a data set's examples."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import keras
-from numpy.typing import NDArray
 
 from kdistill.core.errors import ModelError
 
 Shape = tuple[int | None, ...]
 Layer = Callable[[keras.KerasTensor], keras.KerasTensor]
+
+
+def functional(model: keras.Model) -> keras.Model:
+    """Return the Functional inside a Sequential that is built; other models unchanged."""
+    return getattr(model, "_functional", None) or model
 
 
 def fitted(model: keras.Model, shape: Sequence[int]) -> tuple[keras.Model, str | None]:
@@ -44,17 +48,6 @@ def in_front(
     for layer in layers:
         outputs = layer(outputs)
     return keras.Model(inputs, model(outputs), name=f"kdistill_{model.name}")
-
-
-def rescaling(scale: NDArray, offset: NDArray, reverse: NDArray | None = None) -> Layer:
-    """Return the layer for `value * scale + offset`, of one number each, or one for each value of the last axis.
-
-    If `reverse` is true, the order of the last axis is reversed before: RGB becomes BGR.
-    """
-    scaled = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="kdistill_scaling")
-    if reverse is None or not reverse:
-        return scaled
-    return lambda values: scaled(keras.ops.flip(values, axis=-1))
 
 
 def _takes(received: Shape, shape: Sequence[int]) -> bool:

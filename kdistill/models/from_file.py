@@ -5,17 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from kdistill.core.errors import ModelError
 from kdistill.core.scaling import Scale, Tokens
 from kdistill.core.task import SINGLE, Task
 from kdistill.models import scaling, token_inputs
 from kdistill.models.load import load_trainable
-
-# Layers whose outputs have a known scale, and the operations that expressions such as `x / 255` leave in a model.
-SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
-SCALING_OPERATIONS = ("Divide", "TrueDivide", "Multiply")
 
 
 def from_file(
@@ -71,7 +66,7 @@ def _with_scaling(
             f"{path}: expected a model for batches of any size; received one for batches of {size}",
             hint="Build it with keras.Input(shape) instead of a batch shape, and save it again.",
         )
-    if not isinstance(scale, Tokens) and not scales_inputs(source):
+    if not isinstance(scale, Tokens) and not scaling.scales_inputs(source):
         if token_inputs.embeddings(source):
             raise ModelError(
                 f"{path}: its input goes to an Embedding, which takes tokens; the values of this data are scaled",
@@ -91,47 +86,6 @@ def _check_plain(path: Path, model: keras.Model) -> None:
         if getattr(layer, "quantization_mode", None):
             received = f"received one that is quantized ({layer.quantization_mode})"
             raise ModelError(f"{path}: expected a model to train; {received}", "Save it before it is quantized.")
-
-
-def scales_inputs(model: keras.Model) -> bool:
-    """Whether a model scales its inputs before any layer with weights."""
-    return _scaling(model) is not None
-
-
-def largest_input(model: keras.Model) -> float | None:
-    """Return the largest raw value that a model expects, such as 255; None if it is unknown.
-
-    It is known if the model begins with a Rescaling of all values, to [0, 1] or [-1, 1].
-    """
-    first = _scaling(model)
-    if not isinstance(first, keras.layers.Rescaling) or np.size(first.scale) > 1 or np.size(first.offset) > 1:
-        return None
-    scale, offset = float(np.squeeze(first.scale)), float(np.squeeze(first.offset))
-    return (1 - offset) / scale if 0 < scale <= 1 and offset in (0, -1) else None
-
-
-def _scaling(model: keras.Model) -> Any:
-    """Return the layer or operation that scales a model's inputs before any layer with weights, or None."""
-    for operation in getattr(model, "operations", model.layers):  # a Sequential has layers only
-        is_scaling = isinstance(operation, SCALING_LAYERS) or type(operation).__name__ in SCALING_OPERATIONS
-        if is_scaling or _shifts_channels(operation):
-            return operation
-        if isinstance(operation, keras.Model):
-            return _scaling(operation)
-        if getattr(operation, "weights", None):
-            return None
-    return None
-
-
-def _shifts_channels(operation: keras.Operation) -> bool:
-    """Whether an operation adds or subtracts a constant for each channel, as Caffe's models subtract their means."""
-    if type(operation).__name__ not in ("Add", "Subtract"):
-        return False
-    for node in operation._inbound_nodes:
-        constants = [value for value in node.arguments.args if not isinstance(value, keras.KerasTensor | list)]
-        if any(np.size(value) == node.input_tensors[0].shape[-1] > 1 for value in constants):
-            return True
-    return False
 
 
 def _copy(layer: keras.Layer, seeds: Iterator[int]) -> keras.Layer:

@@ -275,7 +275,7 @@ def _with_two_logits(model: keras.Model, path: Path) -> keras.Model:
 
 def _with_tensors(model: keras.Model) -> keras.Model:
     """Return a model whose one input and one output are tensors, instead of lists or dicts with one."""
-    graph = getattr(model, "_functional", model)
+    graph = adapt_inputs.functional(model)
     plain = [isinstance(tensors, keras.KerasTensor) for tensors in (graph._inputs_struct, graph._outputs_struct)]
     if all(plain) or len(model.inputs) > 1:
         return model
@@ -292,7 +292,7 @@ def _check_outputs(model: keras.Model, classes: int | None) -> None:
         wanted = f"one output of shape ({classes},), a logit for each class of the data"
     received = ", ".join(map(str, outputs))
     if len(outputs) > 1:
-        structure = getattr(model, "_functional", model)._outputs_struct
+        structure = adapt_inputs.functional(model)._outputs_struct
         # Keras flattens a dict in the order of its keys.
         names = sorted(structure) if isinstance(structure, dict) else [tensor.name for tensor in model.outputs]
         received = ", ".join(f"{name} {shape}" for name, shape in zip(names, outputs, strict=False))

@@ -3,6 +3,7 @@
 import keras
 
 from kdistill.core.errors import ModelError
+from kdistill.models.adapt_inputs import functional
 
 
 def embeddings(model: keras.Model) -> list[keras.layers.Embedding]:
@@ -31,8 +32,7 @@ def _embeddings(model: keras.Model, raw: set[int]) -> list[keras.layers.Embeddin
 
 def _calls(model: keras.Model) -> list[tuple]:
     """Return the operations of a model in order, each with the node of each of its calls in this model."""
-    functional = getattr(model, "_functional", None) or model  # a Sequential has a Functional inside
-    by_depth = functional._nodes_by_depth
+    by_depth = functional(model)._nodes_by_depth
     return [(node.operation, node) for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from kdistill import models
 from kdistill.core.errors import ModelError
 from kdistill.core.formatting import number
-from kdistill.datasets import Split, preprocessing
+from kdistill.core.scaling import NONE
+from kdistill.datasets import Split
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
-from kdistill.recipes import file_scaling, soft_loss
+from kdistill.recipes import soft_loss
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest, run_of_model
 from kdistill.teachers import doubts, load, logits_file
-from kdistill.teachers.teacher import AnyTeacher, with_scaling
+from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
 
@@ -79,24 +80,24 @@ def evaluate(
 def evaluate_file(session: Session, path: Path) -> ScoresOnTest:
     """Score a model file, possibly from elsewhere, on the test split.
 
-    Its raw values are scaled as `file_scaling.scaling_of` says. The listener is told how the model was changed for the
+    Its raw values are scaled as `Session.preprocessing_of` says. The listener is told how the model was changed for the
     data and, of one that no run has made, what its outputs on validation make doubtful.
 
     Raises:
         ModelError: the file does not fit the data, or is of other classes.
         ConfigError: the values of the data cannot be scaled in this way.
     """
-    splits, preprocess = session.splits, file_scaling.scaling_of(session, path)
+    splits, preprocess = session.splits, session.preprocessing_of(path)
     doubts.check_classes(path, splits, "model", hint=None)
     model, notes = models.load_classifier(path, *splits.fitting)
     for note in notes:
         session.listener.note(note)
     parameters, scales = model.count_params(), models.scales_inputs(model)
-    predictor = predict.predictor(with_scaling(model, splits, preprocess))
+    predictor = predict.predictor(models.with_scaling(model, splits.shape, splits.preprocessing(preprocess)))
     if run_of_model(path) is None:
         validation = _logits(session, path, predictor, splits.validation)
         named = path in session.teacher_files
-        cause = "" if scales or preprocess != preprocessing.NONE else doubts.of_raw_values(named)
+        cause = "" if scales or preprocess != NONE else doubts.of_raw_values(named)
         every_class = any(map(session.config.every_class_counts, ("teacher", "student")))
         for doubt in doubts.of_outputs(splits, validation, cause, every_class, "model"):
             session.listener.warning(f"{path}: {doubt}")

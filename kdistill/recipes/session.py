@@ -15,12 +15,14 @@ from kdistill.config import Config
 from kdistill.core import backend
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
+from kdistill.core.scaling import NONE
 from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
 from kdistill.recipes.threads import default_threads
 from kdistill.runs import Experiment, Run, Status
+from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
 if TYPE_CHECKING:
@@ -139,6 +141,24 @@ class Session:
         """Open and check the teacher in a file, or the teachers in several; starts TensorFlow."""
         self.start()
         return self.shared.teacher(self.config, self.splits, self.experiment.cache, found, self.listener)
+
+    def preprocessing_of(self, path: Path) -> str:
+        """Return how raw values are scaled for a model file: `none`, or another value of `teacher.preprocessing`.
+
+        The models of runs take raw values. A file that is neither a teacher of the config nor of a finished run does
+        too, and where the config scales a teacher's values, the listener is told.
+        """
+        name = self.config.teacher.preprocessing
+        if path.suffix != ".keras" or runs.run_of_model(path):
+            return NONE
+        taught = (self.experiment.run("distilled", seed) for seed in self.experiment.seeds())
+        known = [(named, name) for named in self.teacher_files]
+        for teacher, scaled in [*known, *(pair for run in taught for pair in files.that_taught(run))]:
+            if teacher.resolve() == path.resolve():
+                return scaled
+        if name != NONE:
+            self.listener.note(f"{path} gets raw values: teacher.preprocessing is for the teachers of this config.")
+        return NONE
 
     def specification(self, arm: str, seed: int, teacher_weights: str | None = None) -> Document:
         """Return the specification of a run: see `runs.specification`. The user's own data is read for it."""

@@ -1,5 +1,6 @@
 """The files of a run's teachers, and the checks of them that need no TensorFlow."""
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from kdistill import modelfiles, runs
 from kdistill.core.errors import ModelError
+from kdistill.core.scaling import NONE
 from kdistill.datasets import Splits
 from kdistill.runs import Run
 from kdistill.teachers.logits_file import SUFFIX, LogitsFile
@@ -49,6 +51,16 @@ class TeacherFiles:
 def find(paths: Sequence[Path]) -> TeacherFiles:
     """Return the teachers at `paths`, with their runs; a file may be missing."""
     return TeacherFiles(tuple(paths), tuple(map(runs.run_of_model, paths)))
+
+
+def that_taught(run: Run) -> list[tuple[Path, str]]:
+    """Return the files that taught a distilled run, each with the scaling of its raw values; a file may be missing."""
+    manifest = run.manifest or {}
+    experiment = run.folder.absolute().parents[1]
+    paths = [Path(os.path.normpath(experiment / place)) for place in runs.teacher_files(manifest)]
+    # Paths and scalings are both in the order of the teachers' fingerprints.
+    scalings = [scaled for *_, scaled in runs.split_identity(str(manifest.get("spec", {}).get("teacher_weights")))]
+    return [(path, scaled or NONE) for path, scaled in zip(paths, scalings, strict=False)]
 
 
 def find_trained(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:

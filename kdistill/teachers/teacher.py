@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from kdistill import modelfiles, models
 from kdistill.core.errors import ModelError, OutputError
-from kdistill.datasets import Split, Splits, preprocessing
+from kdistill.core.scaling import NONE
+from kdistill.datasets import Split, Splits
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.metrics import Floats
-from kdistill.models import adapt_inputs
 from kdistill.runs import LogitsCache, Run, joint_weights, teacher_identity
 from kdistill.teachers.logits_file import LogitsFile
 
@@ -84,25 +83,23 @@ class ModelTeacher(AnyTeacher):
         splits: the data; input shape and number of classes must fit the model.
         cache: the folder of cached logits.
         run: the run whose model it is, if a run has made it.
-        preprocess: how raw values are scaled for a model that no run has made; see `preprocessing.scaling`.
+        preprocess: how raw values are scaled for a model that no run has made; see `scaling.affine`.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit the data.
     """
 
-    def __init__(
-        self, path: Path, splits: Splits, cache: Path, run: Run | None = None, preprocess: str = preprocessing.NONE
-    ) -> None:
+    def __init__(self, path: Path, splits: Splits, cache: Path, run: Run | None = None, preprocess: str = NONE) -> None:
         self.paths = (path,)
         self.runs = (run,)
         self.splits = splits
         self.model, self.notes = models.load_classifier(path, *splits.fitting)
         self.weights = models.fingerprint(self.model)
-        unscaled = run is None and preprocess == preprocessing.NONE
+        unscaled = run is None and preprocess == NONE
         self.takes_raw_values = unscaled and not models.scales_inputs(self.model)
         if run is None:  # the specification of a run has the layers
             self.weights = teacher_identity(self.weights, modelfiles.hashes(path)[0], preprocess)
-            self.model = with_scaling(self.model, splits, preprocess)
+            self.model = models.with_scaling(self.model, splits.shape, splits.preprocessing(preprocess))
         known_by = run.model_sha256 if run and run.model_sha256 else self.weights
         self.cache = LogitsCache(cache, splits, known_by, run)
         self.parameters = self.model.count_params()
@@ -139,16 +136,6 @@ class ModelTeacher(AnyTeacher):
         rows = np.unique(np.linspace(0, len(split) - 1, SPOT_CHECK_ROWS, dtype=np.int64))
         expected = self._predict(split.take(rows)[0]).numpy()
         return np.allclose(logits[rows], expected, rtol=SPOT_CHECK_TOLERANCE, atol=SPOT_CHECK_TOLERANCE)
-
-
-def with_scaling(model: keras.Model, splits: Splits, preprocess: str) -> keras.Model:
-    """Return a frozen model whose raw values are scaled first; `preprocessing.scaling` says how, and what it raises."""
-    if preprocess == preprocessing.NONE:
-        return model
-    scaled = adapt_inputs.rescaling(*preprocessing.scaling(splits, preprocess))
-    model = adapt_inputs.in_front(model, splits.shape, [scaled])
-    model.trainable = False
-    return model
 
 
 class LogitsTeacher(AnyTeacher):

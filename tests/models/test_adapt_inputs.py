@@ -63,15 +63,3 @@ def test_several_inputs_are_refused():
     with pytest.raises(ModelError, match=r"one input of shape \(3,\); received \(3,\), \(3,\)") as refused:
         adapt_inputs.fitted(model, (3,))
     assert "one input" in refused.value.hint
-
-
-def test_rescaling_is_of_the_last_axis_and_can_be_copied():
-    """The engine works on copies of the teachers that it asks."""
-    layer = adapt_inputs.rescaling(np.array([2.0, 3.0]), np.array([-1.0, 1.0]))
-    model = adapt_inputs.in_front(mlp(4, 2), (4, 2), [layer])
-    values = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
-    expected = model.layers[-1](values * [2, 3] + [-1, 1])
-    np.testing.assert_allclose(model(values), expected, rtol=1e-5, atol=1e-5)
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(values), model(values))

@@ -197,24 +197,6 @@ def test_code_in_the_file_is_never_run(tmp_path):
         build(tmp_path / "m.keras")
 
 
-@pytest.mark.parametrize(
-    ("first", "largest"),
-    [
-        (keras.layers.Rescaling(1 / 255), 255),
-        (keras.layers.Rescaling(1 / 127.5, -1), 255),
-        (keras.layers.Rescaling(1.0), 1),
-        (keras.layers.Rescaling(1 / 255, 3.0), None),
-        (keras.layers.Rescaling([0.1, 0.2, 0.3]), None),
-        (keras.layers.Normalization(mean=0.0, variance=1.0), None),
-        (keras.layers.Dense(2), None),
-    ],
-)
-def test_the_largest_value_is_told_by_the_rescaling_that_comes_first(first, largest):
-    model = keras.Sequential([keras.Input((3,)), first, keras.layers.Dense(2)])
-    found = models.largest_input(keras.Sequential([keras.Input((3,)), model]))
-    assert found == (largest and pytest.approx(largest))
-
-
 def test_a_quantized_model_is_no_student_and_one_with_lora_is_an_ordinary_one(tmp_path):
     quantized = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(3)])
     quantized.layers[-1].quantize("int8")
@@ -228,22 +210,3 @@ def test_a_quantized_model_is_no_student_and_one_with_lora_is_an_ordinary_one(tm
     student = build(tmp_path / "lora.keras", initial_weights="file")
     np.testing.assert_array_equal(student.trainable_weights[0], tuned.layers[-1].kernel)
     assert len(student.trainable_weights) == 2
-
-
-@pytest.mark.parametrize(
-    ("scaled", "expected"),
-    [
-        (lambda x: keras.applications.resnet50.preprocess_input(x), True),  # Caffe's: means are subtracted, no division
-        (lambda x: keras.applications.mobilenet.preprocess_input(x), True),
-        (lambda x: x - np.float32([1, 2, 3]), True),
-        (lambda x: x + np.ones((8, 8, 3), np.float32), False),  # such as positions
-        (lambda x: keras.layers.Add()([x, x]), False),
-        (lambda x: x, False),
-    ],
-)
-def test_means_of_channels_that_are_subtracted_are_a_scaling(tmp_path, scaled, expected):
-    inputs = keras.Input((8, 8, 3))
-    outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(scaled(inputs)))
-    keras.Model(inputs, keras.layers.Dense(2)(outputs)).save(tmp_path / "m.keras")
-    loaded, _ = models.load_classifier(tmp_path / "m.keras", (8, 8, 3), 2)
-    assert models.scales_inputs(loaded) == expected
