@@ -24,7 +24,7 @@ from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import find_teachers
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import EVERY_ARM, Run, joint_weights, judge
+from kdistill.runs import EVERY_ARM, Run, joint_identity, judge
 from kdistill.runs.experiment import chosen_by
 from kdistill.teachers import doubts
 from kdistill.teachers import files as teacher_files
@@ -304,7 +304,7 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
     names = ", ".join(map(str, paths))
     if datasets.needs_download(session.config.data):
         models = [_check_model(session, path) for path in paths if path.suffix == ".keras"]
-        return {"path": names, "weights": joint_weights(models), "validation_accuracy": None, "warnings": []}
+        return {"path": names, "weights": joint_identity(models), "validation_accuracy": None, "warnings": []}
     teacher_files.check_shapes(paths, session.splits)
     session.start()
     from kdistill.teachers import load
@@ -315,7 +315,7 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
             session.listener.note(note)
         accuracy = teacher.validation_scores.accuracy
         warnings = doubts.of_teacher(session.config, session.splits, teacher)
-    return {"path": names, "weights": teacher.weights, "validation_accuracy": accuracy, "warnings": warnings}
+    return {"path": names, "weights": teacher.identity, "validation_accuracy": accuracy, "warnings": warnings}
 
 
 def _check_model(session: Session, path: Path) -> str:

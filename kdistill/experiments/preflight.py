@@ -13,7 +13,7 @@ class Preflight:
 
     def __init__(self) -> None:
         self._fitting: set[object] = set()
-        self._weights: dict[object, str] = {}
+        self._identities: dict[object, str] = {}
 
     def fits(self, session: Session, arms: Sequence[str]) -> None:
         """Refuse settings and models that do not fit the data, which is read for that: see `checks.fits`.
@@ -61,7 +61,7 @@ class Preflight:
         teachers.check_test_logits(given)
         config = session.config
         key = (config.data, config.distill.teachers, config.teacher.preprocessing, config.augmentation)
-        if key not in self._weights:
-            self._weights[key] = session.teacher(teachers.find(given)).weights
+        if key not in self._identities:
+            self._identities[key] = session.teacher(teachers.find(given)).identity
         for run in runs:
-            session.judge(run, self._weights[key])
+            session.judge(run, self._identities[key])

@@ -125,7 +125,7 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
 
 def _writer(session: Session, run: Run, fit: Fit, source: AnyTeacher | None) -> RunWriter:
     """Open the folder of a run, and bring a fresh fit to the state of its last checkpoint."""
-    spec = session.specification(run.arm, run.seed, source.weights if source else None)
+    spec = session.specification(run.arm, run.seed, source.identity if source else None)
     writer = RunWriter(run, spec, _provenance(session, source), session.listener.warning)
     if writer.checkpoint:
         _restore(fit, writer.checkpoint)

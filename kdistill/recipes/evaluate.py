@@ -11,7 +11,7 @@ from kdistill.core.errors import KdistillError, ModelError, OutputError
 from kdistill.evaluation import measures, metrics
 from kdistill.evaluation.measures import Measure
 from kdistill.recipes import predictions
-from kdistill.recipes.make import identity
+from kdistill.recipes.make import identity_of
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import Run, ScoresOnTest, known_scores, record_scores
 from kdistill.teachers import files
@@ -124,11 +124,11 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     logits, if these are kept.
     """
     teacher_files = _teacher_of(session, run)
-    weights = identity(session, teacher_files) if teacher_files else None
-    if reuse and (known := known_scores(run, weights)):
+    identity = identity_of(session, teacher_files) if teacher_files else None
+    if reuse and (known := known_scores(run, identity)):
         if not measures.lacks(known, measure or session.measure):
             return known
-        if whole := _completed(session, run, known, weights):
+        if whole := _completed(session, run, known, identity):
             return whole
     session.start()
     from kdistill.recipes import arms
@@ -138,7 +138,7 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     scores, logits = arms.evaluate(session, run.model_file, teacher)
     correct = session.splits.task.correct(logits, session.splits.test.all_labels)
     try:
-        record_scores(run, scores, weights, correct.tolist(), cache.model)
+        record_scores(run, scores, identity, correct.tolist(), cache.model)
         cache.store("test", logits)
     except OutputError as error:  # the experiment may be another user's, and read-only
         session.listener.note(f"The scores are not kept: {error.message}")
@@ -148,11 +148,11 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
 def known_score(session: Session, run: Run) -> ScoresOnTest | None:
     """Return the recorded test scores of a complete run; None where they, or the session's measure, are not known."""
     teacher_files = _teacher_of(session, run)
-    known = known_scores(run, identity(session, teacher_files) if teacher_files else None)
+    known = known_scores(run, identity_of(session, teacher_files) if teacher_files else None)
     return None if known and measures.lacks(known, session.measure) else known
 
 
-def _completed(session: Session, run: Run, known: ScoresOnTest, weights: str | None) -> ScoresOnTest | None:
+def _completed(session: Session, run: Run, known: ScoresOnTest, identity: str | None) -> ScoresOnTest | None:
     """Return and record scores with the measures that an early version did not; None without the model's logits."""
     cache = predictions.cache_of(session, run)
     logits = cache.load("test", (len(session.splits.test), len(session.splits.classes)))
@@ -161,7 +161,7 @@ def _completed(session: Session, run: Run, known: ScoresOnTest, weights: str | N
     labels = session.splits.test.all_labels
     whole: Any = {**metrics.score(logits, labels).to_json(), **known}
     with contextlib.suppress(OutputError):  # the experiment may be another user's, and read-only
-        record_scores(run, whole, weights, session.splits.task.correct(logits, labels).tolist(), cache.model)
+        record_scores(run, whole, identity, session.splits.task.correct(logits, labels).tolist(), cache.model)
     return whole
 
 
@@ -184,14 +184,14 @@ def _teacher_of(session: Session, run: Run, warns: bool = True) -> TeacherFiles 
     own = files.find([session.experiment.run("teacher", run.seed).model_file])
     candidates = [own] if all(own.runs) else []
     distilled = session.experiment.run("distilled", run.seed)
-    weights = distilled.taught_by
-    if weights is None:
+    identity = distilled.taught_by
+    if identity is None:
         return candidates[0] if candidates else None
     if places := runs.teacher_files(distilled.manifest or {}):
         candidates.append(files.find([session.experiment.folder / place for place in places]))
     for found in candidates:
         with contextlib.suppress(ModelError):  # a file is missing or damaged
-            if runs.same_teachers(identity(session, found), weights):
+            if runs.same_teachers(identity_of(session, found), identity):
                 return found
     if warns:
         session.listener.warning(

@@ -34,10 +34,10 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     session.experiment.check_usable()
     run = session.experiment.run(arm, seed)
     taught_by = find_teachers(session, run, teacher_run) if needed_by(arm) else None
-    weights = identity(session, taught_by) if taught_by else None
+    identity = identity_of(session, taught_by) if taught_by else None
     if not session.options.wait:
         run.check_free()
-    if _is_complete(session, run, weights):
+    if _is_complete(session, run, identity):
         return _reused(session, run)
     checks.writable(session.experiment.folder)
     checks.fits(session.config, run, session.splits)
@@ -46,7 +46,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
         _check_student_file(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
-        if _is_complete(session, run, weights):  # another process has just made it
+        if _is_complete(session, run, identity):  # another process has just made it
             return _reused(session, run)
         result = _train(session, run, session.teacher(taught_by) if taught_by else None)
     _drop_stale_summary(session, seed)
@@ -73,13 +73,13 @@ def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Resu
     Raises:
         OutputError: the run was made from another config, and may not be overwritten.
     """
-    weights = None
+    identity = None
     if needed_by(run.arm):
-        weights = teachers.find(_teacher_paths(session, run, teacher_run)).recorded_weights
-        if weights is None:  # a teacher is missing, or its file has to be opened to know its fingerprint
+        identity = teachers.find(_teacher_paths(session, run, teacher_run)).recorded_identity
+        if identity is None:  # a teacher is missing, or its file has to be opened to know its identity
             session.judge(run, run.taught_by)  # raises for a run of another config
             return None
-    return _repeat_warnings(session, run) if _is_complete(session, run, weights) else None
+    return _repeat_warnings(session, run) if _is_complete(session, run, identity) else None
 
 
 def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) -> TeacherFiles:
@@ -98,12 +98,12 @@ def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) ->
     return teachers.find(paths)
 
 
-def identity(session: Session, found: TeacherFiles) -> str:
-    """Return the joint fingerprint of teachers: as their runs record it, or else of the opened files."""
-    if recorded := found.recorded_weights:
+def identity_of(session: Session, found: TeacherFiles) -> str:
+    """Return the joint identity of teachers: as their runs record it, or else of the opened files."""
+    if recorded := found.recorded_identity:
         return recorded
     teachers.check_shapes(found.paths, session.splits)
-    return session.teacher(found).weights
+    return session.teacher(found).identity
 
 
 def _teacher_paths(session: Session, run: Run, teacher_run: Run | None) -> tuple[Path, ...]:
@@ -120,8 +120,8 @@ def _check_student_file(session: Session) -> None:
         models.load_classifier(Path(model), *session.splits.fitting)
 
 
-def _is_complete(session: Session, run: Run, teacher_weights: str | None) -> bool:
-    status = session.judge(run, teacher_weights)
+def _is_complete(session: Session, run: Run, identity: str | None) -> bool:
+    status = session.judge(run, identity)
     if status.damage:
         session.listener.warning(f"{run.folder}: {status.damage}; the run is made again")
     return status.counts

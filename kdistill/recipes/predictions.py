@@ -47,7 +47,7 @@ def cache_of(session: Session, run: Run) -> LogitsCache:
 def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logits | None:
     """Return the logits of teachers from files on the test split: (n, classes), or (n, teachers, classes) of several.
 
-    `identity` is their joint identity when they taught: see `runs.joint_weights`. The result is None where a file of
+    `identity` is their joint identity when they taught: see `runs.joint_identity`. The result is None where a file of
     logits has none for the test split.
 
     Raises:
@@ -59,7 +59,7 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     if kept is not None:
         return kept
     teacher = session.teacher(found)
-    if not runs.same_teachers(teacher.weights, identity):
+    if not runs.same_teachers(teacher.identity, identity):
         names = ", ".join(map(str, paths))
         raise ModelError(f"{names}: expected the teacher that taught the students; the file now holds another one")
     return None if teacher.test is None else teacher.test.astype(np.float32)

@@ -18,7 +18,7 @@ def record_scores(
     Args:
         run: its folder is written.
         scores: see `recipes.arms.evaluate`.
-        teacher_weights: fingerprint of the teacher whose agreement was measured, if any.
+        teacher_weights: identity of the teacher whose agreement was measured, if any.
         correct: for each example of the split, whether the model was right.
         model_sha256: of the model file when it was loaded.
 

@@ -31,7 +31,7 @@ def specification(
         config: a resolved config.
         arm: one of `EVERY_ARM`.
         seed: of the run.
-        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_weights`; of a control, that
+        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_identity`; of a control, that
             of the model that it learns or starts from.
         fingerprint: the hash of the data, for the user's own data.
 
@@ -99,9 +99,9 @@ def same_teachers(one: str, other: str) -> bool:
     return all(before == now for before, now in layers if before and now)
 
 
-def joint_weights(weights: Iterable[str]) -> str:
+def joint_identity(identities: Iterable[str]) -> str:
     """Return the joint identity of teachers, which does not depend on their order."""
-    return SEPARATOR.join(sorted(weights))
+    return SEPARATOR.join(sorted(identities))
 
 
 def _architecture(section: "Model") -> dict[str, Any]:

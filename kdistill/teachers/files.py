@@ -37,10 +37,10 @@ class TeacherFiles:
     runs: tuple[Run | None, ...]
 
     @property
-    def recorded_weights(self) -> str | None:
-        """The joint fingerprint of the teachers' weights, from their runs' records; None if one has no run."""
+    def recorded_identity(self) -> str | None:
+        """The joint identity of the teachers, from their runs' records; None if one has no run."""
         recorded = [run.weights for run in self.runs if run and run.weights]
-        return runs.joint_weights(recorded) if len(recorded) == len(self.paths) else None
+        return runs.joint_identity(recorded) if len(recorded) == len(self.paths) else None
 
     def check_exist(self) -> None:
         """Raise ModelError if a file is missing."""

@@ -14,7 +14,7 @@ from kdistill.datasets import Split, Splits
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.metrics import Floats
-from kdistill.runs import LogitsCache, Run, joint_weights, teacher_identity
+from kdistill.runs import LogitsCache, Run, joint_identity, teacher_identity
 from kdistill.teachers.logits_file import LogitsFile
 
 # Logits computed in another batch differ in their last bits; those of another row or model by far more.
@@ -28,7 +28,7 @@ class AnyTeacher:
     Attributes:
         paths: the teacher's files.
         runs: for each file the complete run whose model it is; None for a file that no run has made.
-        weights: a fingerprint of everything but the data that the logits depend on.
+        identity: everything but the data that the logits depend on, as a text: see `runs.teacher_identity`.
         notes: how models were changed when they were loaded, as sentences.
         predictors: functions from raw values to logits, one for each model; empty if a file of logits is among them.
         parameters: number of weights of all models; None if a file of logits is among them.
@@ -38,7 +38,7 @@ class AnyTeacher:
 
     paths: tuple[Path, ...]
     runs: tuple[Run | None, ...]
-    weights: str
+    identity: str
     notes: list[str]
     predictors: Sequence[evaluation.Predict]
     parameters: int | None
@@ -94,13 +94,13 @@ class ModelTeacher(AnyTeacher):
         self.runs = (run,)
         self.splits = splits
         self.model, self.notes = models.load_classifier(path, *splits.fitting)
-        self.weights = models.fingerprint(self.model)
+        self.identity = models.fingerprint(self.model)
         unscaled = run is None and preprocess == NONE
         self.takes_raw_values = unscaled and not models.scales_inputs(self.model)
         if run is None:  # the specification of a run has the layers
-            self.weights = teacher_identity(self.weights, modelfiles.hashes(path)[0], preprocess)
+            self.identity = teacher_identity(self.identity, modelfiles.hashes(path)[0], preprocess)
             self.model = models.with_scaling(self.model, splits.shape, splits.preprocessing(preprocess))
-        known_by = run.model_sha256 if run and run.model_sha256 else self.weights
+        known_by = run.model_sha256 if run and run.model_sha256 else self.identity
         self.cache = LogitsCache(cache, splits, known_by, run)
         self.parameters = self.model.count_params()
         self._predict = evaluation.predictor(self.model)
@@ -150,7 +150,7 @@ class LogitsTeacher(AnyTeacher):
         self.parameters = None
         self.takes_raw_values = False
         self._file = LogitsFile(path, splits)
-        self.weights = self._file.identity
+        self.identity = self._file.identity
 
     def logits(self, split: str) -> Floats | None:
         """Return the logits (n, classes) on a split of the data; None for `test` if the file has none."""
@@ -167,11 +167,11 @@ class TeacherEnsemble(AnyTeacher):
     """
 
     def __init__(self, several: Sequence[AnyTeacher]) -> None:
-        self.several = sorted(several, key=lambda teacher: teacher.weights)
+        self.several = sorted(several, key=lambda teacher: teacher.identity)
         self.splits = several[0].splits
         self.paths = tuple(path for teacher in self.several for path in teacher.paths)
         self.runs = tuple(run for teacher in self.several for run in teacher.runs)
-        self.weights = joint_weights(teacher.weights for teacher in several)
+        self.identity = joint_identity(teacher.identity for teacher in several)
         self.notes = [note for teacher in several for note in teacher.notes]
         self.takes_raw_values = any(teacher.takes_raw_values for teacher in several)
         each = [teacher.predictors for teacher in self.several]

@@ -79,7 +79,7 @@ def test_teachers_from_elsewhere_are_asked_once(experiment_copy, asked):
     own = session(experiment_copy)
     path = own.experiment.run("teacher", 0).model_file
     elsewhere = path.rename(experiment_copy / "elsewhere.keras")
-    identity = own.teacher(find([elsewhere])).weights
+    identity = own.teacher(find([elsewhere])).identity
     asked.clear()
     first = predictions.of_teachers(own, [elsewhere], identity)
     second = predictions.of_teachers(session(experiment_copy), [elsewhere], identity)

@@ -158,15 +158,15 @@ def test_augmentation_is_part_of_every_run_and_teachers_paths_of_none():
         ("a", "b", "teacher: is another one"),
         ("a", "a unit", "teacher.preprocessing: was none, is now unit"),
         ("a unit", "a signed", "teacher.preprocessing: was unit, is now signed"),
-        (runs.joint_weights(["a", "b"]), runs.joint_weights(["c", "b"]), "teachers: are others"),
-        (runs.joint_weights(["a", "b"]), "a", "teachers: were 2, are now 1"),
-        (runs.joint_weights(["a", "b"]), runs.joint_weights(["b signed", "a"]), "teacher.preprocessing: was none,"),
+        (runs.joint_identity(["a", "b"]), runs.joint_identity(["c", "b"]), "teachers: are others"),
+        (runs.joint_identity(["a", "b"]), "a", "teachers: were 2, are now 1"),
+        (runs.joint_identity(["a", "b"]), runs.joint_identity(["b signed", "a"]), "teacher.preprocessing: was none,"),
     ],
 )
 def test_how_teachers_differ_is_said_without_fingerprints(before, now, line):
     (said,) = runs.differences({"teacher_weights": before}, {"teacher_weights": now})
     assert said.startswith(line)
-    assert runs.joint_weights(["b", "a"]) == runs.joint_weights(["a", "b"])
+    assert runs.joint_identity(["b", "a"]) == runs.joint_identity(["a", "b"])
 
 
 @pytest.mark.parametrize(

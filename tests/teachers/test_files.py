@@ -5,7 +5,7 @@ from small_experiment import session
 
 from kdistill import modelfiles
 from kdistill.core.errors import ModelError
-from kdistill.runs import Experiment, Run, joint_weights
+from kdistill.runs import Experiment, Run, joint_identity
 from kdistill.teachers import files
 
 
@@ -21,8 +21,8 @@ def test_the_run_that_a_model_is_of_is_found_and_is_complete(experiment_copy, tm
     elsewhere.write_bytes(run.model_file.read_bytes())
     found = files.find([run.model_file, elsewhere, tmp_path / "gone.keras"])
     assert found.runs == (run, None, None)
-    assert found.recorded_weights is None
-    assert files.find([run.model_file]).recorded_weights == joint_weights([run.result["weights_sha256"]])
+    assert found.recorded_identity is None
+    assert files.find([run.model_file]).recorded_identity == joint_identity([run.result["weights_sha256"]])
     run.model_file.write_bytes(b"another")
     assert files.find([run.model_file]).runs == (None,)
 

@@ -7,7 +7,7 @@ import pytest
 from kdistill import config as configs
 from kdistill import datasets, modelfiles, models
 from kdistill.core.errors import ModelError
-from kdistill.runs import joint_weights, run_of_model, same_teachers, teacher_identity
+from kdistill.runs import joint_identity, run_of_model, same_teachers, teacher_identity
 from kdistill.teachers import load
 from kdistill.teachers.files import find
 
@@ -26,14 +26,14 @@ def test_only_models_from_elsewhere_are_given_scaled_values(experiment_copy, spl
     config = configs.load("quickstart", ["teacher.preprocessing=signed"])
     own = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     recorded = run_of_model(own).weights
-    assert load.load_teacher(config, splits, tmp_path, find([own])).weights == recorded
+    assert load.load_teacher(config, splits, tmp_path, find([own])).identity == recorded
     foreign = outside(tmp_path / "t.keras")
     assert run_of_model(foreign) is None
     weights = teacher_identity(models.fingerprint(models.load(foreign)), modelfiles.hashes(foreign)[0], "signed")
-    assert load.load_teacher(config, splits, tmp_path, find([foreign])).weights == weights
+    assert load.load_teacher(config, splits, tmp_path, find([foreign])).identity == weights
     assert weights.endswith(" signed")
     both = load.load_teacher(config, splits, tmp_path, find([own, foreign]))
-    assert both.weights == joint_weights([weights, recorded])
+    assert both.identity == joint_identity([weights, recorded])
 
 
 def test_logits_cannot_be_asked_about_augmented_images(splits, tmp_path):
@@ -56,7 +56,7 @@ def test_the_layers_of_a_model_from_elsewhere_are_part_of_what_it_is(splits, tmp
     plain.save(tmp_path / "plain.keras")
     scaled.save(tmp_path / "scaled.keras")
     found = [
-        load.load_teacher(config, splits, tmp_path, find([tmp_path / f"{name}.keras"])).weights
+        load.load_teacher(config, splits, tmp_path, find([tmp_path / f"{name}.keras"])).identity
         for name in ("plain", "scaled")
     ]
     assert not same_teachers(*found)

@@ -35,7 +35,7 @@ def test_logits_are_those_of_the_model_in_inference_mode(saved, splits, tmp_path
     np.testing.assert_allclose(teacher.validation, model(images, training=False), rtol=1e-5, atol=1e-6)
     assert len(teacher.train) == len(splits.train)
     assert len(teacher.test) == len(splits.test)
-    assert teacher.weights.partition("/")[0] == models.fingerprint(model)
+    assert teacher.identity.partition("/")[0] == models.fingerprint(model)
 
 
 def test_logits_are_computed_once(saved, splits, tmp_path, monkeypatch):
@@ -125,7 +125,7 @@ def test_preprocessing_gives_a_teacher_from_elsewhere_the_values_it_takes(splits
     teacher = ModelTeacher(tmp_path / "t.keras", splits, tmp_path, preprocess=preprocessing)
     np.testing.assert_allclose(teacher.validation[:20], plain(expected), rtol=1e-4, atol=1e-4)
     bare = ModelTeacher(tmp_path / "t.keras", splits, tmp_path)
-    assert teacher.weights == f"{bare.weights} {preprocessing}"
+    assert teacher.identity == f"{bare.identity} {preprocessing}"
     assert not keys(teacher) & keys(bare)
     np.testing.assert_allclose(bare.validation[:20], plain(raw), rtol=1e-4, atol=1e-4)
 
@@ -135,8 +135,8 @@ def test_several_teachers_are_the_same_in_any_order(saved, splits, tmp_path):
     other.save(tmp_path / "other.keras")
     first, second = (ModelTeacher(path, splits, tmp_path / "cache") for path in (saved[0], tmp_path / "other.keras"))
     both, again = TeacherEnsemble([first, second]), TeacherEnsemble([second, first])
-    assert both.weights == again.weights
-    assert both.weights not in (first.weights, second.weights)
+    assert both.identity == again.identity
+    assert both.identity not in (first.identity, second.identity)
     np.testing.assert_array_equal(both.train, again.train)
     assert both.train.shape == (len(splits.train), 2, 10)
     order = [both.several.index(first), both.several.index(second)]
@@ -160,6 +160,6 @@ def test_a_file_of_logits_teaches_beside_a_model(saved, splits, tmp_path):
     assert both.predictors == []  # one of them cannot be asked
     assert file.parameters is None
     np.savez(tmp_path / "l.npz", labels=part.all_labels, test=rng.normal(size=(540, 10)), **logits)
-    assert LogitsTeacher(tmp_path / "l.npz", splits).weights == file.weights
+    assert LogitsTeacher(tmp_path / "l.npz", splits).identity == file.identity
     np.savez(tmp_path / "l.npz", labels=part.all_labels, train=logits["train"] + 1)
-    assert LogitsTeacher(tmp_path / "l.npz", splits).weights != file.weights
+    assert LogitsTeacher(tmp_path / "l.npz", splits).identity != file.identity

@@ -30,7 +30,7 @@ class TeacherSource:
     """Where the teacher of a distilled run comes from.
 
     Attributes:
-        identity: of the teacher, or of several together: see `runs.joint_weights`.
+        identity: of the teacher, or of several together: see `runs.joint_identity`.
         run: the teacher's run, if it is complete and used the same data and the same split; else None.
         paths: the teacher's files where there is no run; they may be missing.
     """
