@@ -303,11 +303,18 @@ def told_of(mine, measure):
     (mine.experiment.folder / "summary.json").write_text(json.dumps({"comparison": verdict}))
 
 
-def test_experiments_are_compared_by_the_measure_of_their_verdicts(pair):
-    a, b = pair("distill.T=2")
-    for mine in (a, b):
+def measured(pair, of_a, of_b):
+    """Return two experiments of the same scores, each with a verdict by its measure, if any."""
+    both = pair("distill.T=2")
+    for mine, measure in zip(both, (of_a, of_b), strict=True):
         fill(mine, [80, 82, 81])
-        told_of(mine, "nll")
+        if measure:
+            told_of(mine, measure)
+    return both
+
+
+def test_experiments_are_compared_by_the_measure_of_their_verdicts(pair):
+    a, b = measured(pair, "nll", "nll")
     document = compared(a, b)
     assert document["measure"] == document["arms"]["distilled"]["paired"]["measure"] == "nll"
     assert document["warnings"] == compared(a, b)["warnings"]
@@ -320,11 +327,7 @@ def test_experiments_are_compared_by_the_measure_of_their_verdicts(pair):
 
 
 def test_runs_that_an_early_version_scored_without_the_measure_are_left_out_by_name(pair):
-    a, b = pair("distill.T=2")
-    for mine in (a, b):
-        fill(mine, [80, 82, 81])
-        told_of(mine, "macro_f1")
-    document = compared(a, b)
+    document = compared(*measured(pair, "macro_f1", "macro_f1"))
     assert document["arms"]["distilled"]["paired"] is None
     assert "was scored by an early version, without macro F1, and is left out: run `kdistill evaluate" in str(
         document["warnings"]
@@ -332,11 +335,7 @@ def test_runs_that_an_early_version_scored_without_the_measure_are_left_out_by_n
 
 
 def test_a_damaged_summary_is_told_and_the_config_says_the_measure(pair):
-    a, b = pair("distill.T=2")
-    for mine in (a, b):
-        fill(mine, [80, 82, 81])
-    told_of(a, "f2")
-    document = compared(a, b)
+    document = compared(*measured(pair, "f2", None))
     assert document["measure"] == "accuracy"
     (warning,) = [each for each in document["warnings"] if "summary.json is damaged" in each]
     assert "comparison.measure: expected one of accuracy, nll, " in warning
