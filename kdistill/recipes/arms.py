@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from kdistill import models
 from kdistill.core.errors import ModelError
 from kdistill.core.formatting import number
-from kdistill.core.scaling import NONE
 from kdistill.datasets import Split
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
@@ -92,12 +91,11 @@ def evaluate_file(session: Session, path: Path) -> ScoresOnTest:
     model, notes = models.load_classifier(path, *splits.fitting)
     for note in notes:
         session.listener.note(note)
-    parameters, scales = model.count_params(), models.scales_inputs(model)
+    parameters, is_raw = model.count_params(), doubts.gets_raw_values(splits, preprocess, models.scales_inputs(model))
     predictor = predict.predictor(models.with_scaling(model, splits.shape, splits.preprocessing(preprocess)))
     if run_of_model(path) is None:
         validation = _logits(session, path, predictor, splits.validation)
-        named = path in session.teacher_files
-        cause = "" if scales or preprocess != NONE else doubts.of_raw_values(named)
+        cause = doubts.of_raw_values(path in session.teacher_files) if is_raw else ""
         every_class = any(map(session.config.every_class_counts, ("teacher", "student")))
         for doubt in doubts.of_outputs(splits, validation, cause, every_class, "model"):
             session.listener.warning(f"{path}: {doubt}")

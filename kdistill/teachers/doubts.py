@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kdistill.config import Config
 from kdistill.core.errors import ModelError, OutputError
+from kdistill.core.scaling import NONE
 from kdistill.core.task import MULTI
 from kdistill.datasets import Splits
 from kdistill.datasets.chance import at_chance
@@ -69,6 +70,11 @@ def possible_cause(teacher: "AnyTeacher") -> str:
     if teacher.takes_raw_values:
         return of_raw_values()
     return ROWS if any(path.suffix == SUFFIX for path in teacher.paths) else ""
+
+
+def gets_raw_values(splits: Splits, preprocess: str, scales_inputs: bool) -> bool:
+    """Whether neither `preprocess` nor the model scales the values that it gets; tokens need no scaling."""
+    return preprocess == NONE and not scales_inputs and splits.vocabulary is None
 
 
 def of_raw_values(named: bool = True) -> str:

@@ -15,6 +15,7 @@ from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.metrics import Floats
 from kdistill.runs import LogitsCache, Run, joint_identity, teacher_identity
+from kdistill.teachers import doubts
 from kdistill.teachers.logits_file import LogitsFile
 
 # Logits computed in another batch differ in their last bits; those of another row or model by far more.
@@ -95,8 +96,8 @@ class ModelTeacher(AnyTeacher):
         self.splits = splits
         self.model, self.notes = models.load_classifier(path, *splits.fitting)
         self.identity = models.fingerprint(self.model)
-        unscaled = run is None and preprocess == NONE
-        self.takes_raw_values = unscaled and not models.scales_inputs(self.model)
+        scales = run is not None or models.scales_inputs(self.model)
+        self.takes_raw_values = doubts.gets_raw_values(splits, preprocess, scales)
         if run is None:  # the specification of a run has the layers
             self.identity = teacher_identity(self.identity, modelfiles.hashes(path)[0], preprocess)
             self.model = models.with_scaling(self.model, splits.shape, splits.preprocessing(preprocess))

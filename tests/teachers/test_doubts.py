@@ -1,11 +1,14 @@
 """What is said of a teacher, or of any model from a file, that can be computed and is wrong all the same."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from kdistill import config as configs
 from kdistill import datasets
+from kdistill.core.scaling import Tokens
 from kdistill.teachers import doubts, load
 from kdistill.teachers.files import find
 
@@ -34,6 +37,13 @@ def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy,
     assert cause(config, own) == cause(config, scales) == cause(scaled, foreign) == ""
     assert "set teacher.preprocessing" in cause(config, foreign)
     assert "set teacher.preprocessing" in cause(config, own, foreign)
+
+
+def test_tokens_need_no_scaling(splits):
+    raw = [doubts.gets_raw_values(of, "none", False) for of in (splits, dataclasses.replace(splits, scale=Tokens(17)))]
+    assert raw == [True, False]
+    assert not doubts.gets_raw_values(splits, "unit", False)
+    assert not doubts.gets_raw_values(splits, "none", True)
 
 
 def test_logits_far_worse_than_equal_probabilities_may_be_of_rows_in_another_order(splits, tmp_path):
