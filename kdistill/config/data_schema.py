@@ -204,9 +204,9 @@ class Data(Section):
     )
     class_weights: Annotated[ClassWeights, BeforeValidator(_class_weights)] = Field(
         None,
-        description="Weights of the classes in the hard term, for imbalanced data: `balanced`, inversely proportional "
-        "to their examples in train; or by class name, 1 for the others, divided by their mean over train. null: all "
-        "examples count the same.",
+        description="Weights of the classes in the hard term, for imbalanced data (the soft term has none): `balanced`, "
+        "inversely proportional to their examples in train; or by class name, 1 for the others, divided by their mean "
+        "over train. null: all examples count the same.",
     )
 
     def __hash__(self) -> int:  # class weights are a dict, which has no hash
