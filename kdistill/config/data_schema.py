@@ -204,7 +204,7 @@ class Data(Section):
     )
     class_weights: Annotated[ClassWeights, BeforeValidator(_class_weights)] = Field(
         None,
-        description="Weights of the classes in the hard term, for imbalanced data (the soft term has none): `balanced`, "
+        description="Weights of the classes in the hard term, for imbalanced data; the soft term has none. `balanced`: "
         "inversely proportional to their examples in train; or by class name, 1 for the others, divided by their mean "
         "over train. null: all examples count the same.",
     )

@@ -300,11 +300,15 @@ def _warnings(session: Session, data: Document, given: Sequence[Document], own: 
 
 
 def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
-    """Return `path`, `weights`, `validation_accuracy`, `warnings` of teachers from files; their logits are not kept."""
+    """Return `path`, `weights`, `warnings` of teachers from files, and how good they are; their logits are not kept.
+
+    `validation` is the value of `measure` on validation; both are None where the data would have to be downloaded.
+    """
     names = ", ".join(map(str, paths))
     if datasets.needs_download(session.config.data):
         models = [_check_model(session, path) for path in paths if path.suffix == ".keras"]
-        return {"path": names, "weights": joint_identity(models), "validation_accuracy": None, "warnings": []}
+        unknown = dict.fromkeys(("validation_accuracy", "measure", "validation"))
+        return {"path": names, "weights": joint_identity(models), **unknown, "warnings": []}
     teacher_files.check_shapes(paths, session.splits)
     session.start()
     from kdistill.teachers import load
@@ -313,9 +317,10 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
         teacher = load.load_teacher(session.config, session.splits, Path(cache), teacher_files.find(paths))
         for note in teacher.notes:
             session.listener.note(note)
-        accuracy = teacher.validation_scores.accuracy
+        accuracy, (measure, value) = teacher.validation_scores.accuracy, teacher.judged_by(session.measure)
         warnings = doubts.of_teacher(session.config, session.splits, teacher)
-    return {"path": names, "weights": teacher.identity, "validation_accuracy": accuracy, "warnings": warnings}
+    good = {"validation_accuracy": accuracy, "measure": measure.name, "validation": value}
+    return {"path": names, "weights": teacher.identity, **good, "warnings": warnings}
 
 
 def _check_model(session: Session, path: Path) -> str:

@@ -16,7 +16,7 @@ from kdistill.core.errors import ModelError
 from kdistill.core.formatting import number
 from kdistill.datasets import Split
 from kdistill.evaluation import metrics, predict
-from kdistill.evaluation.measures import ACCURACY, Measure, recorded
+from kdistill.evaluation.measures import Measure
 from kdistill.recipes import soft_loss
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
@@ -105,9 +105,7 @@ def evaluate_file(session: Session, path: Path) -> ScoresOnTest:
 
 def _how_good(teacher: AnyTeacher, measure: Measure) -> str:
     """Return in a sentence how good a teacher is on validation, by a measure, or by its accuracy."""
-    scores = teacher.validation_scores.to_json()
-    value = recorded(scores, measure)
-    measure, value = (ACCURACY, scores["accuracy"]) if value is None else (measure, value)
+    measure, value = teacher.judged_by(measure)
     who = "Teacher" if len(teacher.paths) == 1 else "Teachers, by their mean probability"
     return f"{who}: validation {measure.words} {number(value)} ({', '.join(map(str, teacher.paths))})"
 

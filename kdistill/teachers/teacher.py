@@ -13,6 +13,7 @@ from kdistill.core.scaling import NONE
 from kdistill.datasets import Split, Splits
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
+from kdistill.evaluation.measures import ACCURACY, Measure, recorded
 from kdistill.evaluation.metrics import Floats
 from kdistill.runs import LogitsCache, Run, joint_identity, teacher_identity
 from kdistill.teachers import doubts
@@ -74,6 +75,11 @@ class AnyTeacher:
         return metrics.score(
             metrics.ensemble_logits(self.validation, self.splits.task), self.splits.validation.all_labels
         )
+
+    def judged_by(self, measure: Measure) -> tuple[Measure, float]:
+        """Return a measure and its value on the validation split; accuracy and its value if it is undefined there."""
+        value = recorded(self.validation_scores.to_json(), measure)
+        return (ACCURACY, self.validation_scores.accuracy) if value is None else (measure, value)
 
 
 class ModelTeacher(AnyTeacher):

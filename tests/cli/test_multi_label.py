@@ -102,6 +102,8 @@ def test_teachers_from_elsewhere(config, tmp_path):
     teacher.compile("adam", "binary_crossentropy")
     teacher.fit(arrays["x_train"], arrays["y_train"], epochs=2, verbose=0)
     teacher.save("tags.keras")
+    plan = run("distill", "-c", config, "--teacher", "tags.keras", "--output-dir", "of-model", "--dry-run").stdout
+    assert "tags.keras (validation mean average precision 0." in plan
     told = run("distill", "-c", config, "--teacher", "tags.keras", "--output-dir", "of-model")
     assert "ends in sigmoids, which were taken off" in told.output
     assert re.search(r"Teacher: validation mean average precision 0\.\d{4} \(tags\.keras\)", told.stderr)

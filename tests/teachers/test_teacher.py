@@ -12,6 +12,7 @@ from kdistill import datasets, models
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import Listener
 from kdistill.evaluation import predict
+from kdistill.evaluation.measures import MEASURES
 from kdistill.teachers.teacher import LogitsTeacher, ModelTeacher, TeacherEnsemble
 
 
@@ -100,6 +101,13 @@ def test_accuracy_is_compared_with_what_was_recorded(saved, splits, tmp_path):
     teacher.check_accuracy(accuracy + 0.0005)
     with pytest.raises(ModelError, match="recorded when it was trained"):
         teacher.check_accuracy(accuracy + 0.01)
+
+
+def test_it_is_judged_by_a_measure_or_where_that_is_undefined_by_accuracy(saved, splits, tmp_path):
+    teacher, f1 = ModelTeacher(saved[0], splits, tmp_path), MEASURES["macro_f1"]
+    assert teacher.judged_by(f1) == (f1, f1.compute(teacher.validation, splits.validation.all_labels))
+    right = (teacher.validation.argmax(-1) == splits.validation.all_labels).mean()
+    assert teacher.judged_by(MEASURES["auc"]) == (MEASURES["accuracy"], right)
 
 
 def test_a_teacher_that_overflows_is_refused(splits, tmp_path):

@@ -256,10 +256,14 @@ def about_plan(document: "Plan", teachers: Sequence[Document]) -> list[tuple[str
     """Return the data, the objective, the teachers from files and the threads of a plan."""
     objective = [("objective", _objective(document["formula"]))] if document["formula"] else []
     given = [
-        ("teacher", f"{teacher['path']} (validation accuracy {number(teacher['validation_accuracy'])})")
+        ("teacher", f"{teacher['path']} (validation {_words(teacher)} {number(teacher['validation'])})")
         for teacher in teachers
     ]
     return [_data(document), *objective, *given, ("threads", str(document["run_info"]["threads"]))]
+
+
+def _words(teacher: Document) -> str:
+    return MEASURES[teacher["measure"] or ACCURACY.name].words
 
 
 def scoring_plan(document: "Plan") -> RenderableType:

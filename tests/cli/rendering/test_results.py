@@ -215,7 +215,7 @@ def test_a_plan_shows_what_changed():
         "runs": [{**run, "changes": ["training.epochs: was 3, is now 4"]}],
         "data": {"dataset": "mnist", "state": "to download"},
         "examples": None,
-        "teacher": {"path": "t.keras", "validation_accuracy": 0.5},
+        "teacher": {"path": "t.keras", "measure": "accuracy", "validation": 0.5},
         "formula": "loss = hard",
         "run_info": {"threads": 1},
     }

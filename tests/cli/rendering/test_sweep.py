@@ -101,7 +101,7 @@ def test_a_plan_counts_the_states_of_the_runs_of_a_cell():
         ],
         "data": {"dataset": "digits", "state": "here"},
         "examples": {"train": 10},
-        "given_teachers": [{"path": "t.keras", "validation_accuracy": 0.5}],
+        "given_teachers": [{"path": "t.keras", "measure": "accuracy", "validation": 0.5}],
         "formula": None,
         "run_info": {"threads": 1},
     }
