@@ -108,7 +108,7 @@ def test_several_sigmoids_are_taken_for_multi_label_as_is_what_is_said_to_be(tmp
     np.savez(tmp_path / "x.npz", x=x)
     heard = Heard()
     opened = predictor(tmp_path / "m.keras", heard, multi_label=asked)
-    rows = [row for batch in opened.rows(Reader(opened.shape), str(tmp_path / "x.npz"), 3) for row in batch]
+    rows = [row for batch in opened.rows(Reader(opened.shape), [str(tmp_path / "x.npz")], 3) for row in batch]
     outputs = keras.ops.convert_to_numpy(model(x)).astype(np.float64)
     is_multi = bool(activation or asked)
     p = outputs if activation else expit(outputs) if is_multi else softmax(outputs, axis=-1)
