@@ -276,6 +276,8 @@ def resolved(config: Config) -> dict[str, Any]:
     # Keys of later versions are left out at their defaults: earlier ones can read the config then.
     if config.data.class_weights is None:
         del values["data"]["class_weights"]
+    if config.verdict.scope == "new_examples":
+        del values["verdict"]["scope"]
     if config.verdict == Verdict():
         del values["verdict"]
     return values

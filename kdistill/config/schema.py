@@ -229,6 +229,11 @@ class Verdict(Section):
         "validation. balanced_accuracy and macro_f1 count every class the same; auc is for two classes, top5_accuracy "
         "for 20 or more. Of multi-label data the default is mean_average_precision.",
     )
+    scope: Literal["new_examples", "test_set"] = Field(
+        "new_examples",
+        description="What `helps` and `hurts` claim: a difference for other seeds on new examples too, or on this test "
+        "set alone.",
+    )
 
 
 class Augmentation(Section):

@@ -10,24 +10,22 @@ freedom methods for multiple observer ROC analysis", Statistics in Medicine 26 (
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core.task import of_labels
 from kdistill.evaluation.measures import Floats, Labels, Measure
-from kdistill.evaluation.statistics import CONFIDENCE, paired_t
+from kdistill.evaluation.statistics import CONFIDENCE, Interval, paired_t
 
 PARTS = 50
 """Into how many parts a test split is cut to estimate what its examples contribute to a measure that is not a mean."""
 
 
-class NewExamples(TypedDict):
-    """The interval of a mean difference for other seeds and other test examples, at the level `CONFIDENCE`."""
+class NewExamples(Interval):
+    """The interval of a mean difference for other seeds and other test examples."""
 
-    low: float
-    high: float
     p_value: float
     removed_by_seeds: float  # share of the variance that endlessly many seeds would remove
     removed_by_examples: float  # share of the variance that endlessly many test examples would remove

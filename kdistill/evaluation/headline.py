@@ -9,7 +9,7 @@ from typing import Any
 
 from kdistill.core.formatting import counted, file_size, number, points, two_digits
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
-from kdistill.evaluation.statistics import LEAST_SEEDS, ROUNDING, Difference
+from kdistill.evaluation.statistics import LEAST_SEEDS, ROUNDING, Difference, Interval, Scope
 
 EQUALLY_LARGE = 1.05  # the ratio of two sizes, up to which they count as equal
 INCONCLUSIVE = "Inconclusive"
@@ -146,7 +146,29 @@ def of_one_seed(difference: float, measure: Measure, split: str) -> str:
     return f"Distillation: {found}{_which_way(measure)} (one seed, no verdict)."
 
 
-def short_verdict(difference: Difference, start: str, against: str, measure: Measure) -> str:
+def interval_words(test_set: Interval, new: Interval | None, scope: Scope, measure: Measure) -> str:
+    """Return the interval on this test set and that for new examples, the one of the scope first."""
+    if new is None:
+        return f"95 % interval {_range(test_set, measure)}"
+    here, elsewhere = _range(test_set, measure), _range(new, measure)
+    if here == elsewhere:
+        return f"95 % interval {here} on this test set and for new examples"
+    both = [f"{here} on this test set", f"{elsewhere} for new examples"]
+    return f"95 % interval {', '.join(both if scope == 'test_set' else reversed(both))}"
+
+
+def _range(interval: Interval, measure: Measure) -> str:
+    return f"{measure.signed(interval['low'])} to {measure.signed(interval['high'])}"
+
+
+def short_verdict(
+    difference: Difference,
+    start: str,
+    against: str,
+    measure: Measure,
+    new: Interval | None = None,
+    scope: Scope = "test_set",
+) -> str:
     """Return a verdict in one sentence: what was found, the interval, and how many seeds it rests on.
 
     Args:
@@ -154,6 +176,8 @@ def short_verdict(difference: Difference, start: str, against: str, measure: Mea
         start: the beginning: `Inconclusive`, or which arm is better.
         against: what the second arm is.
         measure: what is compared.
+        new: the interval for new examples, if it is known.
+        scope: which interval the verdict is about.
     """
     mean = f"{measure.signed(difference['mean'])} {measure.unit} of test {measure.words}"
     found = f"{start}: {mean} against {against}{_which_way(measure)}"
@@ -163,5 +187,12 @@ def short_verdict(difference: Difference, start: str, against: str, measure: Mea
         few = len(difference["values"]) < LEAST_SEEDS
         why = f"an interval needs at least {LEAST_SEEDS}" if few else "the same in each, so that there is no interval"
         return f"{found} ({seeds}; {why})."
-    interval = f"95 % interval {measure.signed(low)} to {measure.signed(high)}, {seeds}"
-    return f"{found} ({interval}{': it includes zero' if start == INCONCLUSIVE else ''})."
+    test_set = Interval(low=low, high=high)
+    deciding = new if new and scope == "new_examples" else test_set
+    of = "" if new is None else " for new examples" if deciding is new else " on this test set"
+    interval = f"95 % interval{of} {_range(deciding, measure)}, {seeds}"
+    if start != INCONCLUSIVE:
+        return f"{found} ({interval})."
+    only_here = deciding is new and low * high > 0
+    rest = f"; on this test set alone {_range(test_set, measure)}" if only_here else ""
+    return f"{found} ({interval}: it includes zero{rest})."

@@ -6,10 +6,11 @@ that commands that compute nothing start fast.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
+Scope = Literal["new_examples", "test_set"]  # of a verdict: other seeds on new test examples too, or on these alone
 CONFIDENCE = 0.95
 LEAST_SEEDS = 3
 """Seeds required for an interval and a p value: with two seeds a t interval has one degree of freedom."""

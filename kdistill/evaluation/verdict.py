@@ -1,8 +1,9 @@
 """The verdict: two arms compared over paired seeds by one measure, in numbers and in sentences.
 
-The paired t interval alone decides; all other statistics describe. Accuracies, other shares and their differences are
-fractions (0.0043); sentences give them in points (0.43). Differences always are first minus second: of NLL, a negative
-one is an improvement.
+The interval for new seeds and new test examples decides (`crossed`), or, where the config asks for it or the answers to
+single examples are not known, that of the paired t test, for this test set; all other statistics describe.
+Accuracies, other shares and their differences are fractions (0.0043); sentences give them in points (0.43). Differences
+always are first minus second: of NLL, a negative one is an improvement.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kdistill.core.formatting import counted
-from kdistill.evaluation.headline import INCONCLUSIVE, WITHOUT_TEACHER, amount, short_verdict
+from kdistill.evaluation.crossed import NewExamples, contributions, for_new_examples
+from kdistill.evaluation.headline import INCONCLUSIVE, WITHOUT_TEACHER, amount, interval_words, short_verdict
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
 from kdistill.evaluation.statistics import (
     LEAST_SEEDS,
     ROUNDING,
     Difference,
     Interval,
+    Scope,
     bootstrap,
     count_disagreements,
     finite,
@@ -54,6 +57,7 @@ class Answers(NamedTuple):
 
     score: float | None  # by the measure of the comparison; None if it is undefined or not known
     correct: Sequence[bool] = ()  # (examples,) of each prediction; empty if only the score is known
+    without: Sequence[float] = ()  # (parts,) the score `crossed.without_parts`; empty for accuracy, or if not known
 
 
 class Pair(NamedTuple):
@@ -79,7 +83,11 @@ class Verdict:
         p_value: of the paired t test; None if there is no interval.
         bootstrap: the bootstrap interval of the mean difference; None below 20 seeds.
         probability_of_improvement: the share of all pairs of runs in which the first arm's run is better.
-        smallest_detectable: the minimum detectable difference at 80 % power; None if there is no interval.
+        smallest_detectable: the minimum detectable difference at 80 % power, on this test set; None if there is no
+            interval.
+        new_examples: the interval for other seeds and other test examples; None if there is no interval over seeds, or
+            the answers to single examples are not known.
+        scope: what decided: `new_examples`, or `test_set`.
         mcnemar: (s,) for each `seed` how many test examples `only_<first>` and `only_<second>` classified correctly,
             and the `p_value` of McNemar's test, whatever the measure; None if the single predictions are not known.
         decision: one word: that of the contrast, or `inconclusive`.
@@ -101,6 +109,13 @@ class Verdict:
     about: str
     measure: str = ACCURACY.name
     short: str = ""
+    new_examples: NewExamples | None = None
+    scope: Scope = "test_set"
+
+    @property
+    def p_deciding(self) -> float | None:
+        """The p value of the interval that decides; None if there is none."""
+        return self.new_examples["p_value"] if self.new_examples and self.scope == "new_examples" else self.p_value
 
     @property
     def significant_seeds(self) -> int | None:
@@ -129,6 +144,7 @@ def compare_pairs(
     contrast: Contrast = DISTILLATION,
     left_out: int = 0,
     measure: Measure = ACCURACY,
+    scope: Scope = "new_examples",
 ) -> Verdict:
     """Compare the first models of pairs with the second.
 
@@ -138,6 +154,8 @@ def compare_pairs(
         contrast: the names and words of the comparison.
         left_out: how many seeds have no pair because a run failed.
         measure: what the scores are.
+        scope: what the verdict is about: other seeds on this test set, or on new examples too. Where the answers to
+            single examples are not known, it is about this test set.
 
     Raises:
         ValueError: there are no pairs with scores, or one is not finite.
@@ -147,7 +165,9 @@ def compare_pairs(
     difference = paired_differences(first, second)
     values = difference["values"]
     test = paired_t(values)
-    decision, sentence = decide(values, contrast, measure)
+    new = _for_new_examples([pair for pair, _ in known], measure, values)
+    scope = scope if new else "test_set"
+    decision, sentence = decide(values, contrast, measure, new, scope)
     missing = _left_out(len(pairs) + left_out, left_out, len(pairs) - len(known), measure)
     return Verdict(
         seeds=[pair.seed for pair, _ in known],
@@ -159,9 +179,34 @@ def compare_pairs(
         mcnemar=_mcnemar_by_seed([pair for pair, _ in known], contrast),
         decision=decision,
         sentence=sentence + missing,
-        about=about if test else NO_INTERVAL,
+        about=_about(about, new) if test else NO_INTERVAL,
         measure=measure.name,
-        short=short_verdict(difference, _start(decision, contrast), contrast.against, measure) + missing,
+        short=short_verdict(difference, _start(decision, contrast), contrast.against, measure, new, scope) + missing,
+        new_examples=new,
+        scope=scope,
+    )
+
+
+def _for_new_examples(pairs: Sequence[Pair], measure: Measure, differences: Sequence[float]) -> NewExamples | None:
+    """Return the interval for new examples; None where a model's answers to single examples are not known."""
+    whole = measure is ACCURACY
+    answers: list[tuple[Sequence[float], ...]] = [
+        tuple(of.correct if whole else of.without for of in (first, second)) for _, first, second in pairs
+    ]
+    if len({len(of) for pair in answers for of in pair}) != 1 or not answers[0][0]:
+        return None
+    first, second = (np.asarray(of, dtype=np.float64) for of in zip(*answers, strict=True))
+    parts = first - second if whole else contributions(differences, first - second)
+    return for_new_examples(parts, differences)
+
+
+def _about(seeds: str, new: NewExamples | None) -> str:
+    """Return `Verdict.about` from what it says of seeds."""
+    if new is None:
+        return f"{seeds} What new test examples would give is not known."
+    return (
+        f"{seeds} The interval for new examples covers them too: of its variance, more seeds would remove up to "
+        f"{100 * new['removed_by_seeds']:.0f} %, and more test examples up to {100 * new['removed_by_examples']:.0f} %."
     )
 
 
@@ -188,22 +233,29 @@ def _mcnemar_by_seed(pairs: Sequence[Pair], contrast: Contrast) -> list[dict[str
 
 
 def decide(
-    differences: Sequence[float], contrast: Contrast = DISTILLATION, measure: Measure = ACCURACY
+    differences: Sequence[float],
+    contrast: Contrast = DISTILLATION,
+    measure: Measure = ACCURACY,
+    new: NewExamples | None = None,
+    scope: Scope = "test_set",
 ) -> tuple[str, str]:
     """Return the word of the contrast, or `inconclusive`, and the verdict as a sentence.
 
-    A difference is claimed if the interval of `paired_t` excludes zero: the type I error is 5 %, exactly so for
-    normally distributed differences.
+    A difference is claimed if the interval of its scope excludes zero: that of `paired_t`, whose type I error is 5 %,
+    exactly so for normally distributed differences, or that for new examples, `new`.
     """
     test = paired_t(differences)
     if test is None:
         return "inconclusive", _no_interval(differences, measure)
-    p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3g}"
+    on_test_set = Interval(low=test.low, high=test.high)
+    deciding = new if new and scope == "new_examples" else None
+    p_value = deciding["p_value"] if deciding else test.p_value
+    p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3g}"
     measured = (
-        f"{amount(float(np.mean(differences)), measure)} (95 % interval {measure.signed(test.low)} to "
-        f"{measure.signed(test.high)}, {p}, {counted(len(differences), 'seed')})"
+        f"{amount(float(np.mean(differences)), measure)} ({interval_words(on_test_set, new, scope, measure)}, {p}, "
+        f"{counted(len(differences), 'seed')})"
     )
-    ends = [measure.gain(test.low), measure.gain(test.high)]
+    ends = [measure.gain((deciding or on_test_set)[end]) for end in ("low", "high")]
     if min(ends) > 0:
         return contrast.better[0], f"{contrast.better[1]}: {measured}."
     if max(ends) < 0:
@@ -211,7 +263,7 @@ def decide(
     detectable = minimum_detectable_difference(float(np.std(differences, ddof=1)), len(differences))
     return "inconclusive", (
         f"Inconclusive: {measured}; minimum detectable difference {measure.signed(detectable).lstrip('+')} "
-        f"{measure.unit} (80 % power)."
+        f"{measure.unit} (80 % power{', on this test set' if new else ''})."
     )
 
 
@@ -237,9 +289,9 @@ def about_distillation(teachers: Sequence[Hashable]) -> str:
     """
     count = len(set(teachers))
     if count == len(teachers):
-        return "The interval covers seed variance (teachers' seeds included), not test-set sampling."
+        return "The interval on this test set covers seed variance (teachers' seeds included)."
     these = "this one teacher" if count == 1 else f"these {count} teachers"
-    return f"The interval covers the students' seed variance given {these}, not test-set sampling or other teachers."
+    return f"The interval on this test set covers the students' seed variance given {these}, not other teachers."
 
 
 def nothing_to_transfer(

@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 from kdistill import config as configs
 from kdistill.core.errors import DamagedError
 from kdistill.evaluation import statistics
-from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks, recorded
+from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
-from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, correct_answers, own_scores, survey
+from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, answers_of, own_scores, survey
 from kdistill.runs.experiment import CHOSEN_HERE, SUMMARY_FILE
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.survey import not_usable
@@ -169,7 +169,7 @@ def _scored(side: Side, run: Run) -> Scored | None:
             unscored = f"{why}; it"
         side.warnings.append(f"{name} {unscored} is left out: run `{again} --seed {run.seed}`.")
         return None
-    answers = Answers(recorded(scores, side.measure), correct_answers(run))
+    answers = answers_of(run, scores, side.measure)
     return Scored(scores, manifest, (run.result or {})["weights_sha256"], answers)
 
 
@@ -258,8 +258,8 @@ def _about(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> str:
     teachers = zip(*([side.manifest["spec"].get("teacher_weights") for side in pair[1:]] for pair in both), strict=True)
     shared = arm == "distilled" and any(len(set(of_side)) < len(both) for of_side in teachers)
     return (
-        f"The interval is about training seeds, for this test set{' and these teachers' if shared else ''}: "
-        f"what other seeds would give, not other test images{' or other teachers' if shared else ''}."
+        "The interval on this test set is about training seeds"
+        f"{' and these teachers' if shared else ''}: what other seeds would give{', not other teachers' if shared else ''}."
     )
 
 

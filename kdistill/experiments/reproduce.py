@@ -30,7 +30,7 @@ from kdistill.experiments.workers import Outcomes, Scale, Task, TaskKey
 from kdistill.recipes import checks
 from kdistill.recipes.make import make
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Experiment, correct_answers
+from kdistill.runs import ARMS, Experiment, answers_of
 from kdistill.runs.experiment import SUMMARY_FILE
 
 
@@ -227,7 +227,7 @@ def compared(
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
     measure = session.measure
     answers = {arm: _answers(session, arm, of_seed) for arm in session.config.students}
-    verdict = _verdict(answers, teachers, measure)
+    verdict = _verdict(session, answers, teachers)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
     nothing = nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None
     examples = scores["baseline"][0].get("class_examples")
@@ -240,24 +240,24 @@ def compared(
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
         "warnings": _warnings(seeds, teachers, outcomes, cell, measure) + ([nothing] if nothing else []),
     }
-    if told := causes(answers, measure):
+    if told := causes(answers, measure, session.config.verdict.scope):
         document["causes"] = told
     return document
 
 
 def _verdict(
-    answers: Mapping[str, Mapping[int, Answers]], teachers: Mapping[int, int | None], measure: Measure
+    session: Session, answers: Mapping[str, Mapping[int, Answers]], teachers: Mapping[int, int | None]
 ) -> Verdict:
     """Return the verdict on distillation from the answers of baseline and distilled student, by seed."""
     pairs = [Pair(seed, of, answers["baseline"][seed]) for seed, of in answers["distilled"].items()]
-    about = about_distillation([teachers[pair.seed] for pair in pairs])
-    return compare_pairs(pairs, about, left_out=len(teachers) - len(pairs), measure=measure)
+    about, scope = about_distillation([teachers[pair.seed] for pair in pairs]), session.config.verdict.scope
+    return compare_pairs(pairs, about, left_out=len(teachers) - len(pairs), measure=session.measure, scope=scope)
 
 
 def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Document]]) -> dict[int, Answers]:
     """Return how the runs of an arm classified the test split, by seed."""
     return {
-        seed: Answers(recorded(scores[arm], session.measure), correct_answers(session.experiment.run(arm, seed)))
+        seed: answers_of(session.experiment.run(arm, seed), scores[arm], session.measure)
         for seed, scores in of_seed.items()
     }
 

@@ -8,12 +8,12 @@ from typing import Any
 from kdistill import modelfiles, runs
 from kdistill.config import Config
 from kdistill.core.errors import KdistillError, ModelError, OutputError
-from kdistill.evaluation import measures, metrics
-from kdistill.evaluation.measures import Measure
+from kdistill.evaluation import crossed, measures, metrics
+from kdistill.evaluation.measures import ACCURACY, Measure
 from kdistill.recipes import predictions
 from kdistill.recipes.make import identity_of
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import Run, ScoresOnTest, known_scores, record_scores
+from kdistill.runs import Run, ScoresOnTest, known_scores, lacks_parts, record_scores
 from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
@@ -126,7 +126,7 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     teacher_files = _teacher_of(session, run)
     identity = identity_of(session, teacher_files) if teacher_files else None
     if reuse and (known := known_scores(run, identity)):
-        if not measures.lacks(known, measure or session.measure):
+        if not _incomplete(run, known, measure or session.measure):
             return known
         if whole := _completed(session, run, known, identity):
             return whole
@@ -136,9 +136,8 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     teacher = session.teacher(teacher_files) if teacher_files else None
     cache = predictions.cache_of(session, run)
     scores, logits = arms.evaluate(session, run.model_file, teacher)
-    correct = session.splits.task.correct(logits, session.splits.test.all_labels)
     try:
-        record_scores(run, scores, identity, correct.tolist(), cache.model)
+        _record(session, run, scores, identity, logits, cache.model)
         cache.store("test", logits)
     except OutputError as error:  # the experiment may be another user's, and read-only
         session.listener.note(f"The scores are not kept: {error.message}")
@@ -149,7 +148,22 @@ def known_score(session: Session, run: Run) -> ScoresOnTest | None:
     """Return the recorded test scores of a complete run; None where they, or the session's measure, are not known."""
     teacher_files = _teacher_of(session, run)
     known = known_scores(run, identity_of(session, teacher_files) if teacher_files else None)
-    return None if known and measures.lacks(known, session.measure) else known
+    return None if known and _incomplete(run, known, session.measure) else known
+
+
+def _incomplete(run: Run, known: ScoresOnTest, measure: Measure) -> bool:
+    """Whether recorded scores lack a measure, or what is needed to compare by it."""
+    return measures.lacks(known, measure) or lacks_parts(run, measure)
+
+
+def _record(
+    session: Session, run: Run, scores: ScoresOnTest, weights: str | None, logits: metrics.Floats, model: str | None
+) -> None:
+    """Record the scores of logits (n, classes) on the test split, and what a verdict by the session's measure needs."""
+    labels, measure = session.splits.test.all_labels, session.measure
+    correct = session.splits.task.correct(logits, labels).tolist()
+    parts = {} if measure is ACCURACY else {measure.name: crossed.without_parts(logits, labels, measure) or []}
+    record_scores(run, scores, weights, correct, model, parts)
 
 
 def _completed(session: Session, run: Run, known: ScoresOnTest, identity: str | None) -> ScoresOnTest | None:
@@ -161,7 +175,7 @@ def _completed(session: Session, run: Run, known: ScoresOnTest, identity: str | 
     labels = session.splits.test.all_labels
     whole: Any = {**metrics.score(logits, labels).to_json(), **known}
     with contextlib.suppress(OutputError):  # the experiment may be another user's, and read-only
-        record_scores(run, whole, identity, session.splits.task.correct(logits, labels).tolist(), cache.model)
+        _record(session, run, whole, identity, logits, cache.model)
     return whole
 
 

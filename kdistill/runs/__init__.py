@@ -19,7 +19,7 @@ runs/<name>/                     an experiment
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.logits_cache import LogitsCache
 from kdistill.runs.run import Result, Run, ScoresOnTest, teacher_files
-from kdistill.runs.scores import correct_answers, known_scores, own_scores, record_scores
+from kdistill.runs.scores import answers_of, known_scores, lacks_parts, own_scores, record_scores
 from kdistill.runs.specification import (
     ARMS,
     EVERY_ARM,
@@ -44,12 +44,13 @@ __all__ = [
     "RunWriter",
     "ScoresOnTest",
     "Status",
-    "correct_answers",
+    "answers_of",
     "differences",
     "identity",
     "joint_identity",
     "judge",
     "known_scores",
+    "lacks_parts",
     "other_config",
     "own_scores",
     "record_scores",

@@ -1,9 +1,11 @@
 """A run's scores on the test split: `test.json` in its folder, with the hashes of model and teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdistill.core import documents, files
+from kdistill.evaluation.measures import ACCURACY, Measure, recorded
+from kdistill.evaluation.verdict import Answers
 from kdistill.runs import shapes
 from kdistill.runs.run import Run, ScoresOnTest
 
@@ -11,7 +13,12 @@ NAME = "test.json"
 
 
 def record_scores(
-    run: Run, scores: ScoresOnTest, teacher_weights: str | None, correct: Sequence[bool], model_sha256: str | None
+    run: Run,
+    scores: ScoresOnTest,
+    teacher_weights: str | None,
+    correct: Sequence[bool],
+    model_sha256: str | None,
+    without: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Write the scores of a run's model on the test split.
 
@@ -21,6 +28,7 @@ def record_scores(
         teacher_weights: identity of the teacher whose agreement was measured, if any.
         correct: for each example of the split, whether the model was right.
         model_sha256: of the model file when it was loaded.
+        without: measures without each part of the split, by name: see `crossed.without_parts`; empty if undefined.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -28,7 +36,7 @@ def record_scores(
     answers = "".join("1" if right else "0" for right in correct)
     whose = {"model_sha256": model_sha256, "teacher_weights": teacher_weights}
     with files.writing(run.folder):
-        files.write_sealed(run.folder / NAME, {**whose, "scores": scores, "correct": answers})
+        files.write_sealed(run.folder / NAME, {**whose, "scores": scores, "correct": answers, "without": without or {}})
 
 
 def known_scores(run: Run, teacher_weights: str | None) -> ScoresOnTest | None:
@@ -42,9 +50,19 @@ def own_scores(run: Run) -> ScoresOnTest | None:
     return _of_model(run).get("scores")
 
 
-def correct_answers(run: Run) -> list[bool]:
-    """Return for each example of the test split whether the present model was right; empty if unknown."""
-    return [answer == "1" for answer in _of_model(run).get("correct", "")]
+def answers_of(run: Run, scores: Mapping[str, Any], measure: Measure) -> Answers:
+    """Return how the present model classified the test split: what a verdict by a measure needs of its `scores`."""
+    stored = _of_model(run)
+    correct = [answer == "1" for answer in stored.get("correct", "")]
+    return Answers(recorded(scores, measure), correct, (stored.get("without") or {}).get(measure.name, []))
+
+
+def lacks_parts(run: Run, measure: Measure) -> bool:
+    """Whether scores are recorded without what each part of the split contributes to a measure.
+
+    What each example contributes to accuracy is known from the correct answers.
+    """
+    return measure is not ACCURACY and measure.name not in (_of_model(run).get("without") or {})
 
 
 def damage(run: Run) -> str | None:

@@ -116,6 +116,7 @@ class Scores(Shape):
     teacher_weights: str | None
     scores: _OnTest
     correct: str
+    without: dict[str, list[float]] = Field({})
 
 
 class Checkpoint(Shape):

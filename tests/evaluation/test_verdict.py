@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binom, ttest_rel
 from simulated_seeds import BASELINE, simulated
 
+from kdistill.evaluation.crossed import without_parts
 from kdistill.evaluation.measures import MEASURES, NLL
 from kdistill.evaluation.statistics import minimum_detectable_difference, paired_t
 from kdistill.evaluation.verdict import (
@@ -174,7 +175,7 @@ def test_the_comparison_is_plain_json():
     assert verdict.significant_seeds == 0
     tests = {"p_value", "bootstrap", "probability_of_improvement", "smallest_detectable", "mcnemar"}
     words = {"verdict", "verdict_text", "verdict_short", "about"}
-    assert set(comparison) == {"seeds", "difference", "measure"} | words | tests
+    assert set(comparison) == {"seeds", "difference", "measure", "new_examples", "scope"} | words | tests
     early = {key: value for key, value in comparison.items() if key != "verdict_short"}
     assert Verdict.from_json(early).short == verdict.sentence
     assert set(comparison["difference"]) == {"values", "mean", "sd", "ci_low", "ci_high", "confidence"}
@@ -208,10 +209,13 @@ def test_mcnemar_needs_the_answers_of_every_model():
 
 def test_it_is_said_what_the_interval_is_about():
     own, shared, few = map(about_distillation, ([0, 1, 2], [0, 0, 0], [0, 1, 0]))
-    assert own == "The interval covers seed variance (teachers' seeds included), not test-set sampling."
-    assert "given this one teacher, not test-set sampling or other teachers" in shared
-    assert "given these 2 teachers, not test-set sampling or other teachers" in few
-    assert compare([0.9, 0.92, 0.95], [0.8, 0.81, 0.85], own)["about"] == own
+    assert own == "The interval on this test set covers seed variance (teachers' seeds included)."
+    assert "given this one teacher, not other teachers" in shared
+    assert "given these 2 teachers, not other teachers" in few
+    assert (
+        compare([0.9, 0.92, 0.95], [0.8, 0.81, 0.85], own)["about"]
+        == f"{own} What new test examples would give is not known."
+    )
     assert compare([0.9], [0.8], shared)["about"].startswith("Without an interval nothing can be inferred")
 
 
@@ -265,3 +269,63 @@ def test_a_teacher_is_held_against_the_baseline_by_the_measure():
         "validation): it has little to teach."
     ]
     assert little_to_teach(3, taught, {"accuracy": 0.8}, MEASURES["macro_f1"]) == []
+
+
+def with_answers(seeds, examples, gain, spread=0.0, seed=0):
+    """Return pairs of models whose distilled one is right on a share `gain` of the examples more, the same for all."""
+    rng = np.random.default_rng(seed)
+    easier = rng.random(examples) < gain
+    pairs = []
+    for number in range(seeds):
+        baseline = rng.random(examples) < 0.5
+        noise = rng.random((2, examples)) < spread
+        distilled = np.where(easier, True, np.where(noise[0], noise[1], baseline))
+        answers = (Answers(float(of.mean()), of.tolist()) for of in (distilled, baseline & ~easier))
+        pairs.append(Pair(number, *answers))
+    return pairs
+
+
+def test_what_new_examples_would_give_decides_unless_the_test_set_is_asked_about():
+    """Ten of 400 examples are gained by every seed: certain on this test set, and 2.5 +- 1.5 points elsewhere."""
+    pairs = with_answers(5, 400, 0.025, spread=0.02)
+    verdict = compare_pairs(pairs, "About.")
+    assert verdict.scope == "new_examples"
+    assert verdict.new_examples["low"] <= verdict.difference["ci_low"]
+    assert verdict.new_examples["high"] >= verdict.difference["ci_high"]
+    assert verdict.p_deciding == verdict.new_examples["p_value"] >= verdict.p_value
+    few = with_answers(5, 100, 0.02, spread=0.01)
+    here, elsewhere = compare_pairs(few, "About.", scope="test_set"), compare_pairs(few, "About.")
+    assert (here.decision, elsewhere.decision) == ("helps", "inconclusive")
+    assert here.p_deciding == here.p_value < 0.05 < elsewhere.p_deciding
+    assert "for new examples" in elsewhere.sentence.partition("on this test set")[0]
+    assert "on this test set" in here.sentence.partition("for new examples")[0]
+    assert "it includes zero; on this test set alone +" in elsewhere.short
+    assert "95 % interval on this test set +" in here.short
+    assert elsewhere.about.startswith("About. The interval for new examples covers them too: of its variance, ")
+    assert Verdict.from_json(json.loads(json.dumps(elsewhere.to_json()))) == elsewhere
+
+
+def test_without_answers_the_verdict_is_about_this_test_set():
+    pairs = [pair._replace(second=pair.second._replace(correct=())) for pair in with_answers(4, 100, 0.2, 0.02)]
+    verdict = compare_pairs(pairs, "About.")
+    assert (verdict.scope, verdict.new_examples) == ("test_set", None)
+    assert verdict.about == "About. What new test examples would give is not known."
+
+
+def test_other_measures_are_compared_by_their_parts():
+    rng, measure = np.random.default_rng(1), MEASURES["macro_f1"]
+    labels = rng.integers(0, 3, 300)
+    pairs = []
+    for seed in range(4):
+        arms = [3 * np.eye(3)[labels] * strength + rng.normal(size=(300, 3)) for strength in (1.0, 0.5)]
+        answers = (Answers(measure.compute(of, labels), (), without_parts(of, labels, measure)) for of in arms)
+        pairs.append(Pair(seed, *answers))
+    verdict = compare_pairs(pairs, "About.", measure=measure)
+    assert verdict.decision == "helps"
+    assert verdict.new_examples["low"] < verdict.difference["mean"] < verdict.new_examples["high"]
+
+
+def test_equal_intervals_are_said_once():
+    text = compare_pairs(with_answers(3, 10_000, 0.0, spread=0.5), "").sentence
+    assert text.count(" to ") in (1, 2)
+    assert "on this test set and for new examples" in text or text.count("interval") == 1

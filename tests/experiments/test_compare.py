@@ -87,7 +87,7 @@ def test_paired_statistics_are_those_of_a_paired_t_test(pair):
         "p_value": pytest.approx(reference.binomtest(3, 3).pvalue),
     }
     assert paired["verdict"] == "better"
-    assert paired["verdict_text"].startswith("B is better: +2.50 points of test accuracy (95 % interval +0.4")
+    assert paired["verdict_text"].startswith("B is better: +2.50 points of test accuracy (95 % interval +0.2")
     assert row["a"]["accuracy"]["mean"] == pytest.approx(0.805)
     assert row["b"]["seeds"] == [0, 1, 2, 3]
     swapped = compared(b, a)["arms"]["distilled"]["paired"]

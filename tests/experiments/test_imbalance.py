@@ -79,6 +79,8 @@ def test_the_verdict_is_about_the_measure(home):
         for seed in range(3)
     ]
     assert comparison["difference"]["values"] == pytest.approx(expected)
+    assert comparison["scope"] == "new_examples"
+    assert comparison["new_examples"]["low"] <= comparison["difference"]["ci_low"]
     arm, logits = found["arms"]["baseline"], logits_of(folder, "baseline")
     assert arm["macro_f1"]["values"][0] == pytest.approx(f1_score(LABELS, logits.argmax(-1), average="macro"))
     assert arm["auc"]["values"][0] == pytest.approx(roc_auc_score(LABELS, logits[:, 1] - logits[:, 0]))
@@ -165,6 +167,7 @@ def test_scores_of_early_versions_are_completed_from_the_models_outputs(copied, 
     make_early(copied)
     monkeypatch.setattr("kdistill.recipes.arms.evaluate", None)  # no model is run
     found = document("reproduce", *options(copied, *IN_HERE, "--set", "verdict.measure=macro_f1"))
+    assert found["comparison"]["new_examples"] is not None
     assert found["arms"]["distilled"]["macro_f1"] == home[1]["arms"]["distilled"]["macro_f1"]
     assert found["arms"]["distilled"]["agreement"] == home[1]["arms"]["distilled"]["agreement"]
 

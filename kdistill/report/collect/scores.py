@@ -7,12 +7,12 @@ from typing import Any
 
 from kdistill.core.errors import KdistillError
 from kdistill.evaluation import metrics, statistics
-from kdistill.evaluation.measures import Measure, columns, imbalance, lacks, recorded
+from kdistill.evaluation.measures import Measure, columns, imbalance, lacks
 from kdistill.evaluation.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
 from kdistill.recipes import evaluate, predictions
 from kdistill.report.collect.subject import Subject, TeacherSource, listed_seeds
 from kdistill.report.content.report import Arm
-from kdistill.runs import Run, ScoresOnTest, correct_answers, own_scores
+from kdistill.runs import Run, ScoresOnTest, answers_of, own_scores
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.teachers import logits_file
 
@@ -50,13 +50,17 @@ class Scores:
         if not any(pair.scores for pair in pairs):
             return None
         teachers = [self.subject.teachers[seed].identity for seed in self.seeds]
-        verdict = compare_pairs(pairs, about_distillation(teachers), measure=self.subject.measure)
+        verdict = compare_pairs(
+            pairs,
+            about_distillation(teachers),
+            measure=self.subject.measure,
+            scope=self.subject.config.verdict.scope,
+        )
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}") if self.subject.is_winner else verdict
 
     def _pair(self, seed: int) -> Pair:
         def answers(arm: str) -> Answers:
-            score = recorded(self.by_arm[arm][seed], self.subject.measure)
-            return Answers(score, correct_answers(self.subject.runs[arm][seed]))
+            return answers_of(self.subject.runs[arm][seed], self.by_arm[arm][seed], self.subject.measure)
 
         return Pair(seed, answers("distilled"), answers("baseline"))
 
