@@ -11,7 +11,7 @@ import numpy as np
 
 from kdistill.core.controls import CONTROLS, Control
 from kdistill.evaluation.measures import ACCURACY, Measure
-from kdistill.evaluation.statistics import CONFIDENCE, Difference
+from kdistill.evaluation.statistics import CONFIDENCE, Difference, Interval, Scope
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, Verdict, compare_pairs
 
 
@@ -20,7 +20,8 @@ class ArmsCompared(TypedDict):
 
     first: str
     second: str
-    difference: Difference  # first minus second
+    difference: Difference  # first minus second, with its interval on this test set
+    interval: Interval | None  # that decides, by the scope of the verdict
     p_value: float | None  # of this comparison alone; None if there is no interval
     p_holm: float | None  # corrected for all comparisons with controls
     verdict: str  # of the first arm, by `p_holm`: better, worse or inconclusive
@@ -48,23 +49,26 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def causes(answers: Mapping[str, Mapping[int, Answers]], measure: Measure = ACCURACY) -> Causes | None:
+def causes(
+    answers: Mapping[str, Mapping[int, Answers]], measure: Measure = ACCURACY, scope: Scope = "new_examples"
+) -> Causes | None:
     """Compare the controls among some arms with baseline and distilled student.
 
     Args:
         answers: of each arm, by seed, on the test split.
         measure: what the scores are.
+        scope: which intervals decide, as in the verdict.
 
     Returns:
         None without controls, or where the scores of an arm are undefined for all seeds.
     """
     controls = [CONTROLS[arm] for arm in answers if arm in CONTROLS]
     pairs = [pair for control in controls for pair in ((control.name, "baseline"), ("distilled", control.name))]
-    compared = [_compare(answers, *pair, measure) for pair in pairs]
+    compared = [_compare(answers, *pair, measure, scope) for pair in pairs]
     if not controls or any(of is None for of in compared):
         return None
     verdicts = [of for of in compared if of is not None]
-    corrected = holm([of.p_value for of in verdicts])
+    corrected = holm([of.p_deciding for of in verdicts])
     comparisons = [_document(pair, of, p, measure) for pair, of, p in zip(pairs, verdicts, corrected, strict=True)]
     about = (
         "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
@@ -74,12 +78,14 @@ def causes(answers: Mapping[str, Mapping[int, Answers]], measure: Measure = ACCU
     return {"comparisons": comparisons, "sentences": [_sentence(*two, measure) for two in twos], "about": about}
 
 
-def _compare(answers: Mapping[str, Mapping[int, Answers]], first: str, second: str, measure: Measure) -> Verdict | None:
+def _compare(
+    answers: Mapping[str, Mapping[int, Answers]], first: str, second: str, measure: Measure, scope: Scope
+) -> Verdict | None:
     pairs = [Pair(seed, of, answers[second][seed]) for seed, of in answers[first].items() if seed in answers[second]]
     if not any(pair.scores for pair in pairs):
         return None
     contrast = Contrast(first, second, ("better", ""), ("worse", ""), "")
-    return compare_pairs(pairs, "", contrast, measure=measure)
+    return compare_pairs(pairs, "", contrast, measure=measure, scope=scope)
 
 
 def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure: Measure) -> ArmsCompared:
@@ -91,7 +97,8 @@ def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure:
         "first": first,
         "second": second,
         "difference": of.difference,
-        "p_value": of.p_value,
+        "interval": of.interval,
+        "p_value": of.p_deciding,
         "p_holm": p_holm,
         "verdict": verdict,
     }
@@ -114,12 +121,11 @@ def _sentence(control: Control, alone: ArmsCompared, beyond: ArmsCompared, measu
 
 
 def _amount(of: ArmsCompared, measure: Measure) -> str:
-    difference = of["difference"]
-    amount = f"{measure.signed(difference['mean'])} {measure.unit}"
-    low, high, p = difference["ci_low"], difference["ci_high"], of["p_holm"]
-    if low is None or high is None or p is None:
+    amount = f"{measure.signed(of['difference']['mean'])} {measure.unit}"
+    interval, p = of["interval"], of["p_holm"]
+    if interval is None or p is None:
         return amount
-    return f"{amount} ({measure.signed(low)} to {measure.signed(high)}, Holm p = {p:.2g})"
+    return f"{amount} ({measure.signed(interval['low'])} to {measure.signed(interval['high'])}, Holm p = {p:.2g})"
 
 
 def claims(found: Iterable[ArmsCompared]) -> list[tuple[str, str, str]]:

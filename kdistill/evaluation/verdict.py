@@ -113,6 +113,14 @@ class Verdict:
     scope: Scope = "test_set"
 
     @property
+    def interval(self) -> Interval | None:
+        """The interval that decides, by `scope`; None if there is none."""
+        if self.new_examples and self.scope == "new_examples":
+            return {"low": self.new_examples["low"], "high": self.new_examples["high"]}
+        low, high = self.difference["ci_low"], self.difference["ci_high"]
+        return None if low is None or high is None else {"low": low, "high": high}
+
+    @property
     def p_deciding(self) -> float | None:
         """The p value of the interval that decides; None if there is none."""
         return self.new_examples["p_value"] if self.new_examples and self.scope == "new_examples" else self.p_value
@@ -149,42 +157,53 @@ def compare_pairs(
     """Compare the first models of pairs with the second.
 
     Args:
-        pairs: one for each seed; those without a score of both models are left out, and the sentence says so.
+        pairs: one for each seed; those without a score of both models are left out, which is said.
         about: `Verdict.about`, if there is an interval.
         contrast: the names and words of the comparison.
         left_out: how many seeds have no pair because a run failed.
         measure: what the scores are.
-        scope: what the verdict is about: other seeds on this test set, or on new examples too. Where the answers to
-            single examples are not known, it is about this test set.
+        scope: of the verdict; it is this test set where the answers to single examples are not known.
 
     Raises:
         ValueError: there are no pairs with scores, or one is not finite.
     """
-    known = [(pair, pair.scores) for pair in pairs if pair.scores]
-    first, second = [scores[0] for _, scores in known], [scores[1] for _, scores in known]
-    difference = paired_differences(first, second)
-    values = difference["values"]
-    test = paired_t(values)
-    new = _for_new_examples([pair for pair, _ in known], measure, values)
+    known = [pair for pair in pairs if pair.scores]
+    figures = _figures(known, contrast, measure)
+    difference = figures["difference"]
+    new = _for_new_examples(known, measure, difference["values"])
     scope = scope if new else "test_set"
-    decision, sentence = decide(values, contrast, measure, new, scope)
+    decision, sentence = decide(difference["values"], contrast, measure, new, scope)
     missing = _left_out(len(pairs) + left_out, left_out, len(pairs) - len(known), measure)
     return Verdict(
-        seeds=[pair.seed for pair, _ in known],
-        difference=difference,
-        p_value=test.p_value if test else None,
-        bootstrap=bootstrap(values),
-        probability_of_improvement=probability_of_improvement(*(list(map(measure.gain, of)) for of in (first, second))),
-        smallest_detectable=minimum_detectable_difference(float(np.std(values, ddof=1)), len(values)) if test else None,
-        mcnemar=_mcnemar_by_seed([pair for pair, _ in known], contrast),
+        **figures,
         decision=decision,
         sentence=sentence + missing,
-        about=_about(about, new) if test else NO_INTERVAL,
+        about=NO_INTERVAL if figures["p_value"] is None else _about(about, new),
         measure=measure.name,
         short=short_verdict(difference, _start(decision, contrast), contrast.against, measure, new, scope) + missing,
         new_examples=new,
         scope=scope,
     )
+
+
+def _figures(pairs: Sequence[Pair], contrast: Contrast, measure: Measure) -> dict[str, Any]:
+    """Return what a verdict describes of pairs with scores, on this test set, by the names of its attributes."""
+    scores = [pair.scores for pair in pairs if pair.scores]
+    first, second = [of[0] for of in scores], [of[1] for of in scores]
+    difference = paired_differences(first, second)
+    values = difference["values"]
+    test = paired_t(values)
+    return {
+        "seeds": [pair.seed for pair in pairs],
+        "difference": difference,
+        "p_value": test.p_value if test else None,
+        "bootstrap": bootstrap(values),
+        "probability_of_improvement": probability_of_improvement(
+            *(list(map(measure.gain, of)) for of in (first, second))
+        ),
+        "smallest_detectable": _detectable(values) if test else None,
+        "mcnemar": _mcnemar_by_seed(pairs, contrast),
+    }
 
 
 def _for_new_examples(pairs: Sequence[Pair], measure: Measure, differences: Sequence[float]) -> NewExamples | None:
@@ -260,11 +279,15 @@ def decide(
         return contrast.better[0], f"{contrast.better[1]}: {measured}."
     if max(ends) < 0:
         return contrast.worse[0], f"{contrast.worse[1]}: {measured}."
-    detectable = minimum_detectable_difference(float(np.std(differences, ddof=1)), len(differences))
+    detectable = _detectable(differences)
     return "inconclusive", (
         f"Inconclusive: {measured}; minimum detectable difference {measure.signed(detectable).lstrip('+')} "
         f"{measure.unit} (80 % power{', on this test set' if new else ''})."
     )
+
+
+def _detectable(differences: Sequence[float]) -> float:
+    return minimum_detectable_difference(float(np.std(differences, ddof=1)), len(differences))
 
 
 def _no_interval(differences: Sequence[float], measure: Measure) -> str:

@@ -257,10 +257,8 @@ def _about(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> str:
     """Return what the interval covers: seeds, and not the teachers where one of them taught several seeds."""
     teachers = zip(*([side.manifest["spec"].get("teacher_weights") for side in pair[1:]] for pair in both), strict=True)
     shared = arm == "distilled" and any(len(set(of_side)) < len(both) for of_side in teachers)
-    return (
-        "The interval on this test set is about training seeds"
-        f"{' and these teachers' if shared else ''}: what other seeds would give{', not other teachers' if shared else ''}."
-    )
+    given = (" and these teachers", ", not other teachers") if shared else ("", "")
+    return f"The interval on this test set is about training seeds{given[0]}: what other seeds would give{given[1]}."
 
 
 def _in_common(arm: str, a: Scored, b: Scored) -> str:
