@@ -31,8 +31,8 @@ def specification(
         config: a resolved config.
         arm: one of `EVERY_ARM`.
         seed: of the run.
-        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_identity`; of a control, that
-            of the model that it learns or starts from.
+        teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_identity`; of a control,
+            that of the model that it learns or starts from.
         fingerprint: the hash of the data, for the user's own data.
 
     Raises:
