@@ -48,6 +48,7 @@ def copied(three_seeds, tmp_path):
 def test_its_numbers_are_those_of_reproduce(three_seeds):
     found, summary = collected(three_seeds), json.loads((three_seeds / "summary.json").read_text())
     assert found.verdict.to_json() == summary["comparison"]
+    assert found.headline == summary["headline"]
     for arm in found.arms:
         said = summary["arms"][arm.name]
         for measure in ("accuracy", "nll", "ece"):
