@@ -4,6 +4,7 @@ The rules are stated in docs/README.md.
 """
 
 import contextlib
+import importlib.util
 import io
 import re
 
@@ -12,7 +13,21 @@ from typer.testing import CliRunner
 
 from kdistill.cli import app
 
+MOST_SEEDS = {"reproduce": 3, "sweep": 1}  # three, so that there is an interval
 SHORTENED = {"train-teacher", "baseline", "distill", "evaluate", "reproduce", "sweep", "export", "benchmark"}
+
+# Where PyTorch is not installed, in place of a program that trains a teacher with it: what the page goes on with.
+WITHOUT_TORCH = """
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+data = np.load("digits.npz")
+model = LogisticRegression(max_iter=200).fit(data["x_train"].reshape(-1, 64) / 16, data["y_train"])
+
+
+def logits_of(images):
+    return model.decision_function(images.reshape(-1, 64) / 16)
+"""
 
 
 def name_of(page):
@@ -26,6 +41,14 @@ def written(block):
     with open(name, "w") as file:
         file.write(block.text)
     return name
+
+
+def fewer_seeds(arguments):
+    """Return the arguments with at most as many seeds as MOST_SEEDS has; a list of seeds and a batch script stay."""
+    most, where = MOST_SEEDS.get(arguments[0]), arguments.index("--seeds") + 1 if "--seeds" in arguments else 0
+    if not most or not where or "--emit" in arguments or not arguments[where].isdigit():
+        return arguments
+    return [*arguments[:where], str(min(int(arguments[where]), most)), *arguments[where + 1 :]]
 
 
 class Follower:
@@ -53,6 +76,8 @@ class Follower:
 
     def execute(self, program, name):
         """Run a program of the page; what it defines is there for the next."""
+        if re.search(r"^import torch$", program, re.MULTILINE) and importlib.util.find_spec("torch") is None:
+            program = WITHOUT_TORCH
         exec(compile(program, name, "exec"), self.names)
 
     def run(self, line):
@@ -64,6 +89,7 @@ class Follower:
         if self.shorten and arguments[0] in SHORTENED:
             for section in ("training", "teacher", "student"):
                 arguments += ["--set", f"{section}.epochs=2"]
+            arguments = fewer_seeds(arguments)
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == command.code, f"{line}\n{result.output}"
         if command.output:
