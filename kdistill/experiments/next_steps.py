@@ -62,8 +62,10 @@ def _sweep(session: Session, seeds: Sequence[int]) -> Step:
     reads_t = config.distill.loss.divides and config.distill.soft_loss != "mse"  # in which T cancels
     axes = [TEMPERATURES, ALPHAS] if reads_t else [ALPHAS]
     grid = "" if config.sweep else "".join(f" --grid {axis}" for axis in axes)
-    some = ",".join(map(str, seeds[:SEEDS_OF_A_SWEEP])) + ("," if len(seeds) == 1 else "")
-    options = f"{options_of(session)}{teacher_option(session)}{grid} --seeds {some}"
+    some = list(seeds[:SEEDS_OF_A_SWEEP])
+    counted_up = some == list(range(config.seed, config.seed + len(some)))
+    listed = str(len(some)) if counted_up else ",".join(map(str, some)) + ("," if len(some) == 1 else "")
+    options = f"{options_of(session)}{teacher_option(session)}{grid} --seeds {listed}"
     return {"why": "look for better settings, on validation", "command": f"kdistill sweep {options}"}
 
 

@@ -34,13 +34,15 @@ def console(stderr: bool = False) -> Console:
 def print_text(console: Console, markup: str) -> None:
     """Print text with markup: in a terminal broken at words, the further lines indented; else each line as it is."""
     text = Text.from_markup(markup)
-    if console.is_terminal:
-        lines = [line.divide(_breaks(line.plain, console.width)) for line in text.split(allow_blank=True)]
-        for pieces in lines:
-            for piece in pieces[:-1]:
-                piece.rstrip()
-        text = Text("\n").join(Text(f"\n{' ' * INDENT}").join(pieces) for pieces in lines)
-    console.print(text, soft_wrap=True)
+    console.print(broken(text, console.width) if console.is_terminal else text, soft_wrap=True)
+
+
+def broken(text: Text, width: int) -> Text:
+    """Return text whose lines are broken at words where they are wider than `width`, the further lines indented."""
+    lines = [line.divide(_breaks(line.plain, width)) for line in text.split(allow_blank=True)]
+    for piece in (piece for pieces in lines for piece in pieces[:-1]):
+        piece.rstrip()
+    return Text("\n").join(Text(f"\n{' ' * INDENT}").join(pieces) for pieces in lines)
 
 
 def _breaks(line: str, width: int) -> list[int]:

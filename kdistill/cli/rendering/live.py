@@ -21,6 +21,7 @@ FIGURES = ("epoch", ACCURACY, PRECISION, MONITORED, BEST, "time left", "patience
 """The columns, the most important first. `monitored` and `best` are followed by the name of what is monitored."""
 RECENT = 5  # epochs, from whose durations the speed is estimated
 KNOWN = ("val_nll", "val_accuracy", "val_loss")  # in the record of every epoch: no figure of their own
+LEAST_SHARE = 0.1  # of the first epoch, from which the speed is estimated
 SLOW_EPOCH = 2.0  # seconds, from which on the epoch is shown with a decimal
 
 
@@ -56,10 +57,10 @@ class RunTable(Progress):
         """Show that a share of the current epoch is done."""
         run = self._tasks[row]
         recent, began = run.fields["recent"], run.fields["began"]
-        # Until the first part of the first epoch is done, steps are compiled: it says nothing of the speed.
+        # In the first and in the last part of the first epoch steps are compiled: these say nothing of the speed.
         began = began or (None if recent else (run.elapsed or 0.0, share))
         pace = run.fields["pace"]
-        if not recent and began and share > began[1]:
+        if not recent and began and began[1] + LEAST_SHARE <= share < 1:
             pace = ((run.elapsed or 0.0) - began[0]) / (share - began[1])
         self.update(row, completed=(recent[-1]["epoch"] if recent else 0) + share, began=began, pace=pace)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, sections, warning
+from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
 from kdistill.core.formatting import counted, file_size, first_few, number
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
@@ -209,7 +209,7 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def caveats(document: "ExperimentSummary | SweepSummary", file: str, more: Sequence[str] = ()) -> Text | None:
+def caveats(document: "ExperimentSummary | SweepSummary", file: str, more: Sequence[str] = ()) -> Warnings | None:
     """Return the warnings of a result and its failed runs, if there are any.
 
     Args:

@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from kdistill.cli.rendering.console import broken
+
 NOTHING = "-"  # as `formatting.number` writes a value that is not there
 GAP = 2  # columns between two columns of a table
 MIN_NAME_WIDTH, MIN_VALUE_WIDTH = 9, 24  # columns of a terminal
@@ -106,9 +108,25 @@ def sections(*parts: RenderableType | None) -> Group:
     return Group(*pieces[1:])
 
 
-def warning(lines: Sequence[str]) -> Text | None:
+def warning(lines: Sequence[str]) -> "Warnings | None":
     """Return lines in the colour of warnings; None if there are none."""
-    return Text("\n".join(lines), style="yellow") if lines else None
+    return Warnings(lines) if lines else None
+
+
+class Warnings:
+    """Lines in the colour of warnings; in a terminal, those that are too wide are broken at words and indented."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines."""
+        text = Text("\n".join(self.lines), style="yellow")
+        if console.is_terminal:
+            text = broken(text, options.max_width)
+            text.overflow = "ignore"
+            text.no_wrap = True
+        yield text
 
 
 class Steps:

@@ -71,6 +71,15 @@ def test_columns_that_are_empty_in_all_rows_are_left_out():
     assert [line.split() for line in shown] == [["x", "z"], ["a", "1"], ["b", "2", "3"]]
 
 
+def test_in_a_terminal_warnings_are_broken_at_words_and_indented():
+    stream = io.StringIO()
+    Console(file=stream, width=30, force_terminal=True, no_color=True).print(
+        warning(["Warning: one two three four five", "x"])
+    )
+    assert stream.getvalue() == "Warning: one two three four\n  five\nx\n"
+    assert lines(warning(["Warning: one two three four five"]), 80) == ["Warning: one two three four five"]
+
+
 def test_columns_without_a_value_are_the_first_to_be_hidden():
     cells = {"accuracy": "0.5", "AUC": "-", "top-5": "", "loss": "1.0", "seconds": "2"}
     table = FittingTable(None, [("a", cells), ("b", {**cells, "top-5": "-"})])
