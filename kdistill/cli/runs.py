@@ -11,6 +11,15 @@ from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
 
 Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        autocompletion=completion.experiments,
+        help="Folders, or names below --output-dir, to list run by run; or an output folder, for a summary of all "
+        "experiments in it (default: --output-dir)",
+    ),
+]
 First = Annotated[
     str,
     typer.Argument(metavar="A", autocompletion=completion.experiments, help="Folder of an experiment, or its name."),
@@ -34,15 +43,7 @@ Verify = Annotated[
 @with_some_options("output_dir", "json", "debug")
 def runs_ls(
     common: Common,
-    experiments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="EXPERIMENT",
-            autocompletion=completion.experiments,
-            help="Folders, or names below --output-dir, to list run by run; or an output folder, for a summary of all "
-            "experiments in it (default: --output-dir)",
-        ),
-    ] = None,
+    experiments: Experiments = None,
     verify: Verify = False,
 ) -> None:
     """List experiments and their runs: state, accuracy, size, last change."""

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import run
+from command_line import document, run
 from PIL import Image
 from small_experiment import SHORT, session
 
@@ -160,6 +160,9 @@ def test_predict_takes_several_sources(student, digits):
 
 def test_predict_as_json_lines(student, digits):
     folder, expected = digits
+    found = document("predict", student, folder / "digits.npz")
+    assert len(found["classes"]) == 10
+    assert {row["class"] for row in found["predictions"]} <= set(found["classes"])
     lines = run("predict", student, folder / "digits.npz", "--format", "jsonl", "--top", 3).stdout.splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["class"] for row in rows] == expected

@@ -20,7 +20,7 @@ def _plain(monkeypatch, tmp_path):
 
 def trained(result):
     """Return how many runs a command says that it has trained."""
-    return result.stderr.count("best epoch")
+    return result.stderr.count(" at epoch ")
 
 
 def teacher(path, shape=(6, 5)):

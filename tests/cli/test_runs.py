@@ -110,3 +110,28 @@ def test_looking_starts_no_tensorflow(experiment_copy):
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=300
     ).stdout
     assert "The same models" in shown
+
+
+def test_an_output_folder_is_listed_by_its_path(experiment_copy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    by_option = document("runs", "ls", "--output-dir", experiment_copy)
+    assert document("runs", "ls", experiment_copy) == by_option
+    assert "1 experiment, 3 complete" in run("runs", "ls", experiment_copy).stdout
+    assert "distilled seed 0" in run("runs", "ls", experiment_copy / "quickstart").stdout
+    (tmp_path / "empty").mkdir()
+    run("runs", "ls", "empty", code=7)
+
+
+def test_a_sweep_is_listed_as_it_counts_and_its_winner_is_compared(experiment_copy):
+    made = ["--output-dir", experiment_copy, *SET, "--set", "name=grid", "--workers", 1]
+    swept = run("sweep", *made, "--grid", "distill.alpha=0.1,0.7", "--seeds", "0,", "--json")
+    (entry,) = document("runs", "ls", "grid", "--output-dir", experiment_copy)["experiments"]
+    assert "[4/4]" in swept.stderr
+    assert entry["states"] == {"complete": 4}
+    assert sorted(len(cell["runs"]) for cell in entry["cells"]) == [1, 1]
+    found = document("compare", "quickstart", "grid", "--output-dir", experiment_copy)
+    assert "cells" in found["b"]["folder"]
+    assert found["warnings"][0].startswith("B is the winner of the sweep in ")
+    assert found["arms"]["distilled"]["paired"]
+    (experiment_copy / "grid" / "sweep.json").write_text("{}")
+    assert document("compare", "quickstart", "grid", "--output-dir", experiment_copy)["b"]["folder"].endswith("grid")
