@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kdistill.experiments.compare import ComparedArm, Comparison
     from kdistill.runs.survey import FoundCell, FoundExperiment, FoundRun, Replacement
 
-SUMMARY = ("runs", "validation", "test", "size", "last change", "verdict")
-DETAILS = ("state", *SUMMARY[1:-1])
+SUMMARY = ("runs", "validation", "test", "verdict", "size", "last change")  # the most important first
+DETAILS = ("state", "validation", "test", "size", "last change")
 
 
 def experiments(document: Mapping[str, Any]) -> RenderableType:
@@ -41,7 +41,7 @@ def _summary(entry: "FoundExperiment") -> list[tuple[str, ...]]:
     """Return the line of an experiment, and below it one for each arm and one for the cells of a sweep."""
     verdict = (entry["states"] and entry["verdict"]) or ""
     size, changed = file_size(entry["bytes"]), _local(entry["changed"])
-    rows: list[tuple[str, ...]] = [(entry["experiment"], _states(entry["states"]), "", "", size, changed, verdict)]
+    rows: list[tuple[str, ...]] = [(entry["experiment"], _states(entry["states"]), "", "", verdict, size, changed)]
     for arm in EVERY_ARM:
         if of_arm := [run for run in entry["runs"] if run["arm"] == arm]:
             seeds = f"(seed{'s' if len(of_arm) > 1 else ''} {ranges([run['seed'] for run in of_arm])})"

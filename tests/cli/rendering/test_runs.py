@@ -72,7 +72,7 @@ def test_a_summary_has_a_line_for_each_arm_with_seeds_and_means():
     shown = text(ledger.experiments(listed(entry(runs, cells, verdict="helps"), entry([], experiment="empty"))))
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert lines[0] == "runs: 2 experiments, 5 complete, 1 failed, 1 interrupted"
-    assert "mine 5 complete, 1 failed, 1 interrupted 1.5 MB - helps" in lines
+    assert "mine 5 complete, 1 failed, 1 interrupted helps 1.5 MB -" in lines
     assert "distilled 4 complete (seeds 0-2, 5) 0.9000 0.2000" in lines
     assert "teacher 1 failed (seed 3) - -" in lines
     assert "1 cell 1 complete, 1 interrupted" in lines
@@ -104,3 +104,10 @@ def test_a_narrow_terminal_loses_columns_and_no_names(width):
         assert max(map(len, lines)) <= width
         for arm in ("teacher", "baseline", "distilled"):
             assert arm in shown
+
+
+def test_in_a_narrow_terminal_the_verdict_stays_longer_than_sizes_and_times():
+    cells = [{"cell": "a", "set": {}, "runs": [run()]}]
+    shown = text(ledger.experiments(listed(entry([run()], cells, verdict="helps"))), 68)
+    assert "helps" in shown
+    assert "Hidden at this width: size, last change" in " ".join(shown.split())
