@@ -5,10 +5,11 @@ from typing import Any, TypedDict
 
 from kdistill.core import extras
 from kdistill.evaluation.measures import Measure, recorded
+from kdistill.evaluation.statistics import LEAST_SEEDS
 from kdistill.recipes.command_lines import options_of, quoted, teacher_option
 from kdistill.recipes.session import Session
 
-SEEDS_OF_A_SWEEP = 3
+SEEDS, SEEDS_OF_A_SWEEP = 5, 3
 TEMPERATURES, ALPHAS = "distill.temperature=1,2,4,8", "distill.alpha=0.1,0.5,0.9"
 
 
@@ -76,7 +77,8 @@ def _export(session: Session, seed: int) -> Step:
 
 
 def _reproduce(session: Session) -> Step:
-    options = f"{options_of(session)}{teacher_option(session)}"
+    few = session.config.seeds < LEAST_SEEDS  # of which there is no verdict
+    options = f"{options_of(session)}{teacher_option(session)}{f' --seeds {SEEDS}' if few else ''}"
     return {"why": "compare over several seeds, for a verdict", "command": f"kdistill reproduce {options}"}
 
 

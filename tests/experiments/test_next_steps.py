@@ -83,7 +83,9 @@ def test_after_one_run_its_rivals_come_next(session):
     assert next_steps.after_evaluate(made, ["teacher", "baseline"], 7) == []
     steps = next_steps.after_evaluate(made, ["baseline", "distilled"], 7)
     assert [words(step)[0] for step in steps] == ["report", "reproduce", "export"]
-    plan(steps[1])
+    assert len({run["seed"] for run in plan(steps[1])["runs"]}) == 5
+    (_, again, _) = next_steps.after_evaluate(session("seeds=1"), ["baseline", "distilled"], 7)
+    assert words(again)[-2:] == ["--seeds", "5"]
 
 
 def test_teachers_of_the_command_line_stay_in_the_commands_that_need_them(session, tmp_path):

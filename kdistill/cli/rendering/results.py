@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 MAX_NAMED = 8  # failed runs
-STOPPED_IN_WORDS = {"no improvement": "stopped early", "all epochs done": "all epochs"}
+STOPPED_IN_WORDS = {"no improvement": "stopped early", "all epochs done": "all epochs done"}
 REST = {"ECE": "ece", "agreement": "agreement"}
 
 

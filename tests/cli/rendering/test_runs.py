@@ -110,4 +110,4 @@ def test_in_a_narrow_terminal_the_verdict_stays_longer_than_sizes_and_times():
     cells = [{"cell": "a", "set": {}, "runs": [run()]}]
     shown = text(ledger.experiments(listed(entry([run()], cells, verdict="helps"))), 68)
     assert "helps" in shown
-    assert "Hidden at this width: size, last change" in " ".join(shown.split())
+    assert "Hidden at this width: last change" in " ".join(shown.split())
