@@ -201,7 +201,8 @@ def test_a_dry_run_warns_of_what_the_run_would_warn_of(tmp_path):
     plan, told = run(*given, "--dry-run", "--json"), "no better than predicting the most frequent class"
     assert told in plan.stderr
     assert any(told in warning for warning in json.loads(plan.stdout)["warnings"])
-    assert json.loads(plan.stdout)["warnings"] == document(*given)["warnings"]
+    known = json.loads(plan.stdout)["warnings"]
+    assert document(*given)["warnings"][: len(known)] == known  # what the student learnt is known after its training
     selects = run("baseline", *common, "--set", "data.validation=test", "--dry-run")
     assert "Early stopping chose the epoch on the test split" in selects.stderr
     shrunk = ["--set", "teacher={hidden: [16], l2: 100, learning_rate: 0.05, epochs: 5, monitor: val_loss}"]

@@ -109,9 +109,10 @@ def test_the_tutorial_shows_what_comes_out(tmp_path, monkeypatch, shorten):
             printed = output
             continue
         if block.language == "text":
-            out = {label(line) for line in printed.splitlines()}
+            out, words = {label(line) for line in printed.splitlines()}, " ".join(printed.split())
             for line in block.text.splitlines():
-                assert label(line) in out, f"line {block.line}: {line!r} is not in\n{printed}"
+                # Sentences are broken elsewhere where their numbers have other widths.
+                assert label(line) in out or label(line) in words, f"line {block.line}: {line!r} is not in\n{printed}"
                 compared += 1
     assert compared > 50
 
