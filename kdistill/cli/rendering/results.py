@@ -123,6 +123,7 @@ def reproduction(document: "ExperimentSummary", verbose: bool = False) -> Render
     return sections(
         said(document["headline"], document["comparison"]["verdict_short"]),
         arms_table(document["experiment"], document),
+        causes(document),
         statistics(document) if verbose else None,
         caveats(document, "summary.json"),
         steps(document),
@@ -136,6 +137,14 @@ def arms_table(name: str, document: "Compared") -> RenderableType:
     published = any(arm["expected"] is not None for arm in document["arms"].values())
     shown = columns(document["arms"]["baseline"], document["imbalance"], chosen)
     return FittingTable(title, [(arm, mean_scores(of, shown, published)) for arm, of in document["arms"].items()])
+
+
+def causes(document: "Compared") -> Pairs | None:
+    """Show what each control arm tells; None without controls."""
+    if not (found := document.get("causes")):
+        return None
+    controls = [of["first"] for of in found["comparisons"] if of["second"] == "baseline"]
+    return Pairs("What the controls tell", [*zip(controls, found["sentences"], strict=True), ("about", found["about"])])
 
 
 def statistics(document: "Compared") -> RenderableType:

@@ -13,7 +13,17 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kdistill.cli.rendering.results import about_plan, arms_table, caveats, changed, plan_title, said, statistics, steps
+from kdistill.cli.rendering.results import (
+    about_plan,
+    arms_table,
+    causes,
+    caveats,
+    changed,
+    plan_title,
+    said,
+    statistics,
+    steps,
+)
 from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
@@ -43,6 +53,7 @@ def sweep(document: SweepSummary, verbose: bool = False) -> RenderableType:
         _Cells(title, document),
         Pairs(None, rows),
         arms_table("winner", test) if test else None,
+        causes(test) if test else None,
         statistics(test) if test and verbose else None,
         caveats(document, "sweep.json", test["warnings"] if test else ()),
         steps(document),
