@@ -75,7 +75,8 @@ def constant(own, path, rows):
     splits = own.splits
     train = np.sort(np.concatenate([splits.train.rows, splits.validation.rows]))
     arrays = {"train": rows[splits.train.labels[train]], "test": rows[splits.test.labels[splits.test.rows]]}
-    np.savez(path, **{name: logits.astype(np.float32) for name, logits in arrays.items()})
+    arrays = {name: logits.astype(np.float32) for name, logits in arrays.items()}
+    np.savez(path, fingerprint=splits.fingerprint, **arrays)
     return path
 
 
