@@ -146,6 +146,12 @@ class _Verdict(Shape):
     measure: _MeasureName = ACCURACY.name
 
 
+class _ArmsCompared(Shape):
+    first: str
+    second: str
+    verdict: str
+
+
 class _Size(Shape):
     parameters: int | None = None
 
@@ -155,6 +161,12 @@ class _Failed(Shape):
     message: str
 
 
+class _Causes(Shape):
+    comparisons: list[_ArmsCompared]
+    sentences: list[str]
+    about: str
+
+
 class Summary(Shape):
     """`summary.json`, the result of `reproduce`."""
 
@@ -162,6 +174,7 @@ class Summary(Shape):
     arms: dict[str, _Size] = Field({})
     comparison: _Verdict
     failed: list[_Failed] = Field([])
+    causes: _Causes | None = None
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.evaluation.causes import Causes
 from kdistill.evaluation.measures import ACCURACY, Measure
 from kdistill.evaluation.statistics import Summary
 from kdistill.evaluation.verdict import Verdict
@@ -159,6 +160,8 @@ class Report:
         warnings: caveats: epochs chosen on test, few seeds, a teacher no better than the baseline.
         provenance: how to reproduce the runs.
         missing: the reason, in a sentence, for each part or part of `predictions` that is not there.
+        causes: what the control arms tell; None without any.
+        controls: the scores of each control arm by the measure of the verdict, and its NLL.
         headline: the student's size and score beside the teacher's, in a sentence; empty without a scored student.
     """
 
@@ -178,3 +181,5 @@ class Report:
     provenance: Provenance
     missing: Mapping[str, str]
     headline: str = ""
+    causes: Causes | None = None
+    controls: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)

@@ -35,6 +35,7 @@ SECTIONS = {
     "warnings": Section("Caveats", "Caveats"),
     "arms": Section("Test scores by arm", "Scores"),
     "differences": Section("Paired differences by seed", "Differences"),
+    "causes": Section("What the control arms tell", "Controls"),
     "curves": Section("Learning curves", "Learning curves"),
     "reliability": Section("Calibration (reliability diagrams)", "Calibration"),
     "confusion": Section("Confusion matrices", "Confusion"),
@@ -82,6 +83,8 @@ def _sections(report: Report) -> dict[str, Section]:
     shown = dict(SECTIONS)
     if not report.sweep and "sweep" not in report.missing:
         del shown["sweep"]
+    if not report.causes:
+        del shown["causes"]
     if soft := report.predictions.softened:
         at = " at T = 1" + ("" if soft.temperature == 1 else f" and T = {soft.temperature:g}")
         shown["softened"] = Section(f"Soft targets{at}", "Soft targets")
