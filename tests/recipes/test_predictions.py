@@ -8,8 +8,9 @@ from small_experiment import session
 from kdistill import models
 from kdistill.core.errors import ModelError
 from kdistill.evaluation import predict as evaluation
+from kdistill.evaluation.measures import ACCURACY
 from kdistill.recipes import predictions
-from kdistill.runs import correct_answers
+from kdistill.runs import answers_of
 from kdistill.teachers.files import find
 
 
@@ -38,7 +39,7 @@ def test_reproduce_has_kept_the_outputs_of_every_run(experiment_copy, asked):
         expected = model(own.splits.test.images[own.splits.test.rows]).numpy()
         np.testing.assert_allclose(predictions.of_run(own, run), expected, rtol=1e-4, atol=1e-4)
         right = predictions.of_run(own, run).argmax(-1) == own.splits.test.all_labels
-        assert right.tolist() == correct_answers(run)
+        assert right.tolist() == list(answers_of(run, {}, ACCURACY).correct)
     assert asked == []
 
 

@@ -8,11 +8,12 @@ import pytest
 from kdistill import runs
 from kdistill.core import files
 from kdistill.core.errors import OutputError
+from kdistill.evaluation.measures import ACCURACY
 from kdistill.runs import (
     Run,
     RunWriter,
     Status,
-    correct_answers,
+    answers_of,
     judge,
     known_scores,
     record_scores,
@@ -143,15 +144,15 @@ def test_conflict_names_the_keys_that_differ(run):
 
 def test_test_scores_belong_to_one_model_and_one_teacher(run):
     finish(run)
-    assert correct_answers(run) == []
+    assert list(answers_of(run, {}, ACCURACY).correct) == []
     record_scores(run, {"accuracy": 0.9}, "weights", [True, False, True], run.model_sha256)
-    assert correct_answers(run) == [True, False, True]
+    assert list(answers_of(run, {}, ACCURACY).correct) == [True, False, True]
     assert known_scores(run, "weights") == {"accuracy": 0.9}
     assert known_scores(run, "other") is None
     before = run.model_sha256
     finish(run, {"seed": 2}, model=b"other")
     assert known_scores(run, "weights") is None
-    assert correct_answers(run) == []
+    assert list(answers_of(run, {}, ACCURACY).correct) == []
     record_scores(run, {"accuracy": 0.9}, "weights", [True], before)  # scored before, written late
     assert known_scores(run, "weights") is None
 
