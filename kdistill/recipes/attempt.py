@@ -76,22 +76,16 @@ def train(
         writer = _writer(session, run, fit, teacher or start)
         with _recording_failure(session, run, writer, fit), _tracking(session, writer, fit) as listener:
             cadence = Cadence(session.config.training_for(run.role).checkpoint_every)
-            _epochs(_Checkpointing(writer, fit, cadence, session.title(run), received, listener))
+            checkpoints = _Checkpointing(writer, fit, cadence, session.title(run), received, listener)
+            for record in fit.epochs(checkpoints.after_segment):
+                checkpoints.after_epoch(record)
+            checkpoints.stop_if_asked()
     result = _result(session, writer, fit, teacher)
     afterwards = [*_learnt_little(session, run, result, writer.history), *_still_improving(session, run, result)]
     result["warnings"] = warnings + _told(session, afterwards)
     writer.finish(result)
     session.listener.handle(RunFinished(run.arm, run.seed, result))
     return result
-
-
-def _epochs(checkpoints: "_Checkpointing") -> None:
-    """Train all epochs, with a record and a checkpoint where one is due."""
-    for record in checkpoints.fit.epochs(checkpoints.after_segment):
-        checkpoints.writer.record(record)
-        checkpoints.listener.handle(EpochDone(record))
-        checkpoints.after_epoch(record["epoch"])
-    checkpoints.stop_if_asked()
 
 
 def _told(session: Session, warnings: list[str]) -> list[str]:
@@ -176,7 +170,7 @@ def _tracking(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextM
 
 @dataclass(frozen=True)
 class _Checkpointing:
-    """Writes a checkpoint of a run when one is due, or when a signal asks to stop."""
+    """Records the epochs of a run, and writes a checkpoint when one is due, or when a signal asks to stop."""
 
     writer: RunWriter
     fit: Fit
@@ -191,9 +185,11 @@ class _Checkpointing:
         if self.cadence.due_within():
             self._write()
 
-    def after_epoch(self, epoch: int) -> None:
+    def after_epoch(self, record: EpochRecord) -> None:
+        self.writer.record(record)
+        self.listener.handle(EpochDone(record))
         self.stop_if_asked()
-        if self.cadence.due_after(epoch):
+        if self.cadence.due_after(record["epoch"]):
             self._write()
 
     def stop_if_asked(self) -> None:

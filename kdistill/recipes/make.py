@@ -1,5 +1,7 @@
 """Makes a run of a session unless it is complete: checks, locks, and calls its recipe in `arms`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +50,23 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     with run.locked(session.options.wait):
         if _is_complete(session, run, identity):  # another process has just made it
             return _reused(session, run)
-        result = _train(session, run, session.teacher(taught_by) if taught_by else None)
+        result = _recipe(session, run, session.teacher(taught_by) if taught_by else None)()
     _drop_stale_summary(session, seed)
     return result
 
 
-def _train(session: Session, run: Run, needed: Any) -> Result:
-    """Train a run, with the model that it learns or starts from, if it needs one."""
+def _recipe(session: Session, run: Run, needed: Any) -> Callable[[], Result]:
+    """Return the function that trains a run; `needed` is the model that it learns or starts from, if it needs one."""
     from kdistill.recipes import arms, controls
 
     match run.arm:
         case "teacher":
-            return arms.train_teacher(session, run.seed)
+            return partial(arms.train_teacher, session, run.seed)
         case "baseline":
-            return arms.baseline(session, run.seed)
+            return partial(arms.baseline, session, run.seed)
         case "distilled":
-            return arms.distill(session, run.seed, needed)
-    return controls.TRAINED[run.arm](session, run, needed)
+            return partial(arms.distill, session, run.seed, needed)
+    return partial(controls.TRAINED[run.arm], session, run, needed)
 
 
 def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Result | None:

@@ -29,7 +29,7 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
 
     Args:
         folder: of the experiment.
-        options: threads and device of the computation.
+        options: of the computation.
         images: the most examples to show of those that distillation fixed, and of those that it broke.
         listener: is notified of the computation.
 
@@ -41,11 +41,10 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
     predictions, no_predictions = collect_predictions(subject, scores, images)
-    curves, reasons_of_curves = collect_curves(subject)
+    curves, no_curves = collect_curves(subject)
     sweep, no_sweep = collect_sweep(subject)
     benchmark, no_benchmark = collect_benchmark(subject)
-    reasons = {**scores.missing(), **no_predictions, "sweep": no_sweep, "benchmark": no_benchmark}
-    reasons["curves"] = reasons_of_curves
+    reasons = {**scores.missing(), **no_predictions, "sweep": no_sweep, "benchmark": no_benchmark, "curves": no_curves}
     data, provenance = collect_data(subject), collect_provenance(subject)
     return Report(
         name=subject.home.config.name,

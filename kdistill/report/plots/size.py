@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from kdistill.core.formatting import file_size, number
 from kdistill.evaluation.measures import MEASURES
+from kdistill.evaluation.statistics import Summary
 from kdistill.report.content.report import Arm
 from kdistill.report.plots.axes import label, logarithmic
 from kdistill.report.plots.figure import COLOURS, MARKERS, Plot, drawing
@@ -32,17 +34,7 @@ def size(arms: Sequence[Arm], measure: str) -> Plot | None:
     places = _apart(costs)
     with drawing(400, 290) as (figure, axes):
         for (arm, scores), place in zip(shown, places, strict=True):
-            look = {"fmt": MARKERS[arm.name], "color": COLOURS[arm.name], "markersize": 9}
-            axes.errorbar([place], [scores["mean"]], yerr=scores["sd"], capsize=4, linewidth=1.6, **look)
-            is_right = arm.name == "distilled"
-            axes.annotate(
-                f"{arm.title}\n{number(scores['mean'])}",
-                (place, scores["mean"]),
-                (11 if is_right else -11, 0),
-                textcoords="offset points",
-                ha="left" if is_right else "right",
-                va="center",
-            )
+            _draw(axes, arm, scores, place)
         logarithmic(axes, costs)
         axes.set(xlabel=words, ylabel=label("test", MEASURES[measure]))
         low, high = min(costs), max(costs)
@@ -58,6 +50,21 @@ def size(arms: Sequence[Arm], measure: str) -> Plot | None:
     has_spread = any(scores["sd"] is not None for _, scores in shown)
     note = "Mean over the seeds; the bar is one standard deviation to either side." if has_spread else ""
     return Plot("size", title, f"{'; '.join(texts)}.", figure, note)
+
+
+def _draw(axes: Axes, arm: Arm, scores: Summary, place: float) -> None:
+    """Draw the mark of an arm with its name, the distilled student's at the right of it."""
+    look = {"fmt": MARKERS[arm.name], "color": COLOURS[arm.name], "markersize": 9}
+    axes.errorbar([place], [scores["mean"]], yerr=scores["sd"], capsize=4, linewidth=1.6, **look)
+    is_right = arm.name == "distilled"
+    axes.annotate(
+        f"{arm.title}\n{number(scores['mean'])}",
+        (place, scores["mean"]),
+        (11 if is_right else -11, 0),
+        textcoords="offset points",
+        ha="left" if is_right else "right",
+        va="center",
+    )
 
 
 def _sizes(arms: Sequence[Arm]) -> tuple[list[float], str, list[str]]:

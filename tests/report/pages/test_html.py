@@ -2,10 +2,14 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import report_content as made
 
 from kdistill.config import Distill
+from kdistill.evaluation.causes import causes
+from kdistill.evaluation.verdict import Answers
+from kdistill.report.pages import markdown
 from kdistill.report.pages.html import SECTIONS, prose, render
 from kdistill.report.plots import all_plots
 
@@ -102,7 +106,7 @@ def test_ids_are_unique_and_every_reference_has_one(html, read):
 
 def test_sections_come_in_the_order_in_which_they_are_asked_for(read):
     ids = [attrs["id"] for attrs in read.all("h2")]
-    assert ids == ["verdict", *SECTIONS]
+    assert ids == ["verdict", *(of for of in SECTIONS if of != "causes")]  # without controls
 
 
 def test_pictures_tables_and_figures_have_their_words(read):
@@ -117,7 +121,7 @@ def test_pictures_tables_and_figures_have_their_words(read):
 
 
 def test_the_numbers_are_there(read):
-    assert "Mean difference +0.16 points, 95 % interval -0.10 to +0.42, p = 0.2." in read.text
+    assert "Mean difference +0.16 points, 95 % interval -0.10 to +0.42 on this test set, p = 0.2." in read.text
     assert "McNemar's test at 5 % finds a difference in 1 of 5 seeds" in read.text
     assert "0.9050 ± 0.0071" in read.text
     assert "0.8300" in read.text
@@ -214,3 +218,17 @@ def test_the_same_content_is_the_same_page(html):
 def test_characters_that_no_page_can_hold_do_not_stop_it():
     named = made.report(name="a\x00b\udc80", class_names=["\x00", "\ud800", "\x1b[31m", "é"], sweep=None)
     render(named).encode()
+
+
+def test_controls_have_a_section_with_what_they_tell():
+    base = np.array([0.80, 0.81, 0.79])
+    answers = {"baseline": base, "distilled": base + [0.02, 0.021, 0.019], "pseudo": base + [0.001, -0.001, 0.002]}
+    told = causes({arm: {seed: Answers(float(score)) for seed, score in enumerate(of)} for arm, of in answers.items()})
+    scores = {"pseudo": {"accuracy": made.summary(0.8, 0.82), "nll": made.summary(0.5)}}
+    read = Reader(render(made.report(causes=told, controls=scores)))
+    assert "What the control arms tell" in read.text
+    assert "0.8100 ± 0.0141" in read.text
+    assert "The teacher's hard answers: +0.07 points" in read.text
+    assert "corrected by Holm's method for all 2 comparisons" in read.text
+    text, _ = markdown.render(made.report(causes=told, controls=scores), "pictures")
+    assert "- The teacher's hard answers: +0.07 points" in text
