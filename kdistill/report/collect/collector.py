@@ -41,23 +41,24 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
     scores = Scores(subject)
     verdict, arms = scores.verdict(), scores.arms()
     predictions, no_predictions = collect_predictions(subject, scores, images)
-    curves, no_curves = collect_curves(subject)
-    sweep, no_sweep = collect_sweep(subject)
-    benchmark, no_benchmark = collect_benchmark(subject)
-    reasons = {**scores.missing(), **no_predictions, "sweep": no_sweep, "benchmark": no_benchmark, "curves": no_curves}
+    found = {
+        "curves": collect_curves(subject),
+        "sweep": collect_sweep(subject),
+        "benchmark": collect_benchmark(subject),
+    }
+    parts: Any = {part: content for part, (content, _) in found.items()}
+    reasons = {**scores.missing(), **no_predictions, **{part: reason for part, (_, reason) in found.items()}}
     data, provenance = collect_data(subject), collect_provenance(subject)
     return Report(
         name=subject.home.config.name,
-        about=_about(subject, data, arms, sweep),
+        about=_about(subject, data, arms, parts["sweep"]),
         state=_state(subject, scores, provenance),
         class_names=class_names(subject),
         data=data,
         verdict=verdict,
         arms=arms,
-        curves=curves,
+        **parts,
         predictions=predictions,
-        sweep=sweep,
-        benchmark=benchmark,
         objective=collect_objective(subject),
         warnings=_warnings(subject, scores, arms, provenance),
         provenance=provenance,

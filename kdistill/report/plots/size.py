@@ -1,6 +1,7 @@
 """The measure of the verdict against the size of the model: what distillation is for, in one picture."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def size(arms: Sequence[Arm], measure: str) -> Plot | None:
 
 def _draw(axes: Axes, arm: Arm, scores: Summary, place: float) -> None:
     """Draw the mark of an arm with its name, the distilled student's at the right of it."""
-    look = {"fmt": MARKERS[arm.name], "color": COLOURS[arm.name], "markersize": 9}
+    look: Any = {"fmt": MARKERS[arm.name], "color": COLOURS[arm.name], "markersize": 9}
     axes.errorbar([place], [scores["mean"]], yerr=scores["sd"], capsize=4, linewidth=1.6, **look)
     is_right = arm.name == "distilled"
     axes.annotate(

@@ -221,8 +221,8 @@ def test_characters_that_no_page_can_hold_do_not_stop_it():
 
 
 def test_controls_have_a_section_with_what_they_tell():
-    base = np.array([0.80, 0.81, 0.79])
-    answers = {"baseline": base, "distilled": base + [0.02, 0.021, 0.019], "pseudo": base + [0.001, -0.001, 0.002]}
+    base, gain = np.array([0.80, 0.81, 0.79]), np.array([0.02, 0.021, 0.019])
+    answers = {"baseline": base, "distilled": base + gain, "pseudo": base + np.array([0.001, -0.001, 0.002])}
     told = causes({arm: {seed: Answers(float(score)) for seed, score in enumerate(of)} for arm, of in answers.items()})
     scores = {"pseudo": {"accuracy": made.summary(0.8, 0.82), "nll": made.summary(0.5)}}
     read = Reader(render(made.report(causes=told, controls=scores)))
