@@ -39,15 +39,10 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
     """
     subject = find(folder, options, listener)
     scores = Scores(subject)
-    verdict, arms = scores.verdict(), scores.arms()
+    arms = scores.arms()
     predictions, no_predictions = collect_predictions(subject, scores, images)
-    found = {
-        "curves": collect_curves(subject),
-        "sweep": collect_sweep(subject),
-        "benchmark": collect_benchmark(subject),
-    }
-    parts: Any = {part: content for part, (content, _) in found.items()}
-    reasons = {**scores.missing(), **no_predictions, **{part: reason for part, (_, reason) in found.items()}}
+    parts, no_parts = _parts(subject)
+    reasons = {**scores.missing(), **no_predictions, **no_parts}
     data, provenance = collect_data(subject), collect_provenance(subject)
     return Report(
         name=subject.home.config.name,
@@ -55,7 +50,7 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         state=_state(subject, scores, provenance),
         class_names=class_names(subject),
         data=data,
-        verdict=verdict,
+        verdict=scores.verdict(),
         arms=arms,
         **parts,
         predictions=predictions,
@@ -66,6 +61,16 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         headline=_headline(subject, arms),
         **_controls(subject),
     )
+
+
+def _parts(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the parts that depend on no score, by their name in the report, and why one is not there."""
+    found: dict[str, tuple[Any, str]] = {
+        "curves": collect_curves(subject),
+        "sweep": collect_sweep(subject),
+        "benchmark": collect_benchmark(subject),
+    }
+    return {part: of[0] for part, of in found.items()}, {part: of[1] for part, of in found.items()}
 
 
 def _controls(subject: Subject) -> dict[str, Any]:
