@@ -64,7 +64,7 @@ class Boundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; turn what it raises into a message on stderr and an exit code."""
-        debug = "--debug" in ctx.args
+        debug, helps = "--debug" in ctx.args, not {"-h", "--help"}.isdisjoint(ctx.args)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -83,6 +83,11 @@ class Boundary(TyperGroup):
             suggestions.improve(error)
             raise
         except Exception as error:
+            if helps and isinstance(error, BrokenPipeError):  # `kdistill reproduce --help | head`
+                give_up(sys.stdout)
+                raise typer.Exit from None
+            if helps and isinstance(error, OSError):
+                raise  # of stdout: see `main`
             _report(error, debug)
             raise typer.Exit(error.exit_code if isinstance(error, KdistillError) else BUG) from None
 

@@ -222,11 +222,14 @@ def compared(
     if not seeds:
         return None
     of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
-    scores = {arm: [of_seed[seed][arm] for seed in seeds] for arm in session.config.students}
+    # A control that failed, of which an earlier run may be there, is left out of its seed alone.
+    made = {arm: [s for s in seeds if TaskKey(arm, s, cell) in outcomes.done] for arm in session.config.students}
+    made = {arm: of_arm for arm, of_arm in made.items() if of_arm}
+    scores = {arm: [of_seed[seed][arm] for seed in of_arm] for arm, of_arm in made.items()}
     # A teacher that taught several seeds counts once.
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
     measure = session.measure
-    answers = {arm: _answers(session, arm, of_seed) for arm in session.config.students}
+    answers = {arm: _answers(session, arm, {seed: of_seed[seed] for seed in of_arm}) for arm, of_arm in made.items()}
     verdict = _verdict(session, answers, teachers)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
     nothing = nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None
@@ -238,11 +241,27 @@ def compared(
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        "warnings": _warnings(seeds, teachers, outcomes, cell, measure) + ([nothing] if nothing else []),
+        "warnings": [
+            *_warnings(seeds, teachers, outcomes, cell, measure),
+            *([nothing] if nothing else []),
+            *_left_out(session.config, seeds, made),
+        ],
     }
     if told := causes(answers, measure, session.config.verdict.scope):
         document["causes"] = told
     return document
+
+
+def _left_out(config: Config, seeds: Sequence[int], made: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return in sentences which seeds of which controls are compared with nothing, since their runs failed."""
+    missing = {arm: [str(seed) for seed in seeds if seed not in made.get(arm, ())] for arm in config.controls}
+    return [
+        f"The control {arm} is compared without seed {', '.join(of)}: its run failed."
+        if arm in made
+        else f"The control {arm} is not compared: all its runs failed."
+        for arm, of in missing.items()
+        if of
+    ]
 
 
 def _verdict(

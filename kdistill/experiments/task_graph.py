@@ -52,7 +52,10 @@ def own_seeds(teachers: Mapping[int, int | None]) -> list[int]:
 
 
 def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "") -> list[Task]:
-    """Return the tasks of `reproduce`, each after those it needs; `teachers` by `teachers_of`, `cell` of a sweep."""
+    """Return the tasks of `reproduce`, each after those it needs; `teachers` by `teachers_of`, `cell` of a sweep.
+
+    A seed whose control failed is scored all the same: the verdict on distillation depends on no control.
+    """
     tasks = dict[TaskKey, Task]()
     for seed, teacher_seed in teachers.items():
         scores, baseline, *taught = (TaskKey(arm, seed, cell) for arm in ("", *session.config.students))
@@ -65,5 +68,7 @@ def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "
         for key in taught:
             first = {"teacher": [*needed, baseline], "baseline": [baseline], None: []}[needed_by(key.arm)]
             tasks[key] = task(session, key, *first, teacher=taught_by)
-        tasks[scores] = task(session, scores, *needed, baseline, *taught, teacher=taught_by)
+        distilled, *controls = taught
+        whole = task(session, scores, *needed, baseline, distilled, teacher=taught_by)
+        tasks[scores] = replace(whole, after=tuple(controls))
     return list(tasks.values())

@@ -11,6 +11,7 @@ from kdistill.cli.output import write_out
 from kdistill.runs import Experiment, judge
 
 LIGHT = [["--version"], ["--help"], ["config", "ls"], ["config", "show", "--json"], ["config", "init", "-"]]
+LIGHT += [["reproduce", "--help"], ["config", "init", "-h"]]
 TWO_EPOCHS = ["--set", "training.epochs=2", "--set", "training.batch_size=67"]
 
 

@@ -17,7 +17,7 @@ from kdistill.core.kinds import Example
 from kdistill.core.listener import RunStarted
 from kdistill.experiments import reproduce
 from kdistill.experiments.workers import Scale
-from kdistill.recipes import arms, evaluate
+from kdistill.recipes import arms, controls, evaluate
 from kdistill.recipes.make import make
 from kdistill.recipes.threads import default_threads
 from kdistill.runs import known_scores
@@ -205,3 +205,25 @@ def test_mcnemar_counts_the_examples_that_one_of_two_got_right(finished_experime
     (row,) = summary["comparison"]["mcnemar"]
     difference = summary["comparison"]["difference"]["values"][0]
     assert (row["only_distilled"] - row["only_baseline"]) / 540 == pytest.approx(difference)
+
+
+def test_a_control_that_fails_leaves_the_verdict_on_distillation_as_it_is(tmp_path, monkeypatch):
+    alone = reproduce.reproduce(session(tmp_path), [0, 1], scale=Scale(workers=1))
+    smoothed = controls.TRAINED["smoothed"]
+
+    def failing(own, run, needed):
+        if (run.arm, run.seed) == ("smoothed", 0):
+            return smoothed(own, run, needed)
+        raise DivergedError("diverged")
+
+    for arm in ("smoothed", "continued"):
+        monkeypatch.setitem(controls.TRAINED, arm, failing)
+    found = reproduce.reproduce(session(tmp_path, "controls=[smoothed, continued]"), [0, 1], scale=Scale(workers=1))
+    assert found["comparison"] == alone["comparison"]
+    assert found["arms"].keys() - alone["arms"].keys() == {"smoothed"}
+    assert [of["difference"]["values"] for of in found["causes"]["comparisons"]] == [[pytest.approx(0, abs=1)]] * 2
+    assert [failed["run"] for failed in found["failed"]] == ["continued seed 0", "smoothed seed 1", "continued seed 1"]
+    assert found["warnings"][-2:] == [
+        "The control smoothed is compared without seed 1: its run failed.",
+        "The control continued is not compared: all its runs failed.",
+    ]

@@ -68,12 +68,12 @@ def run(
 def _missing(tasks: Sequence[Task], outcomes: Outcomes, listener: Listener) -> list[Task]:
     """Return the tasks that are not done yet; add the results of the others to `outcomes`.
 
-    A task that needs a missing one is missing too: its result was computed from a run that may come out different.
+    A task that comes after a missing one is missing too: what it was computed from may come out different.
     """
     missing = list[Task]()
     for task in tasks:
         document = known(task, listener)
-        if document is None or not all(need in outcomes.done for need in task.needs):
+        if document is None or not outcomes.done.keys() >= {*task.needs, *task.after}:
             missing.append(task)
         else:
             outcomes.done[task.key] = document

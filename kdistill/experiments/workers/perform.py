@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kdistill.config import Config
 from kdistill.core import backend
+from kdistill.core.controls import CONTROLS
 from kdistill.core.listener import Listener
 from kdistill.experiments.workers.tasks import Outcome, Task
 from kdistill.recipes import evaluate, make
@@ -54,8 +55,9 @@ def known(task: Task, listener: Listener) -> Outcome | None:
 
 
 def _to_score(task: Task, session: Session) -> list[Run]:
-    """Return the runs of a seed, and its teacher if that is a run, of this or another seed."""
-    students = [session.experiment.run(arm, task.key.seed) for arm in session.config.students]
+    """Return the runs of a seed, and its teacher if that is a run, of this or another seed; controls as there are."""
+    runs = [session.experiment.run(arm, task.key.seed) for arm in session.config.students]
+    students = [run for run in runs if run.arm not in CONTROLS or judge(run).counts]
     return [task.teacher, *students] if task.teacher else students
 
 

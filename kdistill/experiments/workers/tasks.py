@@ -55,6 +55,7 @@ class Task:
             config names teacher files.
         teacher_seed: the seed of that run.
         needs: the tasks that must be done first.
+        after: the tasks that must be over first, done or failed.
     """
 
     key: TaskKey
@@ -65,6 +66,7 @@ class Task:
     teacher_folder: str | None = None
     teacher_seed: int = 0
     needs: tuple[TaskKey, ...] = ()
+    after: tuple[TaskKey, ...] = ()
 
     @property
     def teacher(self) -> Run | None:
@@ -89,8 +91,8 @@ class Task:
     def from_json(cls, document: Document) -> "Task":
         """Return the task of a document by `to_json`."""
         options = Options(**{**document["options"], "track": tuple(document["options"]["track"])})
-        needs = tuple(TaskKey(*need) for need in document["needs"])
-        return cls(**{**document, "key": TaskKey(*document["key"]), "needs": needs, "options": options})
+        keys = {name: tuple(TaskKey(*key) for key in document[name]) for name in ("needs", "after")}
+        return cls(**{**document, "key": TaskKey(*document["key"]), **keys, "options": options})
 
 
 def count_runs(tasks: Iterable[Task]) -> int:
@@ -153,11 +155,12 @@ class Outcomes:
             raise failure.error()
 
     def ready(self, waiting: Sequence[Task], last: Task | None = None) -> Task | None:
-        """Return the first task whose needs are done; None where there is none.
+        """Return the first task whose needs are done, and whose others before it are over; None if there is none.
 
         A task of the arm of `last`, the worker's last task, comes first: the worker has compiled its training step.
         """
-        ready = [task for task in waiting if all(need in self.done for need in task.needs)]
+        over = self.done.keys() | self.failed.keys()
+        ready = [task for task in waiting if self.done.keys() >= {*task.needs} and over >= {*task.after}]
         alike = [task for task in ready if last is not None and task.key.arm == last.key.arm]
         return next(iter([*alike, *ready]), None)
 
