@@ -222,9 +222,7 @@ def compared(
     if not seeds:
         return None
     of_seed = {seed: outcomes.done[TaskKey("", seed, cell)] for seed in seeds}
-    # A control that failed, of which an earlier run may be there, is left out of its seed alone.
-    made = {arm: [s for s in seeds if TaskKey(arm, s, cell) in outcomes.done] for arm in session.config.students}
-    made = {arm: of_arm for arm, of_arm in made.items() if of_arm}
+    made = _made(session.config, seeds, outcomes, cell)
     scores = {arm: [of_seed[seed][arm] for seed in of_arm] for arm, of_arm in made.items()}
     # A teacher that taught several seeds counts once.
     scores = {"teacher": list({teachers[seed]: of_seed[seed]["teacher"] for seed in seeds}.values()), **scores}
@@ -233,7 +231,7 @@ def compared(
     verdict = _verdict(session, answers, teachers)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
     nothing = nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None
-    examples = scores["baseline"][0].get("class_examples")
+    left_out, examples = _left_out(session.config, seeds, made), scores["baseline"][0].get("class_examples")
     arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
     document: Compared = {
         "headline": headline.of_arms(arms, measure, len(session.teacher_files) or 1),
@@ -241,15 +239,20 @@ def compared(
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        "warnings": [
-            *_warnings(seeds, teachers, outcomes, cell, measure),
-            *([nothing] if nothing else []),
-            *_left_out(session.config, seeds, made),
-        ],
+        "warnings": _warnings(seeds, teachers, outcomes, cell, measure) + ([nothing] if nothing else []) + left_out,
     }
     if told := causes(answers, measure, session.config.verdict.scope):
         document["causes"] = told
     return document
+
+
+def _made(config: Config, seeds: Sequence[int], outcomes: Outcomes, cell: str) -> dict[str, list[int]]:
+    """Return for each student the seeds, of some, whose run did not fail, if there are any.
+
+    A control that failed, of which an earlier run may be there, is left out of its seed alone.
+    """
+    made = {arm: [seed for seed in seeds if TaskKey(arm, seed, cell) in outcomes.done] for arm in config.students}
+    return {arm: of_arm for arm, of_arm in made.items() if of_arm}
 
 
 def _left_out(config: Config, seeds: Sequence[int], made: Mapping[str, Sequence[int]]) -> list[str]:
