@@ -22,7 +22,7 @@ class Control:
         option: the default of its option; None if it has none.
         about: what it is trained on, as a sentence.
         alone: its title in a sentence about what it gives.
-        rest: what distillation has beyond it.
+        rest: what distillation has in its place, as the end of `an effect of`.
     """
 
     name: str
@@ -87,7 +87,7 @@ _EVERY = (
         None,
         "The labels, from the weights of the baseline on: the baseline, trained for the same plan once more.",
         "The baseline, trained on",
-        "the teacher, rather than more training,",
+        "the teacher beyond more training",
     ),
 )
 CONTROLS = {control.name: control for control in _EVERY}

@@ -107,16 +107,17 @@ def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure:
 def _sentence(control: Control, alone: ArmsCompared, beyond: ArmsCompared, measure: Measure) -> str:
     """Return what one control tells: what it gives, and whether distillation gives more."""
     if beyond["p_holm"] is None:
-        shown = "no interval, so that nothing can be said about"
+        shown = f"no interval, so that nothing can be said about {control.rest}"
     else:
+        # That a control is better does not show that what it lacks does harm: what it has instead may be better.
         shown = {
-            "better": "this shows an effect of",
-            "worse": "this shows harm by",
-            "inconclusive": "this does not show an effect of",
+            "better": f"this shows an effect of {control.rest}",
+            "worse": "this shows that distillation is worse than this control",
+            "inconclusive": f"this does not show an effect of {control.rest}",
         }[beyond["verdict"]]
     return (
         f"{control.alone}: {_amount(alone, measure)} against the baseline. Distilled: {_amount(beyond, measure)} "
-        f"against that; {shown} {control.rest.rstrip(',')}."
+        f"against that; {shown}."
     )
 
 

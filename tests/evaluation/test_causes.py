@@ -64,7 +64,7 @@ def test_a_gain_that_no_control_has():
 def test_harm_and_measures_where_lower_is_better():
     found = told(NLL, baseline=BASE, distilled=BASE + 0.01 + NOISE, continued=BASE - 0.02 + NOISE[::-1])
     assert claims(found["comparisons"]) == [("continued", "baseline", "better"), ("distilled", "continued", "worse")]
-    assert "this shows harm by the teacher, rather than more training." in found["sentences"][0]
+    assert "this shows that distillation is worse than this control." in found["sentences"][0]
     assert "-0.0199 nats" in found["sentences"][0]
 
 
