@@ -115,7 +115,8 @@ class Common:
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check everything and print the plan; train, score, download and write nothing."
+            "--dry-run",
+            help="Check everything and print the plan; train, score and download nothing, and write nothing but the cache of own data.",
         ),
     ] = False
     json: Json = False
@@ -234,7 +235,7 @@ def _config(common: Common, shared: "SharedData", screen: "Screen") -> "Config":
     made = proposal.propose(common.data, overrides, common.output_dir, shared, screen)
     config = configs.from_values(made.values, str(common.data), overrides, **top)
     folder = common.output_dir / config.name
-    screen.note(proposal.told(made, overrides, str(common.data), folder / "config.yaml"))
+    screen.note(proposal.told(made, overrides, str(common.data), folder / "config.yaml", common.dry_run))
     return config
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import kinds
 from kdistill.core.errors import ConfigError, DataError
+from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
 from kdistill.core.task import MULTI, Task, of_labels
@@ -290,8 +291,9 @@ def check_labels(split: Split, classes: tuple[str, ...], name: str) -> None:
         )
     if (labels == labels[0]).all():
         raise DataError(
-            f"{name}: expected at least two classes; all {len(labels)} labels, from position "
-            f"{split.rows[0]} on, are {labels[0]} ({classes[labels[0]]})"
+            f"{name}: expected examples of at least two classes; all {len(labels)} have the label {labels[0]} "
+            f"({classes[labels[0]]})",
+            hint=f"The data have the classes {first_few(list(classes))}: each part needs examples of them.",
         )
 
 

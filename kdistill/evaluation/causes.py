@@ -74,6 +74,8 @@ def causes(
         "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
         f"{len(pairs)} comparisons with controls."
     )
+    if not claims(comparisons):
+        about += " None of them is below 0.05: more seeds show smaller differences."
     twos = zip(controls, comparisons[::2], comparisons[1::2], strict=True)
     return {"comparisons": comparisons, "sentences": [_sentence(*two, measure) for two in twos], "about": about}
 
@@ -113,7 +115,7 @@ def _sentence(control: Control, alone: ArmsCompared, beyond: ArmsCompared, measu
         shown = {
             "better": f"this shows an effect of {control.rest}",
             "worse": "this shows that distillation is worse than this control",
-            "inconclusive": f"this does not show an effect of {control.rest}",
+            "inconclusive": f"no effect is shown of {control.rest}",
         }[beyond["verdict"]]
     return (
         f"{control.alone}: {_amount(alone, measure)} against the baseline. Distilled: {_amount(beyond, measure)} "

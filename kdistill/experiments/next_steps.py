@@ -6,10 +6,11 @@ from typing import Any, TypedDict
 from kdistill.core import extras
 from kdistill.evaluation.measures import Measure, recorded
 from kdistill.evaluation.statistics import LEAST_SEEDS
+from kdistill.recipes import checks
 from kdistill.recipes.command_lines import options_of, quoted, teacher_option
 from kdistill.recipes.session import Session
 
-SEEDS, SEEDS_OF_A_SWEEP = 5, 3
+SEEDS, SEEDS_OF_A_SWEEP, LONGER = 5, 3, 4
 TEMPERATURES, ALPHAS = "distill.temperature=1,2,4,8", "distill.alpha=0.1,0.5,0.9"
 
 
@@ -28,7 +29,10 @@ def after_reproduce(session: Session, seeds: Sequence[int], results: Mapping[int
         seeds: that the runs have.
         results: of the distilled runs, by seed.
     """
-    return [_report(session), _sweep(session, seeds), _export(session, _best(results, session.measure))]
+    best = _best(results, session.measure)
+    if _is_improving(session, results[best]):
+        return [_longer(session, seeds), _report(session)]
+    return [_report(session), _sweep(session, seeds), _export(session, best)]
 
 
 def after_sweep(session: Session, winner: str) -> list[Step]:
@@ -52,6 +56,20 @@ def after_evaluate(session: Session, arms: Sequence[str], seed: int) -> list[Ste
     if "distilled" not in arms:
         return []
     return [_report(session), _reproduce(session), _export(session, seed)]
+
+
+def _is_improving(session: Session, result: Mapping[str, Any]) -> bool:
+    """Whether the best epoch of a student is the last that it was allowed."""
+    return bool(result.get("best_epoch") == session.config.training_for("student").epochs)
+
+
+def _longer(session: Session, seeds: Sequence[int]) -> Step:
+    """Return the step that trains for more epochs, in a new experiment."""
+    key = f"{checks.section_of('epochs', session.config, 'student')}.epochs"
+    epochs = LONGER * session.config.training_for("student").epochs
+    more = f"--set name={session.config.name}-longer --set {key}={epochs} --seeds {len(seeds)}"
+    command = f"kdistill reproduce {options_of(session)}{teacher_option(session)} {more}"
+    return {"why": "train longer: the student was still improving", "command": command}
 
 
 def _report(session: Session) -> Step:

@@ -86,11 +86,12 @@ def propose(
     return Proposal(values, [*found.reasons, *reasons])
 
 
-def told(made: Proposal, overrides: Sequence[str], source: str, file: Path) -> str:
+def told(made: Proposal, overrides: Sequence[str], source: str, file: Path, dry_run: bool = False) -> str:
     """Return what a person has to know of a config that was made: its keys, the reasons, and where it is kept."""
     values = configs.merged(made.values, overrides)
     keys = [f"  {configs.one_line(key, value)}" for key, value in values.items()]
-    kept = f"it is kept beside the results, in {file}: other commands take it by -c; --set changes a key"
+    is_kept = "it will be kept" if dry_run else "it is kept"
+    kept = f"{is_kept} beside the results, in {file}: other commands take it by -c; --set changes a key"
     return "\n".join([f"Config for {source}:", *keys, *(f"- {reason}" for reason in [*made.reasons, kept])])
 
 
@@ -222,5 +223,5 @@ def _layers(
         sized = sizes.student(example, of, like, vocabulary)
         values["student"] = sized.section
         share = f"{percent(sized.parameters / of)} of {whose}" + (f" {of:,}" if whose.endswith("'s") else "")
-        reasons.append(f"student: {sized.parameters:,} parameters, {share}; about {percent(sizes.SHARE)} is aimed at")
+        reasons.append(f"student: {sized.parameters:,} parameters, {share}; at most {percent(sizes.SHARE)} is aimed at")
     return values, reasons

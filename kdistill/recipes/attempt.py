@@ -42,7 +42,7 @@ from kdistill.training.losses import Objective
 
 NAMED_AT_MOST = 10  # classes, with their weights
 NO_IMPROVEMENT = "no improvement"
-FEWEST_JUDGED = 10  # epochs, from which on a run is taken for more than a trial
+FEWEST_JUDGED = 5  # epochs, from which on a run is taken for more than a trial
 EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
 
 

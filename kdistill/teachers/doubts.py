@@ -80,7 +80,7 @@ def gets_raw_values(splits: Splits, preprocess: str, scales_inputs: bool) -> boo
 def of_raw_values(named: bool = True) -> str:
     """Return what to do where a model gets raw values, after a space; `named` is whether the config names its file."""
     naming = "" if named else ", and name the file in distill.teachers"
-    return f" It gets raw values: if it was trained on scaled ones, set teacher.preprocessing{naming}."
+    return f" It gets raw values: if it was trained on scaled ones, set teacher.preprocessing, such as unit for 0 to 1{naming}."
 
 
 def of_outputs(
@@ -108,7 +108,7 @@ def of_outputs(
         than = "worse than equal ones would be" if cause and scores.nll > of_equal * SUSPICIOUS_NLL else ""
     if not than:
         return []
-    nll = f"(NLL {scores.nll:.2f} on validation; {of_equal:.2f})"
+    nll = f"(NLL {scores.nll:.2f} on validation, where equal probabilities give {of_equal:.2f})"
     return [f"The {role}'s probabilities are {than} {nll}.{cause}"]
 
 

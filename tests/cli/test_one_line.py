@@ -72,7 +72,7 @@ def test_commands_of_one_run_make_the_same_config(tmp_path):
 def test_a_teacher_on_the_line_sizes_the_student_and_is_kept_in_the_config(tmp_path):
     path, big = data("image_folder", tmp_path), teacher(tmp_path / "big.keras")
     result = run("distill", path, "--teacher", "big.keras", *FAST)
-    assert "3.0 % is aimed at" in result.stderr
+    assert "at most 3.0 % is aimed at" in result.stderr
     assert "the teacher's 8,450" in result.stderr
     kept = yaml.safe_load((tmp_path / "runs/mine/config.yaml").read_text())
     assert kept["distill"]["teachers"] == [str(big)]

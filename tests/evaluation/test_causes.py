@@ -42,7 +42,7 @@ def test_pseudo_labels_that_do_all_of_it():
     assert alone["p_holm"] == pytest.approx(2 * alone["p_value"])
     (sentence,) = found["sentences"]
     assert sentence.startswith("The teacher's hard answers: +1.01 points (+0.97 to +1.04, Holm p = ")
-    assert sentence.endswith("this does not show an effect of the softened outputs.")
+    assert sentence.endswith("no effect is shown of the softened outputs.")
     assert claims(found["comparisons"]) == [("pseudo", "baseline", "better")]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 

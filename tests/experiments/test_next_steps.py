@@ -92,3 +92,13 @@ def test_teachers_of_the_command_line_stay_in_the_commands_that_need_them(sessio
     path = tmp_path / "a teacher.keras"
     reproduce = next_steps.after_evaluate(session(teachers=[path]), ["distilled"], 0)[1]
     assert words(reproduce)[-2:] == ["--set", f'distill.teachers=["{path}"]']
+
+
+def test_a_student_that_was_still_improving_is_trained_longer_first(session):
+    own = session("training.epochs=7")
+    result = {"best_epoch": 7, "validation": {"accuracy": 0.5, "nll": 1.0}}
+    first, *others = next_steps.after_reproduce(own, [0, 1, 2], {0: result, 1: result, 2: result})
+    assert first["command"].endswith("--set name=quickstart-longer --set training.epochs=28 --seeds 3")
+    assert not any("export" in step["command"] for step in others)
+    early = {**result, "best_epoch": 3}
+    assert any("export" in step["command"] for step in next_steps.after_reproduce(own, [0], {0: early}))

@@ -192,13 +192,17 @@ class _Count:
         return f"[{self.done:{len(str(self.total))}}/{self.total}] " if self.total > 1 else ""
 
     def words(self) -> str:
-        """Return how many runs are done, and the time that the others take at the same rate."""
+        """Return how many runs are done, and the time that the others take at the rate since the first one ended.
+
+        Until then processes start and steps are compiled, which says nothing of the rate.
+        """
         if self.total < 2:
             return ""
         text = f"{self.done} of {self.total} runs done"
-        (began, before), (last, done) = self._changes[0], self._changes[-1]
-        if not before < done < self.total:
+        since_first = self._changes[1:]
+        if len(since_first) < 2 or self.done >= self.total:
             return text
+        (began, before), (last, done) = since_first[0], since_first[-1]
         left = (last - began) / (done - before) * (self.total - done) - (self._get_time() - last)
         return f"{text}, about {timedelta(seconds=max(round(left), 1))} left"
 

@@ -49,8 +49,10 @@ def size(arms: Sequence[Arm], measure: str) -> Plot | None:
     ]
     title = f"Test {MEASURES[measure].words} against size"
     has_spread = any(scores["sd"] is not None for _, scores in shown)
-    note = "Mean over the seeds; the bar is one standard deviation to either side." if has_spread else ""
-    return Plot("size", title, f"{'; '.join(texts)}.", figure, note)
+    notes = ["Mean over the seeds; the bar is one standard deviation to either side."] if has_spread else []
+    if len(set(costs)) < len(costs):
+        notes.append("Models of one size stand side by side.")
+    return Plot("size", title, f"{'; '.join(texts)}.", figure, " ".join(notes))
 
 
 def _draw(axes: Axes, arm: Arm, scores: Summary, place: float) -> None:

@@ -232,12 +232,15 @@ def test_the_time_left_is_that_of_the_runs_before():
     now = [100.0]
     count = progress._Count(lambda: now[0])
     assert count.words() == ""
-    count.planned(2, 12)
+    count.planned(1, 12)
+    assert count.words() == "1 of 12 runs done"
+    now[0] = 140.0
+    count.planned(2, 12)  # the first of this command, which compiled: it says nothing
     assert count.words() == "2 of 12 runs done"
-    now[0] = 150.0
+    now[0] = 190.0
     count.planned(7, 12)  # five in 50 s
     assert count.words() == "7 of 12 runs done, about 0:00:50 left"
-    now[0] = 160.0
+    now[0] = 200.0
     assert count.words() == "7 of 12 runs done, about 0:00:40 left"
     now[0] = 1000.0
     assert count.words() == "7 of 12 runs done, about 0:00:01 left"

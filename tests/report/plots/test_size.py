@@ -44,7 +44,8 @@ def test_a_bar_is_one_standard_deviation_to_either_side():
     assert "one standard deviation" in plot.note
     single = made.summary(0.9)
     one = [dataclasses.replace(arm, shown={"accuracy": single}) for arm in arms(85_002, 1210, 1210)]
-    assert size(one, "accuracy").note == ""
+    assert size(one, "accuracy").note == "Models of one size stand side by side."
+    assert size(one[:2], "accuracy").note == ""
 
 
 def test_students_of_one_size_stand_side_by_side():
