@@ -116,7 +116,7 @@ class Common:
         bool,
         typer.Option(
             "--dry-run",
-            help="Check everything and print the plan; train, score and download nothing, and write nothing but the cache of own data.",
+            help="Check everything and print the plan; train, score, download nothing; write own data's cache alone.",
         ),
     ] = False
     json: Json = False

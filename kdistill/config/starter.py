@@ -19,6 +19,7 @@ from kdistill.core.soft_losses import DECLARED
 # The values that differ from the defaults: a small experiment with a clear result.
 VALUES: dict[str, Any] = {
     "seeds": 3,
+    "controls": [],
     "data": {"dataset": "fashion_mnist"},
     "teacher": {"hidden": [512, 512], "dropout": 0.3},
     "student": {"hidden": [32]},

@@ -239,7 +239,9 @@ def compared(
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        "warnings": _warnings(seeds, teachers, outcomes, cell, measure) + ([nothing] if nothing else []) + left_out,
+        "warnings": _warnings(session.config.students, seeds, teachers, outcomes, cell, measure)
+        + ([nothing] if nothing else [])
+        + left_out,
     }
     if told := causes(answers, measure, session.config.verdict.scope):
         document["causes"] = told
@@ -285,11 +287,17 @@ def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Docu
 
 
 def _warnings(
-    seeds: Sequence[int], teachers: Mapping[int, int | None], outcomes: Outcomes, cell: str, measure: Measure
+    students: Sequence[str],
+    seeds: Sequence[int],
+    teachers: Mapping[int, int | None],
+    outcomes: Outcomes,
+    cell: str,
+    measure: Measure,
 ) -> list[str]:
+    """Return the warnings of the runs of some arms and seeds, each once; a control may have failed."""
     warnings = list[str]()
     for seed in seeds:
-        made = [("baseline", seed), ("distilled", seed)]
+        made = [(arm, seed) for arm in students if TaskKey(arm, seed, cell) in outcomes.done]
         if (teacher_seed := teachers[seed]) is not None:
             made.insert(0, ("teacher", teacher_seed))
         results = {arm: outcomes.done[TaskKey(arm, of, cell)] for arm, of in made}

@@ -61,6 +61,6 @@ def another_order(
     return (
         f"The {role}'s outputs seem to be in another order of classes: its accuracy on validation is "
         f"{np.trace(right) / len(labels):.4f}, and {accuracy:.4f} with {pairs} (outputs are counted from 0). Put them "
-        "in the order of the data's classes: rename these, or give the teacher's outputs, with their columns in that order, "
-        "as a file of logits (--teacher-logits)."
+        "in the order of the data's classes: rename these, or give the teacher's outputs as a file of logits, with its "
+        "columns in that order (--teacher-logits)."
     )

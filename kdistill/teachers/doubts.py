@@ -80,7 +80,8 @@ def gets_raw_values(splits: Splits, preprocess: str, scales_inputs: bool) -> boo
 def of_raw_values(named: bool = True) -> str:
     """Return what to do where a model gets raw values, after a space; `named` is whether the config names its file."""
     naming = "" if named else ", and name the file in distill.teachers"
-    return f" It gets raw values: if it was trained on scaled ones, set teacher.preprocessing, such as unit for 0 to 1{naming}."
+    how = f"set teacher.preprocessing, such as unit for 0 to 1{naming}"
+    return f" It gets raw values: if it was trained on scaled ones, {how}."
 
 
 def of_outputs(
