@@ -72,7 +72,8 @@ def written(tmp_path):
 def test_from_data_to_predictions(written, tmp_path, kind):
     config, output = written(kind), ["--output-dir", tmp_path / "runs"]
     info = run("data", "info", "-c", config)
-    assert ("are taken for sequences of 6 steps with 2 features" in info.stderr) == (kind == "sequence")
+    said = " ".join(info.output.split())
+    assert ("are taken for sequences of 6 steps with 2 features" in said) == (kind == "sequence")
     assert document("data", "info", "-c", config)["npz"]["kind"] == kind
     run("reproduce", "-c", config, *output, "--dry-run")
     run("reproduce", "-c", config, *output)

@@ -370,9 +370,10 @@ def test_what_reads_no_arrays_does_not_read_the_cache(sound, tmp_path, monkeypat
 
     monkeypatch.setattr(conversion_cache, "find", None)
     config = tmp_path / "mine.yaml"
+    (tmp_path / "mine.npz").touch()
     config.write_text("data: {dataset: npz, path: mine.npz}\nteacher: {hidden: [8]}\nstudent: {hidden: [4]}\n")
     for command in (["config", "check", config], ["config", "show", config], ["runs", "ls", "--output-dir", sound]):
-        assert invoke(*command).exit_code == 0
+        assert (found := invoke(*command)).exit_code == 0, found.output
 
 
 @pytest.mark.parametrize("amount", [4, pytest.param(300, marks=pytest.mark.campaign)])

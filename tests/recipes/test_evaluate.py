@@ -115,7 +115,10 @@ def test_a_file_that_gets_raw_values_and_answers_badly_is_told_what_to_set(exper
     keras.Sequential(layers).save(tmp_path / "t.keras")
     heard = Heard()
     evaluate.evaluate(session(experiment_copy, listener=heard), 0, [tmp_path / "t.keras"])
-    assert any("set teacher.preprocessing, and name the file in distill.teachers" in text for text in heard.warnings)
+    assert any(
+        "set teacher.preprocessing, such as unit for 0 to 1, and name the file in distill.teachers" in text
+        for text in heard.warnings
+    )
     heard = Heard()
     run_model = experiment_copy / "quickstart/seed-0/teacher/model.keras"
     evaluate.evaluate(session(experiment_copy, listener=heard), 0, [run_model])

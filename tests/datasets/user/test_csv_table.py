@@ -135,7 +135,7 @@ HEAD = "kind,a,b\n" + "x,1,2\ny,3,4\n" * 2
         (HEAD + 'x,"1,2\n', r"a.csv, line \d: cannot be read as CSV"),
         (HEAD + 'x,"1"2,3\n', r"a.csv, line 6: cannot be read as CSV"),
         (HEAD.encode() + b"x,1,\xff\n", "a.csv, line 6, column 'b': expected a finite number; received 'ÿ'"),
-        ("kind,a\nx,1\nx,2\nx,3\nx,4\n", "expected at least two classes"),
+        ("kind,a\nx,1\nx,2\nx,3\nx,4\n", "expected examples of at least two classes"),
     ],
 )
 def test_faults_are_named_by_line_and_column(tmp_path, text, problem):
