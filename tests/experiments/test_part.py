@@ -79,7 +79,7 @@ def test_parts_at_the_same_time_share_a_teacher(tmp_path):
     assert [code for code, _, _ in ends] == [0, 0], ends
     assert len(Experiment(tmp_path / "quickstart").run("teacher", 0).manifest["attempts"]) == 1
     gathered = run(*command, "--json")
-    assert "validation accuracy" not in gathered.stderr
+    assert "val acc" not in gathered.stderr
     whole = document(*command, "--output-dir", tmp_path / "whole")
     assert without_place(json.loads(gathered.stdout)) == without_place(whole)
 
@@ -137,7 +137,7 @@ def test_the_script_makes_what_the_command_makes(tmp_path):
     assert not (tmp_path / "parts" / "quickstart" / "summary.json").exists()
     assert "seed 1" in element(2).stdout
     gathered = element(0)
-    assert "validation accuracy" not in gathered.stderr
+    assert "val acc" not in gathered.stderr
     whole = document("reproduce", "--seeds", "2", *SHORT, "--workers", 1, "--output-dir", tmp_path / "whole")
     summary = json.loads((tmp_path / "parts" / "quickstart" / "summary.json").read_text())
     del summary["sha256"]  # of the file

@@ -379,9 +379,9 @@ def test_narration_names_cells_and_teachers_by_their_settings(tmp_path):
     grid = ["--grid", "distill.T=1,4", "--grid", "teacher.hidden=[16],[8]", *SHORT, "--seeds", 1]
     for place, more in (("whole", []), ("part", ["--part", "1/1"])):
         told = re.sub(r"(?m)^\[\d/\d\] ", "", invoke(*grid, *more, "--output-dir", tmp_path / place).stderr)
-        assert told.startswith("teacher   seed 0  validation accuracy")
-        assert "\nteacher hidden=[8] seed 0  validation accuracy" in told
-        assert "\ntemperature=4 hidden=[8] seed 0  validation accuracy" in told
+        assert told.startswith("teacher   seed 0  val acc")
+        assert "\nteacher hidden=[8] seed 0  val acc" in told
+        assert "\ntemperature=4 hidden=[8] seed 0  val acc" in told
         assert "distilled" not in told
 
 
