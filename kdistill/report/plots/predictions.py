@@ -52,7 +52,8 @@ def confusion(found: Confusion) -> list[Plot]:
         alt = f"{arm}: {_most_confused(found.classes, shares)}"
         plots.append(Plot(f"confusion-{arm}", f"{arm.capitalize()} (% of the true class)", alt, figure))
     change = found.difference
-    text = [[f"{100 * value:+.1f}" if abs(value) >= 0.0005 else "" for value in row] for row in change]
+    # Ten points and more without a decimal: a cell has room for four characters.
+    text = [[f"{100 * of:+.{int(abs(of) < 0.0995)}f}" if abs(of) >= 0.0005 else "" for of in row] for row in change]
     opacity = STRONGEST * np.sqrt(np.abs(change) / (np.nanmax(np.abs(change), initial=0) or 1))
     is_worse = np.where(np.eye(len(names), dtype=bool), change, -change) < 0
     figure = heat_map(rows, columns._replace(size=28), opacity, text, less=is_worse)
