@@ -45,7 +45,7 @@ def test_the_difference_is_blue_where_it_is_better_and_orange_where_it_is_worse(
     worse[2, 2], worse[2, 3] = 0.6, found.baseline[2, 3] + 0.1
     texts, fills = cells(predictions.confusion(dataclasses.replace(found, distilled=worse))[2])
     assert {place: texts[place] for place in texts} == {
-        (0, 0): "+5.0", (0, 1): "-5.0", (2, 2): "-10.0", (2, 3): "+10"
+        (0, 0): "+5.0", (0, 1): "-5.0", (2, 2): "-10", (2, 3): "+10"
     }  # fmt: skip
     colours = {place: colour_of(fill) for place, fill in fills.items()}
     better, bad = COLOURS["more"], COLOURS["less"]
