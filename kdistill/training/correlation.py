@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kdistill.training.softened import Factor, root, softened, t_squared
+from kdistill.training.softened import Factor, factor_of, root, softened
 
 TINY = 1e-8  # what the authors add to the product of the norms
 
@@ -29,7 +29,7 @@ def dist_loss(
     """
     teacher, student = (tf.exp(p) for p in softened(teacher_logits, student_logits, temperature, teacher_temperature))
     distance = rows * _distance(teacher, student, -1) + columns * _distance(teacher, student, 0)
-    return (t_squared(temperature) if scale is None else scale) * distance
+    return factor_of(temperature, scale) * distance
 
 
 def _distance(some: tf.Tensor, others: tf.Tensor, axis: int) -> tf.Tensor:

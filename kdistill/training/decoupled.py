@@ -5,7 +5,7 @@ For arguments and shapes see `training.softened`; `scale` is the factor of the l
 
 import tensorflow as tf
 
-from kdistill.training.softened import Factor, cross_entropy, kl, of_label, others, softened, t_squared
+from kdistill.training.softened import Factor, cross_entropy, factor_of, kl, of_label, others, softened
 
 
 def dkd_parts(
@@ -43,7 +43,7 @@ def dkd_loss(
     """
     of_target, of_other, _ = dkd_parts(teacher_logits, student_logits, labels, temperature, teacher_temperature)
     loss = tf.reduce_mean(target * of_target + other * of_other)
-    return (t_squared(temperature) if scale is None else scale) * loss
+    return factor_of(temperature, scale) * loss
 
 
 def nkd_loss(
@@ -66,4 +66,4 @@ def nkd_loss(
     teacher, student = softened(teacher_logits, student_logits, temperature, teacher_temperature)
     (_, teacher_others), (_, student_others) = (others(p, labels) for p in (teacher, student))
     of_other = cross_entropy(teacher_others, student_others)
-    return tf.reduce_mean(of_target + gamma * (t_squared(temperature) if scale is None else scale) * of_other)
+    return tf.reduce_mean(of_target + gamma * factor_of(temperature, scale) * of_other)

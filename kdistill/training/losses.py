@@ -33,7 +33,7 @@ from kdistill.core.soft_losses import DECLARED, WARMUP
 from kdistill.core.task import MULTI, SINGLE, Task
 from kdistill.training.correlation import dist_loss
 from kdistill.training.decoupled import dkd_loss, nkd_loss
-from kdistill.training.softened import Factor, kl, mean_of_teachers, softened, standardized, t_squared
+from kdistill.training.softened import Factor, factor_of, kl, mean_of_teachers, softened, standardized, t_squared
 from kdistill.training.weighted import wsld_loss, wttm_loss
 
 Terms = dict[str, tf.Tensor]
@@ -61,7 +61,7 @@ def kl_loss(
         A scalar in nats, at least 0 up to rounding.
     """
     loss = tf.reduce_mean(kl(*softened(teacher_logits, student_logits, temperature, teacher_temperature)))
-    return (t_squared(temperature) if scale is None else scale) * loss
+    return factor_of(temperature, scale) * loss
 
 
 def bernoulli_kl_loss(
@@ -81,7 +81,7 @@ def bernoulli_kl_loss(
         teacher = mean_of_teachers(tf.math.log_sigmoid(sign * divided), student_logits)
         each += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
     loss = tf.reduce_mean(tf.reduce_sum(each, axis=-1))
-    return (t_squared(temperature) if scale is None else scale) * loss
+    return factor_of(temperature, scale) * loss
 
 
 def mse_loss(
@@ -111,7 +111,7 @@ def mse_loss(
     if len(teacher.shape) > len(student_logits.shape):
         teacher = tf.reduce_mean(teacher, axis=-2)
     mse = tf.reduce_mean(tf.math.squared_difference(teacher, student_logits / temperature))
-    return (t_squared(temperature) if scale is None else scale) * mse
+    return factor_of(temperature, scale) * mse
 
 
 def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, class_weights: Weights | None = None) -> tf.Tensor:

@@ -24,6 +24,11 @@ def t_squared(temperature: Factor) -> Factor:
     return temperature * temperature
 
 
+def factor_of(temperature: Factor, scale: Factor | None) -> Factor:
+    """Return the factor of a soft loss: `scale`, or T^2 without one."""
+    return t_squared(temperature) if scale is None else scale
+
+
 def mean_of_teachers(log_p: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
     """Return the logarithm of several teachers' mean probabilities, without underflow; that of one teacher unchanged.
 

@@ -5,7 +5,7 @@ For arguments and shapes see `training.softened`.
 
 import tensorflow as tf
 
-from kdistill.training.softened import Factor, cross_entropy, kl, of_label, softened, t_squared
+from kdistill.training.softened import Factor, cross_entropy, factor_of, kl, of_label, softened
 
 TINY = 1e-7  # what the authors of WSLD add to the teacher's cross-entropy
 
@@ -42,4 +42,4 @@ def wsld_loss(
     u = tf.stop_gradient(1.0 - tf.exp(-student / (teacher + TINY)))
     teacher, student = softened(teacher_logits, student_logits, temperature, teacher_temperature)
     loss = tf.reduce_mean(u * cross_entropy(teacher, student))
-    return (t_squared(temperature) if scale is None else scale) * loss
+    return factor_of(temperature, scale) * loss
