@@ -148,10 +148,10 @@ class _Distill(Section):
     def formula(self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE) -> str:
         """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
         soft, where = self._term_and_letters(teachers, task)
-        hard = f"{task.cross_entropy}(labels, {task.activation}(student))"
-        hard = hard if weights is None else "mean(w[label] * CE(label, softmax(student)))"
+        hard = hard_term(weights, task)
         more = "".join(f"; {text}" for text in (where, self.authors()) if text)
-        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{_where(weights)}{task.summed}{more}"
+        end = f"{words_of_weights(weights)}{task.summed}{more}"
+        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{end}"
 
     def soft_term(self, teachers: int = 1, task: Task = SINGLE) -> str:
         """Return the soft term with its numbers, and what its letters stand for."""
@@ -179,10 +179,21 @@ class _Distill(Section):
 
 def hard_formula(weights: ClassWeights) -> str:
     """Return the loss of an arm without a teacher as one line of text, with `data.class_weights`."""
-    return "loss = hard" if weights is None else f"loss = mean(w[label] * CE(label, softmax(model))){_where(weights)}"
+    return (
+        "loss = hard"
+        if weights is None
+        else f"loss = mean(w[label] * CE(label, softmax(model))){words_of_weights(weights)}"
+    )
 
 
-def _where(weights: ClassWeights) -> str:
+def hard_term(weights: ClassWeights, task: Task) -> str:
+    """Return the hard term of a student as text, with `data.class_weights`; `words_of_weights` says what w is."""
+    if weights is None:
+        return f"{task.cross_entropy}(labels, {task.activation}(student))"
+    return "mean(w[label] * CE(label, softmax(student)))"
+
+
+def words_of_weights(weights: ClassWeights) -> str:
     """Return how class weights are computed, as the end of a formula: n examples of k classes, n[c] of class c."""
     if weights is None:
         return ""

@@ -1,6 +1,6 @@
 """The formula of the loss of each arm, as one line of text."""
 
-from kdistill.config.distill_schema import hard_formula
+from kdistill.config.distill_schema import hard_formula, hard_term, words_of_weights
 from kdistill.recipes.session import Session
 from kdistill.runs import Run
 
@@ -8,11 +8,9 @@ from kdistill.runs import Run
 def formula_of_run(session: Session, run: Run, teachers: int) -> str:
     """Return the loss of a run with its numbers; `teachers` is how many taught it, 0 without one."""
     config = session.config
-    task, alpha, of_model = config.data.task, config.distill.alpha, f"{config.data.task.activation}(student)"
-    labels_alone = hard_formula(config.data.class_weights)
-    _, comma, weights = labels_alone.partition(", w[c]")
-    hard = "mean(w[label] * CE(label, softmax(student)))" if comma else f"{task.cross_entropy}(labels, {of_model})"
-    end = f"{comma}{weights}{task.summed}"
+    task, alpha, weights = config.data.task, config.distill.alpha, config.data.class_weights
+    of_model, labels_alone = f"{task.activation}(student)", hard_formula(weights)
+    hard, end = hard_term(weights, task), f"{words_of_weights(weights)}{task.summed}"
     match run.arm:
         case "distilled":
             return session.formula_of(teachers)
