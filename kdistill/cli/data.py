@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdistill.cli import completion, values
+from kdistill.cli import values
 from kdistill.cli.lazy import Lazy
-from kdistill.cli.options import ConfigOption, Debug, Json, Set
+from kdistill.cli.options import ConfigOption, Debug, Json, Set, config_option
 from kdistill.cli.output import emit
 from kdistill.core.errors import DataError
 
@@ -21,16 +21,7 @@ else:  # it loads NumPy
 app = typer.Typer(no_args_is_help=True, help="Find, check and download data sets.")
 
 SearchFirst = Annotated[Path | None, values.path_option("Folder to search first.", "FOLDER", "--dir")]
-DataOf = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="CONFIG",
-        autocompletion=completion.configs,
-        help="Show the data of this config; your own data are read.",
-    ),
-]
+DataOf = Annotated[str | None, config_option("Show the data of this config; your own data are read.")]
 
 
 Images = Annotated[

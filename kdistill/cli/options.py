@@ -33,16 +33,14 @@ Set = Annotated[
         help="Override a config key, such as distill.T=4; repeatable.",
     ),
 ]
-ConfigOption = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="CONFIG",
-        autocompletion=completion.configs,
-        help="Config file, or name of a built-in config.",
-    ),
-]
+
+
+def config_option(text: str) -> Any:
+    """Return the option that names a config."""
+    return typer.Option("--config", "-c", metavar="CONFIG", autocompletion=completion.configs, help=text)
+
+
+ConfigOption = Annotated[str | None, config_option("Config file, or name of a built-in config.")]
 Track = Annotated[
     list[Tracker] | None,
     typer.Option(metavar="|".join(Tracker), help="Log every epoch for TensorBoard, in the folder of each run."),
@@ -80,16 +78,9 @@ class Common:
             "printed, and kept in the experiment's folder.",
         ),
     ] = None
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="CONFIG",
-            autocompletion=completion.configs,
-            help="Config file, or name of a built-in config (default: quickstart)",
-        ),
-    ] = None
+    config: Annotated[str | None, config_option("Config file, or name of a built-in config (default: quickstart)")] = (
+        None
+    )
     teacher: Teachers = None
     teacher_logits: TeacherLogits = None
     set: Set = None
