@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from keras_files import outside
 
 from kdistill import config as configs
 from kdistill import datasets
@@ -16,11 +17,6 @@ from kdistill.teachers.files import find
 @pytest.fixture(scope="module")
 def splits():
     return datasets.load(configs.load("quickstart").data)
-
-
-def outside(path):
-    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(path)
-    return path
 
 
 def test_raw_values_for_a_model_from_elsewhere_are_worth_a_hint(experiment_copy, splits, tmp_path):

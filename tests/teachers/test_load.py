@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras_files import outside
 
 from kdistill import config as configs
 from kdistill import datasets, modelfiles, models
@@ -15,11 +16,6 @@ from kdistill.teachers.files import find
 @pytest.fixture(scope="module")
 def splits():
     return datasets.load(configs.load("quickstart").data)
-
-
-def outside(path):
-    keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)]).save(path)
-    return path
 
 
 def test_only_models_from_elsewhere_are_given_scaled_values(experiment_copy, splits, tmp_path):

@@ -3,23 +3,11 @@
 import io
 
 import pytest
+from epochs import record
 from rich.console import Console
 
 from kdistill.cli.rendering.live import RunTable, download
 from kdistill.core.listener import Downloading, RunStarted
-
-
-def record(epoch, **changes):
-    values = {
-        "epoch": epoch,
-        "loss": 0.5,
-        "soft": 0.25,
-        "hard": 0.75,
-        "val_accuracy": 0.9,
-        "val_nll": 0.3,
-        "best": True,
-    }
-    return {**values, "patience_left": 4, "seconds": 2.0, **changes}
 
 
 class View:

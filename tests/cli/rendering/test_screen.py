@@ -12,6 +12,7 @@ import sys
 import termios
 
 import pytest
+from epochs import record
 from places import ROOT
 from rich.console import Console
 from rich.text import Text
@@ -28,19 +29,6 @@ RESULT = {
     "stopped": "no improvement",
     "run_info": {"seconds": 1.5},
 }
-
-
-def record(epoch, **changes):
-    values = {
-        "epoch": epoch,
-        "loss": 0.5,
-        "soft": 0.25,
-        "hard": 0.75,
-        "val_accuracy": 0.9,
-        "val_nll": 0.3,
-        "best": True,
-    }
-    return {**values, "patience_left": 4, "seconds": 2.0, **changes}
 
 
 def screen(terminal=False, width=120, **options):
