@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections import OrderedDict
 
 import places
 import pytest
@@ -22,19 +23,25 @@ def pytest_configure():
     compiled_loop.ENGINES_KEPT = 64
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _without_xla(request):
+_engines_without_xla = OrderedDict()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
     """By default, train without XLA outside the tests of training: to compile takes most of a short run's time.
 
     The other tiers compile as users do: there, runs in this process are compared with those of others to the bit.
+    What a fixture of the session trains is compared so with what a later test trains: a fixture that is set up for one
+    module, after those of the session, would come too late, and an engine that was compiled with XLA is kept apart.
     """
     from kdistill.training import compiled_loop
 
-    is_default = "not slow" in request.config.option.markexpr
+    is_default = "not slow" in item.config.option.markexpr
     with pytest.MonkeyPatch.context() as patch:
-        if is_default and "training" not in request.path.parts:
+        if is_default and "training" not in item.path.parts:
             patch.setattr(compiled_loop, "_suits_xla", lambda model: False)
-        yield
+            patch.setattr(compiled_loop, "_engines", _engines_without_xla)
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
