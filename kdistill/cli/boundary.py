@@ -71,7 +71,8 @@ class Boundary(TyperGroup):
             stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
             if stopped.failure:
                 _report(stopped.failure, debug)
-            _print(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", RESUME)
+            kept = RESUME if _trains(self.get_command(ctx, ctx.invoked_subcommand or "")) else ""
+            _print(f"[bold]{escape(stopped.where or 'Stopped')}.[/bold]", kept)
             raise typer.Exit(STOPPED + stopped.signum) from None
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")  # pydantic's, before a list of choices
@@ -90,6 +91,10 @@ class Boundary(TyperGroup):
                 raise  # of stdout: see `main`
             _report(error, debug)
             raise typer.Exit(error.exit_code if isinstance(error, KdistillError) else BUG) from None
+
+
+def _trains(command: Any) -> bool:
+    return command is not None and any("--track" in parameter.opts for parameter in command.params)
 
 
 def _report(error: Exception, debug: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from kdistill.core.errors import ModelError
 
 SAVED_MODEL = "saved_model.pb"  # a file in every folder of a SavedModel
+RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def format_of(path: Path) -> str:
             return "saved-model"
         raise ModelError(
             f"{path}: expected the folder of a run or of a SavedModel; received another folder",
-            hint="The folder of a run is such as runs/quickstart/seed-0/distilled.",
+            hint=RUN_HINT,
         )
     by_suffix = {known.suffix: name for name, known in FORMATS.items() if known.suffix}
     if path.suffix not in by_suffix:

@@ -12,8 +12,6 @@ from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, judge
 from kdistill.teachers import doubts, files
 
-RUN_HINT = "The folder of a run is such as runs/quickstart/seed-0/distilled."
-
 
 @dataclass(frozen=True)
 class Target:
@@ -42,9 +40,16 @@ def find(path: Path) -> Target:
     run = _run(path)
     if run is None:
         if (path / "config.yaml").is_file():
-            raise ModelError(f"{path}: expected the folder of a run; received that of an experiment", RUN_HINT)
-        raise ModelError(f"{path}: expected the folder of a run; it has no manifest.json", RUN_HINT)
+            raise ModelError(f"{path}: expected the folder of a run; received that of an experiment", _runs_in(path))
+        raise ModelError(f"{path}: expected the folder of a run; it has no manifest.json", formats.RUN_HINT)
     return of_run(run)
+
+
+def _runs_in(experiment: Path) -> str:
+    """Return a hint with the folder of a finished run of an experiment, the distilled one if there is one."""
+    found = [Run(path.parent, path.parent.name, 0) for path in sorted(experiment.glob("seed-*/*/manifest.json"))]
+    finished = sorted((run for run in found if run.finished), key=lambda run: run.arm != "distilled")
+    return f"The folder of a run is such as {finished[0].folder}." if finished else "It has no finished run."
 
 
 def resolve_dots(path: Path) -> Path:

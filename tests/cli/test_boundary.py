@@ -83,10 +83,11 @@ def raising(error):
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
 def test_interruption_has_an_exit_code_and_a_sentence(monkeypatch, error, code):
     monkeypatch.setattr("kdistill.config.load", raising(error))
-    said = run("config", "show", code=code).stderr
+    said = run("reproduce", code=code).stderr
     assert said.startswith("Stopped.\n")
     assert "to resume" in said
     assert "Error" not in said
+    assert run("config", "show", code=code).stderr == "Stopped.\n"  # which keeps nothing to resume
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ def test_a_file_from_elsewhere_has_no_config(experiment_copy, tmp_path):
 
 def test_what_is_no_finished_run_is_refused(experiment_copy, tmp_path):
     home = experiment_copy / "quickstart"
-    with pytest.raises(ModelError, match="received that of an experiment"):
+    with pytest.raises(ModelError, match="received that of an experiment") as refused:
         targets.find(home)
+    assert refused.value.hint == f"The folder of a run is such as {home / 'seed-0/distilled'}."
     with pytest.raises(ModelError, match=r"it has no manifest\.json"):
         targets.find(home / "seed-0")
     with pytest.raises(ModelError, match="no such model"):
