@@ -1,6 +1,5 @@
 """The commands that read experiments on disk: runs ls, compare. They start no TensorFlow and write nothing."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,10 @@ import typer
 from kdistill.cli import completion
 from kdistill.cli.options import Common, with_some_options
 from kdistill.cli.output import emit
+from kdistill.cli.values import one_of
+from kdistill.core.controls import CONTROLS
 
-Arm = StrEnum("Arm", ["teacher", "baseline", "distilled"])  # Typer takes no list of a Literal
+ARMS = ("teacher", "baseline", "distilled", *CONTROLS)
 Experiments = Annotated[
     list[str] | None,
     typer.Argument(
@@ -68,17 +69,21 @@ def compare(
     first: First,
     second: Second,
     arm: Annotated[
-        list[Arm] | None,
-        typer.Option(metavar="|".join(Arm), help="Arm to compare; repeatable (default: all)"),
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(ARMS),
+            parser=one_of(ARMS),
+            autocompletion=lambda: list(ARMS),
+            help="Arm to compare; repeatable (default: all)",
+        ),
     ] = None,
 ) -> None:
     """Compare two experiments: config keys that differ, test scores, and paired differences of equal seeds."""
     from kdistill.cli.rendering import runs
     from kdistill.experiments import compare as comparison
-    from kdistill.runs import ARMS, survey
+    from kdistill.runs import survey
 
     a, b = (survey.find(name, common.output_dir) for name in (first, second))
     if a.resolve() == b.resolve():
         raise typer.BadParameter(f"expected two experiments; received {a} twice", param_hint="B")
-    chosen = [name for name in ARMS if not arm or name in arm]
-    emit(comparison.compare(a, b, chosen), runs.comparison, common.json)
+    emit(comparison.compare(a, b, arm or ()), runs.comparison, common.json)

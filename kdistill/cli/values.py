@@ -1,7 +1,7 @@
 """Readers of option values. Unlike those of Typer, their messages say what was expected and what was received."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,17 @@ def a_teacher(text: str) -> Path:
             "docs/how-to/other-frameworks.md has an example.",
         )
     return path
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Return a reader of one of some names."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"expected one of {', '.join(names)}; received {text!r}")
+        return text
+
+    return read
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from kdistill.core.formatting import closest, setting
 
 Options = dict[str, float | str | None]
 _NAMES = list(CONTROLS)
+_OPTIONS = ", ".join(f"{{{of.name}: {of.option}}}" for of in CONTROLS.values() if of.option is not None)
+ABOUT = f"Control arms, which tell the cause: {', '.join(_NAMES)}; with their options {_OPTIONS}."
 _SCHEMA = {
     "type": "array",
     "items": {

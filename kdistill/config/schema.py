@@ -279,11 +279,7 @@ class Config(Section):
         Augmentation(),
         description="Random changes of training images; the teacher sees the same images as the student.",
     )
-    controls: Controls = Field(
-        {},
-        description="Control arms, which tell the cause: smoothed, pseudo, shuffled, self, continued; with an option "
-        "smoothed: 0.1 and shuffled: all.",
-    )
+    controls: Controls = Field({}, description=controls.ABOUT)
     sweep: dict[StrictStr, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="For `sweep`: values to try, by config key, such as distill.temperature: [1, 2, 4]."
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdistill.core.controls import CONTROLS, Control
 from kdistill.evaluation.measures import ACCURACY, Measure
-from kdistill.evaluation.statistics import CONFIDENCE, Difference, Interval, Scope
+from kdistill.evaluation.statistics import CONFIDENCE, Difference, Interval, Scope, holm
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, Verdict, compare_pairs
 
 
@@ -20,6 +20,7 @@ class ArmsCompared(TypedDict):
 
     first: str
     second: str
+    seeds: list[int]  # that both have
     difference: Difference  # first minus second, with its interval on this test set
     interval: Interval | None  # that decides, by the scope of the verdict
     p_value: float | None  # of this comparison alone; None if there is no interval
@@ -30,23 +31,9 @@ class ArmsCompared(TypedDict):
 class Causes(TypedDict):
     """What the controls of an experiment tell."""
 
-    comparisons: list[ArmsCompared]  # for each control: with the baseline, and the distilled student with it
-    sentences: list[str]  # one for each control
+    comparisons: list[ArmsCompared]  # of each control with the baseline, and of the distilled student with it
+    sentences: dict[str, str]  # by control
     about: str
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p values adjusted by Holm's method: step down, the smallest times the number of comparisons.
-
-    A comparison without a p value stays without, and counts.
-    """
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, place) in enumerate(known):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
-        adjusted[place] = highest
-    return adjusted
 
 
 def causes(
@@ -60,24 +47,49 @@ def causes(
         scope: which intervals decide, as in the verdict.
 
     Returns:
-        None without controls, or where the scores of an arm are undefined for all seeds.
+        None without controls. A comparison of arms that have no seed with scores of both is left out, which is said.
     """
     controls = [CONTROLS[arm] for arm in answers if arm in CONTROLS]
-    pairs = [pair for control in controls for pair in ((control.name, "baseline"), ("distilled", control.name))]
-    compared = [_compare(answers, *pair, measure, scope) for pair in pairs]
-    if not controls or any(of is None for of in compared):
+    if not controls:
         return None
-    verdicts = [of for of in compared if of is not None]
-    corrected = holm([of.p_deciding for of in verdicts])
-    comparisons = [_document(pair, of, p, measure) for pair, of, p in zip(pairs, verdicts, corrected, strict=True)]
+    pairs = [pair for control in controls for pair in (_alone(control), _beyond(control))]
+    compared = {pair: _compare(answers, *pair, measure, scope) for pair in pairs}
+    corrected = holm([of.p_deciding if of else None for of in compared.values()])
+    told = {
+        pair: _document(pair, of, p, measure)
+        for (pair, of), p in zip(compared.items(), corrected, strict=True)
+        if of is not None
+    }
+    return {
+        "comparisons": list(told.values()),
+        "sentences": {
+            control.name: _sentence(control, told.get(_alone(control)), told.get(_beyond(control)), measure)
+            for control in controls
+        },
+        "about": _about(pairs, told, measure),
+    }
+
+
+def _alone(control: Control) -> tuple[str, str]:
+    """Return the arms whose difference is what a control gives."""
+    return control.name, "baseline"
+
+
+def _beyond(control: Control) -> tuple[str, str]:
+    """Return the arms whose difference is what distillation gives beyond a control."""
+    return "distilled", control.name
+
+
+def _about(pairs: Sequence[tuple[str, str]], told: Mapping[tuple[str, str], ArmsCompared], measure: Measure) -> str:
     about = (
         "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
         f"{len(pairs)} comparisons with controls."
     )
-    if not claims(comparisons):
+    if not claims(told.values()):
         about += " None of them is below 0.05: more seeds show smaller differences."
-    twos = zip(controls, comparisons[::2], comparisons[1::2], strict=True)
-    return {"comparisons": comparisons, "sentences": [_sentence(*two, measure) for two in twos], "about": about}
+    if left_out := [f"{first} and {second}" for first, second in pairs if (first, second) not in told]:
+        about += f" Not compared, since they share no seed with {measure.words} known: {', '.join(left_out)}."
+    return about
 
 
 def _compare(
@@ -98,6 +110,7 @@ def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure:
     return {
         "first": first,
         "second": second,
+        "seeds": list(of.seeds),
         "difference": of.difference,
         "interval": of.interval,
         "p_value": of.p_deciding,
@@ -106,9 +119,9 @@ def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure:
     }
 
 
-def _sentence(control: Control, alone: ArmsCompared, beyond: ArmsCompared, measure: Measure) -> str:
+def _sentence(control: Control, alone: ArmsCompared | None, beyond: ArmsCompared | None, measure: Measure) -> str:
     """Return what one control tells: what it gives, and whether distillation gives more."""
-    if beyond["p_holm"] is None:
+    if beyond is None or beyond["p_holm"] is None:
         shown = f"no interval, so that nothing can be said about {control.rest}"
     else:
         # That a control is better does not show that what it lacks does harm: what it has instead may be better.
@@ -123,7 +136,9 @@ def _sentence(control: Control, alone: ArmsCompared, beyond: ArmsCompared, measu
     )
 
 
-def _amount(of: ArmsCompared, measure: Measure) -> str:
+def _amount(of: ArmsCompared | None, measure: Measure) -> str:
+    if of is None:
+        return "nothing is known"
     amount = f"{measure.signed(of['difference']['mean'])} {measure.unit}"
     interval, p = of["interval"], of["p_holm"]
     if interval is None or p is None:

@@ -95,6 +95,22 @@ def paired_t(differences: Sequence[float]) -> PairedT | None:
     return PairedT(float(low), float(high), float(test.pvalue))
 
 
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return the p values adjusted by Holm's method: step down, the smallest times the number of comparisons.
+
+    The probability of one wrong claim among all of them stays below the level of each alone, however they depend on
+    each other (Holm, "A simple sequentially rejective multiple test procedure", 1979). A comparison without a p value
+    stays without, and counts.
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
+        adjusted[place] = highest
+    return adjusted
+
+
 def bootstrap(differences: Sequence[float]) -> Interval | None:
     """Return the bootstrap interval of the mean difference: BCa (Efron 1987), 9999 resamples, a fixed random seed.
 

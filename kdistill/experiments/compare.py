@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kdistill import config as configs
+from kdistill.core.controls import needed_by
 from kdistill.core.errors import DamagedError
 from kdistill.evaluation import statistics
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
-from kdistill.runs import ARMS, Experiment, Run, ScoresOnTest, answers_of, own_scores, survey
+from kdistill.runs import ARMS, EVERY_ARM, Experiment, Run, ScoresOnTest, answers_of, own_scores, survey
 from kdistill.runs.experiment import CHOSEN_HERE, SUMMARY_FILE
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.survey import not_usable
@@ -86,8 +87,10 @@ class Comparison(TypedDict):
     warnings: list[str]
 
 
-def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison:
-    """Compare the experiments in two folders; differences are the second, B, minus the first, A.
+def compare(first: Path, second: Path, only: Sequence[str] = ()) -> Comparison:
+    """Compare the experiments in two folders, all arms or some; differences are the second, B, minus the first, A.
+
+    Controls are compared like the other arms, if one of the two has them.
 
     Of a sweep, whose own folder has no distilled runs, the winner is compared, which was scored on test.
 
@@ -96,6 +99,7 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
     """
     (first, about_a), (second, about_b) = map(_or_winner, (first, second), "AB")
     loaded = [configs.load(folder / "config.yaml") for folder in (first, second)]
+    arms = [arm for arm in EVERY_ARM if _is_shown(arm, loaded, only)]
     damaged = list[str]()
     by = [_compared_by(*of, damaged) for of in zip((first, second), loaded, strict=True)]
     measure = by[0] if by[0] is by[1] else ACCURACY
@@ -103,10 +107,7 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
     for side in sides:
         _add_arms(side, arms)
     compared = {arm: _arm(arm, a.arms[arm], b.arms[arm], measure) for arm in arms}
-    given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
-    if given and "teacher" in arms and not compared["teacher"]["paired"]:
-        of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
-        compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
+    _name_given_teachers(sides, compared)
     warnings = [
         *about_a,
         *about_b,
@@ -125,6 +126,19 @@ def compare(first: Path, second: Path, arms: Sequence[str] = ARMS) -> Comparison
         "arms": compared,
         "warnings": [*warnings, *_about_versions(sides), *_about_unpaired(compared)],
     }
+
+
+def _is_shown(arm: str, loaded: Sequence[configs.Config], only: Sequence[str]) -> bool:
+    """Whether an arm is compared: one of some, or else any but a control that neither config has."""
+    return arm in only if only else arm in ARMS or any(arm in config.controls for config in loaded)
+
+
+def _name_given_teachers(sides: Sequence[Side], compared: Mapping[str, ComparedArm]) -> None:
+    """Say of teachers that are not paired because they are files."""
+    given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
+    if given and "teacher" in compared and not compared["teacher"]["paired"]:
+        of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
+        compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
 
 
 def _or_winner(folder: Path, letter: str) -> tuple[Path, list[str]]:
@@ -256,7 +270,7 @@ def _paired(arm: str, both: Sequence[tuple[int, Scored, Scored]], measure: Measu
 def _about(arm: str, both: Sequence[tuple[int, Scored, Scored]]) -> str:
     """Return what the interval covers: seeds, and not the teachers where one of them taught several seeds."""
     teachers = zip(*([side.manifest["spec"].get("teacher_weights") for side in pair[1:]] for pair in both), strict=True)
-    shared = arm == "distilled" and any(len(set(of_side)) < len(both) for of_side in teachers)
+    shared = needed_by(arm) == "teacher" and any(len(set(of_side)) < len(both) for of_side in teachers)
     given = (" and these teachers", ", not other teachers") if shared else ("", "")
     return f"The interval on this test set is about training seeds{given[0]}: what other seeds would give{given[1]}."
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
-from kdistill.config import Config
+from kdistill.config import Config, dump
 from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
@@ -118,6 +118,7 @@ def reproduce(
             "next": next_steps.after_reproduce(session, seeds, made),
         },
     }
+    session.experiment.record(dump(session.config))
     with files.writing(session.experiment.folder):
         files.write_sealed(session.experiment.folder / SUMMARY_FILE, dict(document))
     return document

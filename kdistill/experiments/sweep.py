@@ -85,6 +85,7 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
             "next": next_steps.after_sweep(grid.home, written["command"]),
         },
     }
+    best.session.experiment.record(dump(best.session.config))
     with files.writing(grid.home.experiment.folder):
         files.write_sealed(grid.home.experiment.folder / SWEEP_FILE, dict(document))
     return document

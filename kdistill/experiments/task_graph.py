@@ -66,8 +66,9 @@ def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "
             tasks.setdefault(needed[0], task(session, needed[0]))
         tasks[baseline] = task(session, baseline)
         for key in taught:
-            first = {"teacher": [*needed, baseline], "baseline": [baseline], None: []}[needed_by(key.arm)]
-            tasks[key] = task(session, key, *first, teacher=taught_by)
+            first = {"teacher": needed, "baseline": [baseline], None: []}[needed_by(key.arm)]
+            in_vain = [baseline] if key.arm == "distilled" else []  # if it fails, there is nothing to compare with
+            tasks[key] = task(session, key, *first, *in_vain, teacher=taught_by)
         distilled, *controls = taught
         whole = task(session, scores, *needed, baseline, distilled, teacher=taught_by)
         tasks[scores] = replace(whole, after=tuple(controls))

@@ -101,6 +101,16 @@ class Experiment:
                 hint="Choose another --output-dir, or another `name` in the config.",
             )
 
+    def record(self, config_text: str) -> None:
+        """Write the resolved config of what was compared last, unless it is there: no run may have been trained for it.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        path = self.folder / "config.yaml"
+        if not path.is_file() or path.read_bytes() != config_text.encode():
+            self.create(config_text)
+
     def create(self, config_text: str) -> None:
         """Make the folder and write the resolved config into it.
 

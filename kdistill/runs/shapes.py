@@ -163,7 +163,7 @@ class _Failed(Shape):
 
 class _Causes(Shape):
     comparisons: list[_ArmsCompared]
-    sentences: list[str]
+    sentences: dict[str, str]
     about: str
 
 

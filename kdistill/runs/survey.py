@@ -380,9 +380,9 @@ def not_usable(config: "Config", run: Run) -> str | None:
     if not status.counts:
         return "is not finished"
     spec = (run.manifest or {})["spec"]
-    fingerprint, taught_by = spec.get("data", {}).get("fingerprint"), spec.get("teacher_weights")
+    fingerprint = spec.get("data", {}).get("fingerprint")
     try:
-        wanted = specification(config, run.arm, run.seed, taught_by, fingerprint)
+        wanted = specification(config, run.arm, run.seed, run.taught_by, fingerprint)
     except ModelError:  # the file that the architecture was taken from is missing: the run may well be of this config
         return None
     changed = judge(run, wanted).differences

@@ -83,6 +83,8 @@ def test_two_real_experiments_are_compared(experiment_copy):
     shown = run("compare", "quickstart", "warm", "--output-dir", experiment_copy, "--arm", "baseline").stdout
     assert "The same models" in shown
     assert "distilled" not in shown.split("test split")[1]
+    refused = run("compare", "quickstart", "warm", "--output-dir", experiment_copy, "--arm", "sefl", code=2)
+    assert "expected one of teacher, baseline, distilled, smoothed, " in " ".join(refused.stderr.split())
 
 
 def test_what_cannot_be_compared_is_refused(experiment_copy, tmp_path):

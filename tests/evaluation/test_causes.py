@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from kdistill.core.controls import CONTROLS
-from kdistill.evaluation.causes import causes, claims, holm
+from kdistill.evaluation.causes import causes, claims
 from kdistill.evaluation.measures import NLL
-from kdistill.evaluation.statistics import paired_t
+from kdistill.evaluation.statistics import holm, paired_t
 from kdistill.evaluation.verdict import Answers
 
 
@@ -40,7 +40,7 @@ def test_pseudo_labels_that_do_all_of_it():
     assert (beyond["first"], beyond["second"], beyond["verdict"]) == ("distilled", "pseudo", "inconclusive")
     assert alone["p_value"] == pytest.approx(paired_t((0.01 + NOISE[::-1]).tolist()).p_value)
     assert alone["p_holm"] == pytest.approx(2 * alone["p_value"])
-    (sentence,) = found["sentences"]
+    sentence = found["sentences"]["pseudo"]
     assert sentence.startswith("The teacher's hard answers: +1.01 points (+0.97 to +1.04, Holm p = ")
     assert sentence.endswith("no effect is shown of the softened outputs.")
     assert claims(found["comparisons"]) == [("pseudo", "baseline", "better")]
@@ -53,7 +53,7 @@ def test_a_gain_that_no_control_has():
     assert [
         sentence.endswith(end)
         for sentence, end in zip(
-            found["sentences"],
+            found["sentences"].values(),
             ("this shows an effect of the teacher.", "this shows an effect of the larger teacher."),
             strict=True,
         )
@@ -64,19 +64,42 @@ def test_a_gain_that_no_control_has():
 def test_harm_and_measures_where_lower_is_better():
     found = told(NLL, baseline=BASE, distilled=BASE + 0.01 + NOISE, continued=BASE - 0.02 + NOISE[::-1])
     assert claims(found["comparisons"]) == [("continued", "baseline", "better"), ("distilled", "continued", "worse")]
-    assert "this shows that distillation is worse than this control." in found["sentences"][0]
-    assert "-0.0199 nats" in found["sentences"][0]
+    assert "this shows that distillation is worse than this control." in found["sentences"]["continued"]
+    assert "-0.0199 nats" in found["sentences"]["continued"]
 
 
 def test_too_few_seeds_say_so():
-    (sentence,) = told(baseline=BASE[:2], distilled=BASE[:2] + 0.01, pseudo=BASE[:2])["sentences"]
+    (sentence,) = told(baseline=BASE[:2], distilled=BASE[:2] + 0.01, pseudo=BASE[:2])["sentences"].values()
     assert sentence.endswith("no interval, so that nothing can be said about the softened outputs.")
     assert "(" not in sentence
 
 
-def test_nothing_without_controls_or_scores():
+def test_nothing_without_controls():
     assert told(baseline=BASE, distilled=BASE) is None
-    assert told(baseline=[None], distilled=[0.5], pseudo=[0.5]) is None
+
+
+def test_a_comparison_without_scores_is_left_out_said_and_counted():
+    """The scores of one control are not defined: the other one is told all the same, corrected for all four."""
+    gains = {"distilled": BASE + 0.01 + NOISE, "pseudo": BASE + 0.01 + NOISE[::-1]}
+    found = told(baseline=BASE, **gains, smoothed=[None] * 5)
+    assert [(of["first"], of["second"]) for of in found["comparisons"]] == [
+        ("pseudo", "baseline"),
+        ("distilled", "pseudo"),
+    ]
+    alone = found["comparisons"][0]
+    assert alone["p_holm"] == pytest.approx(4 * alone["p_value"])
+    assert list(found["sentences"]) == ["pseudo", "smoothed"]
+    assert found["sentences"]["smoothed"].endswith("nothing can be said about the teacher.")
+    assert "for all 4 comparisons" in found["about"]
+    assert found["about"].endswith(
+        "Not compared, since they share no seed with accuracy known: smoothed and baseline, distilled and smoothed."
+    )
+
+
+def test_the_seeds_of_a_comparison_are_those_that_both_arms_have():
+    answers = {arm: {seed: Answers(0.8 + seed / 100) for seed in range(4)} for arm in ("baseline", "distilled")}
+    found = causes({**answers, "pseudo": {seed: Answers(0.8) for seed in (1, 3)}})
+    assert [of["seeds"] for of in found["comparisons"]] == [[1, 3], [1, 3]]
 
 
 def test_one_wrong_claim_of_all_is_rarer_than_five_percent():

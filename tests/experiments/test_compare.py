@@ -10,6 +10,7 @@ from scipy import stats as reference
 from kdistill import config as configs
 from kdistill import runs
 from kdistill.cli.rendering import runs as ledger
+from kdistill.core.controls import needed_by
 from kdistill.core.errors import ModelError
 from kdistill.experiments import compare
 from kdistill.runs import Experiment, RunWriter, record_scores, survey
@@ -31,7 +32,8 @@ class Mine:
 
     def add(self, arm, seed, right, weights=None, taught_by=None, score=True, config=None):
         """Finish a run that has the first `right` of 100 test examples right."""
-        taught = (taught_by or f"teacher {seed}") if arm == "distilled" else None
+        source = needed_by(arm)
+        taught = (taught_by or f"{source} {seed}") if source else None
         spec = runs.specification(config or self.config, arm, seed, taught, self.data["fingerprint"])
         writer = RunWriter(self.experiment.run(arm, seed), spec, {"data": self.data, "versions": self.versions}, print)
         writer.run.model_file.write_bytes(b"weights")
@@ -339,3 +341,20 @@ def test_a_damaged_summary_is_told_and_the_config_says_the_measure(pair):
     assert document["measure"] == "accuracy"
     (warning,) = [each for each in document["warnings"] if "summary.json is damaged" in each]
     assert "comparison.measure: expected one of accuracy, nll, " in warning
+
+
+def test_controls_that_one_of_the_two_has_are_compared_like_other_arms(tmp_path):
+    a = Mine(tmp_path / "a", "controls=[pseudo, self, smoothed]")
+    b = Mine(tmp_path / "b", "controls=[pseudo, self]", "distill.alpha=0.5")
+    for arm in ("distilled", "pseudo", "self"):
+        fill(a, [80, 82, 81], arm)
+        fill(b, [83, 84, 86], arm)
+    fill(a, [70, 71, 72], "smoothed")
+    document = compare.compare(a.experiment.folder, b.experiment.folder)
+    assert list(document["arms"]) == ["teacher", "baseline", "distilled", "smoothed", "pseudo", "self"]
+    for arm in ("distilled", "pseudo", "self"):
+        assert document["arms"][arm]["paired"]["difference"]["values"] == pytest.approx([0.03, 0.02, 0.05])
+    assert document["arms"]["smoothed"]["why_not"] == "only A has scored runs"
+    assert not [warning for warning in document["warnings"] if "left out" in warning]
+    assert list(compare.compare(a.experiment.folder, b.experiment.folder, ["pseudo"])["arms"]) == ["pseudo"]
+    assert "pseudo, B against A" in text(ledger.comparison(document), 80)

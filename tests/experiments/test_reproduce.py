@@ -12,15 +12,19 @@ from small_experiment import SHORT, session
 from kdistill import config as configs
 from kdistill import datasets
 from kdistill.core import backend
+from kdistill.core.controls import CONTROLS
 from kdistill.core.errors import ConfigError, DivergedError, ModelError, OutputError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import RunStarted
-from kdistill.experiments import reproduce
+from kdistill.experiments import reproduce, task_graph
 from kdistill.experiments.workers import Scale
 from kdistill.recipes import arms, controls, evaluate
 from kdistill.recipes.make import make
+from kdistill.recipes.session import Options
 from kdistill.recipes.threads import default_threads
+from kdistill.report.collect.collector import collect
 from kdistill.runs import known_scores
+from kdistill.training import fit
 
 
 def test_each_run_is_trained_once_and_in_order(tmp_path):
@@ -227,3 +231,49 @@ def test_a_control_that_fails_leaves_the_verdict_on_distillation_as_it_is(tmp_pa
         "The control smoothed is compared without seed 1: its run failed.",
         "The control continued is not compared: all its runs failed.",
     ]
+
+
+EVERY_CONTROL = "controls=[smoothed, pseudo, shuffled, self, continued]"
+
+
+def test_an_experiment_is_extended_by_controls_and_rid_of_them(experiment_copy, monkeypatch):
+    """What is there stays, the controls are trained; the config in the folder is that of the last comparison."""
+    home = experiment_copy / "quickstart"
+    before = json.loads((home / "summary.json").read_text())
+    made = {path: path.stat().st_mtime_ns for path in home.glob("seed-0/*/result.json")}
+    found = reproduce.reproduce(session(experiment_copy, EVERY_CONTROL), [0], scale=Scale(workers=1))
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert found["comparison"] == before["comparison"]
+    assert list(found["arms"]) == ["teacher", "baseline", "distilled", *CONTROLS]
+    assert list(found["causes"]["sentences"]) == list(CONTROLS)
+    page = collect(home, Options(), 0)
+    assert page.causes == found["causes"]
+    assert [(arm.name, arm.nll, arm.shown["accuracy"]) for arm in page.controls] == [
+        (arm, found["arms"][arm]["nll"], found["arms"][arm]["accuracy"]) for arm in CONTROLS
+    ]
+    assert [of.arm for of in page.curves] == list(found["arms"])
+    monkeypatch.setattr(fit, "Fit", None)
+    again = reproduce.reproduce(session(experiment_copy), [0], scale=Scale(workers=1))
+    left_out = {"run_info", "sha256"}
+    assert {key: again[key] for key in again.keys() - left_out} == {
+        key: before[key] for key in before.keys() - left_out
+    }
+    assert not configs.load(home / "config.yaml").controls
+    assert not collect(home, Options(), 0).controls
+
+
+def test_controls_that_a_teacher_teaches_do_not_wait_for_the_baseline(tmp_path):
+    own = session(tmp_path, EVERY_CONTROL)
+    needs = {
+        task.key.arm: {need.arm for need in task.needs} for task in task_graph.tasks_of(own, {0: 0}) if task.trains
+    }
+    assert needs == {
+        "teacher": set(),
+        "baseline": set(),
+        "distilled": {"teacher", "baseline"},
+        "smoothed": set(),
+        "pseudo": {"teacher"},
+        "shuffled": {"teacher"},
+        "self": {"baseline"},
+        "continued": {"baseline"},
+    }

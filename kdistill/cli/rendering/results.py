@@ -143,8 +143,7 @@ def causes(document: "Compared") -> Pairs | None:
     """Show what each control arm tells; None without controls."""
     if not (found := document.get("causes")):
         return None
-    controls = [of["first"] for of in found["comparisons"] if of["second"] == "baseline"]
-    return Pairs("What the controls tell", [*zip(controls, found["sentences"], strict=True), ("about", found["about"])])
+    return Pairs("What the controls tell", [*found["sentences"].items(), ("about", found["about"])])
 
 
 def statistics(document: "Compared") -> RenderableType:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kdistill.core.controls import CONTROLS
 from kdistill.core.formatting import settings
 from kdistill.core.listener import Listener
 from kdistill.datasets.splits import SELECTED_ON_TEST
@@ -59,7 +58,8 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         provenance=provenance,
         missing={part: reason for part, reason in reasons.items() if reason},
         headline=_headline(subject, arms),
-        **_controls(subject),
+        causes=scores.causes(),
+        controls=scores.controls(),
     )
 
 
@@ -71,20 +71,6 @@ def _parts(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:
         "benchmark": collect_benchmark(subject),
     }
     return {part: of[0] for part, of in found.items()}, {part: of[1] for part, of in found.items()}
-
-
-def _controls(subject: Subject) -> dict[str, Any]:
-    """Return what the control arms tell, and their scores, as the last `reproduce` or sweep found them."""
-    found: dict[str, Any] = (subject.sweep or {}).get("test") or subject.summary
-    if not found.get("causes"):
-        return {}
-    of = (subject.measure.name, "nll")
-    return {
-        "causes": found["causes"],
-        "controls": {
-            arm: {name: scores[name] for name in of} for arm, scores in found["arms"].items() if arm in CONTROLS
-        },
-    }
 
 
 def _headline(subject: Subject, arms: list[Arm]) -> str:

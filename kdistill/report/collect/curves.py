@@ -9,7 +9,7 @@ import numpy as np
 from kdistill.core.formatting import first_few
 from kdistill.report.collect.subject import Subject
 from kdistill.report.content.report import Curve, Curves
-from kdistill.runs import ARMS, Run, history
+from kdistill.runs import Run, history
 
 SERIES = ("loss", "soft", "hard", "val_nll", "val_accuracy")
 
@@ -20,7 +20,7 @@ def collect_curves(subject: Subject) -> tuple[list[Curves], str]:
     Teachers from elsewhere have no curves here.
     """
     experiment, found, cut = subject.session.experiment, list[Curves](), list[str]()
-    for arm in ARMS:
+    for arm in ("teacher", *subject.config.students):
         plan = subject.config.training_for("teacher" if arm == "teacher" else "student")
         runs = [experiment.run(arm, seed) for seed in experiment.seeds()]
         cut += [f"{run.title}: {damage}" for run in runs if (damage := _damage(run))]

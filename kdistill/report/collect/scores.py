@@ -7,6 +7,7 @@ from typing import Any
 
 from kdistill.core.errors import KdistillError
 from kdistill.evaluation import metrics, statistics
+from kdistill.evaluation.causes import Causes, causes
 from kdistill.evaluation.measures import Measure, columns, imbalance, lacks
 from kdistill.evaluation.verdict import Answers, Pair, Verdict, about_distillation, compare_pairs
 from kdistill.recipes import evaluate, predictions
@@ -58,16 +59,31 @@ class Scores:
         )
         return replace(verdict, about=f"{verdict.about} {CHOSEN_HERE}") if self.subject.is_winner else verdict
 
-    def _pair(self, seed: int) -> Pair:
-        def answers(arm: str) -> Answers:
-            return answers_of(self.subject.runs[arm][seed], self.by_arm[arm][seed], self.subject.measure)
+    def causes(self) -> Causes | None:
+        """Return what the controls tell over `seeds`; None without controls, or without a verdict."""
+        if not self.verdict():
+            return None
+        answers = {
+            arm: {seed: self._answers(arm, seed) for seed in self.by_arm[arm] if seed in self.seeds}
+            for arm in self.subject.config.students
+        }
+        known = {arm: of for arm, of in answers.items() if of}
+        return causes(known, self.subject.measure, self.subject.config.verdict.scope)
 
-        return Pair(seed, answers("distilled"), answers("baseline"))
+    def _pair(self, seed: int) -> Pair:
+        return Pair(seed, self._answers("distilled", seed), self._answers("baseline", seed))
+
+    def _answers(self, arm: str, seed: int) -> Answers:
+        return answers_of(self.subject.runs[arm][seed], self.by_arm[arm][seed], self.subject.measure)
 
     def arms(self) -> list[Arm]:
         """Return the arms over `seeds`; without any, over all scored runs."""
         arms = (self._teacher(), self._arm("baseline"), self._arm("distilled"))
         return [arm for arm in arms if arm is not None]
+
+    def controls(self) -> list[Arm]:
+        """Return the control arms with scores, over the same seeds."""
+        return [arm for arm in map(self._arm, self.subject.config.controls) if arm is not None]
 
     def _arm(self, name: str) -> Arm | None:
         scores = [of for seed, of in self.by_arm[name].items() if seed in self.seeds or not self.seeds]
@@ -106,7 +122,7 @@ class Scores:
             shown=statistics.summaries(scores, *(measure.name for measure in self._shown)),
             parameters=scores[0]["parameters"],
             file_bytes=scores[0]["file_bytes"],
-            expected=getattr(self.subject.config.expected, name),
+            expected=getattr(self.subject.config.expected, name, None),
         )
 
     @cached_property

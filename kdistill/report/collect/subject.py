@@ -16,7 +16,7 @@ from kdistill.core.listener import Listener
 from kdistill.datasets import Splits
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure
 from kdistill.recipes.session import Options, Session
-from kdistill.runs import ARMS, Experiment, Run, shapes, survey
+from kdistill.runs import Experiment, Run, shapes, survey
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, WINNER_FILE, verdict_measure
 from kdistill.runs.status import damaged_documents
 from kdistill.runs.survey import FoundExperiment, not_usable
@@ -129,7 +129,7 @@ def find(folder: Path, options: Options, listener: Listener | None = None) -> Su
     subject = Subject(home, session, described, sweep=sweep, summary=summary, left_out=damaged)
     for sentence in damaged:
         session.listener.warning(sentence)
-    for arm in ARMS:
+    for arm in ("teacher", *session.config.students):
         subject.runs[arm] = {}
         for run in (session.experiment.run(arm, seed) for seed in session.experiment.seeds()):
             if run.folder.is_dir():

@@ -1,8 +1,8 @@
 """The content of a report on one experiment: plain numbers, arrays and text, whatever they will look like.
 
 Accuracies, shares and differences of them are fractions (0.0043), also where a page shows points (0.43). Arms are named
-`teacher`, `baseline` and `distilled`, in this order. Class names, column names, config values and messages are the
-user's own: they may hold any characters.
+`teacher`, `baseline` and `distilled`, in this order, before the controls. Class names, column names, config values and
+messages are the user's own: they may hold any characters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Arm:
     """The test scores of one arm's runs.
 
     Attributes:
-        name: `teacher`, `baseline` or `distilled`.
+        name: `teacher`, `baseline`, `distilled`, or that of a control.
         title: the name, or the number of teachers where several taught together, such as `3 teachers`.
         accuracy: share of test examples that are classified correctly.
         shown: the measures that the page shows besides NLL, by name, the most important first; None if one is unknown.
@@ -161,7 +161,7 @@ class Report:
         provenance: how to reproduce the runs.
         missing: the reason, in a sentence, for each part or part of `predictions` that is not there.
         causes: what the control arms tell; None without any.
-        controls: the scores of each control arm by the measure of the verdict, and its NLL.
+        controls: the control arms that have test scores.
         headline: the student's size and score beside the teacher's, in a sentence; empty without a scored student.
     """
 
@@ -182,4 +182,4 @@ class Report:
     missing: Mapping[str, str]
     headline: str = ""
     causes: Causes | None = None
-    controls: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+    controls: Sequence[Arm] = ()

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import kdistill
+from kdistill.core.controls import CONTROLS
 from kdistill.core.formatting import counted, file_size, listed, number, percent, points, settings
 from kdistill.evaluation.measures import MEASURES
 from kdistill.evaluation.statistics import Summary
@@ -74,6 +75,8 @@ def context(report: Report) -> dict[str, Any]:
         "averaged": AVERAGED if any(len(arm.runs) >= AVERAGED for arm in report.curves) else None,
         "shown": list(report.arms[0].shown) if report.arms else [],
         "measures": MEASURES,
+        "controls": CONTROLS,
+        "told": {(of["first"], of["second"]): of for of in (report.causes or {"comparisons": []})["comparisons"]},
         "published": any(arm.expected is not None for arm in report.arms),
         "version": kdistill.__version__,
     }

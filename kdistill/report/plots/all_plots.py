@@ -24,6 +24,7 @@ def draw(report: Report) -> Plots:
         "size": [sized] if sized else [],
         "verdict": [verdict.differences(report.verdict)] if report.verdict else [],
         "curves": curves.on_validation(report.curves),
+        "controls": curves.of_controls(report.curves),
         "losses": curves.on_train(report.curves),
         "reliability": [predictions.reliability(arm) for arm in found.reliability],
         "confusion": predictions.confusion(found.confusion) if found.confusion else [],

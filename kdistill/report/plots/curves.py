@@ -13,7 +13,7 @@ from kdistill.evaluation.measures import ACCURACY, NLL, monitored
 from kdistill.report.content.predictions import Floats
 from kdistill.report.content.report import Curves
 from kdistill.report.plots.axes import label
-from kdistill.report.plots.figure import COLOURS, DASHES, MARKERS, Plot, drawing
+from kdistill.report.plots.figure import COLOURS, LOOKS, Plot, drawing
 from kdistill.runs import ARMS
 
 AVERAGED = 3
@@ -46,6 +46,14 @@ def on_train(arms: Sequence[Curves]) -> list[Plot]:
     return _row(_shown(ON_TRAIN, arms))
 
 
+def of_controls(arms: Sequence[Curves]) -> list[Plot]:
+    """Draw the measures on validation of the control arms, beside those of both students; empty without controls."""
+    shown = [arm for arm in arms if arm.arm != "teacher"]
+    if all(arm.arm in ARMS for arm in shown):
+        return []
+    return _row([(shown, field, title, words, f"controls-{field}") for field, title, words, _ in ON_VALIDATION])
+
+
 def _shown(measures: Sequence[tuple[str, str, str, Sequence[str]]], arms: Sequence[Curves]) -> list[_Row]:
     found = [([arm for arm in arms if arm.arm in of], field, title, words) for field, title, words, of in measures]
     return [(shown, field, title, words, field) for shown, field, title, words in found if shown]
@@ -59,9 +67,10 @@ def _row(plots: Sequence[_Row]) -> list[Plot]:
 def _monitored(arms: Sequence[Curves]) -> list[_Row]:
     """Return what is drawn of the measures that select the epochs, where these are others."""
     found = list[_Row]()
-    for monitor in dict.fromkeys(arm.monitor for arm in arms):
+    own = [arm for arm in arms if arm.arm in ARMS]
+    for monitor in dict.fromkeys(arm.monitor for arm in own):
         measure = monitored(monitor)
-        shown = [arm for arm in arms if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
+        shown = [arm for arm in own if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
         if shown and measure:
             found.append((shown, "monitored", f"Validation {measure.words}", label("validation", measure), monitor))
     return found
@@ -76,7 +85,8 @@ def _curves(arms: Sequence[Curves], measure: str, title: str, words: str, name: 
         axes.set(xlabel="epoch", ylabel=words, ylim=(low, high))
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8 if width == WIDE else 6, integer=True))
-        axes.legend(loc="lower right" if measure in RISING else "upper right")
+        columns = 1 if all(arm.arm in ARMS for arm in arms) else 2
+        axes.legend(loc="lower right" if measure in RISING else "upper right", ncols=columns)
     is_cut = any(np.nanmin(line.values) < low or np.nanmax(line.values) > high for line in lines)
     note = "The first epochs lie beyond the axes." if is_cut else ""
     return Plot(f"curves-{name.replace('_', '-')}", title, _alt(arms, measure), figure, note)
@@ -130,15 +140,18 @@ def _limits(measure: str, drawn: Sequence[Floats]) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, arm: Curves, lines: Sequence[_Line]) -> None:
-    """Draw the lines of an arm, their bands, and a mark at each epoch whose weights were kept."""
-    colour, marker = COLOURS[arm.arm], MARKERS[arm.arm]
+    """Draw the lines of an arm, their bands, and a mark at each epoch whose weights were kept.
+
+    Controls have no bands: those of all arms would hide each other.
+    """
+    colour, marker, dashes = LOOKS[arm.arm]
     for place, line in enumerate(lines):
         step = -(-len(line.values) // MOST_POINTS)
         shown = line.epochs[::step]
-        if line.sd is not None:
+        if line.sd is not None and arm.arm in ARMS:
             low, high = (edge[::step] for edge in line.edges)
             axes.fill_between(shown, low, high, color=colour, alpha=0.2, linewidth=0)
-        (drawn,) = axes.plot(shown, line.values[::step], color=colour, linestyle=DASHES[arm.arm])
+        (drawn,) = axes.plot(shown, line.values[::step], color=colour, linestyle=dashes)
         drawn.set(linewidth=1.7 if len(lines) == 1 else 1.2, marker=marker if len(line.values) == 1 else "none")
         if place == 0:
             drawn.set_label(arm.arm)

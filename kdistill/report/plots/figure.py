@@ -6,19 +6,22 @@ pyplot: there is no global state, and no display.
 """
 
 import io
+import itertools
 import re
 import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
+
+from kdistill.core.controls import CONTROLS
 
 COLOURS = {
     "ink": "#1b1f24",
@@ -30,6 +33,11 @@ COLOURS = {
     "distilled": "#0072b2",
     "more": "#5b9bd5",
     "less": "#e69f00",
+    "control-1": "#a3477f",
+    "control-2": "#7d6608",
+    "control-3": "#4b4bb0",
+    "control-4": "#7a3b00",
+    "control-5": "#5f7a1f",
 }
 """The colour of each role in the light scheme, as in `style.css`.
 
@@ -38,6 +46,25 @@ darkened, so that text in them is legible on white); `more` and `less` fill cell
 """
 MARKERS = {"teacher": "s", "baseline": "^", "distilled": "o"}
 DASHES = {"teacher": (0, (6, 2, 1, 2)), "baseline": (0, (4, 2)), "distilled": "solid"}
+
+
+class Look(NamedTuple):
+    """How the lines of an arm are drawn."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+_OF_CONTROLS = [
+    Look(COLOURS[f"control-{number}"], marker, dashes)
+    for number, (marker, dashes) in enumerate(
+        [("D", (0, (1, 1))), ("v", (0, (5, 1))), ("P", (0, (3, 1, 1, 1))), ("X", (0, (8, 3))), ("d", (0, (2, 3)))], 1
+    )
+]
+LOOKS = {arm: Look(COLOURS[arm], MARKERS[arm], DASHES[arm]) for arm in MARKERS} | dict(
+    zip(CONTROLS, itertools.cycle(_OF_CONTROLS), strict=False)
+)
 
 PIXELS = 72  # of the page in an inch: a point of the figure is a pixel of the page
 PNG_DPI = 160

@@ -224,11 +224,14 @@ def test_controls_have_a_section_with_what_they_tell():
     base, gain = np.array([0.80, 0.81, 0.79]), np.array([0.02, 0.021, 0.019])
     answers = {"baseline": base, "distilled": base + gain, "pseudo": base + np.array([0.001, -0.001, 0.002])}
     told = causes({arm: {seed: Answers(float(score)) for seed, score in enumerate(of)} for arm, of in answers.items()})
-    scores = {"pseudo": {"accuracy": made.summary(0.8, 0.82), "nll": made.summary(0.5)}}
+    scores = [made.arm("pseudo", 0.805)]
     read = Reader(render(made.report(causes=told, controls=scores)))
     assert "What the control arms tell" in read.text
-    assert "0.8100 ± 0.0141" in read.text
+    assert "0.8100 ± 0.0071" in read.text
     assert "The teacher's hard answers: +0.07 points" in read.text
     assert "corrected by Holm's method for all 2 comparisons" in read.text
+    assert "pseudo : The class that the teacher gives each example" in read.text
+    assert "smoothed :" not in read.text
     text, _ = markdown.render(made.report(causes=told, controls=scores), "pictures")
+    assert "| pseudo |" in text
     assert "- The teacher's hard answers: +0.07 points" in text

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import report_content as made
 
+from kdistill.core.controls import CONTROLS
 from kdistill.report.plots import curves
 from kdistill.report.plots.figure import COLOURS, DASHES
 
@@ -102,3 +103,18 @@ def test_first_epochs_beyond_the_axes_are_noted():
     plot = drawn([dataclasses.replace(made.curves("baseline"), runs=[bad])], "curves-loss")
     assert plot.figure.axes[0].get_ylim()[1] < 1e6
     assert "beyond the axes" in plot.note
+
+
+def test_controls_have_plots_of_their_own_beside_both_students():
+    arms = [made.curves(name, runs=3) for name in ("teacher", "baseline", "distilled", *CONTROLS)]
+    assert curves.of_controls(arms[:3]) == []
+    plots = curves.of_controls(arms)
+    assert [plot.name for plot in plots] == ["curves-controls-val-accuracy", "curves-controls-val-nll"]
+    for plot in plots:
+        labels = [text.get_text() for text in plot.figure.axes[0].get_legend().get_texts()]
+        assert labels == ["baseline", "distilled", *CONTROLS]
+        assert len({line.get_color() for line in plot.figure.axes[0].lines}) == len(labels)
+    assert len(plots[0].figure.axes[0].collections) == 2  # bands of the students alone
+    for plot in (*curves.on_validation(arms), *curves.on_train(arms)):
+        labels = [text.get_text() for text in plot.figure.axes[0].get_legend().get_texts()]
+        assert not set(labels) & set(CONTROLS)
