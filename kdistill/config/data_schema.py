@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     StrictBool,
+    StrictFloat,
     StrictInt,
     StrictStr,
     model_validator,
@@ -32,6 +33,7 @@ NamedData = Literal["digits", "fashion_mnist", "mnist"]
 OwnData = Literal["npz", "image_folder", "csv"]
 LastOrOther = Annotated[StrictInt, Field(ge=-4, le=4)]  # an axis of an array, as NumPy counts them
 NAMED, OWN = get_args(NamedData), get_args(OwnData)
+Labelled = StrictInt | StrictFloat | dict[StrictStr, StrictInt] | None
 ClassWeights = Literal["balanced"] | dict[StrictStr, Positive] | None
 # Each key that only some data sets read, with those data sets.
 DATA_READERS = {
@@ -54,11 +56,13 @@ DATA_READERS = {
     "vocabulary": ("npz",),
     "test": OWN,
 }
+LABELLED = "a whole number of at least 1, a share between 0 and 1, or one for each class, such as {cat: 20, dog: 20}"
 WEIGHTS = "balanced, null, or weights above 0 by class name, such as {cat: 5}"
 # Keys of later versions than 0.1.0, by the data sets for which they are later.
 LATER = dict.fromkeys(
     ("drop", "keep", "header", "separator", "decimal", "thousands", "encoding", "missing", "image_size"), ("csv",)
 )
+LATER_OF_ALL = ("labelled", "label_seed")
 TAB = "tab"
 
 
@@ -93,6 +97,25 @@ def _class_weights(weights: Any) -> Any:
     return weights
 
 
+def _labelled(chosen: Any) -> Any:
+    """Refuse other numbers of labels in one sentence; names of classes that are numbers become text."""
+    if chosen is None or (type(chosen) is int and chosen >= 1) or (type(chosen) is float and 0 < chosen < 1):
+        return chosen
+    counts = chosen.values() if isinstance(chosen, dict) else ()
+    if not counts or not all(type(count) is int and count >= 1 for count in counts):
+        raise MisplacedError("data", "labelled", f"expected {LABELLED}; received {shown(chosen)}")
+    return {str(name): count for name, count in chosen.items()}
+
+
+def _check_labels(data: "Data") -> None:
+    """Refuse what does not go with `data.labelled`."""
+    if data.labelled is None and data.label_seed:
+        raise MisplacedError("data", "label_seed", "only data.labelled reads it, and it is not set")
+    if isinstance(data.labelled, dict) and data.task is MULTI:
+        text = "an example of multi-label data has several classes: expected a number or a share, not one a class"
+        raise MisplacedError("data", "labelled", text)
+
+
 def _check_multi_label(data: "Data") -> None:
     """Refuse multi-label data in another format, and keys that they do not read."""
     if data.dataset != "npz":
@@ -108,6 +131,30 @@ def _check_table(data: "Data") -> None:
         raise MisplacedError("data", "keep", f"{min(both)} is in data.drop too: expected it in one of them")
     if data.thousands is not None and data.thousands == data.decimal:
         raise MisplacedError("data", "thousands", "it is the decimal mark too: expected another one")
+
+
+def _check_keys(data: "Data") -> None:
+    """Refuse a key that the chosen data set does not read, and a missing key that it needs."""
+    for key, readers in DATA_READERS.items():
+        if key in data.model_fields_set and getattr(data, key) is not None and data.dataset not in readers:
+            raise KeyWithoutEffectError("data", key, "dataset", readers, [data.dataset])
+    if data.is_own and not data.path:
+        raise MisplacedError("data", "path", f"dataset {data.dataset} needs it: the path of the data")
+    if data.dataset == "csv" and not data.label:
+        raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
+    if data.task is MULTI:
+        _check_multi_label(data)
+    _check_table(data)
+    _check_labels(data)
+    if data.vocabulary is not None and data.kind != "tokens":
+        raise MisplacedError("data", "vocabulary", f"only kind tokens reads it; kind is {data.kind or 'null'}")
+    if data.channel_axis is not None and data.kind in ("tokens", "table"):
+        raise MisplacedError("data", "channel_axis", f"kind {data.kind} has no channels")
+    if data.channel_axis == 0:
+        raise MisplacedError("data", "channel_axis", "axis 0 counts the examples: expected 1 or more, or -1")
+    if data.validation == "given" and not data.is_own:
+        text = f"{data.dataset} has no validation part: expected a share between 0 and 1, or test"
+        raise MisplacedError("data", "validation", text)
 
 
 class Data(Section):
@@ -202,11 +249,19 @@ class Data(Section):
     split_seed: StrictInt = Field(
         0, ge=0, le=2**32 - 1, description="Seed of the split, which is the same for all runs, whatever their `seed`."
     )
+    labelled: Annotated[Labelled, BeforeValidator(_labelled)] = Field(
+        None,
+        description="How many examples of train keep their labels, drawn by class with `label_seed`: a number, a "
+        "share, or a number for each class. The others become unlabelled: only soft terms learn from them. null: all.",
+    )
+    label_seed: StrictInt = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of the choice of `labelled`, which is the same for all runs."
+    )
     class_weights: Annotated[ClassWeights, BeforeValidator(_class_weights)] = Field(
         None,
         description="Weights of the classes in the hard term, for imbalanced data; the soft term has none. `balanced`: "
-        "inversely proportional to their examples in train; or by class name, 1 for the others, divided by their mean "
-        "over train. null: all examples count the same.",
+        "inversely proportional to their labelled examples in train; or by class name, 1 for the others, divided by "
+        "their mean over train. null: all examples count the same.",
     )
 
     def __hash__(self) -> int:  # class weights are a dict, which has no hash
@@ -216,6 +271,11 @@ class Data(Section):
     def unweighted(self) -> "Data":
         """The section without its class weights: on it depends which examples there are."""
         return self.model_copy(update={"class_weights": None})
+
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether some training examples have no label."""
+        return self.labelled is not None
 
     @property
     def task(self) -> Task:
@@ -234,29 +294,11 @@ class Data(Section):
     def _reads(self, key: str) -> bool:
         """Whether the data set reads a key; one of a later version only if it is set, so that 0.1.0 reads configs."""
         is_default = getattr(self, key) == type(self).model_fields[key].default
-        later = self.dataset in LATER.get(key, ()) and is_default
+        later = (self.dataset in LATER.get(key, ()) or key in LATER_OF_ALL) and is_default
         return not later and self.dataset in DATA_READERS.get(key, (self.dataset,))
 
     @model_validator(mode="after")
     def _what_the_data_set_reads(self) -> Self:
         """Refuse a key that the chosen data set does not read, and a missing key that it needs."""
-        for key, readers in DATA_READERS.items():
-            if key in self.model_fields_set and getattr(self, key) is not None and self.dataset not in readers:
-                raise KeyWithoutEffectError("data", key, "dataset", readers, [self.dataset])
-        if self.is_own and not self.path:
-            raise MisplacedError("data", "path", f"dataset {self.dataset} needs it: the path of the data")
-        if self.dataset == "csv" and not self.label:
-            raise MisplacedError("data", "label", "dataset csv needs it: the name of the label column")
-        if self.task is MULTI:
-            _check_multi_label(self)
-        _check_table(self)
-        if self.vocabulary is not None and self.kind != "tokens":
-            raise MisplacedError("data", "vocabulary", f"only kind tokens reads it; kind is {self.kind or 'null'}")
-        if self.channel_axis is not None and self.kind in ("tokens", "table"):
-            raise MisplacedError("data", "channel_axis", f"kind {self.kind} has no channels")
-        if self.channel_axis == 0:
-            raise MisplacedError("data", "channel_axis", "axis 0 counts the examples: expected 1 or more, or -1")
-        if self.validation == "given" and not self.is_own:
-            text = f"{self.dataset} has no validation part: expected a share between 0 and 1, or test"
-            raise MisplacedError("data", "validation", text)
+        _check_keys(self)
         return self

@@ -23,6 +23,10 @@ DISTILL_READERS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Keys of later versions that all losses read, with their defaults.
+LATER = {"standardize": False, "examples": "all"}
+
+
 def _chosen(values: dict[str, Any]) -> SoftLoss:
     """Return the declaration of the loss among validated values; of an invalid one, that of the default."""
     return declared(values.get("soft_loss", "kl"), values.get("standardize", False))
@@ -75,6 +79,12 @@ class _Distill(Section):
         "several teachers, the softened outputs are averaged.",
     )
 
+    examples: Literal["all", "labelled", "unlabelled"] = Field(
+        "all",
+        description="Which training examples the student is distilled on, where some have no label; these have the "
+        "soft term alone.",
+    )
+
     @property
     def loss(self) -> SoftLoss:
         """The declaration of the soft loss."""
@@ -114,12 +124,12 @@ class _Distill(Section):
         return f"distill.{key}: expected at least {counted}; received {received}: {need.why}"
 
     def read_keys(self) -> list[str]:
-        """Return the keys that the soft loss reads; `standardize`, a later key, only if it is set."""
+        """Return the keys that the soft loss reads; `standardize` and `examples`, later keys, only if they are set."""
         return [
             key
             for key in type(self).model_fields
             if self.soft_loss in DISTILL_READERS.get(key, (self.soft_loss,))
-            and (key != "standardize" or self.standardize)
+            and (key not in LATER or getattr(self, key) != LATER[key])
         ]
 
     @model_validator(mode="after")
@@ -130,25 +140,29 @@ class _Distill(Section):
                 raise KeyWithoutEffectError("distill", key, "soft_loss", readers, [self.soft_loss])
         return self
 
-    def check_task(self, task: Task) -> None:
-        """Raise MisplacedError where there is no form of the loss for the labels."""
-        if task is SINGLE or self.loss.multi_label:
-            return
-        can = " and ".join(loss.name for loss in DECLARED.values() if loss.multi_label)
-        why = "is for examples of one class each; data.labels is multi"
-        if self.standardize:
-            raise MisplacedError("distill", "standardize", f"{why}, where each logit stands for itself")
-        raise MisplacedError("distill", "soft_loss", f"{self.soft_loss} {why}, for which there are {can}")
-
     def specification(self) -> dict[str, Any]:
         """Return the keys that a distilled run depends on; later keys only if changed, so that runs keep identity."""
         later = {"soft_loss"} if self.soft_loss == "kl" else set[str]()
         return self.model_dump(mode="json", include=set(self.read_keys()) - {"teachers"} - later)
 
-    def formula(self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE) -> str:
-        """Return the loss with its numbers as one line of text, for a number of teachers and `data.class_weights`."""
+    def formula(
+        self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE, some_unlabelled: bool = False
+    ) -> str:
+        """Return the loss with its numbers as one line of text.
+
+        Args:
+            teachers: how many there are.
+            weights: `data.class_weights`.
+            task: of the labels.
+            some_unlabelled: whether some training examples have no label.
+        """
         soft, where = self._term_and_letters(teachers, task)
+        if some_unlabelled and self.examples == "unlabelled":
+            more = "".join(f"; {text}" for text in (where, "no example has a label, so there is no hard term") if text)
+            return f"loss = {self.alpha:g} * {soft}{task.summed}{more}"
         hard = hard_term(weights, task)
+        if some_unlabelled and self.examples == "all":
+            where = "; ".join(filter(None, [where, f"{task.cross_entropy} is a mean over the labelled examples alone"]))
         more = "".join(f"; {text}" for text in (where, self.authors()) if text)
         end = f"{words_of_weights(weights)}{task.summed}{more}"
         return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{end}"
@@ -224,3 +238,26 @@ else:  # the declarations decide
     _name = (SoftLossName, _Distill.model_fields["soft_loss"])
     _fields = {"soft_loss": _name, **dict(_own_fields())}
     Distill = create_model("Distill", __base__=_Distill, __module__=__name__, __doc__=_Distill.__doc__, **_fields)
+
+
+def check_task(distill: Distill, task: Task) -> None:
+    """Raise MisplacedError where there is no form of the loss for the labels."""
+    if task is SINGLE or distill.loss.multi_label:
+        return
+    can = " and ".join(loss.name for loss in DECLARED.values() if loss.multi_label)
+    why = "is for examples of one class each; data.labels is multi"
+    if distill.standardize:
+        raise MisplacedError("distill", "standardize", f"{why}, where each logit stands for itself")
+    raise MisplacedError("distill", "soft_loss", f"{distill.soft_loss} {why}, for which there are {can}")
+
+
+def check_examples(distill: Distill, some_unlabelled: bool) -> None:
+    """Raise MisplacedError where there are no such examples, or a loss needs labels that they do not have."""
+    if not some_unlabelled and distill.examples != "all":
+        why = "every example has a label: set data.labelled to make some unlabelled"
+        raise MisplacedError("distill", "examples", f"{why}; received {distill.examples}")
+    if some_unlabelled and distill.examples != "labelled" and distill.loss.needs_labels:
+        can = ", ".join(loss.name for loss in DECLARED.values() if not loss.needs_labels)
+        why = "needs the label of every example, and some have none"
+        text = f"{distill.soft_loss} {why}: set distill.examples: labelled, or take one of {can}"
+        raise MisplacedError("distill", "soft_loss", text)

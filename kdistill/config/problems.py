@@ -30,6 +30,7 @@ EXPECTED = {
 OWN_KEYS: dict[Path, str] = {
     ("sweep",): "{distill.temperature: [2, 4]}",
     ("data", "class_weights"): "{cat: 5}",
+    ("data", "labelled"): "{cat: 20, dog: 20}",
 }
 # What other programs call some keys, and what people write for them.
 ALIASES = {

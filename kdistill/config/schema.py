@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from kdistill.config import controls
 from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
-from kdistill.config.distill_schema import Distill
+from kdistill.config.distill_schema import Distill, check_examples, check_task
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
 from kdistill.core.task import MULTI
 from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
@@ -203,6 +203,12 @@ class TeacherModel(Model):
         "ImageNet's of Keras's models: BGR minus the means, or RGB in [0, 1] minus the means, by the deviations.",
     )
 
+    examples: Literal["labelled", "all"] = Field(
+        "labelled",
+        description="Which labels the teacher learns from, where data.labelled sets some aside: those that are left, "
+        "or all.",
+    )
+
     @field_validator("hidden", mode="before")
     @classmethod
     def _some_layers(cls, hidden: Any, _: ValidationInfo) -> Any:
@@ -325,15 +331,19 @@ class Config(Section):
     @field_validator("distill")
     @classmethod
     def _a_loss_of_the_labels(cls, distill: Distill, others: ValidationInfo) -> Distill:
-        """Refuse a soft loss that there is not for multi-label data."""
+        """Refuse a soft loss that there is not for multi-label data, or that needs labels which are not there."""
         if data := others.data.get("data"):
-            distill.check_task(data.task)
+            check_task(distill, data.task)
+            check_examples(distill, data.has_unlabelled)
         return distill
 
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> Self:
         """Refuse a key that the chosen optimizer, schedule or kind of model does not read."""
         controls.check(self.controls, self.augmentation.changes_images)
+        if self.teacher.examples == "all" and (self.data.labelled is None or not self.teacher.has_layers):
+            why = "no teacher is trained here" if self.data.labelled else "data.labelled sets no labels aside"
+            raise MisplacedError("teacher", "examples", f"all has no effect: {why}")
         for section in ("teacher", "student"):
             model: Model = getattr(self, section)
             for key, why in model.without_effect().items():

@@ -33,6 +33,11 @@ class Control:
     alone: str
     rest: str
 
+    @property
+    def is_taught(self) -> bool:
+        """Whether it learns from a model's outputs, as the distilled student does, and on the same examples."""
+        return bool(self.reads)
+
     def problem(self, option: Any) -> str | None:
         """Return what values its option may have, if this is none of them."""
         if isinstance(self.option, float):
@@ -91,6 +96,11 @@ _EVERY = (
     ),
 )
 CONTROLS = {control.name: control for control in _EVERY}
+
+
+def is_taught(arm: str) -> bool:
+    """Whether an arm learns from a model's outputs, for which an example needs no label."""
+    return arm == "distilled" or (arm in CONTROLS and CONTROLS[arm].is_taught)
 
 
 def needed_by(arm: str) -> Literal["teacher", "baseline"] | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 CERTAIN = np.float32(1e4)  # a logit whose probability is 1, and whose negative gives 0, in float32
+NO_LABEL = -1  # in place of the label, or of each of its classes, of an unlabelled example
 THRESHOLD = 0.5  # the probability from which on a multi-label model says that an example has a class
 
 
@@ -228,6 +229,11 @@ class Multi(Task):
 
 SINGLE, MULTI = Single(), Multi()
 TASKS: dict[str, Task] = {task.name: task for task in (SINGLE, MULTI)}
+
+
+def are_labelled(labels: NDArray[np.integer]) -> Flags:
+    """Return (n,) which of labels (n,) or (n, classes) are there: see `NO_LABEL`."""
+    return np.asarray((labels if labels.ndim == 1 else labels[:, 0]) != NO_LABEL)
 
 
 def of_labels(labels: NDArray[np.integer]) -> Task:

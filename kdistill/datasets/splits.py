@@ -15,7 +15,7 @@ from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
-from kdistill.core.task import MULTI, Task, of_labels
+from kdistill.core.task import MULTI, Task, are_labelled, of_labels
 from kdistill.datasets import guards, memory_map
 from kdistill.datasets.stratify import stratified
 
@@ -122,6 +122,7 @@ class Splits(Examples):
             neither a table nor images.
         split_fingerprint: SHA-256 of the rows of the three splits.
         validation_is_test: whether validation is the test split, so that test scores are optimistically biased.
+        known: train with the labels of all examples, where some are set aside in `train` (`labelling`); None if not.
     """
 
     validation: Split
@@ -130,6 +131,27 @@ class Splits(Examples):
     fingerprint: str
     split_fingerprint: str
     validation_is_test: bool
+    known: Split | None = None
+
+    @property
+    def labelled(self) -> Split:
+        """The labelled examples of train."""
+        return self.train if self.known is None else self.part(self.positions("labelled"))
+
+    @property
+    def per_epoch(self) -> int:
+        """The number of examples in an epoch of every arm: all of train, labelled or not."""
+        return len(self.train)
+
+    def positions(self, which: Literal["all", "labelled", "unlabelled"]) -> NDArray[np.int64]:
+        """Return the positions (k,) in train of all examples, of those with a label, or of those without."""
+        if which == "all":
+            return np.arange(len(self.train))
+        return np.flatnonzero(are_labelled(self.train.all_labels) == (which == "labelled"))
+
+    def part(self, positions: NDArray[np.int64]) -> Split:
+        """Return the examples of train at positions (k,) in [0, n)."""
+        return replace(self.train, rows=self.train.rows[positions])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -172,11 +194,11 @@ class Splits(Examples):
         return affine(name, self.scale, self.shape, self.kind, self.train.chunks)
 
     def training_part(self) -> Split:
-        """Return train with the rows held out for validation, in the order of the data set."""
+        """Return train with the rows held out for validation, in the data set's order, with all known labels."""
         rows = self.train.rows
         if not self.validation_is_test and not self.has_own_validation:
             rows = np.sort(np.concatenate([rows, self.validation.rows]))
-        return replace(self.train, rows=rows)
+        return replace(self.known or self.train, rows=rows)
 
 
 def whole(images: NDArray, labels: NDArray) -> Split:
@@ -371,4 +393,5 @@ def about_data(splits: Splits) -> dict[str, Any]:
         "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
         "classes": list(splits.classes),
     }
-    return {**about, "skipped": splits.skipped} if splits.skipped else about
+    labelled = {"labelled": len(splits.labelled)} if splits.known else {}
+    return {**about, **labelled, **({"skipped": splits.skipped} if splits.skipped else {})}

@@ -29,12 +29,12 @@ from kdistill.training.augmentation import Augmentation
 
 def train_teacher(session: Session, seed: int) -> Result:
     """Train the teacher on the labels alone; see `attempt.train` for the files written and the errors raised."""
-    return train(session, session.experiment.run("teacher", seed), labels_alone(session), data_of(session))
+    return train(session, session.experiment.run("teacher", seed), labels_alone(session), data_of(session, "teacher"))
 
 
 def baseline(session: Session, seed: int) -> Result:
     """Train the student on the labels alone: the accuracy that distillation has to beat."""
-    return train(session, session.experiment.run("baseline", seed), labels_alone(session), data_of(session))
+    return train(session, session.experiment.run("baseline", seed), labels_alone(session), data_of(session, "baseline"))
 
 
 def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
@@ -47,7 +47,7 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
         session.listener.note(_how_good(teacher, session.measure))
     for note in soft_loss.notes(session.config, session.splits):
         session.listener.note(note)
-    data = with_soft_targets(session, data_of(session), teacher)
+    data = with_soft_targets(session, data_of(session, "distilled"), teacher)
     return train(session, session.experiment.run("distilled", seed), distillation(session), data, teacher)
 
 
@@ -149,17 +149,24 @@ def class_weights(session: Session) -> tuple[float, ...] | None:
     return None if weights is None else tuple(weights.values())
 
 
-def data_of(session: Session) -> fit.Data:
-    """Return the splits that every arm is trained and validated on, with the augmentation of the config."""
+def data_of(session: Session, arm: str) -> fit.Data:
+    """Return what an arm is trained and validated on, with the augmentation of the config.
+
+    An epoch of every arm has as many examples, and so updates, as there are with and without labels: an arm that is
+    trained on fewer of them passes over these several times.
+    """
     keys, splits = session.config.augmentation, session.splits
     augmentation = Augmentation(keys.shift, keys.flip, keys.crop or 0) if keys.changes_images else None
-    return fit.Data(splits.train, splits.validation, augmentation=augmentation)
+    train = session.examples_of(arm)
+    return fit.Data(train, splits.validation, augmentation=augmentation, per_epoch=splits.per_epoch)
 
 
 def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) -> fit.Data:
     """Add the teacher's logits, computed once; or, where images are augmented, the teacher itself, to compute them."""
     if data.augmentation is None:
-        return dataclasses.replace(data, teacher_train=teacher.train, teacher_validation=teacher.validation)
+        positions = session.splits.positions(session.config.distill.examples)
+        on_train = teacher.train if len(positions) == len(teacher.train) else teacher.train[positions]
+        return dataclasses.replace(data, teacher_train=on_train, teacher_validation=teacher.validation)
     load.check_augmentation(session.config, teacher)
     session.listener.note("Augmentation: the teacher's logits are computed for every image as the student sees it")
     return dataclasses.replace(data, teachers=teacher.predictors, teacher_validation=teacher.validation)

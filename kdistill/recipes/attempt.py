@@ -5,7 +5,6 @@ It prints nothing: the session's `Listener` is notified of every epoch. `arms` s
 
 import contextlib
 import dataclasses
-import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from kdistill.core import backend, files, signals
 from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
+from kdistill.core.task import are_labelled
 from kdistill.datasets.chance import at_chance
 from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics, predict
@@ -69,7 +69,7 @@ def train(
         OutputError: the folder cannot be written.
     """
     warnings = _told(session, _warnings(session, run, teacher))
-    _note_class_weights(session, run)
+    _note(session, run, data)
     # Until the last epoch: whatever TensorFlow calls while it builds and compiles may swallow an interrupt.
     with signals.deferred(session.title(run)) as received:
         fit = _fit(session, run, objective, data, start)
@@ -106,7 +106,7 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
         model.set_weights(start.model.get_weights())
     return Fit(
         model,
-        optimizers.build(plan, steps_per_epoch=math.ceil(len(data.train) / plan.batch_size)),
+        optimizers.build(plan, steps_per_epoch=data.steps(plan.batch_size)),
         objective,
         data,
         batch_size=plan.batch_size,
@@ -124,7 +124,7 @@ def _writer(session: Session, run: Run, fit: Fit, source: AnyTeacher | None) -> 
     if writer.checkpoint:
         _restore(fit, writer.checkpoint)
         session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
-    started = RunStarted(run.arm, run.seed, fit.last_epoch, tuple(writer.history), len(fit.data.train))
+    started = RunStarted(run.arm, run.seed, fit.last_epoch, tuple(writer.history), fit.data.epoch_examples)
     session.listener.handle(started)
     return writer
 
@@ -159,7 +159,7 @@ def _recording_failure(session: Session, run: Run, writer: RunWriter, fit: Fit) 
 def _tracking(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextManager[Listener]:
     """Return the session's listener joined with its trackers, which also get the learning rate of each epoch."""
     plan = session.config.training_for(writer.run.role)
-    steps = math.ceil(len(fit.data.train) / plan.batch_size)
+    steps = fit.data.steps(plan.batch_size)
 
     def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
@@ -219,6 +219,8 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
     weighted, more = session.config.data.class_weights, Result()
+    if splits.known is not None:
+        more["examples"] = examples_in(fit.data)
     if weighted is not None:
         more["class_weights"] = session.class_weights or {}
     if fit.data.augmentation:
@@ -294,6 +296,29 @@ def _still_improving(session: Session, run: Run, result: Result) -> list[str]:
         f"The {run.role} was still improving when training ended: its best epoch is the last, {plan.epochs}. A larger "
         f"{key} may give a better one."
     ]
+
+
+def _note(session: Session, run: Run, data: Data) -> None:
+    """Say what the reader of a run's progress may not expect: on what it is trained, and with which weights."""
+    _note_examples(session, run, data)
+    _note_class_weights(session, run)
+
+
+def _note_examples(session: Session, run: Run, data: Data) -> None:
+    """Say on what a run is trained where some examples have no label, and how many updates make an epoch."""
+    if session.splits.known is None:
+        return
+    of, steps = examples_in(data), data.steps(session.config.training_for(run.role).batch_size)
+    each = " and ".join(f"{count:,} {name}" for name, count in of.items() if count)
+    passes = data.epoch_examples / len(data.train)
+    often = f", {passes:.3g} passes over them" if passes > 1 else ""
+    session.listener.note(f"{session.title(run)}: {each} examples; an epoch has {steps:,} updates in every arm{often}")
+
+
+def examples_in(data: Data) -> dict[str, int]:
+    """Return how many labelled and unlabelled examples a run is trained on."""
+    labelled = int(are_labelled(data.train.all_labels).sum())
+    return {"labelled": labelled, "unlabelled": len(data.train) - labelled}
 
 
 def _note_class_weights(session: Session, run: Run) -> None:

@@ -54,10 +54,10 @@ def batch_fits(config: Config, arm: str, splits: Splits) -> None:
     """Raise ConfigError, naming the key that was set, where a batch is larger than the training split."""
     role = "teacher" if arm == "teacher" else "student"
     batch_size = config.training_for(role).batch_size
-    if batch_size > len(splits.train):
+    if batch_size > splits.per_epoch:
         section = section_of("batch_size", config, role)
         raise ConfigError(
-            f"{section}.batch_size: expected at most the {len(splits.train)} examples of the training split; "
+            f"{section}.batch_size: expected at most the {splits.per_epoch} examples of the training split; "
             f"received {batch_size}"
         )
 
@@ -70,7 +70,7 @@ def section_of(key: str, config: Config, role: str) -> str:
 def weights_fit(config: Config, splits: Splits) -> None:
     """Raise ConfigError where `data.class_weights` names a class that the data do not have."""
     if config.data.class_weights is not None:
-        class_weights(config.data.class_weights, splits.train, splits.classes)
+        class_weights(config.data.class_weights, splits.labelled, splits.classes)
 
 
 def monitor_fits(config: Config, arm: str, splits: Splits) -> None:

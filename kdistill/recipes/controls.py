@@ -29,7 +29,7 @@ def smoothed(session: Session, run: Run, _: AnyTeacher | None) -> Result:
 
     Up to a constant it is the cross-entropy of labels (1 - e) y + e / k (Szegedy et al. 2016, section 7).
     """
-    share, data = float(session.config.controls[run.arm] or 0), arms.data_of(session)
+    share, data = float(session.config.controls[run.arm] or 0), arms.data_of(session, run.arm)
     equal = np.zeros(len(session.splits.classes), np.float32)
     data = dataclasses.replace(
         data,
@@ -44,7 +44,7 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
 
     The KL divergence from a certain answer is the cross-entropy of that answer; T is 1.
     """
-    data, task = arms.with_soft_targets(session, arms.data_of(session), teacher), session.splits.task
+    data, task = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher), session.splits.task
     data = _changed(data, lambda logits, _: task.certain(metrics.ensemble_logits(logits, task)))
     if data.teachers:
         data = dataclasses.replace(data, teachers=[_deciding(data.teachers, task)])
@@ -53,7 +53,7 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
 
 def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
     """Train as the distilled student, on the teacher's outputs for another example of the same answer, or for any."""
-    data, task = arms.with_soft_targets(session, arms.data_of(session), teacher), session.splits.task
+    data, task = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher), session.splits.task
     among_all = session.config.controls[run.arm] == "all"
 
     def exchange(logits: Floats, split: int) -> Floats:
@@ -65,13 +65,13 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
 
 def taught_by_baseline(session: Session, run: Run, baseline: AnyTeacher) -> Result:
     """Train as the distilled student, with the student's own baseline for a teacher."""
-    data = arms.with_soft_targets(session, arms.data_of(session), baseline)
+    data = arms.with_soft_targets(session, arms.data_of(session, run.arm), baseline)
     return train(session, run, arms.distillation(session), data, baseline)
 
 
 def continued(session: Session, run: Run, baseline: ModelTeacher) -> Result:
     """Train on the labels alone, with a fresh optimizer, from the weights of the baseline on."""
-    return train(session, run, arms.labels_alone(session), arms.data_of(session), start=baseline)
+    return train(session, run, arms.labels_alone(session), arms.data_of(session, run.arm), start=baseline)
 
 
 # By the names of `core.controls.CONTROLS`.

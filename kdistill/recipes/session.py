@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from kdistill import datasets, runs
 from kdistill.config import Config
 from kdistill.core import backend
+from kdistill.core.controls import is_taught
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import NONE
-from kdistill.datasets import Splits
+from kdistill.datasets import Split, Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
@@ -108,7 +109,8 @@ class Session:
 
     def formula_of(self, teachers: int) -> str:
         """Return the formula of the loss of the distilled arm, with a number of teachers from files."""
-        return self.config.distill.formula(teachers, self.config.data.class_weights, self.config.data.task)
+        data = self.config.data
+        return self.config.distill.formula(teachers, data.class_weights, data.task, data.has_unlabelled)
 
     @cached_property
     def class_weights(self) -> dict[str, float] | None:
@@ -117,7 +119,16 @@ class Session:
         if chosen is None:
             return None
         classes = self.splits.classes
-        return dict(zip(classes, class_weights(chosen, self.splits.train, classes).tolist(), strict=True))
+        return dict(zip(classes, class_weights(chosen, self.splits.labelled, classes).tolist(), strict=True))
+
+    def examples_of(self, arm: str) -> Split:
+        """Return what an arm is trained on: where some of train have no label, what it needs labels for has those."""
+        splits = self.splits
+        if splits.known is None:
+            return splits.train
+        if arm == "teacher":
+            return splits.known if self.config.teacher.examples == "all" else splits.labelled
+        return splits.part(splits.positions(self.config.distill.examples)) if is_taught(arm) else splits.labelled
 
     @property
     def measure(self) -> Measure:

@@ -16,7 +16,7 @@ def fits(config: Config, splits: Splits) -> None:
         ConfigError: naming the key, with the reason.
     """
     batch_size = config.training_for("student").batch_size
-    problem = config.distill.problem(len(splits.classes), min(batch_size, len(splits.train)))
+    problem = config.distill.problem(len(splits.classes), min(batch_size, splits.per_epoch))
     if problem:
         always = ", ".join(loss.name for loss in DECLARED.values() if not loss.needs)
         hint = "Remove this key." if STANDARDIZED_KEY in problem else f"Losses without such a need: {always}."
@@ -37,7 +37,7 @@ def notes(config: Config, splits: Splits) -> list[str]:
         found.append(
             f"The soft term has its full weight from epoch {warmup} on (distill.{key}), of {plan.epochs} epochs"
         )
-    last = len(splits.train) % plan.batch_size
+    last = splits.per_epoch % plan.batch_size
     if last and (need := keys.unmet_need(len(splits.classes), last)):
         found.append(f"The last batch of each epoch has {counted(last, 'example')}: {need.why}")
     return found

@@ -48,6 +48,8 @@ def specification(
     if arm == "distilled":
         spec["distill"] = config.distill.specification()
         spec["teacher_weights"] = teacher_weights
+    if arm == "teacher" and config.teacher.examples != "labelled":
+        spec["examples"] = config.teacher.examples
     if arm in CONTROLS:
         spec |= _control(config, arm, teacher_weights)
     if config.augmentation.changes_images:
@@ -60,7 +62,8 @@ def _control(config: "Config", arm: str, weights: str | None) -> dict[str, Any]:
     control, option = CONTROLS[arm], config.controls.get(arm)
     distill = config.distill.specification()
     if control.reads != "all":
-        distill = {key: distill[key] for key in control.reads}
+        which = {"examples"} & set(distill) if control.is_taught else set[str]()
+        distill = {key: distill[key] for key in (*control.reads, *which)}
     spec: dict[str, Any] = {"control": {arm: option}} | ({"distill": distill} if distill else {})
     return spec | ({f"{control.needs}_weights": weights} if control.needs else {})
 
@@ -124,6 +127,8 @@ def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
             spec["test"] = data.test
     if data.labels != "single":
         spec["labels"] = data.labels
+    if data.labelled is not None:
+        spec |= {"labelled": data.labelled, "label_seed": data.label_seed}
     if data.class_weights is not None:
         spec["class_weights"] = data.class_weights
     return spec

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import DivergedError
 from kdistill.core.listener import EpochRecord
+from kdistill.core.task import are_labelled
 from kdistill.evaluation import measures, metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.modelfiles import flops
 from kdistill.training.compiled_loop import TERMS, State, engine_for
-from kdistill.training.losses import Objective
+from kdistill.training.losses import LABELLED, Objective
 from kdistill.training.segments import Data, Segments, batches_in_segment
 
 
@@ -96,7 +97,7 @@ class Fit:
         optimizer: a new Keras optimizer.
         objective: the loss; the model's regularisation penalty is added to it.
         data: the splits and the teacher's logits, if the objective needs them.
-        batch_size: examples in a step, at most those of the training split.
+        batch_size: examples in a step, at most those of an epoch.
         epochs: the maximum.
         patience: epochs without improvement after which training stops; None for never.
         monitor: the metric of early stopping: see `EarlyStopping`; it must be defined on the validation split.
@@ -127,7 +128,10 @@ class Fit:
         self.engine.owner = self
         self.epochs_done = 0
         self._progress = Progress()
-        length = batches_in_segment(data.train, batch_size, flops.of_config(model.get_config()))
+        # The share of labelled examples; with labels for all the step is compiled without it.
+        share = float(are_labelled(data.train.all_labels).mean())
+        self._labelled = {} if share == 1 else {LABELLED: share or 1.0}
+        length = batches_in_segment(data, batch_size, flops.of_config(model.get_config()))
         self._segments = Segments(data, batch_size, length)
 
     def epochs(self, after_segment: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
@@ -155,7 +159,7 @@ class Fit:
         """Train on the remaining examples of an epoch; return the means of `TERMS` over all its examples."""
         order = self._segments.order(self.seed, epoch)
         progress = self._progress
-        of_epoch = self.objective.numbers_in(epoch)
+        of_epoch = self.objective.numbers_in(epoch) | self._labelled
         numbers = {name: tf.constant(value, tf.float32) for name, value in of_epoch.items()}
         while progress.examples < len(order):
             if self.engine.owner is not self:

@@ -4,6 +4,12 @@
     soft = T^2 * mean_batch KL(p_t || p_s)      p_t = softmax(z_t / T_t), p_s = softmax(z_s / T); T_t = T by default
     hard = mean_batch w_y * cross_entropy(y, softmax(z_s))                w_y = 1, or the weight of the class y
 
+An example without a label has no hard term. `hard` is then the mean over the labelled examples, as `soft` is that over
+all of them, so that alpha keeps its meaning: of a batch, the sum over the labelled examples divided by the number of
+them that is expected, the batch times their share of the training examples. Divided by the number that happens to be
+in the batch, an example would count for more in a batch with few labels, and the gradients' mean over batches would not
+be that of the objective; divided by the batch, the weight of the hard term would shrink with the share of labels.
+
 of multi-label data, where each class of an example has its own probability (p = sigmoid(z), y = 0 or 1):
 
     soft = T^2 * mean_batch sum_classes KL(Bernoulli(p_t) || Bernoulli(p_s))      p_t = sigmoid(z_t / T_t), ...
@@ -30,7 +36,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 
 from kdistill.core.soft_losses import DECLARED, WARMUP
-from kdistill.core.task import MULTI, SINGLE, Task
+from kdistill.core.task import MULTI, NO_LABEL, SINGLE, Task
 from kdistill.training.correlation import dist_loss
 from kdistill.training.decoupled import dkd_loss, nkd_loss
 from kdistill.training.softened import Factor, factor_of, kl, mean_of_teachers, softened, standardized, t_squared
@@ -38,6 +44,7 @@ from kdistill.training.weighted import wsld_loss, wttm_loss
 
 Terms = dict[str, tf.Tensor]
 Weights: TypeAlias = tuple[float, ...] | tf.Tensor
+LABELLED = "labelled"  # among the numbers of an objective: the share of examples with a label; without it all have one
 WEIGHTS = "class_weights"  # among the numbers of an objective; without them all examples count the same
 
 
@@ -114,24 +121,42 @@ def mse_loss(
     return factor_of(temperature, scale) * mse
 
 
-def hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, class_weights: Weights | None = None) -> tf.Tensor:
+def hard_loss(
+    labels: tf.Tensor,
+    student_logits: tf.Tensor,
+    class_weights: Weights | None = None,
+    labelled: Factor | None = None,
+) -> tf.Tensor:
     """Return the mean cross-entropy of integer `labels` (batch,) under `student_logits` (batch, classes), in nats.
 
     With `class_weights` (classes,) each example counts as often as the weight of its label says. The sum is divided by
     the number of examples, as by Keras's `class_weight`, not by the sum of their weights, as by PyTorch: a batch
     with more of the rare class has a larger loss, so that the gradients' mean over batches is that of the whole split.
+    With `labelled`, the share of examples that have a label, those with `task.NO_LABEL` add nothing to the sum, which
+    is divided by the expected number of labelled ones, likewise.
     """
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=student_logits)
+    known = labels if labelled is None else tf.maximum(labels, 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=known, logits=student_logits)
     if class_weights is not None:
-        losses *= tf.gather(tf.cast(class_weights, losses.dtype), labels)
-    return tf.reduce_mean(losses)
+        losses *= tf.gather(tf.cast(class_weights, losses.dtype), known)
+    return _mean(losses, labels != NO_LABEL, labelled)
 
 
-def bernoulli_hard_loss(labels: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean over the batch of the binary cross-entropies of `labels` (batch, classes), summed, in nats."""
+def bernoulli_hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, labelled: Factor | None = None) -> tf.Tensor:
+    """Return the mean over the batch of the binary cross-entropies of `labels` (batch, classes), summed, in nats.
+
+    For `labelled` see `hard_loss`; an unlabelled example has `task.NO_LABEL` for every class.
+    """
     targets = tf.cast(labels, student_logits.dtype)
     each = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=student_logits)
-    return tf.reduce_mean(tf.reduce_sum(each, axis=-1))
+    return _mean(tf.reduce_sum(each, axis=-1), labels[:, 0] != NO_LABEL, labelled)
+
+
+def _mean(losses: tf.Tensor, has_label: tf.Tensor, labelled: Factor | None) -> tf.Tensor:
+    """Return the mean of losses (batch,), or the sum of those with a label divided by their expected number."""
+    if labelled is None:
+        return tf.reduce_mean(losses)
+    return tf.reduce_mean(tf.where(has_label, losses, tf.zeros_like(losses))) / labelled
 
 
 Loss: TypeAlias = Callable[..., tf.Tensor]
@@ -192,7 +217,8 @@ class Objective:
         """
         of_soft: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
         of_labels, of_teacher = LOSSES[self.task]
-        hard = of_labels(labels, student_logits, **_weights(of_soft.pop(WEIGHTS, None)))
+        of_hard = {key: of_soft.pop(key) for key in (WEIGHTS, LABELLED) if key in of_soft}
+        hard = of_labels(labels, student_logits, **of_hard)
         if self.soft_loss is None:
             return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
         alpha = of_soft.pop("alpha")

@@ -22,7 +22,7 @@ class Data:
     """The data of a run.
 
     Attributes:
-        train: the training split, n examples.
+        train: the training examples, n; some may have no label (`task.NO_LABEL`).
         validation: the validation split, m examples.
         teacher_train: teacher logits (n, classes) or (n, teachers, classes) of `train`; None without a teacher, or if
             they are computed while training, by `teachers`.
@@ -30,6 +30,8 @@ class Data:
             teacher.
         teachers: functions from raw values to logits, called on every augmented image.
         augmentation: of the training images, if any.
+        per_epoch: examples in an epoch, in passes over `train` of which the last may be incomplete; None for n. So
+            arms with fewer examples have as many updates, between two validations too.
     """
 
     train: Split
@@ -38,6 +40,21 @@ class Data:
     teacher_validation: NDArray[np.float32] | None = None
     teachers: Sequence[Predict] = ()
     augmentation: Augmentation | None = None
+    per_epoch: int | None = None
+
+    @property
+    def epoch_examples(self) -> int:
+        """The number of examples in an epoch."""
+        return self.per_epoch or len(self.train)
+
+    @property
+    def seen(self) -> int:
+        """The number of examples in an epoch, and in what is left of its last pass."""
+        return -(-self.epoch_examples // len(self.train)) * len(self.train)
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-self.epoch_examples // batch_size)
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,15 @@ class Segments:
         self._targets = data.teacher_train
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """Return the order (n,) of the examples in an epoch, and draw their augmentation."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self._data.train))
+        """Return the order of the examples in an epoch, and draw their augmentation.
+
+        The example at position i is i in the first pass over the n of them, n + i in the second, and so on.
+        """
+        count, length = len(self._data.train), self._data.epoch_examples
+        rng = np.random.default_rng([seed, epoch])
+        order = np.concatenate([start + rng.permutation(count) for start in range(0, length, count)])[:length]
         if self._data.augmentation:
-            self._draws = self._data.augmentation.draw(seed, epoch, len(order))
+            self._draws = self._data.augmentation.draw(seed, epoch, self._data.seen)
         return order
 
     def next(self, order: NDArray[np.int64]) -> Segment:
@@ -81,8 +103,11 @@ class Segments:
         # All segments have one shape, for which the loop is compiled: the block is padded.
         size = self._length if batches else 1
         padded = np.resize(order[:taken], size * self._batch_size) if batches else order
-        images, labels = self._data.train.take(padded)
-        logits = np.empty((len(padded), 0), np.float32) if self._targets is None else self._targets[padded]
+        examples = padded % len(self._data.train)
+        images, labels = self._data.train.take(examples)
+        logits = np.empty((len(padded), 0), np.float32)
+        if self._targets is not None:
+            logits = self._targets[padded if self._data.teachers else examples]
         draws = [self._draws[padded]] if self._data.augmentation else []
         images, labels, logits, *draws = (
             array.reshape(size, len(padded) // size, *array.shape[1:]) for array in (images, labels, logits, *draws)
@@ -97,22 +122,22 @@ class Segments:
         """
         for start in range(0, len(positions), BATCH_SIZE):
             chosen = positions[start : start + BATCH_SIZE]
-            images, _ = self._data.train.take(chosen)
+            images, _ = self._data.train.take(chosen % len(self._data.train))
             if self._data.augmentation:
                 images = self._data.augmentation.apply(tf.constant(images), self._draws[chosen])
             each = [predict(images).numpy().astype(np.float32) for predict in self._data.teachers]
             logits = each[0] if len(each) == 1 else np.stack(each, axis=1)
             if self._targets is None:
-                self._targets = np.empty((len(self._data.train), *logits.shape[1:]), np.float32)
+                self._targets = np.empty((self._data.seen, *logits.shape[1:]), np.float32)
             self._targets[chosen] = logits
 
 
-def batches_in_segment(train: Split, batch_size: int, multiplications: int) -> int:
+def batches_in_segment(data: Data, batch_size: int, multiplications: int) -> int:
     """Return the number of batches in a segment: `SEGMENT_BATCHES`, or fewer by `SEGMENT_BYTES` or `SEGMENT_FLOPS`.
 
     `multiplications` are those of the forward pass for one example; see `modelfiles.flops`.
     """
-    whole = max(1, len(train) // batch_size)
-    example_bytes = train.images[:1].nbytes
+    whole = max(1, data.epoch_examples // batch_size)
+    example_bytes = data.train.images[:1].nbytes
     by_work = int(SEGMENT_FLOPS / backend.step_flops(max(1, multiplications), batch_size))
     return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes), by_work))

@@ -219,3 +219,45 @@ def test_an_axis_that_a_cell_does_not_read_is_refused():
     other = configs.Axis("distill.dkd_other", [2.0, 8.0], "--grid b", ["--grid b"] * 2)
     with pytest.raises(ConfigError, match=r"distill\.dkd_other: only soft_loss dkd reads it; soft_loss is kl"):
         configs.cells(load(), [of_loss, other])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["distill.examples=unlabelled"], "distill.examples: every example has a label"),
+        (["distill.examples=labelled"], "distill.examples: every example has a label"),
+        *[
+            (["data.labelled=50", f"distill.soft_loss={name}"], f"distill.soft_loss: {name} needs the label of every")
+            for name, loss in sorted(DECLARED.items())
+            if loss.needs_labels
+        ],
+        (["data.labelled=50", "distill.examples=unlabelled", "distill.soft_loss=nkd"], "nkd needs the label"),
+        (["teacher.examples=all"], "teacher.examples: all has no effect: data.labelled sets no labels aside"),
+        (["data.label_seed=1"], "data.label_seed: only data.labelled reads it"),
+        (["data.labelled=0"], "data.labelled: expected a whole number of at least 1, a share .*; received 0"),
+        (["data.labelled=1.0"], r"received 1.0"),
+        (["data.labelled=true"], "received true"),
+        (["data.labelled={}"], "received a section"),
+        (["data.labelled={'1': 0}"], "received a section"),
+        (
+            ["data={dataset: npz, path: x.npz, labels: multi, labelled: {a: 1}}"],
+            "data.labelled: an example of multi-label data has several classes",
+        ),
+    ],
+)
+def test_keys_of_unlabelled_examples_are_refused_where_they_mean_nothing(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load(*overrides)
+
+
+def test_a_loss_that_needs_labels_is_accepted_on_labelled_examples():
+    assert load("data.labelled=50", "distill.examples=labelled", "distill.soft_loss=dkd").distill.soft_loss == "dkd"
+
+
+def test_keys_of_unlabelled_examples_are_written_only_where_they_are_set():
+    plain = configs.resolved(load())
+    assert not {"labelled", "label_seed"} & set(plain["data"])
+    assert "examples" not in plain["distill"]
+    assert "examples" not in plain["teacher"]
+    config = load("data.labelled=50", "data.label_seed=2", "distill.examples=unlabelled", "teacher.examples=all")
+    assert configs.from_values(configs.resolved(config), "x") == config

@@ -9,7 +9,7 @@ from kdistill import config as configs
 from kdistill.core.errors import ConfigError, OutputError
 from kdistill.recipes import checks
 
-SPLITS = SimpleNamespace(train=range(100))
+SPLITS = SimpleNamespace(per_epoch=100)
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):

@@ -14,7 +14,7 @@ def config(*overrides):
 
 
 def splits(classes=10, examples=1005):
-    return SimpleNamespace(classes=[str(number) for number in range(classes)], train=range(examples))
+    return SimpleNamespace(classes=[str(number) for number in range(classes)], per_epoch=examples)
 
 
 def test_two_classes_are_refused_with_the_reason_and_a_way_out():

@@ -239,11 +239,11 @@ def test_without_patience_nothing_stops():
 
 def test_segments_shrink_for_large_examples():
     small = Split(np.zeros((10_000, 28, 28), np.uint8), np.zeros(10_000, np.int32), np.arange(10_000))
-    assert segments.batches_in_segment(small, 32, 100_000) == 100
-    assert segments.batches_in_segment(small, 32, 100_000_000) == 5
+    assert segments.batches_in_segment(training.Data(small, small), 32, 100_000) == 100
+    assert segments.batches_in_segment(training.Data(small, small), 32, 100_000_000) == 5
     large = Split(np.zeros((4, 2048, 2048, 3), np.uint8), np.zeros(4, np.int32), np.arange(4))
-    assert segments.batches_in_segment(large, 2, 1000) == 2
-    assert segments.batches_in_segment(large, 4, 1000) == 1
+    assert segments.batches_in_segment(training.Data(large, large), 2, 1000) == 2
+    assert segments.batches_in_segment(training.Data(large, large), 4, 1000) == 1
 
 
 def test_a_teacher_that_is_asked_is_as_one_whose_logits_are_cached():

@@ -18,6 +18,7 @@ from kdistill.core.listener import Listener
 from kdistill.core.scaling import Tokens, described
 from kdistill.core.task import MULTI, SINGLE, TASKS
 from kdistill.datasets import guards
+from kdistill.datasets.labelling import labelled_as
 from kdistill.datasets.splits import Source, Split, Splits, divide, hold_out
 from kdistill.datasets.table_format import Format
 from kdistill.datasets.user import conversion_cache, csv_table, example_kind, npz
@@ -279,7 +280,7 @@ def load(data: Data, listener: Listener | None = None, notes: bool = True) -> Sp
     source = read(data, listener, notes)
     if TASKS[data.labels] is MULTI and (data.test is not None or isinstance(data.validation, float)) and listener:
         listener.note(STRATIFIED)
-    return divide(source, data.validation, data.split_seed)
+    return labelled_as(divide(source, data.validation, data.split_seed), data, listener if notes else None)
 
 
 def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         ConfigError: the data cannot be split as the config says.
     """
     splits = load(data, listener, notes=False)  # they are in the document
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    parts = {"train": splits.known or splits.train, "validation": splits.validation, "test": splits.test}
     count = len(splits.classes)
     return {
         "title": Path(data.path or "").name,
@@ -305,6 +306,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         "folder": data.path,
         "bytes": sum(array.nbytes for array in {id(part.images): part.images for part in parts.values()}.values()),
         "examples": {name: len(part) for name, part in parts.items()},
+        **({"labelled": len(splits.labelled)} if splits.known else {}),
         "shape": list(splits.shape),
         "classes": list(splits.classes),
         "per_class": {name: splits.task.examples(part.all_labels, count).tolist() for name, part in parts.items()},

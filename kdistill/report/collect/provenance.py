@@ -63,7 +63,7 @@ def collect_objective(subject: Subject) -> Objective:
     results = (run.result or {} for arm in ("distilled", "baseline") for run in subject.runs[arm].values())
     weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
     data = subject.config.data
-    formula = keys.formula(subject.teachers_together, data.class_weights, data.task)
+    formula = keys.formula(subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
     return Objective(formula, keys, subject.config.student.l2, weights, data.task)
 
 

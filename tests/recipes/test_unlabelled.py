@@ -1,0 +1,110 @@
+"""Arms where some examples have no label: what each is trained on, and that no hidden label has an influence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from heard import Heard
+from small_experiment import session
+
+from kdistill.core.controls import CONTROLS
+from kdistill.core.listener import RunStarted
+from kdistill.datasets import catalog, labelling
+from kdistill.recipes import make
+
+EVERY = "controls=[smoothed, pseudo, shuffled, self, continued]"
+ARMS = ("teacher", "baseline", "distilled", *CONTROLS)
+TAUGHT = ("distilled", "pseudo", "shuffled", "self")
+
+
+def made(own, *arms):
+    return {arm: make.make(own, arm, 0) for arm in arms}
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    own = session(tmp_path_factory.mktemp("few"), EVERY, "data.labelled=60", listener=Heard())
+    return own, made(own, *ARMS)
+
+
+def test_what_learns_from_a_model_has_all_examples_and_the_others_the_labelled_ones(experiment):
+    own, results = experiment
+    unlabelled = len(own.splits.train) - 60
+    for arm, result in results.items():
+        assert result["examples"] == {"labelled": 60, "unlabelled": unlabelled if arm in TAUGHT else 0}, arm
+
+
+def test_every_arm_has_as_many_updates_and_is_told_so(experiment):
+    own, _ = experiment
+    assert {started.examples for started in own.listener.of_kind(RunStarted)} == {len(own.splits.train)}
+    notes = [note for note in own.listener.notes if "updates" in note]
+    assert len(notes) == len(ARMS)
+    assert "teacher, seed 0: 60 labelled examples; an epoch has 15 updates in every arm, 16.8 passes over them" in notes
+    assert "distilled, seed 0: 60 labelled and 945 unlabelled examples; an epoch has 15 updates in every arm" in notes
+
+
+def test_no_hidden_label_reaches_training(experiment, tmp_path, monkeypatch):
+    """All labels but those of the 60, and of validation, are changed where the data are read."""
+    own, results = experiment
+    rows, divide = own.splits.labelled.rows, catalog.divide
+
+    def poisoned(*arguments):
+        splits = divide(*arguments)
+        labels = splits.train.labels.copy()
+        hidden = np.setdiff1d(splits.train.rows, rows)
+        labels[hidden] = (labels[hidden] + 1 + hidden % 9) % 10
+        return dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=labels))
+
+    monkeypatch.setattr(catalog, "divide", poisoned)
+    monkeypatch.setattr(labelling, "keep", lambda *arguments: rows)
+    other = session(tmp_path, EVERY, "data.labelled=60", listener=Heard())
+    assert (other.splits.known.all_labels != own.splits.known.all_labels).mean() > 0.9
+    for arm, result in made(other, *ARMS).items():
+        assert result["weights_sha256"] == results[arm]["weights_sha256"], arm
+    for arm in ("teacher", "distilled"):
+        histories = [each.experiment.run(arm, 0).history() for each in (own, other)]
+        assert [{**record, "seconds": 0} for record in histories[0]] == [{**r, "seconds": 0} for r in histories[1]]
+
+
+def test_a_teacher_may_learn_from_all_labels(experiment, tmp_path):
+    own = session(tmp_path, "data.labelled=60", "teacher.examples=all", listener=Heard())
+    result = made(own, "teacher")["teacher"]
+    assert result["examples"] == {"labelled": len(own.splits.train), "unlabelled": 0}
+    plain = session(tmp_path / "plain", listener=Heard())
+    assert made(plain, "teacher")["teacher"]["weights_sha256"] == result["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"), [("labelled", (60, 0)), ("unlabelled", (0, 945))], ids=["labelled", "unlabelled"]
+)
+def test_a_student_may_be_distilled_on_a_part(which, expected, experiment, tmp_path):
+    file = experiment[0].experiment.run("teacher", 0).model_file
+    own = session(tmp_path, "data.labelled=60", f"distill.examples={which}", "controls=[pseudo]", teacher_files=[file])
+    for result in made(own, "distilled", "pseudo").values():
+        assert tuple(result["examples"].values()) == expected
+        assert ("no hard term" in result["formula"]) == (which == "unlabelled" and result["arm"] == "distilled")
+    if which == "unlabelled":
+        assert [record["hard"] for record in own.experiment.run("distilled", 0).history()] == [0]
+
+
+def test_the_teacher_is_asked_about_augmented_unlabelled_images(experiment, tmp_path):
+    file = experiment[0].experiment.run("teacher", 0).model_file
+    own = session(tmp_path, "data.labelled=60", "augmentation.shift=1", teacher_files=[file], listener=Heard())
+    result = made(own, "distilled")["distilled"]
+    assert result["soft_targets"] == "computed for every augmented image"
+    assert result["examples"]["unlabelled"] == 945
+
+
+def test_class_weights_are_counted_over_labelled_examples(tmp_path):
+    few = "data.labelled={'0': 40, '1': 1, '2': 1, '3': 1, '4': 1, '5': 1, '6': 1, '7': 1, '8': 1, '9': 1}"
+    weights = session(tmp_path, few, "data.class_weights=balanced").class_weights
+    assert weights["0"] == pytest.approx(49 / (10 * 40))
+    assert weights["9"] == pytest.approx(4.9)
+
+
+def test_a_file_of_logits_is_in_the_order_of_all_examples(experiment, tmp_path):
+    own, _ = experiment
+    part, rng = own.splits.training_part(), np.random.default_rng(0)
+    np.savez(tmp_path / "big.npz", train=rng.normal(size=(len(part), 10)).astype("f4"), labels=part.all_labels)
+    taught = session(tmp_path, "data.labelled=60", teacher_files=[tmp_path / "big.npz"], listener=Heard())
+    assert made(taught, "distilled")["distilled"]["examples"]["unlabelled"] == 945
