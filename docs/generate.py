@@ -20,7 +20,9 @@ from kdistill import config as configs  # noqa: E402
 from kdistill.cli import app, completion  # noqa: E402
 from kdistill.cli.options import Common  # noqa: E402
 from kdistill.config.distill_schema import Distill  # noqa: E402
+from kdistill.config.hints import Hint  # noqa: E402
 from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
+from kdistill.core.hints import HINT_LOSSES, LETTER_P, LETTERS  # noqa: E402
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, SoftLoss, declared  # noqa: E402
 
 NOTE = "<!-- Generated from the program by `python docs/generate.py`: do not edit this page. -->"
@@ -123,7 +125,7 @@ def config_page() -> str:
                 lines += ["Also every key of [training](#training) except `checkpoint_every`, for this model.", ""]
             keys = own
         lines += _keys(keys, schema) if keys else []
-        lines += ["", *_soft_losses()] if key == "distill" else []
+        lines += ["", *_soft_losses(), "", *_hints(schema)] if key == "distill" else []
     return "\n".join(lines) + "\n"
 
 
@@ -137,6 +139,27 @@ def _soft_losses() -> list[str]:
         "",
         "| soft_loss | soft term | alpha | factor | needs | source |",
         "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _hints(schema: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a hint, and a table of the kinds of hints as they are declared."""
+    rows = []
+    for loss in HINT_LOSSES.values():
+        term = Hint(teacher="l", student="k", loss=loss.name, weight=1).term().removeprefix("1 * ")
+        of = "vectors and maps" if loss.of == "any" else loss.of
+        cells = (f"`{loss.name}`", f"{loss.text[0].upper()}{loss.text[1:]}", f"`{term}`", of, loss.source)
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
+    return [
+        "A hint, an item of `hints`, has these keys; the [guide](../how-to/hints.md) has an example.",
+        "",
+        *_keys(schema["$defs"]["Hint"]["properties"], schema),
+        "",
+        f"{LETTERS}; {LETTER_P}. Vectors have one axis, maps several, of which the last is that of the channels.",
+        "",
+        "| loss | compares | hint of weight 1 | for | source |",
+        "|---|---|---|---|---|",
         *rows,
     ]
 
@@ -238,6 +261,8 @@ def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     match field.get("type"):
         case "array" if "prefixItems" in field:
             return f"[{', '.join('whole number' for _ in field['prefixItems'])}]"
+        case "array" if "$ref" in field["items"]:
+            return "list of sections"
         case "array":
             return f"list of: {_kind(field['items'], schema)}" if field.get("items") else "list"
         case "object":

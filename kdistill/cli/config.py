@@ -42,6 +42,14 @@ CopyOf = Annotated[
 FittedTo = Annotated[
     Path | None, values.path_option("Your data, to which the config is fitted: the one that `reproduce DATA` makes.")
 ]
+Layers = Annotated[
+    bool,
+    typer.Option(
+        "--layers",
+        help="List the layers of teacher and student that distill.hints may name, with the shapes of their outputs. "
+        "A config with hints is checked against them without this option too.",
+    ),
+]
 app = typer.Typer(no_args_is_help=True, help="List, show, check and create config files.")
 
 
@@ -75,6 +83,7 @@ def config_check(
     files: SomeConfigs = None,
     option: ConfigOption = None,
     set_: Set = None,
+    layers: Layers = False,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -84,21 +93,28 @@ def config_check(
     named = [*(files or []), *([] if option is None else [option])]
     if not named:
         raise typer.BadParameter("expected at least one config; received none", param_hint="CONFIG")
-    checked = [_checked(name, set_ or []) for name in named]
+    checked = [_checked(name, set_ or [], layers) for name in named]
     emit({"configs": checked}, results.config_checks, json_)
     if problems := [line for entry in checked for line in entry["problems"]]:
         raise ConfigError("\n".join(problems), hint=configs.HELP)
 
 
-def _checked(source: str, overrides: list[str]) -> dict[str, Any]:
+def _checked(source: str, overrides: list[str], layers: bool) -> dict[str, Any]:
     from kdistill.config import checking
 
     config, problems = checking.check(source, overrides)
     notes = []
     if config and not config.teacher.has_layers and not config.distill.teachers:
         notes = ["there is no teacher: `kdistill distill` needs --teacher or --teacher-logits"]
+    named = {}
+    if config and not problems and (layers or config.distill.hints):
+        from kdistill.recipes import hints  # only here: it loads TensorFlow
+
+        found = hints.survey(config)
+        problems, named = [f"{source}: {line}" for line in found.problems], {"layers": found.layers}
+        notes += found.notes
     name = config.name if config and not problems else None
-    return {"config": source, "name": name, "valid": not problems, "problems": problems, "notes": notes}
+    return {"config": source, "name": name, "valid": not problems, "problems": problems, "notes": notes, **named}
 
 
 @app.command("schema")

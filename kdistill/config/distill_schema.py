@@ -6,9 +6,11 @@ Each soft loss is declared in `core.soft_losses`; the keys that one loss alone r
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, model_validator
+from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, field_validator, model_validator
 
+from kdistill.config import hints
 from kdistill.config.data_schema import ClassWeights
+from kdistill.config.hints import Hint
 from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
 from kdistill.core.formatting import first_few
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared, formula_of
@@ -24,7 +26,7 @@ DISTILL_READERS: dict[str, tuple[str, ...]] = {
 
 
 # Keys of later versions that all losses read, with their defaults.
-LATER = {"standardize": False, "examples": "all"}
+LATER = {"standardize": False, "examples": "all", "hints": ()}
 
 
 def _chosen(values: dict[str, Any]) -> SoftLoss:
@@ -78,6 +80,17 @@ class _Distill(Section):
         description="Teacher files in place of a teacher trained here: `.keras` models, or `.npz` files of logits. Of "
         "several teachers, the softened outputs are averaged.",
     )
+    hints: tuple[Hint, ...] = Field(
+        (),
+        description="Terms of the loss that compare layers of the student with layers of the teacher, one model: a "
+        "list of {teacher: LAYER, student: LAYER} with the keys below. `kdistill config check` names the layers.",
+    )
+
+    @field_validator("hints")
+    @classmethod
+    def _different_hints(cls, given: tuple[Hint, ...]) -> tuple[Hint, ...]:
+        hints.check_different(given)
+        return given
 
     examples: Literal["all", "labelled", "unlabelled"] = Field(
         "all",
@@ -124,7 +137,7 @@ class _Distill(Section):
         return f"distill.{key}: expected at least {counted}; received {received}: {need.why}"
 
     def read_keys(self) -> list[str]:
-        """Return the keys that the soft loss reads; `standardize` and `examples`, later keys, only if they are set."""
+        """Return the keys that the soft loss reads; keys of later versions only if they are set."""
         return [
             key
             for key in type(self).model_fields
@@ -157,14 +170,16 @@ class _Distill(Section):
             some_unlabelled: whether some training examples have no label.
         """
         soft, where = self._term_and_letters(teachers, task)
+        hinted, letters = hints.formula_of(self.hints)
         if some_unlabelled and self.examples == "unlabelled":
-            more = "".join(f"; {text}" for text in (where, "no example has a label, so there is no hard term") if text)
-            return f"loss = {self.alpha:g} * {soft}{task.summed}{more}"
+            no_hard = "no example has a label, so there is no hard term"
+            more = "".join(f"; {text}" for text in (where, letters, no_hard) if text)
+            return f"loss = {self.alpha:g} * {soft}{hinted}{task.summed}{more}"
         hard = hard_term(weights, task)
         if some_unlabelled and self.examples == "all":
             where = "; ".join(filter(None, [where, f"{task.cross_entropy} is a mean over the labelled examples alone"]))
-        more = "".join(f"; {text}" for text in (where, self.authors()) if text)
-        end = f"{words_of_weights(weights)}{task.summed}{more}"
+        more = "".join(f"; {text}" for text in (where, letters, self.authors()) if text)
+        end = f"{hinted}{words_of_weights(weights)}{task.summed}{more}"
         return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{end}"
 
     def soft_term(self, teachers: int = 1, task: Task = SINGLE) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,7 @@ EXPECTED = {
     "thousands": "'.', ',', a space or an apostrophe",
     "image_size": "[height, width]",
     "teachers": "a list of paths, such as [big.keras, other.keras]",
+    "hints": "a list of hints, such as [{teacher: hidden_2, student: hidden_1}]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
 # Sections whose keys are the user's own, each with an example.
@@ -99,7 +100,7 @@ def located(error: ValidationError, values: dict[str, Any], marks: Marks) -> dic
         cause = problem.get("ctx", {}).get("error")
         path = cause.location if isinstance(cause, MisplacedError) else _trim(problem, values)
         # A key is missing because it is misspelt: the misspelling is reported alone.
-        if (problem["type"] == "missing" and path in misspelt) or (cause and path[:1] in misspelt):
+        if (problem["type"] == "missing" and tuple(map(str, path)) in misspelt) or (cause and path[:1] in misspelt):
             continue
         lines.setdefault(path, f"{place(marks, path)}: {'.'.join(map(str, path))}: {_sentence(problem, path)}")
     return lines
@@ -141,6 +142,8 @@ def no_keys(section: Path) -> str:
     name = ".".join(map(str, section))
     if section in OWN_KEYS:
         return f"the keys of {name} are set together, such as {name}={OWN_KEYS[section]}"
+    if keys_of((*section, 0)):
+        return f"{name} is a list, which is set as a whole: {EXPECTED[str(section[-1])]}"
     return f"{name} is a single value, and has no keys"
 
 
@@ -157,11 +160,12 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def keys_of(section: Path) -> list[str]:
-    """Return the keys of a section of the schema; `()` is the top level, and a key that is no section has none."""
+    """Return the keys of a section of the schema, or of an item of a list; `()` is the top level. Others have none."""
     model: Any = Config
     for name in section:
         field = model.model_fields.get(name) if _is_section(model) else None
-        model = field.annotation if field else None
+        items = get_args(model)[:1] if get_origin(model) is tuple and str(name).isdecimal() else (None,)
+        model = field.annotation if field else items[0]
     return list(model.model_fields) if _is_section(model) else []
 
 

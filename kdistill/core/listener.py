@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class EpochRecord(TypedDict):
@@ -17,7 +17,8 @@ class EpochRecord(TypedDict):
     soft: float  # the soft term, T^2 included
     hard: float  # the cross-entropy with the labels
     penalty: float  # of regularisation
-    val_loss: float  # the objective, without the penalty
+    hints: NotRequired[float]  # the sum of the hints with their weights, where there are hints
+    val_loss: float  # the objective, without the penalty and the hints
     val_nll: float
     val_accuracy: float
     # Another measure has its own key: that which early stopping watches, and of multi-label data the main one.

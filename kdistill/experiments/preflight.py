@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kdistill.evaluation.measures import ACCURACY
-from kdistill.recipes import checks
+from kdistill.recipes import checks, hints
 from kdistill.recipes.session import Session
 from kdistill.teachers import files as teachers
 
@@ -16,11 +16,11 @@ class Preflight:
         self._identities: dict[object, str] = {}
 
     def fits(self, session: Session, arms: Sequence[str]) -> None:
-        """Refuse settings and models that do not fit the data, which is read for that: see `checks.fits`.
+        """Refuse settings, models and hints that do not fit the data, which is read for that: see `checks.fits`.
 
         Raises:
             ConfigError: naming the key.
-            ModelError: naming the file of a model whose architecture is taken.
+            ModelError: naming the file of a model whose architecture is taken, or of a teacher that gives hints.
         """
         config = session.config
         for arm in arms:
@@ -30,6 +30,10 @@ class Preflight:
             if key not in self._fitting:
                 self._fitting.add(key)
                 checks.fits(config, session.experiment.run(arm, config.seed), session.splits)
+            hinted = (config.data, config.teacher, config.student, config.distill)
+            if arm == "distilled" and hinted not in self._fitting:
+                self._fitting.add(hinted)
+                hints.check(session)
 
     def compares(self, session: Session, *parts: str) -> None:
         """Refuse a measure that is undefined on splits, by name; accuracy never is, and no data is read for it.

@@ -5,6 +5,7 @@ is notified of the progress. `make` calls the function of a run that is missing.
 """
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kdistill.core.formatting import number
 from kdistill.datasets import Split
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.measures import Measure
-from kdistill.recipes import soft_loss
+from kdistill.recipes import hints, soft_loss
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest, run_of_model
@@ -25,6 +26,7 @@ from kdistill.teachers import doubts, load, logits_file
 from kdistill.teachers.teacher import AnyTeacher
 from kdistill.training import fit, losses
 from kdistill.training.augmentation import Augmentation
+from kdistill.training.hints import Hint
 
 
 def train_teacher(session: Session, seed: int) -> Result:
@@ -41,14 +43,16 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
     """Train the same student, from the same initial weights and on the same batches, towards the teacher's logits.
 
     Raises:
+        ConfigError: there are hints that do not fit the models: see `hints.between`.
         ModelError: the images are augmented, and the teacher is a file of logits without a model.
     """
     if session.teacher_files:
         session.listener.note(_how_good(teacher, session.measure))
     for note in soft_loss.notes(session.config, session.splits):
         session.listener.note(note)
-    data = with_soft_targets(session, data_of(session, "distilled"), teacher)
-    return train(session, session.experiment.run("distilled", seed), distillation(session), data, teacher)
+    hinted = hints.between(session, teacher)
+    data = with_soft_targets(session, data_of(session, "distilled"), teacher, hinted)
+    return train(session, session.experiment.run("distilled", seed), distillation(session, hinted), data, teacher)
 
 
 def evaluate(
@@ -127,8 +131,8 @@ def labels_alone(session: Session) -> losses.Objective:
     return losses.hard_objective(class_weights(session), session.splits.task)
 
 
-def distillation(session: Session) -> losses.Objective:
-    """Return the objective of the distilled arm, by the keys of `distill`."""
+def distillation(session: Session, hinted: Mapping[Hint, float]) -> losses.Objective:
+    """Return the objective of the distilled arm, by the keys of `distill` and the hints of `hints.between`."""
     keys = session.config.distill
     return losses.distillation_objective(
         keys.alpha,
@@ -140,6 +144,7 @@ def distillation(session: Session) -> losses.Objective:
         task=session.splits.task,
         standardize=keys.standardize,
         own=keys.own_numbers(),
+        hints=hinted,
     )
 
 
@@ -161,15 +166,19 @@ def data_of(session: Session, arm: str) -> fit.Data:
     return fit.Data(train, splits.validation, augmentation=augmentation, per_epoch=splits.per_epoch)
 
 
-def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher) -> fit.Data:
-    """Add the teacher's logits, computed once; or, where images are augmented, the teacher itself, to compute them."""
+def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher, hinted: Collection[Hint] = ()) -> fit.Data:
+    """Add the teacher's logits, and its features for hints, computed once; or the teacher itself, to compute them.
+
+    The latter where images are augmented, or features are too large.
+    """
     if data.augmentation is None:
-        positions = session.splits.positions(session.config.distill.examples)
-        on_train = teacher.train if len(positions) == len(teacher.train) else teacher.train[positions]
-        return dataclasses.replace(data, teacher_train=on_train, teacher_validation=teacher.validation)
+        on_train = session.taught(teacher.train)
+        data = dataclasses.replace(data, teacher_train=on_train, teacher_validation=teacher.validation)
+        return hints.with_features(session, data, teacher, hinted)
     load.check_augmentation(session.config, teacher)
     session.listener.note("Augmentation: the teacher's logits are computed for every image as the student sees it")
-    return dataclasses.replace(data, teachers=teacher.predictors, teacher_validation=teacher.validation)
+    data = dataclasses.replace(data, teachers=teacher.predictors, teacher_validation=teacher.validation)
+    return hints.with_features(session, data, teacher, hinted)
 
 
 def _logits(session: Session, path: Path, predictor: predict.Predict, split: Split) -> NDArray[np.float32]:

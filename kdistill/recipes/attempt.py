@@ -226,7 +226,7 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
     if fit.data.augmentation:
         more["augmentation"] = dataclasses.asdict(fit.data.augmentation)
     if teacher:
-        more["soft_targets"] = "computed for every augmented image" if fit.data.teachers else "computed once"
+        more["soft_targets"] = _soft_targets(fit.data)
     result: Any = {
         "arm": run.arm,
         "seed": run.seed,
@@ -247,6 +247,12 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         },
     }
     return result
+
+
+def _soft_targets(data: Data) -> str:
+    if not data.teachers and not data.guide:
+        return "computed once"
+    return "computed for every augmented image" if data.augmentation else "computed in every epoch"
 
 
 def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[str]:

@@ -35,7 +35,7 @@ def writable(folder: Path) -> None:
 
 
 def fits(config: Config, run: Run, splits: Splits) -> None:
-    """Refuse a batch size, class weights, a measure, an augmentation, a soft loss or models that do not fit the data.
+    """Refuse a batch size, class weights, a measure, an augmentation, a loss or models that do not fit the data.
 
     Raises:
         ConfigError: naming the key.

@@ -14,7 +14,7 @@ from kdistill.core.task import Task
 from kdistill.evaluation import metrics
 from kdistill.evaluation.metrics import Floats
 from kdistill.evaluation.predict import Predict
-from kdistill.recipes import arms
+from kdistill.recipes import arms, hints
 from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, Run
@@ -52,21 +52,32 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
 
 
 def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
-    """Train as the distilled student, on the teacher's outputs for another example of the same answer, or for any."""
-    data, task = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher), session.splits.task
+    """Train as the distilled student, on the teacher's outputs for another example of the same answer, or for any.
+
+    Its features for hints are exchanged along with its logits.
+    """
+    hinted, task = hints.between(session, teacher), session.splits.task
+    data = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher, hinted)
     among_all = session.config.controls[run.arm] == "all"
 
-    def exchange(logits: Floats, split: int) -> Floats:
+    def order(logits: Floats, split: int) -> NDArray[np.int64]:
         answers = np.zeros(len(logits)) if among_all else task.decided(metrics.ensemble_logits(logits, task))
-        return logits[exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))]
+        return exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))
 
-    return train(session, run, arms.distillation(session), _changed(data, exchange), teacher)
+    others = order(session.taught(teacher.train), 0)
+    changed = dataclasses.replace(
+        _changed(data, lambda logits, split: logits[order(logits, split)]),
+        features_train=[features[others] for features in data.features_train],
+        guided_by=others,
+    )
+    return train(session, run, arms.distillation(session, hinted), changed, teacher)
 
 
 def taught_by_baseline(session: Session, run: Run, baseline: AnyTeacher) -> Result:
-    """Train as the distilled student, with the student's own baseline for a teacher."""
-    data = arms.with_soft_targets(session, arms.data_of(session, run.arm), baseline)
-    return train(session, run, arms.distillation(session), data, baseline)
+    """Train as the distilled student, with the student's own baseline for a teacher, also in the layers of hints."""
+    hinted = hints.between(session, baseline, is_own=True)
+    data = arms.with_soft_targets(session, arms.data_of(session, run.arm), baseline, hinted)
+    return train(session, run, arms.distillation(session, hinted), data, baseline)
 
 
 def continued(session: Session, run: Run, baseline: ModelTeacher) -> Result:

@@ -24,7 +24,8 @@ def formula_of_run(session: Session, run: Run, teachers: int) -> str:
             among = "all examples" if config.controls["shuffled"] == "all" else "those of the same answer"
             return f"{session.formula_of(teachers)}, the teacher's outputs exchanged among {among}"
         case "self":
-            return f"{session.formula_of(1)}, teacher: the baseline"
+            layers = ", in hints by the student's layers" if config.distill.hints else ""
+            return f"{session.formula_of(1)}, teacher: the baseline{layers}"
         case "continued":
             return f"{labels_alone}, from the weights of the baseline"
     return labels_alone

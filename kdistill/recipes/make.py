@@ -10,7 +10,7 @@ from kdistill.config import dump
 from kdistill.core import documents, files
 from kdistill.core.controls import needed_by
 from kdistill.core.errors import DamagedError
-from kdistill.recipes import checks
+from kdistill.recipes import checks, hints
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, Run, shapes
 from kdistill.runs.experiment import SUMMARY_FILE
@@ -46,6 +46,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     session.start()
     if arm == "teacher":
         _check_student_file(session)
+        hints.check(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
         if _is_complete(session, run, identity):  # another process has just made it

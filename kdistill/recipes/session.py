@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kdistill import datasets, runs
 from kdistill.config import Config
 from kdistill.core import backend
@@ -129,6 +132,11 @@ class Session:
         if arm == "teacher":
             return splits.known if self.config.teacher.examples == "all" else splits.labelled
         return splits.part(splits.positions(self.config.distill.examples)) if is_taught(arm) else splits.labelled
+
+    def taught(self, of_train: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a teacher says of train (n, ...), for the examples alone that the student is distilled on."""
+        positions = self.splits.positions(self.config.distill.examples)
+        return of_train if len(positions) == len(of_train) else of_train[positions]
 
     @property
     def measure(self) -> Measure:

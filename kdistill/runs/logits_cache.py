@@ -2,9 +2,10 @@
 
     seed-0/teacher/outputs.npz   of the model of a run on the test split, in its folder
     cache/logits-<key>.npz       of a teacher on the other splits, or of a teacher from a file
+    cache/features-<key>.npz     the outputs of a layer of a teacher, for hints
 
-An archive has `logits` and `key`, a hash of model, data and split. A file that is missing, damaged, or has another key
-counts as absent: the logits are computed again.
+An archive has `logits` and `key`, a hash of model, layer, data and split. A file that is missing, damaged, or has
+another key counts as absent: the logits are computed again.
 """
 
 import hashlib
@@ -39,12 +40,14 @@ class LogitsCache:
         splits: the data.
         model: the SHA-256 of a run's model file, or the identity of a teacher from a file.
         run: the run whose model it is; None for a teacher from a file.
+        layer: the name of the layer whose outputs these are, and how they were changed; empty for the logits.
     """
 
     folder: Path
     splits: _Fingerprints
     model: str
     run: Run | None = None
+    layer: str = ""
 
     def load(self, split: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         """Return the float32 logits of this shape on a split; None where they are not in the cache."""
@@ -66,14 +69,15 @@ class LogitsCache:
                 np.savez(temporary, logits=logits.astype(np.float32), key=np.array(self.key(split)))
 
     def key(self, split: str) -> str:
-        """Return the hash of model, data and split."""
+        """Return the hash of model, layer, data and split."""
         parts = [self.model, self.splits.fingerprint, self.splits.split_fingerprint]
+        parts += [self.layer] if self.layer else []
         return hashlib.sha256("\n".join([*parts, *([] if split == TEST else [split])]).encode()).hexdigest()
 
     def _places(self, split: str) -> list[Path]:
         """Return the files that may hold the logits on a split."""
         of_run = [self.run.folder / NAME] if self.run and split == TEST else []
-        return [*of_run, self.folder / f"logits-{self.key(split)[:16]}.npz"]
+        return [*of_run, self.folder / f"{'features' if self.layer else 'logits'}-{self.key(split)[:16]}.npz"]
 
 
 def _read(place: Path, key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:

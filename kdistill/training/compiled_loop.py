@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kdistill.core import backend
 from kdistill.evaluation import predict
+from kdistill.models.features import WithFeatures
 from kdistill.training.augmentation import Augmentation
 from kdistill.training.losses import Objective
 
@@ -24,6 +25,7 @@ State = dict[str, np.ndarray]
 
 # What a step returns, in this order; `loss` includes the penalty of regularisation.
 TERMS = ("loss", "soft", "hard", "penalty")
+HINT_TERM = "hints"  # after them, where there are hints
 
 
 class Engine:
@@ -37,6 +39,7 @@ class Engine:
         optimizer: the optimizer; the engine uses a copy.
         objective: the loss; its numbers are passed to `segment` instead.
         augmentation: of the images in a step, if any.
+        projections: of the student's features, if the objective has hints; the engine trains a copy: see `hints`.
     """
 
     def __init__(
@@ -45,10 +48,14 @@ class Engine:
         optimizer: keras.optimizers.Optimizer,
         objective: Objective,
         augmentation: Augmentation | None = None,
+        projections: keras.Model | None = None,
     ) -> None:
         self.model = keras.models.clone_model(model, clone_function=_trainable_copy, recursive=True)
+        self.projections = projections and keras.models.clone_model(projections)
         self.optimizer = optimizer.__class__.from_config(optimizer.get_config())
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer.build(_trained(self.model, self.projections))
+        self.terms = (*TERMS, HINT_TERM) if objective.hints else TERMS
+        self._hinted = WithFeatures(self.model, [hint.source for hint in objective.hints])
         self.predict = predict.predictor(self.model)
         self._augmentation = augmentation
         self._objective = objective
@@ -60,10 +67,12 @@ class Engine:
             self._disable_xla()
         self.owner: object = None  # the fit whose state the engine holds
 
-    def start(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    def start(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, projections: keras.Model | None = None
+    ) -> None:
         """Copy the weights, random states and optimizer state of a new run into the engine."""
-        optimizer.build(model.trainable_variables)
-        sources = [*model.variables, *optimizer.variables]
+        optimizer.build(_trained(model, projections))
+        sources = [*model.variables, *optimizer.variables, *(projections.variables if projections else ())]
         for source, target in zip(sources, self._variables().values(), strict=True):
             target.assign(source.value)
 
@@ -78,25 +87,29 @@ class Engine:
 
     def _variables(self) -> dict[str, keras.Variable]:
         groups = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        if self.projections:
+            groups["projections"] = self.projections.variables
         return {f"{group}/{n}": variable for group, variables in groups.items() for n, variable in enumerate(variables)}
 
     def is_finite(self) -> bool:
         """Whether every weight is finite."""
-        return all(np.isfinite(weight.numpy()).all() for weight in self.model.weights)
+        weights = [*self.model.weights, *(self.projections.weights if self.projections else ())]
+        return all(np.isfinite(weight.numpy()).all() for weight in weights)
 
-    def segment(self, images, labels, teacher_logits, numbers, batches, draws=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
-        """Train on the first `batches` batches of a segment; return the sums of `TERMS` over them.
+    def segment(self, images, labels, targets, numbers, batches, draws=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+        """Train on the first `batches` batches of a segment; return the sums of `terms` over them.
 
         Args:
             images: (segment, batch, *shape), raw values.
             labels: (segment, batch), or (segment, batch, classes) of multi-label data, int32.
-            teacher_logits: (segment, batch, classes) or (segment, batch, teachers, classes), float32; or
-                (segment, batch, 0) without a teacher.
+            targets: of the teacher, float32: its logits (segment, batch, classes), of several teachers (segment, batch,
+                teachers, classes), without one (segment, batch, 0); then, for each hint, its features (segment, batch,
+                *target.shape).
             numbers: `Objective.numbers_in` an epoch, as float32 tensors.
             batches: how many batches to train on; the rest of the segment is padding.
             draws: (segment, batch, 5) of `Augmentation.draw`, if there is an augmentation.
         """
-        arguments = (images, labels, teacher_logits, numbers, tf.constant(batches), draws)
+        arguments = (images, labels, targets, numbers, tf.constant(batches), draws)
         if self.compiled:
             try:
                 return self._xla_segment(*arguments).numpy().astype(np.float64)
@@ -111,21 +124,30 @@ class Engine:
             if isinstance(layer, FastDropout):
                 layer.generator = "auto_select"
 
-    def _loop(self, images, labels, teacher_logits, numbers, batches, draws):  # type: ignore[no-untyped-def]
-        weights = self.model.trainable_variables
+    def _loop(self, images, labels, targets, numbers, batches, draws):  # type: ignore[no-untyped-def]
+        weights = _trained(self.model, self.projections)
 
         def step(batch, sums):  # type: ignore[no-untyped-def]
             seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
+            teacher_logits, *teacher_features = (values[batch] for values in targets)
             with tf.GradientTape() as tape:
-                student_logits = self.model(seen, training=True)
-                terms = self._objective(labels[batch], teacher_logits[batch], student_logits, numbers)
+                student_logits, features = self._forward(seen)
+                terms = self._objective(labels[batch], teacher_logits, student_logits, numbers)
+                hints = [self._objective.hint_term(teacher_features, features, numbers)] if features else []
                 penalty = tf.add_n([0.0, *self.model.losses])
-                total = terms["loss"] + penalty
+                total = tf.add_n([terms["loss"], *hints]) + penalty
             self.optimizer.apply(tape.gradient(total, weights), weights)
-            return batch + 1, sums + tf.stack([total, terms["soft"], terms["hard"], penalty])
+            return batch + 1, sums + tf.stack([total, terms["soft"], terms["hard"], penalty, *hints])
 
-        _, sums = tf.while_loop(lambda batch, _: batch < batches, step, (0, tf.zeros(len(TERMS))))
+        _, sums = tf.while_loop(lambda batch, _: batch < batches, step, (0, tf.zeros(len(self.terms))))
         return sums
+
+    def _forward(self, seen: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return the student's logits, and for each hint its features, projected."""
+        if self.projections is None:
+            return self.model(seen, training=True), []
+        logits, *features = self._hinted(seen, training=True)
+        return logits, self.projections(features)
 
 
 class FastDropout(keras.layers.Dropout):
@@ -158,6 +180,11 @@ def _suits_xla(model: keras.Model) -> bool:
     return bool(backend.gpus()) or not any("Conv" in kind or "Pooling" in kind for kind in kinds)
 
 
+def _trained(model: keras.Model, projections: keras.Model | None) -> list[keras.Variable]:
+    """Return what a step changes by its gradient."""
+    return [*model.trainable_variables, *(projections.trainable_variables if projections else ())]
+
+
 def _trainable_copy(layer: keras.Layer) -> keras.Layer:
     kind = FastDropout if type(layer) is keras.layers.Dropout else type(layer)
     return kind.from_config(layer.get_config())
@@ -171,15 +198,16 @@ def engine_for(
     optimizer: keras.optimizers.Optimizer,
     objective: Objective,
     augmentation: Augmentation | None = None,
+    projections: keras.Model | None = None,
 ) -> Engine:
     """Return an engine with the state of a new run: one that a run of the same shape has compiled, if there is one."""
     key = _shape_of(model, optimizer, objective, augmentation)
     if key not in _engines:
-        _engines[key] = Engine(model, optimizer, objective, augmentation)
+        _engines[key] = Engine(model, optimizer, objective, augmentation, projections)
         if len(_engines) > ENGINES_KEPT:
             _engines.popitem(last=False)
     _engines.move_to_end(key)
-    _engines[key].start(model, optimizer)
+    _engines[key].start(model, optimizer, projections)
     return _engines[key]
 
 
@@ -201,6 +229,7 @@ def _shape_of(
         objective.standardize,
         objective.task,
         repr(augmentation),
+        repr(objective.hints),  # and so the projections
     ]
     return json.dumps(shape, sort_keys=True, default=str)
 

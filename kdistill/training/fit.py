@@ -4,9 +4,10 @@ It takes arrays and plain values, neither config nor files: it yields a record f
 output.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -20,7 +21,8 @@ from kdistill.core.task import are_labelled
 from kdistill.evaluation import measures, metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.modelfiles import flops
-from kdistill.training.compiled_loop import TERMS, State, engine_for
+from kdistill.training.compiled_loop import State, engine_for
+from kdistill.training.hints import projections
 from kdistill.training.losses import LABELLED, Objective
 from kdistill.training.segments import Data, Segments, batches_in_segment
 
@@ -78,10 +80,10 @@ class EarlyStopping:
 
 @dataclass
 class Progress:
-    """The progress of an epoch: examples trained on, the sums of `TERMS` over them, seconds of training."""
+    """The progress of an epoch: examples trained on, the sums of the engine's terms over them, seconds of training."""
 
-    examples: int = 0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(TERMS)))
+    examples: int
+    sums: NDArray[np.float64]
     seconds: float = 0.0
 
     def state(self) -> State:
@@ -124,14 +126,15 @@ class Fit:
         self.last_epoch = epochs
         self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
-        self.engine = engine_for(model, optimizer, objective, data.augmentation)
+        self.engine = engine_for(model, optimizer, objective, data.augmentation, projections(objective.hints, seed))
         self.engine.owner = self
         self.epochs_done = 0
-        self._progress = Progress()
+        self._progress = self._no_progress()
         # The share of labelled examples; with labels for all the step is compiled without it.
         share = float(are_labelled(data.train.all_labels).mean())
         self._labelled = {} if share == 1 else {LABELLED: share or 1.0}
-        length = batches_in_segment(data, batch_size, flops.of_config(model.get_config()))
+        features = sum(math.prod(hint.target.shape) for hint in objective.hints)
+        length = batches_in_segment(data, batch_size, flops.of_config(model.get_config()), features)
         self._segments = Segments(data, batch_size, length)
 
     def epochs(self, after_segment: Callable[[float], None] = lambda done: None) -> Iterator[EpochRecord]:
@@ -156,7 +159,7 @@ class Fit:
                     self.engine.model.set_weights(self.stopping.best_weights)
 
     def _train_epoch(self, epoch: int, after_segment: Callable[[float], None]) -> dict[str, float]:
-        """Train on the remaining examples of an epoch; return the means of `TERMS` over all its examples."""
+        """Train on the remaining examples of an epoch; return the means of the terms over all its examples."""
         order = self._segments.order(self.seed, epoch)
         progress = self._progress
         of_epoch = self.objective.numbers_in(epoch) | self._labelled
@@ -177,7 +180,7 @@ class Fit:
                     f"within examples {progress.examples - segment.examples + 1} to {progress.examples} of {len(order)}"
                 )
             after_segment(progress.examples / len(order))
-        return dict(zip(TERMS, (progress.sums / len(order)).tolist(), strict=True))
+        return dict(zip(self.engine.terms, (progress.sums / len(order)).tolist(), strict=True))
 
     def _end_epoch(self, epoch: int, means: dict[str, float]) -> EpochRecord:
         """Validate, update early stopping and return the record of the epoch."""
@@ -186,8 +189,11 @@ class Fit:
         record["best"] = self.stopping.update(record, self.engine.model)
         record["patience_left"] = self.stopping.patience_left
         record["seconds"] = round(self._progress.seconds + time.perf_counter() - started, 4)
-        self.epochs_done, self._progress = epoch, Progress()
+        self.epochs_done, self._progress = epoch, self._no_progress()
         return record
+
+    def _no_progress(self) -> Progress:
+        return Progress(0, np.zeros(len(self.engine.terms)))
 
     @property
     def predict(self) -> evaluation.Predict:

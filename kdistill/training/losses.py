@@ -1,6 +1,6 @@
 """The distillation loss as pure functions of logits, with the factor T^2, for the tasks of `core.task`.
 
-    loss = alpha * soft + (1 - alpha) * hard
+    loss = alpha * soft + (1 - alpha) * hard, and the hints of `hints`, each with its weight
     soft = T^2 * mean_batch KL(p_t || p_s)      p_t = softmax(z_t / T_t), p_s = softmax(z_s / T); T_t = T by default
     hard = mean_batch w_y * cross_entropy(y, softmax(z_s))                w_y = 1, or the weight of the class y
 
@@ -29,7 +29,7 @@ All is computed from logits through `log_softmax` or `log_sigmoid`, in the dtype
 of +-1e4 give finite values and gradients. The inputs are not checked: models, data and config have been checked before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -39,13 +39,15 @@ from kdistill.core.soft_losses import DECLARED, WARMUP
 from kdistill.core.task import MULTI, NO_LABEL, SINGLE, Task
 from kdistill.training.correlation import dist_loss
 from kdistill.training.decoupled import dkd_loss, nkd_loss
+from kdistill.training.hints import Hint
 from kdistill.training.softened import Factor, factor_of, kl, mean_of_teachers, softened, standardized, t_squared
 from kdistill.training.weighted import wsld_loss, wttm_loss
 
 Terms = dict[str, tf.Tensor]
 Weights: TypeAlias = tuple[float, ...] | tf.Tensor
-LABELLED = "labelled"  # among the numbers of an objective: the share of examples with a label; without it all have one
-WEIGHTS = "class_weights"  # among the numbers of an objective; without them all examples count the same
+# Among the numbers of an objective; without weights of classes all examples count the same. LABELLED is the share of
+# examples that have a label; without it all have one.
+WEIGHTS, HINT_WEIGHTS, LABELLED = "class_weights", "hint_weights", "labelled"
 
 
 def kl_loss(
@@ -179,14 +181,15 @@ LOSSES: dict[str, tuple[Loss, dict[str, Loss]]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training step minimises: `alpha * soft + (1 - alpha) * hard`, or the hard loss alone."""
+    """What a training step minimises: `alpha * soft + (1 - alpha) * hard` with hints, or the hard loss alone."""
 
     soft_loss: str | None = None  # a key of `SOFT_LOSSES`; None for the hard loss alone
-    # alpha and the numbers that the soft loss reads; `WEIGHTS` of the classes, if there are any.
+    # alpha and the numbers that the soft loss reads; `WEIGHTS` of the classes and of hints, if there are any.
     numbers: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
     task: str = SINGLE.name  # a key of `LOSSES`
     standardize: bool = False  # the logits of the soft term: see `softened.standardized`
     warmup: float = 0  # epochs over which the soft term rises to `scale`
+    hints: tuple[Hint, ...] = ()
 
     @property
     def uses_teacher(self) -> bool:
@@ -206,7 +209,7 @@ class Objective:
         student_logits: tf.Tensor,
         numbers: dict[str, Any] | None = None,
     ) -> Terms:
-        """Return the scalars `loss`, `soft` (0 for the hard loss alone) and `hard`.
+        """Return the scalars `loss` without hints, `soft` (0 for the hard loss alone) and `hard`.
 
         Args:
             labels: (batch,) integers, or (batch, classes) of multi-label data.
@@ -216,6 +219,7 @@ class Objective:
                 other numbers share, these are tensors.
         """
         of_soft: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
+        of_soft.pop(HINT_WEIGHTS, None)
         of_labels, of_teacher = LOSSES[self.task]
         of_hard = {key: of_soft.pop(key) for key in (WEIGHTS, LABELLED) if key in of_soft}
         hard = of_labels(labels, student_logits, **of_hard)
@@ -228,6 +232,24 @@ class Objective:
             teacher_logits, student_logits = standardized(teacher_logits), standardized(student_logits)
         soft = of_teacher[self.soft_loss](teacher_logits, student_logits, **of_soft)
         return {"loss": alpha * soft + (1.0 - alpha) * hard, "soft": soft, "hard": hard}
+
+    def hint_term(
+        self,
+        teacher_features: Sequence[tf.Tensor],
+        student_features: Sequence[tf.Tensor],
+        numbers: Mapping[str, Any] | None = None,
+    ) -> tf.Tensor:
+        """Return the sum of the hints, each with its weight, a scalar.
+
+        Args:
+            teacher_features: (batch, *target.shape) of each hint.
+            student_features: likewise, projected.
+            numbers: used instead of the objective's own.
+        """
+        weights = (self.numbers if numbers is None else numbers)[HINT_WEIGHTS]
+        pairs = zip(teacher_features, student_features, strict=True)
+        each = [hint(*pair) for hint, pair in zip(self.hints, pairs, strict=True)]
+        return tf.reduce_sum(tf.cast(weights, each[0].dtype) * tf.stack(each))
 
 
 def hard_objective(class_weights: tuple[float, ...] | None = None, task: Task = SINGLE) -> Objective:
@@ -249,8 +271,9 @@ def distillation_objective(
     task: Task = SINGLE,
     standardize: bool = False,
     own: Mapping[str, float] | None = None,
+    hints: Mapping[Hint, float] | None = None,
 ) -> Objective:
-    """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`.
+    """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`, and hints.
 
     Args:
         alpha: weight of the soft loss, in [0, 1]. Other tools, such as Keras's examples, call the weight of the hard
@@ -263,6 +286,7 @@ def distillation_objective(
         task: of the labels.
         standardize: standardise the logits of the soft term.
         own: the numbers that this soft loss alone reads, by `Key.name` of its declaration; by default the authors'.
+        hints: hints with their weights; none by default.
     """
     loss = DECLARED[soft_loss]
     numbers: dict[str, float | tuple[float, ...]] = {"alpha": alpha, **_weights(class_weights)}
@@ -272,4 +296,6 @@ def distillation_objective(
         numbers["scale"] = t_squared(temperature) if scale_by_t_squared else 1.0
     mine = {key.name: key.default for key in loss.keys} | dict(own or {})
     warmup = mine.pop(WARMUP, 0)
-    return Objective(soft_loss, {**numbers, **mine}, task.name, standardize, warmup)
+    if hints:
+        numbers[HINT_WEIGHTS] = tuple(hints.values())
+    return Objective(soft_loss, {**numbers, **mine}, task.name, standardize, warmup, tuple(hints or ()))

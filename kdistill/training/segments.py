@@ -1,6 +1,6 @@
-"""The examples of an epoch, cut into segments of batches for the compiled loop, with their teacher logits."""
+"""The examples of an epoch, cut into segments of batches for the compiled loop, with what the teacher says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from kdistill.core import backend
 from kdistill.datasets import Split
-from kdistill.evaluation.predict import BATCH_SIZE, Predict
+from kdistill.evaluation.predict import BATCH_SIZE, BATCH_VALUES, Predict
 from kdistill.training.augmentation import Augmentation
+
+Guide = Callable[[np.ndarray], Sequence[tf.Tensor]]
 
 SEGMENT_BATCHES = 100
 SEGMENT_BYTES = 64 * 2**20
@@ -32,6 +34,10 @@ class Data:
         augmentation: of the training images, if any.
         per_epoch: examples in an epoch, in passes over `train` of which the last may be incomplete; None for n. So
             arms with fewer examples have as many updates, between two validations too.
+        features_train: the teacher's features (n, *target.shape) of `train` for each hint; empty without hints, or if
+            they are computed while training, by `guide`.
+        guide: a function from raw values to a teacher's logits and its features for each hint, called on every image.
+        guided_by: (n,), the example of which `guide` computes for each example; None: the example itself.
     """
 
     train: Split
@@ -41,6 +47,9 @@ class Data:
     teachers: Sequence[Predict] = ()
     augmentation: Augmentation | None = None
     per_epoch: int | None = None
+    features_train: Sequence[NDArray[np.float32]] = ()
+    guide: Guide | None = None
+    guided_by: NDArray[np.int64] | None = None
 
     @property
     def epoch_examples(self) -> int:
@@ -63,8 +72,8 @@ class Segment:
 
     examples: int  # without the padding
     batches: int  # without the padding
-    # Images, labels and teacher logits, each (segment, batch, ...), padded to the engine's shape.
-    block: tuple[np.ndarray, NDArray[np.int32], NDArray[np.float32]]
+    # Images, labels, and the teacher's logits and features, each (segment, batch, ...), padded to the engine's shape.
+    block: tuple[np.ndarray, NDArray[np.int32], list[NDArray[np.float32]]]
     draws: tuple[NDArray[np.int32], ...]  # (segment, batch, 5) of the augmentation; an empty tuple without one
 
 
@@ -80,7 +89,6 @@ class Segments:
     def __init__(self, data: Data, batch_size: int, length: int) -> None:
         self._data, self._batch_size, self._length = data, batch_size, length
         self._draws = np.empty((0, 0), np.int32)
-        self._targets = data.teacher_train
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Return the order of the examples in an epoch, and draw their augmentation.
@@ -98,46 +106,63 @@ class Segments:
         """Return the first segment of `order`, which is what is left of an epoch's order."""
         batches = min(len(order) // self._batch_size, self._length)
         taken = batches * self._batch_size or len(order)  # the last examples of an epoch may be fewer than a batch
-        if self._data.teachers:
-            self._compute_teacher_logits(order[:taken])
         # All segments have one shape, for which the loop is compiled: the block is padded.
         size = self._length if batches else 1
-        padded = np.resize(order[:taken], size * self._batch_size) if batches else order
-        examples = padded % len(self._data.train)
-        images, labels = self._data.train.take(examples)
-        logits = np.empty((len(padded), 0), np.float32)
-        if self._targets is not None:
-            logits = self._targets[padded if self._data.teachers else examples]
+        padding = np.resize(np.arange(taken), size * self._batch_size) if batches else np.arange(taken)
+        padded = order[padding]
+        images, labels = self._data.train.take(padded % len(self._data.train))
+        targets = self._targets(order[:taken], padding)
         draws = [self._draws[padded]] if self._data.augmentation else []
-        images, labels, logits, *draws = (
-            array.reshape(size, len(padded) // size, *array.shape[1:]) for array in (images, labels, logits, *draws)
+        images, labels, *others = (
+            array.reshape(size, len(padded) // size, *array.shape[1:]) for array in (images, labels, *targets, *draws)
         )
-        return Segment(taken, max(1, batches), (images, labels, logits), tuple(draws))
+        return Segment(taken, max(1, batches), (images, labels, others[: len(targets)]), tuple(others[len(targets) :]))
 
-    def _compute_teacher_logits(self, positions: NDArray[np.int64]) -> None:
-        """Compute the teachers' logits of the images at `positions`, as they are augmented in this epoch.
+    def _targets(self, positions: NDArray[np.int64], padding: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Return the teacher's logits of the examples at `positions`, and its features, in the order of `padding`."""
+        data = self._data
+        if data.teachers or data.guide:
+            return [each[padding] for each in self._computed(positions)]
+        padded = positions[padding] % len(data.train)
+        logits = np.empty((len(padded), 0), np.float32) if data.teacher_train is None else data.teacher_train[padded]
+        return [logits, *(features[padded] for features in data.features_train)]
+
+    def _computed(self, positions: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Compute the targets of the images at `positions`, as they are augmented in this epoch.
 
         All images of a segment are computed at once, outside of the compiled loop, in which a small CNN took 1.7 times
         as long on a CPU, and in which XLA cannot compile every layer.
         """
-        for start in range(0, len(positions), BATCH_SIZE):
-            chosen = positions[start : start + BATCH_SIZE]
-            images, _ = self._data.train.take(chosen % len(self._data.train))
-            if self._data.augmentation:
-                images = self._data.augmentation.apply(tf.constant(images), self._draws[chosen])
-            each = [predict(images).numpy().astype(np.float32) for predict in self._data.teachers]
-            logits = each[0] if len(each) == 1 else np.stack(each, axis=1)
-            if self._targets is None:
-                self._targets = np.empty((self._data.seen, *logits.shape[1:]), np.float32)
-            self._targets[chosen] = logits
+        data, parts = self._data, []
+        seen_by = self._guided_by(positions)
+        size = min(BATCH_SIZE, max(1, BATCH_VALUES // data.train.images[:1].size)) if data.guide else BATCH_SIZE
+        for start in range(0, len(positions), size):
+            chosen = seen_by[start : start + size]
+            images, _ = data.train.take(chosen % len(data.train))
+            if data.augmentation:
+                images = data.augmentation.apply(tf.constant(images), self._draws[chosen])
+            if data.guide:
+                parts.append([each.numpy().astype(np.float32) for each in data.guide(images)])
+                continue
+            each = [predict(images).numpy().astype(np.float32) for predict in data.teachers]
+            parts.append([each[0] if len(each) == 1 else np.stack(each, axis=1)])
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+    def _guided_by(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the position, in the same pass, of the example that the teacher sees for each of `positions`."""
+        if self._data.guided_by is None:
+            return positions
+        examples = positions % len(self._data.train)
+        return positions - examples + self._data.guided_by[examples]
 
 
-def batches_in_segment(data: Data, batch_size: int, multiplications: int) -> int:
+def batches_in_segment(data: Data, batch_size: int, multiplications: int, features: int = 0) -> int:
     """Return the number of batches in a segment: `SEGMENT_BATCHES`, or fewer by `SEGMENT_BYTES` or `SEGMENT_FLOPS`.
 
-    `multiplications` are those of the forward pass for one example; see `modelfiles.flops`.
+    `multiplications` are those of the forward pass for one example (see `modelfiles.flops`), `features` the number of a
+    teacher's values for hints.
     """
     whole = max(1, data.epoch_examples // batch_size)
-    example_bytes = data.train.images[:1].nbytes
+    example_bytes = data.train.images[:1].nbytes + features * np.dtype(np.float32).itemsize
     by_work = int(SEGMENT_FLOPS / backend.step_flops(max(1, multiplications), batch_size))
     return max(1, min(SEGMENT_BATCHES, whole, SEGMENT_BYTES // (batch_size * example_bytes), by_work))

@@ -36,7 +36,7 @@ class TensorBoard:
         folder: the run's folder.
     """
 
-    SCALARS = ("loss", "soft", "hard", *monitors(), "learning_rate", "seconds")
+    SCALARS = ("loss", "soft", "hard", "hints", *monitors(), "learning_rate", "seconds")
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf

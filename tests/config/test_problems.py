@@ -9,6 +9,7 @@ from kdistill.core.errors import ConfigError
 
 SECTIONS = problems.keys_of(())
 KEYS = [*SECTIONS, *(f"{section}.{key}" for section in SECTIONS for key in problems.keys_of((section,)))]
+ITEMS = [f"distill.hints.{key}" for key in problems.keys_of(("distill", "hints", "0"))]
 VALUES = ["null", "true", "-1", "1000000", "0.5", "text", "''", ".nan", "2020-01-01"]
 NESTED = ["[]", "{}", "[1]", "[[1]]", "[{}]", "[null]", "[1, 2, 3]", "[a, b]", "{a: 1}", "{1: 2}", "{null: 1}"]
 
@@ -39,7 +40,7 @@ def test_a_config_of_odd_values_is_refused_key_by_key(tmp_path, monkeypatch):
         (tmp_path / f"{number}.yaml").write_text(written(value))
         entry, *_ = command_line.document("config", "check", f"{number}.yaml", code=3)["configs"]
         named = {key_of(line, value) for line in entry["problems"]}
-        assert {key for key in named if not key.startswith("sweep.")} <= set(KEYS), (value, named)
+        assert {key for key in named if not key.startswith("sweep.")} <= {*KEYS, *ITEMS}, (value, named)
         assert len(named) > 5, value
 
 
@@ -55,7 +56,7 @@ def test_a_list_or_section_in_place_of_any_value_is_told_with_its_key(value):
         except ConfigError as error:
             problem = error.message
         named = {key_of(line, value) for line in problem.splitlines()}
-        assert named <= {key, *KEYS, f"{key}.a", f"{key}.b"}, problem
+        assert named <= {key, *KEYS, *ITEMS, f"{key}.a", f"{key}.b"}, problem
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", "{a: 1}", "[1]"])

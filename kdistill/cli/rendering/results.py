@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
-from kdistill.core.formatting import counted, file_size, first_few, number
+from kdistill.core.formatting import counted, dimensions, file_size, first_few, number
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
 if TYPE_CHECKING:
@@ -307,7 +307,24 @@ def config_list(document: Document) -> RenderableType:
 def config_checks(document: Document) -> RenderableType:
     """Show of each config whether it is valid."""
     lines = ["; ".join([f"{entry['config']}: {_judged(entry)}", *entry["notes"]]) for entry in document["configs"]]
-    return Text("\n".join(lines))
+    return sections(Text("\n".join(lines)), *(table for entry in document["configs"] for table in _layers(entry)))
+
+
+def _layers(entry: Document) -> list[RenderableType]:
+    """Return a table of the layers of each model that hints may name; those that cannot give one are left out."""
+    return [
+        FittingTable(
+            f"{entry['config']}: layers of the {role}",
+            [
+                (layer["layer"], {"outputs": dimensions(layer["shape"]), "kind": layer["kind"]})
+                for layer in layers
+                if not layer["problem"]
+            ],
+            words=("kind",),
+        )
+        for role, layers in entry.get("layers", {}).items()
+        if layers
+    ]
 
 
 def _judged(entry: Document) -> str:
