@@ -6,11 +6,11 @@ Each soft loss is declared in `core.soft_losses`; the keys that one loss alone r
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, field_validator, model_validator
+from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, model_validator
 
 from kdistill.config import hints
 from kdistill.config.data_schema import ClassWeights
-from kdistill.config.hints import Hint
+from kdistill.config.hints import Hints
 from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
 from kdistill.core.formatting import first_few
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared, formula_of
@@ -80,17 +80,11 @@ class _Distill(Section):
         description="Teacher files in place of a teacher trained here: `.keras` models, or `.npz` files of logits. Of "
         "several teachers, the softened outputs are averaged.",
     )
-    hints: tuple[Hint, ...] = Field(
+    hints: Hints = Field(
         (),
         description="Terms of the loss that compare layers of the student with layers of the teacher, one model: a "
         "list of {teacher: LAYER, student: LAYER} with the keys below. `kdistill config check` names the layers.",
     )
-
-    @field_validator("hints")
-    @classmethod
-    def _different_hints(cls, given: tuple[Hint, ...]) -> tuple[Hint, ...]:
-        hints.check_different(given)
-        return given
 
     examples: Literal["all", "labelled", "unlabelled"] = Field(
         "all",

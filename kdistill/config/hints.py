@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, SerializerFunctionWrapHandler, StrictStr, ValidationInfo, field_validator, model_serializer
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from kdistill.config.section import Positive, Section
 from kdistill.core.hints import AUTO, HINT_LOSSES, LETTER_P, LETTERS, NONE, NORMALIZE, PROJECTIONS, term_of
@@ -63,8 +71,8 @@ class Hint(Section):
         return term_of(self.loss, self.teacher, self.student, self.projection, self.normalize, self.weight)
 
 
-def check_different(hints: Sequence[Hint]) -> None:
-    """Raise ValueError where two hints compare the same layers in the same way."""
+def _check_different(hints: tuple[Hint, ...]) -> tuple[Hint, ...]:
+    """Return hints; raise ValueError where two of them compare the same layers in the same way."""
     seen = set[tuple[str, str, str]]()
     for number, hint in enumerate(hints):
         same = (hint.teacher, hint.student, hint.loss)
@@ -74,6 +82,10 @@ def check_different(hints: Sequence[Hint]) -> None:
                 f"student {hint.student}, {hint.loss}; give one the weight of both"
             )
         seen.add(same)
+    return hints
+
+
+Hints: TypeAlias = Annotated[tuple[Hint, ...], AfterValidator(_check_different)]
 
 
 def formula_of(hints: Sequence[Hint]) -> tuple[str, str]:

@@ -132,7 +132,8 @@ def test_each_pass_over_augmented_images_draws_anew_and_asks_the_teacher_about_t
     )
     segments = Segments(data, 10, 10)
     segment = segments.next(segments.order(0, 1))
-    images, _, logits = (array.reshape(100, *array.shape[2:]) for array in segment.block)
+    images, _, (logits,) = segment.block
+    images, logits = (array.reshape(100, *array.shape[2:]) for array in (images, logits))
     draws = segment.draws[0].reshape(100, -1)
     changed = AUGMENTATION.apply(tf.constant(images), tf.constant(draws))
     np.testing.assert_allclose(logits, model(changed, training=False), rtol=1e-3, atol=1e-4)
