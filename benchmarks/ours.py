@@ -17,7 +17,7 @@ def main() -> None:
     """Run the worker."""
     parser = protocol.parser(__doc__)
     parser.add_argument("--threads", type=int, default=1)  # what `backend.threads_for` gives for steps of these sizes
-    parser.add_argument("--loss", default="kl", help="the soft loss, or standardize")
+    parser.add_argument("--loss", default="kl", help="the soft loss, standardize, or hint- and its kind, with kl")
     options = parser.parse_args()
     session = protocol.Session()
     from kdistill.core import backend
@@ -29,8 +29,9 @@ def main() -> None:
     from kdistill.training.fit import Fit
 
     source = workload.load(images=options.images, batch=options.batch)
+    kind = options.loss.removeprefix("hint-") if options.loss.startswith("hint-") else None
     started = time.perf_counter()
-    data = with_teacher(source)
+    data = with_teacher(source, kind is not None)
     once = time.perf_counter() - started
     fit = Fit(
         mlp(workload.STUDENT, seed=1) if options.net == "mlp" else cnn(options.net),
@@ -38,8 +39,9 @@ def main() -> None:
         losses.distillation_objective(
             workload.ALPHA,
             workload.TEMPERATURE,
-            soft_loss="kl" if options.loss == "standardize" else options.loss,
+            soft_loss="kl" if options.loss == "standardize" or kind else options.loss,
             standardize=options.loss == "standardize",
+            hints={hint(kind): 0.1} if kind else None,
         ),
         data,
         batch_size=options.batch,
@@ -52,18 +54,35 @@ def main() -> None:
     protocol.serve(session, lambda: next(epochs), data=source.source, once=once)
 
 
-def with_teacher(source: workload.Data):  # type: ignore[no-untyped-def]
-    """Return the training data with the teacher's logits, and one batch of it to validate on."""
+def hint(kind: str = "mse"):  # type: ignore[no-untyped-def]
+    """Return a hint between the last hidden layers of teacher and student, by a projection if it may have one."""
+    from kdistill.core.hints import HINT_LOSSES
+    from kdistill.training.hints import Hint
+
+    widths, names = (
+        [of(each) for each in (workload.TEACHER, workload.STUDENT)]
+        for of in (lambda sizes: (sizes[-2],), lambda sizes: f"hidden_{len(sizes) - 2}")
+    )
+    return Hint(*names, *widths, kind, projected=HINT_LOSSES[kind].projects)
+
+
+def with_teacher(source: workload.Data, hinted: bool = False):  # type: ignore[no-untyped-def]
+    """Return the training data with the teacher's logits and features for a hint, and one batch to validate on."""
     import numpy as np
 
     from kdistill.datasets import Split
     from kdistill.evaluation import predict
 
     train, few = (Split(source.images, source.labels, np.arange(rows)) for rows in (len(source.labels), workload.BATCH))
-    logits = predict.logits(predict.predictor(mlp(workload.TEACHER, seed=2)), train)
+    teacher = mlp(workload.TEACHER, seed=2)
+    logits, features = predict.logits(predict.predictor(teacher), train), []
+    from kdistill.models.features import WithFeatures
     from kdistill.training.segments import Data
 
-    return Data(train, few, logits, logits[: workload.BATCH])
+    if hinted:
+        model = WithFeatures(teacher, [hint().target])
+        features = [predict.logits(lambda images: model(images, training=False)[1], train)]
+    return Data(train, few, logits, logits[: workload.BATCH], features_train=features)
 
 
 def cnn(net: str):  # type: ignore[no-untyped-def]
@@ -80,8 +99,8 @@ def mlp(sizes: tuple[int, ...], seed: int):  # type: ignore[no-untyped-def]
 
     inputs = keras.Input((28, 28))
     hidden = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
-    for size in sizes[1:-1]:
-        hidden = keras.layers.Dense(size, activation="relu")(hidden)
+    for number, size in enumerate(sizes[1:-1], start=1):
+        hidden = keras.layers.Dense(size, activation="relu", name=f"hidden_{number}")(hidden)
     model = keras.Model(inputs, keras.layers.Dense(sizes[-1])(hidden))
     model.set_weights(workload.weights(sizes, seed))
     return model

@@ -147,7 +147,7 @@ class Engine:
         if self.projections is None:
             return self.model(seen, training=True), []
         logits, *features = self._hinted(seen, training=True)
-        return logits, self.projections(features)
+        return logits, keras.tree.flatten(self.projections(features))
 
 
 class FastDropout(keras.layers.Dropout):

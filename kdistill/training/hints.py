@@ -24,6 +24,7 @@ Shape = tuple[int, ...]
 STREAM = 2  # of the seeds of projections; 0 and 1 are those of teacher and student in `models.build`
 SMALLEST = 1e-24  # squared length of a vector that has a direction: that of `torch.nn.functional.normalize`
 SMALLEST_DISTANCE = 1e-12  # squared, between examples: that of the authors of RKD
+ROUNDING = 8  # errors of a squared distance: machine epsilons of the squared lengths of its vectors
 ATTENTION, DISTANCES, ANGLES = 1000.0, 25.0, 50.0  # the authors' weights
 
 
@@ -58,11 +59,8 @@ def rkd_hint(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
     every two others; Huber's loss has a width of 1 and is a mean over all pairs, or triplets: Park et al. (2019),
     equations 4 to 9, in the form and with the weights of mdistiller's `RKD.py`. A single example has neither: 0.
     """
-    terms = tf.constant(0.0, student.dtype)
-    between = [features[tf.newaxis] - features[:, tf.newaxis] for features in (teacher, student)]
-    for weight, of in ((DISTANCES, _distances), (ANGLES, _angles)):
-        terms += weight * tf.reduce_mean(_huber(of(between[1]) - of(between[0])))
-    return terms
+    theirs, ours = (_distances(features) for features in (teacher, student))
+    return DISTANCES * _huber(ours - theirs) + ANGLES * _angle_loss(ours, theirs)
 
 
 # By the names of `core.hints.HINT_LOSSES`.
@@ -138,10 +136,10 @@ def projections(hints: Sequence[Hint], seed: int) -> keras.Model | None:
     return keras.Model(inputs, outputs, name="projections")
 
 
-def _directions(vectors: tf.Tensor, smallest: float = SMALLEST) -> tf.Tensor:
+def _directions(vectors: tf.Tensor) -> tf.Tensor:
     """Return vectors, along the last axis, divided by their lengths; zero, also its gradient, for one of no length."""
     squared = tf.reduce_sum(tf.square(vectors), axis=-1, keepdims=True)
-    has_length = squared > smallest
+    has_length = squared > SMALLEST
     return tf.where(has_length, vectors * tf.math.rsqrt(tf.where(has_length, squared, 1.0)), 0.0)
 
 
@@ -151,20 +149,53 @@ def _attention(features: tf.Tensor) -> tf.Tensor:
     return _directions(tf.reshape(means, (tf.shape(means)[0], -1)))
 
 
-def _distances(between: tf.Tensor) -> tf.Tensor:
-    """Return distances (batch, batch) of differences (batch, batch, values), divided by their mean over the pairs."""
-    squared = tf.reduce_sum(tf.square(between), axis=-1)
-    others = 1.0 - tf.eye(tf.shape(squared)[0], dtype=squared.dtype)
-    distances = tf.sqrt(tf.maximum(squared, SMALLEST_DISTANCE)) * others
-    return tf.math.divide_no_nan(distances * tf.reduce_sum(others), tf.reduce_sum(distances))
+def _distances(vectors: tf.Tensor) -> tf.Tensor:
+    """Return the distances (batch, batch) between vectors, divided by their mean over pairs; 0 of those too close.
+
+    They are computed from inner products, in a tenth of the time of differences. Vectors that are closer to each other
+    than rounding errors have no distance.
+    """
+    centred = vectors - tf.reduce_mean(vectors, axis=0)
+    products = tf.matmul(centred, centred, transpose_b=True)
+    own = tf.linalg.diag_part(products)
+    sizes = own[:, tf.newaxis] + own
+    squared = sizes - 2.0 * products
+    are_apart = squared > SMALLEST_DISTANCE + ROUNDING * np.finfo(vectors.dtype.as_numpy_dtype).eps * sizes
+    distances = tf.where(are_apart, tf.sqrt(tf.where(are_apart, squared, 1.0)), 0.0)
+    distances = tf.linalg.set_diag(distances, tf.zeros_like(own))
+    count = tf.cast(tf.shape(vectors)[0], vectors.dtype)
+    return tf.math.divide_no_nan(distances * count * (count - 1.0), tf.reduce_sum(distances))
 
 
-def _angles(between: tf.Tensor) -> tf.Tensor:
-    """Return the cosines (batch, batch, batch) at each example between the directions to two others."""
-    directions = _directions(between, SMALLEST_DISTANCE)
-    return tf.matmul(directions, directions, transpose_b=True)
+@tf.custom_gradient
+def _angle_loss(ours: tf.Tensor, theirs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, None]]]:
+    """Return the mean of Huber's loss of the angles that follow from distances (batch, batch); see `rkd_hint`.
+
+    The gradient with respect to `ours` by hand takes half the time: with the distances r, d cos[b, a, c] / d r[b, a] is
+    1 / r[b, c] - cos[b, a, c] / r[b, a], likewise for c, and d cos[b, a, c] / d r[a, c] -r[a, c] / (r[b, a] r[b, c]).
+    """
+    inverse = tf.math.reciprocal_no_nan(ours)
+    cosines = _cosines(ours)
+    difference = cosines - _cosines(theirs)
+    slope = tf.clip_by_value(difference, -1.0, 1.0)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        at = tf.reduce_sum(slope * (inverse[:, tf.newaxis] - cosines * inverse[:, :, tf.newaxis]), axis=2)
+        across = tf.reduce_sum(slope * inverse[:, :, tf.newaxis] * inverse[:, tf.newaxis], axis=0)
+        whole = tf.where(ours > 0.0, 2.0 * at, 0.0) - ours * across
+        return whole * (upstream / tf.cast(tf.size(slope), slope.dtype)), None
+
+    return tf.reduce_mean(slope * (difference - 0.5 * slope)), gradient
+
+
+def _cosines(distances: tf.Tensor) -> tf.Tensor:
+    """Return the cosines (batch, batch, batch) at each example between two others, by the law of cosines."""
+    squared, inverse = tf.square(distances), tf.math.reciprocal_no_nan(distances)
+    products = 0.5 * (squared[:, :, tf.newaxis] + squared[:, tf.newaxis] - squared)
+    return products * inverse[:, :, tf.newaxis] * inverse[:, tf.newaxis]
 
 
 def _huber(difference: tf.Tensor) -> tf.Tensor:
-    size = tf.abs(difference)
-    return tf.where(size < 1.0, 0.5 * tf.square(difference), size - 0.5)
+    """Return the mean of Huber's loss with a width of 1."""
+    slope = tf.clip_by_value(difference, -1.0, 1.0)
+    return tf.reduce_mean(slope * (difference - 0.5 * slope))
