@@ -10,6 +10,7 @@ from kdistill.config import dump
 from kdistill.core import files
 from kdistill.core.errors import ModelError
 from kdistill.evaluation import statistics
+from kdistill.evaluation.leaderboard import BASELINE, Entry, Leaderboard, leaderboard
 from kdistill.evaluation.measures import NLL, Measure, recorded
 from kdistill.evaluation.statistics import Summary
 from kdistill.experiments import next_steps, reproduce, workers
@@ -47,6 +48,8 @@ class SweepSummary(TypedDict):
     measure: str  # its name
     baseline: dict[str, dict[str, Summary]] | None  # its `validation` as of a cell; None where cells do not share it
     cells: list[CellRow]
+    # Which cells differ, on validation; None with fewer than two cells or three seeds, or where their data differ.
+    leaderboard: Leaderboard | None
     winner: dict[str, Any]  # `set`: its value of each axis
     test: Compared | None  # of the winner; None where every seed has a failed run
     warnings: list[str]
@@ -67,14 +70,16 @@ def sweep(grid: Grid, seeds: Sequence[int], scale: Scale) -> SweepSummary:
     if best is None:
         raise reproduce.nothing_left("every cell has a failed run", outcomes, _other_values(grid))
     written = winner.write_config(grid.home, best, seeds)
+    rows, alone = [_row(cell, seeds, outcomes) for cell in grid.cells], _baseline(grid, seeds, outcomes)
     document: SweepSummary = {
         "experiment": grid.home.experiment.name,
         "seeds": list(seeds),
         "axes": {key: list(values) for key, values in grid.axes.items()},
         "chosen_by": chosen_by(grid.home.measure),
         "measure": grid.home.measure.name,
-        "baseline": _baseline(grid, seeds, outcomes),
-        "cells": [_row(cell, seeds, outcomes) for cell in grid.cells],
+        "baseline": alone,
+        "cells": rows,
+        "leaderboard": _leaderboard(grid, best, rows, alone),
         "winner": {"set": dict(best.settings)},
         "test": reproduce.compared(best.session, teachers_of(best.session, seeds), outcomes, WINNER, CHOSEN_HERE),
         "warnings": [] if grid.shares_data else [OTHER_DATA],
@@ -190,6 +195,21 @@ def _baseline(grid: Grid, seeds: Sequence[int], outcomes: Outcomes) -> dict[str,
     if not all(key in outcomes.done for key in keys):
         return None
     return {"validation": _validation(grid.home.measure, [outcomes.done[key] for key in keys])}
+
+
+def _leaderboard(
+    grid: Grid, best: Cell, rows: Sequence[CellRow], alone: dict[str, dict[str, Summary]] | None
+) -> Leaderboard | None:
+    """Return the leaderboard of the cells without a failed run, and of the baseline that they share."""
+    measure = grid.home.measure
+    entries = [
+        Entry(cell.name, cell.settings, row["validation"][measure.name]["values"])
+        for cell, row in zip(grid.cells, rows, strict=True)
+        if row["validation"]
+    ]
+    if alone:
+        entries.append(Entry(BASELINE, None, alone["validation"][measure.name]["values"]))
+    return leaderboard(entries, best.name, measure) if grid.shares_data else None
 
 
 def _validation(measure: Measure, results: Sequence[Document]) -> dict[str, Summary]:

@@ -203,6 +203,26 @@ class _Winner(Shape):
     set: dict[str, Any]
 
 
+class _Against(Shape):
+    difference: dict[str, Any]
+    p_holm: float | None
+    verdict: str
+
+
+class _Ranked(Shape):
+    name: str
+    set: dict[str, Any] | None
+    validation: _Numbers
+    against_winner: _Against | None
+    against_baseline: _Against | None
+
+
+class _Leaderboard(Shape):
+    rows: list[_Ranked]
+    sentences: list[str]
+    about: str
+
+
 class _Test(Shape):
     comparison: dict[str, Any]
 
@@ -216,6 +236,7 @@ class Sweep(Shape):
     measure: _MeasureName = ACCURACY.name
     baseline: _Baseline | None
     cells: list[_Cell]
+    leaderboard: _Leaderboard | None = None
     winner: _Winner
     test: _Test | None
     run_info: dict[str, Any]

@@ -20,6 +20,7 @@ from kdistill.core.errors import DivergedError
 from kdistill.experiments import sweep_grid
 from kdistill.recipes import arms
 from kdistill.recipes.session import Options, Session
+from kdistill.report.collect.collector import collect
 from kdistill.runs import Experiment, survey
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.training import fit
@@ -63,6 +64,7 @@ def test_the_winner_is_the_best_on_validation_and_the_only_one_scored_on_test(sw
     assert len(scored) == 1
     assert len(document["test"]["arms"]["distilled"]["accuracy"]["values"]) == 2
     assert document["test"]["comparison"]["verdict"] == "inconclusive"
+    assert document["leaderboard"] is None  # of two seeds
 
 
 def test_cells_share_their_teachers(swept):
@@ -394,3 +396,28 @@ def test_the_command_that_judges_the_winner_works_as_it_is_printed(tmp_path, mon
     _, *arguments = shlex.split(command)
     plan = json.loads(CliRunner().invoke(app, [*arguments, "--dry-run", "--json"]).stdout)
     assert plan["run_info"]["output_dir"].startswith(f"{place}/quickstart-winner-")
+
+
+def test_three_seeds_have_a_leaderboard_of_the_cells_and_the_baseline(tmp_path):
+    """On the screen, in sweep.json and on the page; with controls, which the config in the winner's folder names."""
+    grid, common = ["--grid", "distill.soft_loss=kl,mse"], [*SHORT, "--output-dir", tmp_path]
+    document = json.loads(invoke(*grid, *common, "--seeds", 3, "--json").stdout)
+    board = document["leaderboard"]
+    assert {row["name"] for row in board["rows"]} == {"soft_loss=kl", "soft_loss=mse", "baseline"}
+    means = [row["validation"]["mean"] for row in board["rows"]]
+    assert means == sorted(means, reverse=True)
+    of_cells = {row["name"]: row["validation"] for row in board["rows"]}
+    for cell in document["cells"]:
+        assert of_cells[f"soft_loss={cell['set']['distill.soft_loss']}"] == cell["validation"]["accuracy"]
+    assert of_cells["baseline"] == document["baseline"]["validation"]["accuracy"]
+    (winner,) = [row for row in board["rows"] if row["against_winner"] is None]
+    assert winner["set"] == document["winner"]["set"]
+    assert (board["pairs"], len(board["sentences"])) == (3, 2)
+    assert collect(tmp_path / "quickstart", Options(), 0).sweep.leaderboard == board
+    more = [*grid, *common, "--seeds", 3, "--set", "controls=[smoothed]"]
+    shown = invoke(*more).stdout
+    assert board["sentences"][0][:50] in " ".join(shown.split())
+    assert "What the controls tell" in shown
+    assert [arm.name for arm in collect(tmp_path / "quickstart", Options(), 0).controls] == ["smoothed"]
+    other_data = invoke("--grid", "data.split_seed=0,1", *common, "--set", "name=other", "--seeds", 3, "--json")
+    assert json.loads(other_data.stdout)["leaderboard"] is None

@@ -1,5 +1,6 @@
 """Shows sweeps: the validation accuracy of every cell, and the winner."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,9 @@ from kdistill.cli.rendering.results import (
     statistics,
     steps,
 )
-from kdistill.cli.rendering.tables import FittingTable, Pairs, sections
+from kdistill.cli.rendering.tables import NOTHING, FittingTable, Pairs, sections
 from kdistill.core.formatting import counted, number, setting, settings, short_names
+from kdistill.evaluation.leaderboard import BASELINE, Against, Row
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
 from kdistill.experiments.dry_run import Plan, PlannedRun
 from kdistill.experiments.sweep import CellRow, SweepSummary
@@ -46,6 +48,7 @@ def sweep(document: SweepSummary, verbose: bool = False) -> RenderableType:
     rows += [
         ("winner", f"{settings(document['winner']['set'])}, chosen on validation ({document['chosen_by']})"),
         ("its config", winner["config"]),
+        *_told(document),
         ("on test", "the winner only:" if test else "not scored: no seed has a complete run of all three arms"),
     ]
     return sections(
@@ -58,6 +61,13 @@ def sweep(document: SweepSummary, verbose: bool = False) -> RenderableType:
         caveats(document, "sweep.json", test["warnings"] if test else ()),
         steps(document),
     )
+
+
+def _told(document: SweepSummary) -> list[tuple[str, str]]:
+    """Return what the leaderboard shows, if there is one: the summary of an early version has none."""
+    if not (found := document.get("leaderboard")):
+        return []
+    return [("leaderboard", " ".join(found["sentences"])), ("about it", found["about"])]
 
 
 class _Cells:
@@ -76,7 +86,10 @@ class _Cells:
         else:
             yield _list(self.title, self.document, options.max_width)
         in_colour = as_map and console.color_system is not None and not console.no_color
-        yield Text(f"* is the winner{'; the darker, the better' if in_colour else ''}", style="dim")
+        notes = ["* is the winner", *(["the darker, the better"] if in_colour else [])]
+        if not as_map and self.document.get("leaderboard"):
+            notes.append("p by Holm's method")
+        yield Text("; ".join(notes), style="dim")
 
 
 def _map(document: SweepSummary) -> Table:
@@ -108,27 +121,55 @@ def _heat(cell: CellRow, means: Sequence[float], measure: Measure, winner: Mappi
 
 
 def _list(title: str, document: SweepSummary, width: int) -> FittingTable:
-    """Return the cells, the best first. In a narrow terminal, names have only the last part of each config key."""
-    measure = MEASURES[document["measure"]]
-    cells = sorted(document["cells"], key=partial(_rank, measure), reverse=True)
-    names = [settings(cell["set"]) for cell in cells]
-    if max(map(cell_len, names)) > width // 2:
+    """Return the cells, the best first. In a narrow terminal, names have only the last part of each config key.
+
+    With a leaderboard, the baseline is among them, and each has its differences from the winner and the baseline.
+    """
+    found = document.get("leaderboard")
+    cells: list[Mapping[str, Any]] = [*document["cells"]]
+    if found and (alone := document["baseline"]):
+        cells.append({"set": {}, **alone})
+    cells.sort(key=partial(_rank, document), reverse=True)
+    names = [settings(cell["set"]) or BASELINE for cell in cells]
+    if max(map(cell_len, names)) > width // (3 if found else 2):
         short = short_names(document["axes"])
-        names = [settings({short[key]: value for key, value in cell["set"].items()}) for cell in cells]
-    rows = []
-    for cell, name in zip(cells, names, strict=True):
-        star = "*" if cell["set"] == document["winner"]["set"] else " "
-        if scores := cell["validation"]:
-            chosen, others = scores[measure.name], [of for of in (ACCURACY, NLL) if of is not measure]
-            figures = {f"{measure.title} ": f"{number(chosen['mean'])}{star}", "sd": number(chosen["sd"])}
-            rows.append((name, figures | {of.title: number(scores[of.name]["mean"]) for of in others}))
-        else:
-            rows.append((name, {f"{measure.title} ": f"failed{star}"}))
-    return FittingTable(title, rows)
+        names = [settings({short[key]: value for key, value in cell["set"].items()}) or BASELINE for cell in cells]
+    ranked = {json.dumps(row["set"] or {}): row for row in (found["rows"] if found else ())}
+    return FittingTable(
+        title,
+        [
+            (name, _scores(document, cell, ranked.get(json.dumps(cell["set"]))))
+            for cell, name in zip(cells, names, strict=True)
+        ],
+    )
 
 
-def _rank(measure: Measure, cell: CellRow) -> float:
-    return measure.gain(cell["validation"][measure.name]["mean"]) if cell["validation"] else -math.inf
+def _scores(document: SweepSummary, cell: Mapping[str, Any], row: Row | None) -> dict[str, str]:
+    """Return the scores of a cell on validation, and its differences on the leaderboard, if it is there."""
+    measure = MEASURES[document["measure"]]
+    star = "*" if cell["set"] == document["winner"]["set"] else " "
+    if not (scores := cell["validation"]):
+        return {f"{measure.title} ": f"failed{star}"}
+    chosen, others = scores[measure.name], [of for of in (ACCURACY, NLL) if of is not measure]
+    figures = {f"{measure.title} ": f"{number(chosen['mean'])}{star}", "sd": number(chosen["sd"])}
+    if row:
+        figures |= _difference(row["against_winner"], "- winner", "p", measure)
+        figures |= _difference(row["against_baseline"], "- baseline", "p ", measure)
+    return figures | {of.title: number(scores[of.name]["mean"]) for of in others}
+
+
+def _difference(of: Against | None, title: str, p_title: str, measure: Measure) -> dict[str, str]:
+    """Return a difference and its corrected p value."""
+    if of is None:
+        return {title: "", p_title: ""}
+    p = of["p_holm"]
+    return {title: measure.signed(of["difference"]["mean"]), p_title: NOTHING if p is None else f"{p:.2g}"}
+
+
+def _rank(document: SweepSummary, cell: Mapping[str, Any]) -> tuple[float, bool]:
+    measure, scores = MEASURES[document["measure"]], cell["validation"]
+    gain = measure.gain(scores[measure.name]["mean"]) if scores else -math.inf
+    return gain, cell["set"] == document["winner"]["set"]
 
 
 def plan(document: Plan) -> RenderableType:

@@ -48,6 +48,7 @@ def _finished(document: Document) -> Sweep:
         test=Verdict.from_json(test["comparison"]) if test else None,
         command=document["run_info"].get("winner", winner)["command"],  # up to 0.1.0 it stood under `winner`
         measure=measure,
+        leaderboard=document.get("leaderboard"),
     )
 
 

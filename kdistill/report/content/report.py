@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.evaluation.causes import Causes
+from kdistill.evaluation.leaderboard import Leaderboard
 from kdistill.evaluation.measures import ACCURACY, Measure
 from kdistill.evaluation.statistics import Summary
 from kdistill.evaluation.verdict import Verdict
@@ -126,6 +127,7 @@ class Sweep:
         test: the verdict on the winner on the test split, over the seeds that selected it; None where there is none.
         command: the command that evaluates the winner on fresh seeds; None while the sweep is unfinished.
         measure: by which cells are compared on validation.
+        leaderboard: which cells differ on validation; None where that is not known, or too few seeds can show it.
     """
 
     axes: Mapping[str, Sequence[Any]]
@@ -136,6 +138,7 @@ class Sweep:
     test: Verdict | None = None
     command: str | None = None
     measure: Measure = ACCURACY
+    leaderboard: Leaderboard | None = None
 
 
 @dataclass(frozen=True)

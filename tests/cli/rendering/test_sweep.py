@@ -1,11 +1,14 @@
 """What a person sees of a sweep: the map or the list, the winner, and what to do next."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from kdistill.cli.rendering import sweep
+from kdistill.evaluation.leaderboard import Entry, leaderboard
+from kdistill.evaluation.measures import ACCURACY
 
 COMMAND = f"kdistill reproduce -c '{'x' * 60}/winner.yaml' --output-dir '{'x' * 60}'"
 
@@ -23,6 +26,7 @@ def document(*cells, axes, **more):
         "axes": axes,
         "cells": cells,
         "baseline": None,
+        "leaderboard": None,
         "winner": {"set": cells[0]["set"]},
         "chosen_by": "validation",
         "measure": "accuracy",
@@ -111,3 +115,25 @@ def test_a_plan_counts_the_states_of_the_runs_of_a_cell():
     assert "teacher 0 training.epochs: was 1, is now 2" in shown
     assert "teacher t.keras (validation accuracy 0.5000)" in shown
     assert not any("objective" in line for line in shown)
+
+
+def test_a_leaderboard_fits_into_eighty_columns_with_its_differences():
+    scores = {"kl": [0.90, 0.91, 0.89], "dkd": [0.92, 0.935, 0.91], "none": None}
+    cells = [
+        {**cell(values and sum(values) / 3, distill_soft_loss=name), "name": name} for name, values in scores.items()
+    ]
+    entries = [Entry(name, {"distill.soft.loss": name}, values) for name, values in scores.items() if values]
+    board = leaderboard([*entries, Entry("baseline", None, [0.88, 0.895, 0.88])], "dkd", ACCURACY)
+    alone = {"validation": cell(0.885)["validation"]}
+    swept = document(*cells, axes={"distill.soft.loss": list(scores)}, leaderboard=board, baseline=alone)
+    swept["winner"] = {"set": cells[1]["set"]}
+    shown = text(sweep.sweep(swept), 80)
+    names = [
+        line.split()[0] for line in shown.splitlines() if "loss=" in line.split("  ")[0] or line[:9] == "baseline "
+    ]
+    assert [name.removeprefix("distill.soft.") for name in names] == ["loss=dkd", "loss=kl", "baseline", "loss=none"]
+    assert re.search(r"- winner +p +- baseline +p", shown)
+    assert re.search(r"loss=kl +0\.9000 +0\.0100 +-2\.17 +0\.018 +\+1\.50 +0\.035", shown)
+    assert "p by Holm's method" in shown
+    assert "dkd has the best mean validation accuracy, 0.9217." in " ".join(shown.split())
+    assert max(len(line.rstrip()) for line in shown.splitlines() if COMMAND not in line) <= 80

@@ -8,6 +8,8 @@ import report_content as made
 
 from kdistill.config import Distill
 from kdistill.evaluation.causes import causes
+from kdistill.evaluation.leaderboard import Entry, leaderboard
+from kdistill.evaluation.measures import ACCURACY
 from kdistill.evaluation.verdict import Answers
 from kdistill.report.pages import markdown
 from kdistill.report.pages.html import SECTIONS, prose, render
@@ -235,3 +237,19 @@ def test_controls_have_a_section_with_what_they_tell():
     text, _ = markdown.render(made.report(causes=told, controls=scores), "pictures")
     assert "| pseudo |" in text
     assert "- The teacher's hard answers: +0.07 points" in text
+
+
+def test_a_leaderboard_is_on_the_page_with_its_p_values_and_sentences():
+    base = np.array([0.90, 0.91, 0.89])
+    cells = {"<kl>": base, "dkd": base + np.array([0.02, 0.025, 0.02])}
+    entries = [Entry(name, {"distill.soft_loss": name}, list(scores)) for name, scores in cells.items()]
+    board = leaderboard([*entries, Entry("baseline", None, [0.88, 0.895, 0.88])], "dkd", ACCURACY)
+    report = made.report(sweep=dataclasses.replace(made.sweep(), leaderboard=board))
+    read = Reader(render(report))
+    assert "Leaderboard: validation accuracy, the best first, and differences in points" in read.text
+    assert "<kl> 0.9000 ± 0.0100 -2.17, p = 0.018 +1.50, p = 0.035" in read.text
+    text, _ = markdown.render(report, "pictures")
+    for shown in (read.text, text):
+        assert "dkd has the best mean validation accuracy, 0.9217. It is better than" in shown
+        assert "for all 3 pairs of cells and baseline" in shown
+    assert "Leaderboard" not in Reader(render(made.report())).text
