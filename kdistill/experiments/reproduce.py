@@ -11,6 +11,7 @@ from kdistill.core import files
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import headline, statistics
+from kdistill.evaluation.calibration import FITTED
 from kdistill.evaluation.causes import Causes, causes
 from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
 from kdistill.evaluation.verdict import (
@@ -311,7 +312,7 @@ def _warnings(
 
 
 def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:
-    known = [name for name in MEASURES if all(name in of for of in scores)]
+    known = [name for name in (*MEASURES, *FITTED) if all(name in of for of in scores)]
     measures = (*known, "ece", *(() if arm == "teacher" else ("agreement", "kl_to_teacher")))
     return statistics.summaries(scores, *measures) | {
         "parameters": scores[0]["parameters"],

@@ -16,7 +16,7 @@ from kdistill import models
 from kdistill.core.errors import ModelError
 from kdistill.core.formatting import number
 from kdistill.datasets import Split
-from kdistill.evaluation import metrics, predict
+from kdistill.evaluation import calibration, metrics, predict
 from kdistill.evaluation.measures import Measure
 from kdistill.recipes import hints, soft_loss
 from kdistill.recipes.attempt import train
@@ -66,6 +66,9 @@ def evaluate(
         teacher: compared with the model, several by their mean probability. If it is None, or has no logits on test,
             `agreement` and `kl_to_teacher` are None.
 
+    Where the config standardises logits, which makes probabilities bad, all arms are also scored with a temperature
+    fitted on validation, unless that is test.
+
     Returns:
         The scores, and the logits (n, classes).
     """
@@ -77,6 +80,9 @@ def evaluate(
         taught = metrics.ensemble_logits(teacher.test, task)
         scores["agreement"] = metrics.agreement(taught, logits, task)
         scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, task)
+    if session.config.distill.standardize and session.config.data.validation != "test":
+        known, splits = _logits(session, path, predict.predictor(model), session.splits.validation), session.splits
+        scores.update(calibration.fitted(known, splits.validation.all_labels, logits, splits.test.all_labels))
     return scores, logits
 
 

@@ -38,6 +38,10 @@ class ScoresOnTest(SplitScores):
     file_bytes: int | None
     agreement: float | None  # with the teacher; None for a teacher, and without its logits
     kl_to_teacher: float | None  # in nats
+    # Of students of a loss that bounds their logits: with the temperature that is fitted on validation.
+    fitted_temperature: NotRequired[float]
+    fitted_nll: NotRequired[float]
+    fitted_ece: NotRequired[float]
 
 
 class Result(TypedDict, total=False):

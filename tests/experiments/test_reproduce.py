@@ -7,15 +7,18 @@ import sys
 import keras
 import pytest
 from heard import Heard
+from printed import text
 from small_experiment import SHORT, session
 
 from kdistill import config as configs
 from kdistill import datasets
+from kdistill.cli.rendering import results
 from kdistill.core import backend
 from kdistill.core.controls import CONTROLS
 from kdistill.core.errors import ConfigError, DivergedError, ModelError, OutputError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import RunStarted
+from kdistill.evaluation import calibration, predict
 from kdistill.experiments import reproduce, task_graph
 from kdistill.experiments.workers import Scale
 from kdistill.recipes import arms, controls, evaluate
@@ -23,7 +26,7 @@ from kdistill.recipes.make import make
 from kdistill.recipes.session import Options
 from kdistill.recipes.threads import default_threads
 from kdistill.report.collect.collector import collect
-from kdistill.runs import known_scores
+from kdistill.runs import known_scores, own_scores, record_scores
 from kdistill.training import fit
 
 
@@ -277,3 +280,25 @@ def test_controls_that_a_teacher_teaches_do_not_wait_for_the_baseline(tmp_path):
         "self": {"baseline"},
         "continued": {"baseline"},
     }
+
+
+def test_standardised_students_have_scores_with_a_fitted_temperature(tmp_path):
+    """In test.json, in the summary and in the table; not for other losses, and scores without them are reused."""
+    own = session(tmp_path, "distill.standardize=true")
+    found = reproduce.reproduce(own, [0])
+    arm = found["arms"]["distilled"]
+    assert arm["fitted_nll"]["mean"] < arm["nll"]["mean"]
+    run = own.experiment.run("distilled", 0)
+    scores = own_scores(run)
+    assert scores["fitted_temperature"] == arm["fitted_temperature"]["values"][0]
+    validation = predict.logits(predict.predictor(keras.models.load_model(run.model_file)), own.splits.validation)
+    expected = calibration.fit_temperature(validation, own.splits.validation.all_labels)
+    assert scores["fitted_temperature"] == pytest.approx(expected, rel=1e-4)
+    assert "fitted NLL" in text(results.arms_table("a", found), 160)
+    stored = json.loads((run.folder / "test.json").read_text())
+    kept = {key: value for key, value in stored["scores"].items() if not key.startswith("fitted")}
+    plain = {key: stored[key] for key in ("teacher_weights", "model_sha256")}
+    record_scores(run, kept, plain["teacher_weights"], [True] * 540, plain["model_sha256"])
+    again = reproduce.reproduce(own, [0])
+    assert "fitted_nll" not in again["arms"]["distilled"]
+    assert again["arms"]["distilled"]["nll"] == arm["nll"]

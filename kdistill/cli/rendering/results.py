@@ -21,7 +21,8 @@ Document = Mapping[str, Any]
 
 MAX_NAMED = 8  # failed runs
 STOPPED_IN_WORDS = {"no improvement": "stopped early", "all epochs done": "all epochs done"}
-REST = {"ECE": "ece", "agreement": "agreement"}
+FITTED = {"fitted T": "fitted_temperature", "fitted NLL": "fitted_nll", "fitted ECE": "fitted_ece"}
+REST = {"ECE": "ece", **FITTED, "agreement": "agreement"}
 
 
 def training(document: Document, verbose: bool = False) -> RenderableType:
@@ -101,6 +102,7 @@ def evaluation(document: Document) -> RenderableType:
                 shown,
                 {
                     "ECE": number(scores["ece"]),
+                    **{title: number(scores[key]) if key in scores else "" for title, key in FITTED.items()},
                     "agreement": number(scores["agreement"]),
                     "KL to teacher": number(scores["kl_to_teacher"]),
                 },
