@@ -265,6 +265,8 @@ def resolved(config: Config) -> dict[str, Any]:
         values["teacher"]["preprocessing"] = config.teacher.preprocessing
     if config.teacher.examples != "labelled":
         values["teacher"]["examples"] = config.teacher.examples
+    if config.teacher.members != 1:
+        values["teacher"]["members"] = config.teacher.members
     read = [key for key in config.distill.read_keys() if key != "teachers" or config.distill.teachers]
     values["distill"] = {key: values["distill"][key] for key in read}
     if not config.augmentation.changes_images:
@@ -293,7 +295,7 @@ def dump(config: Config) -> str:
 def described(config: Config) -> str:
     """Return a config as YAML, with the formula of the distilled student's loss as comments at its end."""
     keys, data = config.distill, config.data
-    formula = keys.formula(max(1, len(keys.teachers)), data.class_weights, data.task, data.has_unlabelled)
+    formula = keys.formula(config.teachers_together, data.class_weights, data.task, data.has_unlabelled)
     lines = [f"# {line}" for part in formula.split("; ") for line in textwrap.wrap(part, 118)]
     return "\n".join([dump(config).rstrip(), "# What the distilled student minimises:", *lines])
 

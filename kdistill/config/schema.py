@@ -11,6 +11,8 @@ from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill, check_examples, check_task
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
+from kdistill.core.members import MOST as MOST_MEMBERS
+from kdistill.core.members import STRIDE
 from kdistill.core.task import MULTI
 from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
 
@@ -39,6 +41,10 @@ MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 # The keys that make a model without `hidden`.
 OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
 EMPTY_LAYERS = "expected at least one layer; received []"
+MEMBERS_OF_FILES = (
+    "members are trained here, and files are named as teachers (distill.teachers, --teacher); set members to 1, and "
+    "name each file of the ensemble"
+)
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 
@@ -202,6 +208,11 @@ class TeacherModel(Model):
         "[-1, 1], standardize mean 0 and variance 1 (per channel or column of train); caffe and imagenet are "
         "ImageNet's of Keras's models: BGR minus the means, or RGB in [0, 1] minus the means, by the deviations.",
     )
+    members: Annotated[StrictInt, Field(ge=1, le=MOST_MEMBERS)] = Field(
+        1,
+        description="How many teachers are trained here and teach together, as an ensemble: the mean of their softened "
+        f"outputs. Member k of the teacher of a seed has the seed plus {STRIDE:,} * (k - 1).",
+    )
 
     examples: Literal["labelled", "all"] = Field(
         "labelled",
@@ -223,7 +234,9 @@ class TeacherModel(Model):
     def without_effect(self) -> dict[str, str]:
         """Return each key that is set though nothing reads it, with the reason: without layers, that is every key."""
         why = "only layers read it, and there are none: no teacher is trained here"
-        return super().without_effect() if self.has_layers else dict.fromkeys(self._changed(), why)
+        if self.has_layers:
+            return super().without_effect()
+        return dict.fromkeys([*self._changed(), *(["members"] if self.members != 1 else [])], why)
 
 
 class Verdict(Section):
@@ -297,6 +310,11 @@ class Config(Section):
         """The arms that train the student, in the order in which they are shown."""
         return ("baseline", "distilled", *self.controls)
 
+    @property
+    def teachers_together(self) -> int:
+        """How many models form the teacher of a student: files that are named, or members that are trained."""
+        return len(self.distill.teachers) or self.teacher.members
+
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
         own: Model = getattr(self, role)
@@ -326,6 +344,15 @@ class Config(Section):
         teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and "hidden" in teacher.model_fields_set and not teacher.has_layers and not distill.teachers:
             raise MisplacedError("teacher", "hidden", EMPTY_LAYERS)
+        return distill
+
+    @field_validator("distill")
+    @classmethod
+    def _members_are_trained_here(cls, distill: Distill, others: ValidationInfo) -> Distill:
+        """Refuse members of a teacher that is a file."""
+        teacher: TeacherModel | None = others.data.get("teacher")
+        if teacher and teacher.members != 1 and distill.teachers:
+            raise MisplacedError("teacher", "members", MEMBERS_OF_FILES)
         return distill
 
     @field_validator("distill")

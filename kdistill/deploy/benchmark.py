@@ -64,6 +64,12 @@ def benchmark(
     entries = _entries(session, chosen)
     for entry in entries:
         targets.check_data(entry.target, session)
+    if session.config.teacher.members > 1:
+        session.listener.note(
+            f"The teacher is an ensemble of {session.config.teacher.members} members: it is no single file, and each "
+            "member is measured by itself. The ensemble takes their sizes and times together; `kdistill evaluate` "
+            "scores it."
+        )
     test, labels = session.splits.test, session.splits.test.all_labels
     with parity.images_file(test) as images:
         bench = _Bench(session, images, threads, least_seconds)

@@ -78,6 +78,8 @@ def export(session: Session, target: Target, request: ExportRequest) -> Exported
         )
     target = targets.with_preprocessing(target, session)
     targets.check_data(target, session)
+    if told := targets.about_members(target):
+        session.listener.note(told)
     identity = _identity(session, target, form)
     reused = _is_exported(place, identity, request)
     if reused:

@@ -48,6 +48,8 @@ class Predictor:
     def __init__(self, path: Path, threads: int, device: str, listener: Listener, multi_label: bool = False) -> None:
         self._listener = listener
         target = targets.find(path)
+        if told := targets.about_members(target):
+            listener.note(told)
         kind = formats.format_of(target.path)
         record = None if kind == "keras" else export_records.checked(target.path)
         self._outputs = "logits" if kind == "keras" else record["outputs"] if record else None

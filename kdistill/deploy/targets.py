@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdistill import modelfiles
+from kdistill.core import members
 from kdistill.core.errors import ModelError
 from kdistill.core.scaling import NONE
 from kdistill.deploy import export_records, formats
 from kdistill.recipes.session import Session
-from kdistill.runs import ARMS, Run, judge
+from kdistill.runs import ARMS, Run, judge, run_at
 from kdistill.teachers import doubts, files
 
 
@@ -61,7 +62,7 @@ def _run(folder: Path) -> Run | None:
     if not (folder / "manifest.json").exists():
         return None
     seed = folder.absolute().parent.name.removeprefix("seed-")
-    return Run(folder, folder.absolute().name, int(seed) if seed.isdecimal() else 0)
+    return replace(run_at(folder.parent, folder.absolute().name, int(seed) if seed.isdecimal() else 0), folder=folder)
 
 
 def of_run(run: Run) -> Target:
@@ -77,9 +78,21 @@ def of_run(run: Run) -> Target:
     return Target(run.model_file, run)
 
 
+def about_members(target: Target) -> str | None:
+    """Return what has to be said of a model that is one of a teacher's members: an ensemble is no single file."""
+    run = target.run
+    if run is None or run.arm != "teacher" or not (run.member > 1 or run.of_arm("teacher-2").folder.is_dir()):
+        return None
+    return (
+        f"{target.path} is one member of a teacher of several. Their ensemble is no single file: it can be scored "
+        "(`kdistill evaluate`) and taught to a student (`kdistill distill`), which is one"
+    )
+
+
 def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
     """Return the finished models of a session's experiment and seed; ModelError if there is none, or one is damaged."""
-    runs = [session.experiment.run(arm, session.config.seed) for arm in arms]
+    names = [name for arm in arms for name in (_members(session) if arm == "teacher" else [arm])]
+    runs = [session.experiment.run(name, session.config.seed) for name in names]
     found = [of_run(run) for run in runs if run.finished]
     if not found:
         raise ModelError(
@@ -88,6 +101,10 @@ def of_experiment(session: Session, arms: Sequence[str] = ARMS) -> list[Target]:
             "run or a model file.",
         )
     return found
+
+
+def _members(session: Session) -> list[str]:
+    return members.names(session.config.teacher.members)
 
 
 def of_teachers(run: Run) -> list[Target]:

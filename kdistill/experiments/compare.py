@@ -107,7 +107,8 @@ def compare(first: Path, second: Path, only: Sequence[str] = ()) -> Comparison:
     for side in sides:
         _add_arms(side, arms)
     compared = {arm: _arm(arm, a.arms[arm], b.arms[arm], measure) for arm in arms}
-    _name_given_teachers(sides, compared)
+    if "teacher" in arms and not compared["teacher"]["paired"] and (why := _why_no_teachers(sides)):
+        compared["teacher"]["why_not"] = why
     warnings = [
         *about_a,
         *about_b,
@@ -133,12 +134,17 @@ def _is_shown(arm: str, loaded: Sequence[configs.Config], only: Sequence[str]) -
     return arm in only if only else arm in ARMS or any(arm in config.controls for config in loaded)
 
 
-def _name_given_teachers(sides: Sequence[Side], compared: Mapping[str, ComparedArm]) -> None:
-    """Say of teachers that are not paired because they are files."""
-    given = [side.letter for side in sides if side.config.distill.teachers and not side.arms.get("teacher")]
-    if given and "teacher" in compared and not compared["teacher"]["paired"]:
-        of = "both have teachers" if len(given) == 2 else f"{given[0]} has teachers"
-        compared["teacher"]["why_not"] = f"{of} from files, which are no runs that could be paired"
+def _why_no_teachers(sides: Sequence[Side]) -> str | None:
+    """Return why teachers are not paired: a file is no run, and several members are no single one; else None."""
+    kinds = [
+        ("from files, which are no runs", lambda config: config.distill.teachers),
+        ("of several members, which are no single runs", lambda config: config.teacher.members > 1),
+    ]
+    for kind, has in kinds:
+        given = [side.letter for side in sides if has(side.config) and not side.arms.get("teacher")]
+        if given:
+            return f"{'both have' if len(given) == 2 else f'{given[0]} has'} teachers {kind} that could be paired"
+    return None
 
 
 def _or_winner(folder: Path, letter: str) -> tuple[Path, list[str]]:
@@ -163,6 +169,9 @@ def _compared_by(folder: Path, config: configs.Config, damaged: list[str]) -> Me
 def _add_arms(side: Side, arms: Sequence[str]) -> None:
     experiment = Experiment(side.folder)
     for arm in arms:
+        if arm == "teacher" and side.config.teacher.members > 1:
+            side.arms[arm] = {}
+            continue
         found = (experiment.run(arm, seed) for seed in experiment.seeds())
         scored = {run.seed: _scored(side, run) for run in found if run.folder.is_dir()}
         side.arms[arm] = {seed: one for seed, one in scored.items() if one is not None}

@@ -5,7 +5,7 @@ unless it would have to be downloaded, model files that were named, the device.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -24,7 +24,7 @@ from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import find_teachers
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import EVERY_ARM, Run, joint_identity, judge
+from kdistill.runs import Run, arm_order, joint_identity, judge
 from kdistill.runs.experiment import chosen_by
 from kdistill.teachers import doubts
 from kdistill.teachers import files as teacher_files
@@ -97,7 +97,7 @@ def training(
     for seed in taught_by if given else ():
         teacher_files.check(given, experiment.run("distilled", seed))
     teacher = _open_teachers(session, given) if given else None
-    own = [] if teacher or "distilled" not in arms else [experiment.run("teacher", of) for of in taught_by.values()]
+    own = [] if teacher or "distilled" not in arms else _own_teachers(session, taught_by.values())
     return {
         "experiment": experiment.name,
         "part": str(part) if part else None,
@@ -113,7 +113,7 @@ def training(
 def _formula(session: Session, arms: Sequence[str]) -> str:
     weights = session.config.data.class_weights
     if "distilled" in arms:
-        return session.formula_of(len(session.teacher_files))
+        return session.formula
     return hard_formula(weights)
 
 
@@ -132,7 +132,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         models.check(home, ["baseline"])
         run = home.experiment.run("baseline", seed)
         rows[run.folder] = _cell_row("baseline", home, run)
-    runs = sorted(rows.values(), key=lambda row: EVERY_ARM.index(row["arm"]))
+    runs = sorted(rows.values(), key=lambda row: arm_order(row["arm"]))
     formulas = {cell.session.formula for cell in grid.cells}
     return {
         "experiment": home.experiment.name,
@@ -143,7 +143,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         "cells": [_counted(cell, runs) for cell in grid.cells],
         "runs": runs,
         **data,
-        "teachers": sum(row["arm"] == "teacher" for row in runs),
+        "teachers": sum(arm_order(row["arm"])[0] == 0 for row in runs),
         "given_teachers": list(given.values()),
         "formula": formulas.pop() if len(formulas) == 1 else None,
         "warnings": _warnings(home, data, list(given.values()), []),
@@ -157,14 +157,15 @@ def _add_rows(
     """Add the rows of one seed of a cell: its teacher, if it is trained and not there yet, and its distilled run."""
     models.check(cell.session, ["distilled"])
     teacher = _teachers_of_cell(cell, seed, given)
-    own = cell.teacher.experiment.run("teacher", seed)
-    if not teacher:
+    own = cell.session.members(cell.teacher.experiment.run("teacher", seed))
+    for member in () if teacher else own:
         models.check(cell.teacher, ["teacher"])
-        of = f"teacher {cell.teacher_name}".strip()
-        rows[own.folder] = rows.get(own.folder) or _cell_row(of, cell.teacher, own)
+        of = f"{member.name} {cell.teacher_name}".strip()
+        rows[member.folder] = rows.get(member.folder) or _cell_row(of, cell.teacher, member)
     run = cell.session.experiment.run("distilled", seed)
     weights = teacher["weights"] if teacher else None
-    rows[run.folder] = _cell_row(cell.name, cell.session, run, weights, own, rows.get(own.folder))
+    known = [rows[member.folder] for member in own if member.folder in rows]
+    rows[run.folder] = _cell_row(cell.name, cell.session, run, weights, own, known)
 
 
 def _teachers_of_cell(cell: Cell, seed: int, opened: dict[object, Document]) -> Document | None:
@@ -200,7 +201,7 @@ def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Plan:
         "experiment": session.experiment.name,
         "split": "test",
         "seed": seed,
-        "arms": [{"arm": run.arm, "folder": str(run.folder)} for run in arms],
+        "arms": [{"arm": run.name, "folder": str(run.folder)} for run in arms],
         "models": [{"path": str(path)} for path in model_files],
         **data,
         "run_info": _run_info(session),
@@ -211,11 +212,12 @@ def _rows(session: Session, arms: Sequence[str], taught_by: Mapping[int, int], g
     """Return a row for each run; `taught_by` has the teacher's seed of each seed, `given` the weights of files."""
     rows: dict[tuple[str, int], PlannedRun] = {}
     for seed, teacher_seed in taught_by.items():
-        own = session.experiment.run("teacher", teacher_seed)
-        for arm in arms:
-            run = own if arm == "teacher" else session.experiment.run(arm, seed)
+        own = session.members(session.experiment.run("teacher", teacher_seed))
+        students = [session.experiment.run(arm, seed) for arm in arms if arm != "teacher"]
+        for run in [*(own if "teacher" in arms else ()), *students]:
             if (run.arm, run.seed) not in rows:
-                rows[run.arm, run.seed] = _row(session, run, given, own, rows.get(("teacher", teacher_seed)))
+                known = [row for member in own if (row := rows.get(("teacher", member.seed)))]
+                rows[run.arm, run.seed] = _row(session, run, given, own, known)
     return list(rows.values())
 
 
@@ -223,30 +225,36 @@ def _row(
     session: Session,
     run: Run,
     given: str | None = None,
-    teacher_run: Run | None = None,
-    teachers_row: PlannedRun | None = None,
+    teacher: Sequence[Run] = (),
+    teachers_rows: Sequence[PlannedRun] = (),
 ) -> PlannedRun:
     """Return the row of a run; refuse it where the command would."""
     weights = None
     if needed := needed_by(run.arm):
-        source = run.of_arm("baseline") if needed == "baseline" else teacher_run
+        source = [run.of_arm("baseline")] if needed == "baseline" else teacher
         weights = (given if needed == "teacher" else None) or _weights_of(session, source, run)
     run.check_free()
     status = session.judge(run, weights)
     changes, state = [*status.differences], STATES.get(status.state, status.state)
     changes += [status.damage] if status.damage else []
-    if needed == "teacher" and teachers_row and teachers_row["state"] == MADE_AGAIN and run.manifest:
+    if needed == "teacher" and any(row["state"] == MADE_AGAIN for row in teachers_rows) and run.manifest:
         changes, state = [*changes, "teacher: is made again"], MADE_AGAIN
-    return {"arm": run.arm, "seed": run.seed, "state": state, "changes": changes, "folder": str(run.folder)}
+    return {"arm": run.name, "seed": run.of_seed, "state": state, "changes": changes, "folder": str(run.folder)}
 
 
-def _weights_of(session: Session, teacher: Run | None, run: Run) -> str | None:
+def _own_teachers(session: Session, seeds: Iterable[int]) -> list[Run]:
+    """Return the runs of the teachers of some seeds, with all members of each."""
+    return [member for seed in seeds for member in session.members(session.experiment.run("teacher", seed))]
+
+
+def _weights_of(session: Session, teacher: Sequence[Run], run: Run) -> str | None:
     """Return the weights of the teacher, or while it is still to be trained, of the teacher of the present run.
 
     A teacher that is made again from the same config is the same teacher.
     """
-    is_complete = teacher and judge(teacher, session.specification(teacher.arm, teacher.seed)).counts
-    return teacher.weights if teacher and is_complete else run.taught_by
+    if teacher and all(judge(of, session.specification(of.arm, of.seed)).counts for of in teacher):
+        return teacher_files.of_runs(teacher).recorded_identity
+    return run.taught_by
 
 
 def _data(session: Session) -> Any:

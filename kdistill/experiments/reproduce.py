@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from kdistill.config import Config, dump
-from kdistill.core import files
+from kdistill.core import files, members
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
 from kdistill.evaluation import headline, statistics
@@ -31,7 +31,7 @@ from kdistill.experiments.workers import Outcomes, Scale, Task, TaskKey
 from kdistill.recipes import checks
 from kdistill.recipes.make import make
 from kdistill.recipes.session import Document, Session
-from kdistill.runs import ARMS, Experiment, answers_of
+from kdistill.runs import ARMS, Experiment, Result, answers_of
 from kdistill.runs.experiment import SUMMARY_FILE
 
 
@@ -44,6 +44,7 @@ class Compared(TypedDict):
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
     causes: NotRequired[Causes]  # where the config has controls
+    members: NotRequired[list[Document]]  # of teachers of several: `seed`, `member` by its name, and its scores
     warnings: list[str]
 
 
@@ -69,7 +70,7 @@ class PartSummary(TypedDict):
 
 
 def train(session: Session, arm: str, seed: int) -> Document:
-    """Train one run unless it is complete; return its result, with the path of its model under `run_info`.
+    """Train one run unless it is complete, of a teacher all its members; return its result, see `one_seed`.
 
     Raises:
         ConfigError: the config has no layers of a teacher to train.
@@ -78,15 +79,15 @@ def train(session: Session, arm: str, seed: int) -> Document:
     """
     if arm == "teacher":
         checks.teacher_has_layers(session.config)
-    try:
-        result = make(session, arm, seed)
-    except DivergedError as error:
-        raise DivergedError(f"{arm}, seed {seed}: {error.message}", error.hint) from None
-    run = session.experiment.run(arm, seed)
-    info = {**result["run_info"], "model": str(run.model_file), "next": next_steps.after_training(session, arm, seed)}
-    beside = one_seed.beside(session, run, result)
-    about = {"experiment": session.experiment.name, "monitor": session.config.training_for(run.role).monitor}
-    return {**about, **result, **beside, "run_info": info}
+    results = list[Result]()
+    for name in members.names(session.config.teacher.members) if arm == "teacher" else [arm]:
+        try:
+            results.append(make(session, name, seed))
+        except DivergedError as error:
+            raise DivergedError(f"{name}, seed {seed}: {error.message}", error.hint) from None
+    if len(results) > 1:
+        return one_seed.together(session, seed, results)
+    return one_seed.trained(session, session.experiment.run(arm, seed), results[0])
 
 
 def reproduce(
@@ -201,8 +202,9 @@ def _check(session: Session, seeds: Sequence[int], teacher_seeds: Sequence[int])
         checks.teacher_has_layers(session.config)
     preflight = Preflight()
     preflight.compares(session, "test")
-    wanted = [("teacher", seed) for seed in teacher_seeds] + [("baseline", seed) for seed in seeds]
-    found = [session.judge(session.experiment.run(arm, seed)) for arm, seed in wanted]
+    names = members.names(session.config.teacher.members)
+    wanted = [(name, seed) for seed in teacher_seeds for name in names] + [("baseline", seed) for seed in seeds]
+    found = [session.judge(session.experiment.run(name, seed)) for name, seed in wanted]
     if not all(status.counts for status in found):
         preflight.fits(session, ARMS if teacher_seeds else ("baseline", "distilled"))
     preflight.given_teachers(session, seeds)
@@ -232,22 +234,35 @@ def compared(
     answers = {arm: _answers(session, arm, {seed: of_seed[seed] for seed in of_arm}) for arm, of_arm in made.items()}
     verdict = _verdict(session, answers, teachers)
     taught, alone = ([recorded(of, measure) for of in scores[arm]] for arm in ("teacher", "baseline"))
-    nothing = nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None
+    nothing = filter(None, [nothing_to_transfer(taught, alone, measure) if len(seeds) > 1 else None])
     left_out, examples = _left_out(session.config, seeds, made), scores["baseline"][0].get("class_examples")
     arms = {arm: _arm_summary(session.config, arm, of_arm) for arm, of_arm in scores.items()}
     document: Compared = {
-        "headline": headline.of_arms(arms, measure, len(session.teacher_files) or 1),
+        "headline": headline.of_arms(arms, measure, session.teachers_together),
         "formula": session.formula,
         "imbalance": imbalance(examples) if examples else None,
         "arms": arms,
         "comparison": replace(verdict, about=f"{verdict.about} {note}".strip()).to_json(),
-        "warnings": _warnings(session.config.students, seeds, teachers, outcomes, cell, measure)
-        + ([nothing] if nothing else [])
-        + left_out,
+        "warnings": [*_warnings(session.config, seeds, teachers, outcomes, cell, measure), *nothing, *left_out],
+        **_members(session, teachers, of_seed),
     }
     if told := causes(answers, measure, session.config.verdict.scope):
         document["causes"] = told
     return document
+
+
+def _members(
+    session: Session, teachers: Mapping[int, int | None], of_seed: Mapping[int, Mapping[str, Document]]
+) -> Any:
+    """Return `members` of `Compared`: each once, though its teacher may have taught several seeds; else nothing."""
+    scored = {of: of_seed[seed]["teacher"].get("members", []) for seed, of in teachers.items() if seed in of_seed}
+    names = members.names(session.config.teacher.members)
+    rows = [
+        {"seed": seed, "member": name, **scores}
+        for seed, each in scored.items()
+        for name, scores in zip(names, each, strict=False)
+    ]
+    return {"members": rows} if rows else {}
 
 
 def _made(config: Config, seeds: Sequence[int], outcomes: Outcomes, cell: str) -> dict[str, list[int]]:
@@ -289,7 +304,7 @@ def _answers(session: Session, arm: str, of_seed: Mapping[int, Mapping[str, Docu
 
 
 def _warnings(
-    students: Sequence[str],
+    config: Config,
     seeds: Sequence[int],
     teachers: Mapping[int, int | None],
     outcomes: Outcomes,
@@ -299,9 +314,9 @@ def _warnings(
     """Return the warnings of the runs of some arms and seeds, each once; a control may have failed."""
     warnings = list[str]()
     for seed in seeds:
-        made = [(arm, seed) for arm in students if TaskKey(arm, seed, cell) in outcomes.done]
+        made = [(arm, seed) for arm in config.students if TaskKey(arm, seed, cell) in outcomes.done]
         if (teacher_seed := teachers[seed]) is not None:
-            made.insert(0, ("teacher", teacher_seed))
+            made = [*((name, teacher_seed) for name in members.names(config.teacher.members)), *made]
         results = {arm: outcomes.done[TaskKey(arm, of, cell)] for arm, of in made}
         for result in results.values():
             warnings += result["warnings"]

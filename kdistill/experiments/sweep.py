@@ -128,12 +128,16 @@ def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequ
     for cell, _ in pairs:
         preflight.compares(cell.session, "validation", "test")
     wanted = [(cell.session, "distilled", seed) for cell, seed in pairs]
-    wanted += [(cell.teacher, "teacher", seed) for cell, seed in pairs if not cell.session.teacher_files]
+    wanted += [
+        (cell.teacher, member.arm, seed)
+        for cell, seed in pairs
+        for member in (() if cell.session.teacher_files else cell.taught_by(seed))
+    ]
     wanted += [(grid.home, "baseline", seed) for seed in baseline_seeds if grid.shares_baseline]
     runs = {(session.experiment.folder, arm, seed): session for session, arm, seed in wanted}
     for (_, arm, seed), session in runs.items():
         if session.options.overwrite or not judge(session.experiment.run(arm, seed)).counts:
-            preflight.fits(session, [arm])
+            preflight.fits(session, [session.experiment.run(arm, seed).arm])
     for cell, own in itertools.groupby(pairs, key=lambda pair: pair[0]):
         preflight.given_teachers(cell.session, [seed for _, seed in own])
     if not (grid.home.experiment.folder / "config.yaml").exists():
@@ -148,8 +152,9 @@ def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
         if cell.session.teacher_files:
             students[key] = task(cell.session, key)
             continue
-        teachers.setdefault(needed, task(cell.teacher, needed))
-        students[key] = task(cell.session, key, needed, teacher=cell.teacher.experiment.run("teacher", seed))
+        for member in needed:
+            teachers.setdefault(member, task(cell.teacher, member))
+        students[key] = task(cell.session, key, *needed, teacher=cell.teacher.experiment.run("teacher", seed))
     return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
 
 

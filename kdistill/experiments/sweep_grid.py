@@ -9,6 +9,7 @@ from typing import Any
 
 from kdistill.config import Axis, Config, cells
 from kdistill.config.axes import ON_TEST, of_options, of_section
+from kdistill.core import members
 from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import setting, short_names
 from kdistill.experiments.workers import TaskKey
@@ -41,9 +42,10 @@ class Cell:
         """Return the task that trains the distilled run of one seed."""
         return TaskKey("distilled", seed, self.name)
 
-    def taught_by(self, seed: int) -> TaskKey:
-        """Return the task that trains the teacher of one seed."""
-        return TaskKey("teacher", seed, self.teacher_name)
+    def taught_by(self, seed: int) -> list[TaskKey]:
+        """Return the tasks that train the teacher of one seed: one for each member."""
+        names = members.names(self.session.config.teacher.members)
+        return [TaskKey(name, seed, self.teacher_name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
         teacher = _at(session, _spec(session, "teacher"))
     # The weights of teachers from files are known once they are opened, which takes TensorFlow.
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
-    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given])
+    together = [{"members": config.teacher.members}] if config.teacher.members != 1 else []
+    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given, *together])
     return Cell(settings, own, teacher)
 
 

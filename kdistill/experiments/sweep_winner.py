@@ -24,7 +24,8 @@ def tasks(grid: Grid, best: Cell, seeds: Sequence[int], outcomes: Outcomes) -> l
     A baseline that has failed in the sweep's folder would fail here too: it is recorded as failed, not tried again.
     """
     for seed in seeds:
-        _adopt(best.session, best.teacher.experiment.run("teacher", seed))
+        for member in best.session.members(best.teacher.experiment.run("teacher", seed)):
+            _adopt(best.session, member)
         _adopt(best.session, grid.home.experiment.run("baseline", seed))
         own = TaskKey("baseline", seed)
         if failure := outcomes.failed.get(own):
@@ -62,7 +63,7 @@ def write_config(home: Session, best: Cell, seeds: Sequence[int]) -> dict[str, s
 
 def _adopt(session: Session, made: Run) -> None:
     """Copy a finished run from another folder, if a session would otherwise train the same run again."""
-    wanted = session.experiment.run(made.arm, made.seed)
+    wanted = session.experiment.run(made.name, made.of_seed)
     spec = session.specification(made.arm, made.seed)
     if runs.judge(wanted).counts or not runs.judge(made, spec).counts:
         return
@@ -70,7 +71,7 @@ def _adopt(session: Session, made: Run) -> None:
         if wanted.finished:
             return
         temporary = files.temporary_for(wanted.folder)
-        for left in wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.arm}*"):
+        for left in wanted.folder.parent.glob(f"{files.TEMPORARY}*-{made.name}*"):
             files.remove(left)
         shutil.copytree(made.folder, temporary)
         files.put(temporary, wanted.folder)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kdistill.config import resolved
+from kdistill.core import members
 from kdistill.core.controls import needed_by
 from kdistill.core.errors import ConfigError
 from kdistill.experiments.workers import Task, TaskKey
@@ -61,9 +62,10 @@ def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "
         scores, baseline, *taught = (TaskKey(arm, seed, cell) for arm in ("", *session.config.students))
         needed, taught_by = list[TaskKey](), None
         if teacher_seed is not None:
-            needed = [TaskKey("teacher", teacher_seed, cell)]
+            needed = [TaskKey(name, teacher_seed, cell) for name in members.names(session.config.teacher.members)]
             taught_by = session.experiment.run("teacher", teacher_seed)
-            tasks.setdefault(needed[0], task(session, needed[0]))
+            for key in needed:
+                tasks.setdefault(key, task(session, key))
         tasks[baseline] = task(session, baseline)
         for key in taught:
             first = {"teacher": needed, "baseline": [baseline], None: []}[needed_by(key.arm)]

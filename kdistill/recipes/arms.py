@@ -29,9 +29,9 @@ from kdistill.training.augmentation import Augmentation
 from kdistill.training.hints import Hint
 
 
-def train_teacher(session: Session, seed: int) -> Result:
-    """Train the teacher on the labels alone; see `attempt.train` for the files written and the errors raised."""
-    return train(session, session.experiment.run("teacher", seed), labels_alone(session), data_of(session, "teacher"))
+def train_teacher(session: Session, seed: int, name: str = "teacher") -> Result:
+    """Train the teacher, or a further member of it, on the labels alone; see `attempt.train` for files and errors."""
+    return train(session, session.experiment.run(name, seed), labels_alone(session), data_of(session, "teacher"))
 
 
 def baseline(session: Session, seed: int) -> Result:

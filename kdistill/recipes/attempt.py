@@ -84,7 +84,7 @@ def train(
     afterwards = [*_learnt_little(session, run, result, writer.history), *_still_improving(session, run, result)]
     result["warnings"] = warnings + _told(session, afterwards)
     writer.finish(result)
-    session.listener.handle(RunFinished(run.arm, run.seed, result))
+    session.listener.handle(RunFinished(run.name, run.of_seed, result))
     return result
 
 
@@ -124,7 +124,7 @@ def _writer(session: Session, run: Run, fit: Fit, source: AnyTeacher | None) -> 
     if writer.checkpoint:
         _restore(fit, writer.checkpoint)
         session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
-    started = RunStarted(run.arm, run.seed, fit.last_epoch, tuple(writer.history), fit.data.epoch_examples)
+    started = RunStarted(run.name, run.of_seed, fit.last_epoch, tuple(writer.history), fit.data.epoch_examples)
     session.listener.handle(started)
     return writer
 

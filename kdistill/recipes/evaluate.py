@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kdistill import modelfiles, runs
 from kdistill.config import Config
+from kdistill.core import members
 from kdistill.core.errors import KdistillError, ModelError, OutputError
 from kdistill.evaluation import crossed, measures, metrics
 from kdistill.evaluation.measures import ACCURACY, Measure
@@ -39,8 +42,11 @@ def evaluate(session: Session, seed: int, model_files: Sequence[Path]) -> Docume
         _add_files(session, document, model_files)
     else:
         found = arms_to_score(session, seed)
-        scores = {run.arm: {"seed": seed, **score(session, run, reuse=False)} for run in found}
-        document["arms"] = {**_given_teacher(session, found), **scores}
+        every = {run.name: {"seed": seed, **score(session, run, reuse=False)} for run in found}
+        together = {"teacher": {"seed": seed, **known}} if (known := _together(session, found)) else {}
+        names = members.names(session.config.teacher.members)
+        alone = {name: scores for name, scores in every.items() if not together or name not in names}
+        document["arms"] = {**_given_teacher(session, found), **together, **alone}
     test = session.splits.test
     document["examples"] = len(test)
     document["imbalance"] = measures.imbalance(
@@ -101,7 +107,8 @@ def _given_teacher(session: Session, scored: Sequence[Run]) -> Document:
     """
     distilled = next((run for run in scored if run.arm == "distilled"), None)
     found = distilled and _teacher_of(session, distilled, warns=False)
-    if not distilled or not found or found.paths == (distilled.of_arm("teacher").model_file,):
+    own = {member.model_file for member in session.members(distilled.of_arm("teacher"))} if distilled else set()
+    if not found or set(found.paths) == own:
         return {}
     names = ", ".join(map(str, found.paths))
     if any(run.arm == "teacher" for run in scored):
@@ -179,6 +186,49 @@ def _completed(session: Session, run: Run, known: ScoresOnTest, identity: str | 
     return whole
 
 
+def _together(session: Session, scored: Sequence[Run]) -> ScoresOnTest | None:
+    """Return the scores of a teacher of several members; None of one, or, which is told, where members are missing."""
+    found = [run for run in scored if run.arm == "teacher"]
+    if session.config.teacher.members == 1 or not found:
+        return None
+    if len(found) == session.config.teacher.members:
+        return score_members(session, found)
+    of = f"{len(found)} of {session.config.teacher.members} members are finished"
+    session.listener.note(f"The teacher is not scored, each finished member is: {of}")
+    return None
+
+
+def score_members(session: Session, every: Sequence[Run]) -> ScoresOnTest:
+    """Return the test scores of several members' mean probability, and under `members` those of each.
+
+    The members are scored first: their logits are kept then, and computed once.
+    """
+    each = [score(session, member) for member in every]
+    found = _in_order(every)
+    logits = predictions.of_teachers(session, found.paths, str(found.recorded_identity))
+    return _of_members(session, np.asarray(logits), each)
+
+
+def known_members(session: Session, every: Sequence[Run]) -> ScoresOnTest | None:
+    """Return what `score_members` does if it is known, or can be computed from logits that were kept; else None."""
+    each, found = [known_score(session, member) for member in every], _in_order(every)
+    whole = [scores for scores in each if scores is not None]
+    logits = predictions.kept_of(session, found, str(found.recorded_identity)) if len(whole) == len(each) else None
+    return None if logits is None else _of_members(session, logits, whole)
+
+
+def _in_order(every: Sequence[Run]) -> TeacherFiles:
+    """Return complete runs as a teacher, in the order of their joint identity."""
+    return files.of_runs(sorted(every, key=lambda run: str(run.weights)))
+
+
+def _of_members(session: Session, logits: metrics.Floats, each: list[ScoresOnTest]) -> ScoresOnTest:
+    task, labels = session.splits.task, session.splits.test.all_labels
+    scores: Any = metrics.score(metrics.ensemble_logits(logits, task), labels).to_json()
+    sizes = {key: sum(scored[key] or 0 for scored in each) for key in ("parameters", "file_bytes")}
+    return scores | sizes | {"agreement": None, "kl_to_teacher": None, "members": each}
+
+
 def score_teachers(session: Session) -> ScoresOnTest:
     """Return the test scores of the teachers from files: see `arms.evaluate_teacher`."""
     teacher = session.teacher(files.find(session.teacher_files))
@@ -195,7 +245,8 @@ def _teacher_of(session: Session, run: Run, warns: bool = True) -> TeacherFiles 
     """
     if run.arm == "teacher" or run != session.experiment.run(run.arm, run.seed):
         return None
-    own = files.find([session.experiment.run("teacher", run.seed).model_file])
+    every = session.members(session.experiment.run("teacher", run.seed))
+    own = files.find([member.model_file for member in every])
     candidates = [own] if all(own.runs) else []
     distilled = session.experiment.run("distilled", run.seed)
     identity = distilled.taught_by
@@ -228,10 +279,11 @@ def arms_to_score(session: Session, seed: int) -> list[Run]:
         OutputError: all finished runs were made from another config.
     """
     found, others = [], []
-    for run in (session.experiment.run(arm, seed) for arm in ("teacher", *session.config.students)):
+    names = (*members.names(session.config.teacher.members), *session.config.students)
+    for run in (session.experiment.run(name, seed) for name in names):
         if not run.finished:
             continue
-        status = runs.judge(run, session.specification(run.arm, seed, run.taught_by) if run.manifest else None)
+        status = runs.judge(run, session.specification(run.arm, run.seed, run.taught_by) if run.manifest else None)
         if status.differences:
             others.append(f"{run.folder}: {runs.other_config(run, status)}")
         elif status.damage:

@@ -23,9 +23,10 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
 
     Args:
         session: of the run's experiment.
-        arm: one of `runs.EVERY_ARM`.
-        seed: of the run.
-        teacher_run: the experiment's run whose model teaches this run; None for the teacher of the same seed.
+        arm: one of `runs.EVERY_ARM`, or the name of a teacher's member.
+        seed: of the run, of a member that of its teacher.
+        teacher_run: the experiment's run whose model teaches this run, of several members the first; None for the
+            teacher of the same seed.
             Not used if teacher files are named.
 
     Raises:
@@ -35,7 +36,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     """
     session.experiment.check_usable()
     run = session.experiment.run(arm, seed)
-    taught_by = find_teachers(session, run, teacher_run) if needed_by(arm) else None
+    taught_by = find_teachers(session, run, teacher_run) if needed_by(run.arm) else None
     identity = identity_of(session, taught_by) if taught_by else None
     if not session.options.wait:
         run.check_free()
@@ -44,7 +45,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     checks.writable(session.experiment.folder)
     checks.fits(session.config, run, session.splits)
     session.start()
-    if arm == "teacher":
+    if run.arm == "teacher":
         _check_student_file(session)
         hints.check(session)
     session.experiment.create(dump(session.config))
@@ -62,7 +63,7 @@ def _recipe(session: Session, run: Run, needed: Any) -> Callable[[], Result]:
 
     match run.arm:
         case "teacher":
-            return partial(arms.train_teacher, session, run.seed)
+            return partial(arms.train_teacher, session, run.of_seed, run.name)
         case "baseline":
             return partial(arms.baseline, session, run.seed)
         case "distilled":
@@ -96,7 +97,8 @@ def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) ->
     paths = _teacher_paths(session, run, teacher_run)
     if not paths:
         checks.teacher_has_layers(session.config)
-        return teachers.find_trained(run.of_arm("teacher"), session.specification("teacher", run.seed))
+        members = session.members(run.of_arm("teacher"))
+        return teachers.find_trained([(member, session.specification("teacher", member.seed)) for member in members])
     teachers.check(paths, run)
     return teachers.find(paths)
 
@@ -112,7 +114,8 @@ def identity_of(session: Session, found: TeacherFiles) -> str:
 def _teacher_paths(session: Session, run: Run, teacher_run: Run | None) -> tuple[Path, ...]:
     if needed_by(run.arm) == "baseline":
         return (run.of_arm("baseline").model_file,)
-    return session.teacher_files or ((teacher_run.model_file,) if teacher_run else ())
+    own = session.members(teacher_run) if teacher_run else []
+    return session.teacher_files or tuple(member.model_file for member in own)
 
 
 def _check_student_file(session: Session) -> None:

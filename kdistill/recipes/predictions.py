@@ -55,7 +55,7 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     """
     found = files.find(paths)
     found.check_exist()
-    kept = _kept(session, found, identity)
+    kept = kept_of(session, found, identity)
     if kept is not None:
         return kept
     teacher = session.teacher(found)
@@ -65,8 +65,8 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     return None if teacher.test is None else teacher.test.astype(np.float32)
 
 
-def _kept(session: Session, found: TeacherFiles, identity: str) -> Logits | None:
-    """Return the logits if those of all teachers can be read without TensorFlow."""
+def kept_of(session: Session, found: TeacherFiles, identity: str) -> Logits | None:
+    """Return what `of_teachers` does if the logits of all teachers can be read without TensorFlow; else None."""
     parts = identity.split(SEPARATOR)  # in the order of the files
     if len(parts) != len(found.paths):
         return None

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill import datasets, runs
-from kdistill.config import Config
-from kdistill.core import backend
+from kdistill.config import MEMBERS_OF_FILES, Config
+from kdistill.core import backend, members
 from kdistill.core.controls import is_taught
+from kdistill.core.errors import ConfigError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.core.scaling import NONE
@@ -65,6 +66,9 @@ class Session:
         shared: data sets and a teacher that other sessions of this process have opened.
         teacher_files: teachers named on the command line, which replace those of the config.
         name: the name of the session's run in notes and errors; by default its arm and seed.
+
+    Raises:
+        ConfigError: files are named as teachers, and the config has a teacher of several members.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class Session:
         self.options = options or Options()
         self.listener = listener or Listener()
         self.shared = shared or SharedData()
+        if teacher_files and config.teacher.members != 1:
+            raise ConfigError(f"teacher.members: {MEMBERS_OF_FILES}", "Add --set teacher.members=1 to this command.")
         self.teacher_files = tuple(teacher_files) or tuple(map(Path, config.distill.teachers))
         self.name = name
 
@@ -108,10 +114,19 @@ class Session:
     @property
     def formula(self) -> str:
         """The formula of the loss of the distilled arm."""
-        return self.formula_of(len(self.config.distill.teachers))
+        return self.formula_of(self.teachers_together)
+
+    @property
+    def teachers_together(self) -> int:
+        """How many models form the teacher of a student."""
+        return len(self.teacher_files) or self.config.teacher.members
+
+    def members(self, teacher: Run) -> list[Run]:
+        """Return the runs that form a teacher together, of which it is the first."""
+        return [teacher.of_arm(name) for name in members.names(self.config.teacher.members)]
 
     def formula_of(self, teachers: int) -> str:
-        """Return the formula of the loss of the distilled arm, with a number of teachers from files."""
+        """Return the formula of the loss of the distilled arm, with a number of teachers."""
         data = self.config.data
         return self.config.distill.formula(teachers, data.class_weights, data.task, data.has_unlabelled)
 

@@ -12,17 +12,19 @@ runs/<name>/                     an experiment
     failure.json                 why the last attempt failed, until the next one
     test.json                    scores on the test split, once it has been evaluated
     outputs.npz                  the logits behind these scores, for the report
+  seed-0/teacher-2/              the second member of a teacher of several
   seed-0/.next-teacher/          a run that will replace a finished one, while it is trained
   cache/                         logits of teachers
 """
 
 from kdistill.runs.experiment import Experiment
 from kdistill.runs.logits_cache import LogitsCache
-from kdistill.runs.run import Result, Run, ScoresOnTest, teacher_files
+from kdistill.runs.run import Result, Run, ScoresOnTest, run_at, teacher_files
 from kdistill.runs.scores import answers_of, known_scores, lacks_parts, own_scores, record_scores
 from kdistill.runs.specification import (
     ARMS,
     EVERY_ARM,
+    arm_order,
     differences,
     identity,
     joint_identity,
@@ -45,6 +47,7 @@ __all__ = [
     "ScoresOnTest",
     "Status",
     "answers_of",
+    "arm_order",
     "differences",
     "identity",
     "joint_identity",
@@ -55,6 +58,7 @@ __all__ = [
     "own_scores",
     "record_scores",
     "refuse_other_config",
+    "run_at",
     "run_in",
     "run_of_model",
     "same_teachers",

@@ -8,7 +8,7 @@ from kdistill.core import documents, files
 from kdistill.core.errors import OutputError
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure
 from kdistill.runs import shapes
-from kdistill.runs.run import Run
+from kdistill.runs.run import Run, run_at
 
 if TYPE_CHECKING:
     from kdistill.config import Config
@@ -55,8 +55,8 @@ class Experiment:
         return self.folder.name
 
     def run(self, arm: str, seed: int) -> Run:
-        """Return the run of `arm` with `seed`; its folder need not exist."""
-        return Run(self.folder / f"seed-{seed}" / arm, arm, seed)
+        """Return the run of `arm`, or of a teacher's member, with `seed`: see `run_at`; its folder need not exist."""
+        return run_at(self.folder / f"seed-{seed}", arm, seed)
 
     def seeds(self) -> list[int]:
         """Return the seeds that have a folder."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from kdistill.core import documents, files
+from kdistill.core import documents, files, members
 from kdistill.core.listener import EpochRecord
 from kdistill.runs import history, lock, shapes
 from kdistill.runs.checkpoints import Checkpoints
@@ -16,6 +16,13 @@ REPLACE = (
     "another --output-dir."
 )
 FAILURE = "failure.json"
+NEXT = ".next-"
+
+
+def run_at(folder: Path, name: str, seed: int) -> "Run":
+    """Return a run in the folder of a seed: `name` is that of an arm, or of a teacher's member."""
+    member = members.number(name)
+    return Run(folder / name, "teacher" if member > 1 else name, members.seed_of(seed, member))
 
 
 class SplitScores(TypedDict):
@@ -42,6 +49,7 @@ class ScoresOnTest(SplitScores):
     fitted_temperature: NotRequired[float]
     fitted_nll: NotRequired[float]
     fitted_ece: NotRequired[float]
+    members: NotRequired[list[Any]]  # of a teacher of several: the scores of each, in their order
 
 
 class Result(TypedDict, total=False):
@@ -85,7 +93,23 @@ class Run:
     @property
     def title(self) -> str:
         """The name of the run: `baseline, seed 0`."""
-        return f"{self.arm}, seed {self.seed}"
+        return f"{self.name}, seed {self.of_seed}"
+
+    @property
+    def member(self) -> int:
+        """Which member of a teacher it is; 1 of every other run."""
+        name = self.folder.name.removeprefix(NEXT)
+        return members.number(name) if self.arm == "teacher" else 1
+
+    @property
+    def name(self) -> str:
+        """The arm, of a further member of a teacher with its number: `teacher-2`."""
+        return self.arm if self.member == 1 else f"{self.arm}-{self.member}"
+
+    @property
+    def of_seed(self) -> int:
+        """The seed of the experiment that it belongs to: only of a further member of a teacher is it not its own."""
+        return members.seed_of_teacher(self.seed, self.member)
 
     @property
     def role(self) -> str:
@@ -139,13 +163,13 @@ class Run:
         return (self.folder / "result.json").exists()
 
     def of_arm(self, arm: str) -> "Run":
-        """Return the run of another arm, with the same seed, in the same experiment."""
-        return Run(self.folder.with_name(arm), arm, self.seed)
+        """Return the run of another arm or member, of the same seed, in the same experiment."""
+        return run_at(self.folder.parent, arm, self.of_seed)
 
     @property
     def next(self) -> "Run":
         """The replacement of this finished run, which stays until the replacement has finished too."""
-        return Run(self.folder.with_name(f".next-{self.folder.name}"), self.arm, self.seed)
+        return Run(self.folder.with_name(f"{NEXT}{self.folder.name}"), self.arm, self.seed)
 
     @property
     def last(self) -> Path:

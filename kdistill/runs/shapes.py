@@ -167,6 +167,15 @@ class _Causes(Shape):
     about: str
 
 
+class _Member(_OnTest):
+    member: str
+    seed: int
+    nll: float
+    ece: float
+    parameters: int
+    file_bytes: int
+
+
 class Summary(Shape):
     """`summary.json`, the result of `reproduce`."""
 
@@ -175,6 +184,7 @@ class Summary(Shape):
     comparison: _Verdict
     failed: list[_Failed] = Field([])
     causes: _Causes | None = None
+    members: list[_Member] = Field([])
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:

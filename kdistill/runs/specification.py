@@ -19,6 +19,12 @@ SEPARATOR = " + "  # between the identities of several teachers
 LAYERS = "/"  # before the hash of a teacher's layers
 
 
+def arm_order(name: str) -> tuple[int, int]:
+    """Return a sort key of runs of one seed, by the names of their arms: a teacher's members in their own order."""
+    arm, _, member = name.partition("-")
+    return EVERY_ARM.index(arm), int(member or 1)
+
+
 def specification(
     config: "Config", arm: str, seed: int, teacher_weights: str | None = None, fingerprint: str | None = None
 ) -> dict[str, Any]:

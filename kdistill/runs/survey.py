@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import yaml
 from pydantic import ValidationError
 
-from kdistill.core import documents
+from kdistill.core import documents, members
 from kdistill.core.errors import DamagedError, ModelError, OutputError
 from kdistill.evaluation.measures import VALIDATION, main_of
 from kdistill.runs import shapes
 from kdistill.runs.experiment import SUMMARY_FILE, SWEEP_FILE, Experiment
-from kdistill.runs.run import Run
+from kdistill.runs.run import NEXT, Run
 from kdistill.runs.scores import damage as scores_damage
 from kdistill.runs.scores import own_scores
-from kdistill.runs.specification import EVERY_ARM, specification
+from kdistill.runs.specification import EVERY_ARM, arm_order, specification
 from kdistill.runs.status import damaged_documents, judge
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Replacement(TypedDict):
 class FoundRun(Replacement):
     """A run in a folder; None stands for what is unknown, or is not the case."""
 
-    arm: str
+    arm: str  # of a further member of a teacher its name, such as `teacher-2`
     seed: int
     folder: str
     goes_on_from: int | None  # epoch of the last checkpoint of an interrupted or failed run
@@ -219,7 +219,7 @@ def examine(run: Run, thorough: bool = False) -> FoundRun:
 
 
 def _examined(run: Run, process: str | None, thorough: bool) -> FoundRun:
-    document: Any = {"arm": run.arm, "seed": run.seed, "folder": str(run.folder), "state": "damaged"}
+    document: Any = {"arm": run.name, "seed": run.of_seed, "folder": str(run.folder), "state": "damaged"}
     document |= dict.fromkeys(("epoch", "epochs", "goes_on_from", "problem", "process"))
     document |= dict.fromkeys(("validation_accuracy", "test_accuracy", "measure", "validation", "test"))
     document |= {"bytes": _bytes_in(run.folder), "changed": None, "replacement": None}
@@ -289,8 +289,14 @@ def _last_sign(run: Run, manifest: Mapping[str, Any]) -> str | None:
 
 def _runs_in(folder: Path, thorough: bool) -> list[FoundRun]:
     experiment = Experiment(folder)
-    runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in EVERY_ARM)
+    runs = (experiment.run(arm, seed) for seed in experiment.seeds() for arm in _arms_in(folder / f"seed-{seed}"))
     return [examine(run, thorough) for run in runs if any(map(os.path.isdir, (run.folder, run.next.folder)))]
+
+
+def _arms_in(folder: Path) -> list[str]:
+    """Return the names of all runs that the folder of a seed may have: those of a teacher's members as there are."""
+    found = {path.name.removeprefix(NEXT) for path in _subfolders(folder)}
+    return sorted([*EVERY_ARM, *filter(members.NAME.fullmatch, found)], key=arm_order)
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:

@@ -63,26 +63,31 @@ def that_taught(run: Run) -> list[tuple[Path, str]]:
     return [(path, scaled or NONE) for path, scaled in zip(paths, scalings, strict=False)]
 
 
-def find_trained(run: Run, specification: Mapping[str, Any]) -> TeacherFiles:
+def find_trained(members: Sequence[tuple[Run, Mapping[str, Any]]]) -> TeacherFiles:
     """Return the teacher that the experiment has trained.
 
     Args:
-        run: the teacher's run.
-        specification: the specification that the run must have.
+        members: the teacher's run, of several members each, with the specification that it must have.
 
     Raises:
         ModelError: the run is missing, damaged or not finished; the hint names the command that makes it.
         OutputError: the run has another specification.
     """
-    status = runs.judge(run)
-    if not status.counts:
-        raise ModelError(
-            f"{run.folder}: distill needs a finished teacher; {status.damage or 'it is missing or not finished'}",
-            hint=f"Run `kdistill train-teacher` with the same -c, --set, --output-dir and --seed {run.seed} "
-            "first, or give --teacher PATH.",
-        )
-    runs.refuse_other_config(run, runs.judge(run, specification), OTHER_TEACHER)
-    return TeacherFiles((run.model_file,), (run,))
+    for run, specification in members:
+        status = runs.judge(run)
+        if not status.counts:
+            raise ModelError(
+                f"{run.folder}: distill needs a finished teacher; {status.damage or 'it is missing or not finished'}",
+                hint=f"Run `kdistill train-teacher` with the same -c, --set, --output-dir and --seed {run.of_seed} "
+                "first, or give --teacher PATH.",
+            )
+        runs.refuse_other_config(run, runs.judge(run, specification), OTHER_TEACHER)
+    return of_runs([run for run, _ in members])
+
+
+def of_runs(members: Sequence[Run]) -> TeacherFiles:
+    """Return the teacher that complete runs form together."""
+    return TeacherFiles(tuple(run.model_file for run in members), tuple(members))
 
 
 def check(paths: Sequence[Path], student: Run) -> None:

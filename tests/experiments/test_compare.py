@@ -291,6 +291,16 @@ def test_teachers_from_files_are_no_runs_and_that_is_said(pair):
     assert why == "B has teachers from files, which are no runs that could be paired"
 
 
+def test_an_ensemble_is_not_compared_by_its_first_member(pair):
+    a, b = pair("teacher.members=2")
+    for side in (a, b):
+        fill(side, [80, 81], "teacher")
+    row = compared(a, b, "teacher")["arms"]["teacher"]
+    assert row["why_not"] == "B has teachers of several members, which are no single runs that could be paired"
+    assert row["a"]
+    assert not row["b"]
+
+
 def test_without_an_interval_none_is_spoken_of(pair):
     a, b = pair("distill.T=2")
     fill(a, [80])

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
 from kdistill.core.formatting import counted, dimensions, file_size, first_few, number
+from kdistill.evaluation.headline import SIZES
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ REST = {"ECE": "ece", **FITTED, "agreement": "agreement"}
 
 def training(document: Document, verbose: bool = False) -> RenderableType:
     """Show the result of one run; of a student's, first the headline and the other arms of its seed."""
+    if document.get("members"):
+        return _ensemble(document)
     if not document.get("arms"):
         return sections(Pairs(_title(document), [*_validation(document), *_about_run(document, True)]), steps(document))
     measure = MEASURES[document["measure"]]
@@ -38,6 +41,28 @@ def training(document: Document, verbose: bool = False) -> RenderableType:
         Pairs(_title(document) if verbose else None, details),
         steps(document),
     )
+
+
+def _ensemble(document: Document) -> RenderableType:
+    """Show the result of a teacher of several members: each of them, and below them their mean probability."""
+    measure = MEASURES[document["measure"]]
+    shown = columns(document["validation"], None, measure)
+    each = [(row["member"], {**row["validation"], **{key: row[key] for key in SIZES}}) for row in document["members"]]
+    whole = {**document["validation"], **{key: document[key] for key in SIZES}}
+    rows = [(name, _figures(scores, shown)) for name, scores in [*each, ("teacher, together", whole)]]
+    title = f"{document['experiment']}: validation {measure.words} of the teacher's members, seed {document['seed']}"
+    return sections(
+        FittingTable(title, rows), Pairs(None, [("models", document["run_info"]["folder"])]), steps(document)
+    )
+
+
+def members_table(document: "Compared") -> RenderableType | None:
+    """Show the test scores of each member of each teacher; None where teachers are single models."""
+    if not (found := document.get("members")):
+        return None
+    shown = columns(found[0], document["imbalance"], MEASURES[document["comparison"]["measure"]])
+    rows = [(f"{row['member']} seed {row['seed']}", _figures(row, shown, {"ECE": number(row["ece"])})) for row in found]
+    return FittingTable("The members of the teacher, each by itself: test", rows)
 
 
 def _title(document: Document) -> str:
@@ -126,6 +151,7 @@ def reproduction(document: "ExperimentSummary", verbose: bool = False) -> Render
         said(document["headline"], document["comparison"]["verdict_short"]),
         arms_table(document["experiment"], document),
         causes(document),
+        members_table(document) if verbose else None,
         statistics(document) if verbose else None,
         caveats(document, "summary.json"),
         steps(document),

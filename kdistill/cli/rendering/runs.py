@@ -13,7 +13,7 @@ from kdistill.cli.rendering.results import facts, mean_scores, ranges, verdict_r
 from kdistill.cli.rendering.tables import FittingTable, sections, warning
 from kdistill.core.formatting import counted, file_size, number, setting, settings
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, columns
-from kdistill.runs import EVERY_ARM
+from kdistill.runs import EVERY_ARM, arm_order
 
 if TYPE_CHECKING:
     from kdistill.experiments.compare import ComparedArm, Comparison
@@ -43,8 +43,9 @@ def _summary(entry: "FoundExperiment") -> list[tuple[str, ...]]:
     size, changed = file_size(entry["bytes"]), _local(entry["changed"])
     rows: list[tuple[str, ...]] = [(entry["experiment"], _states(entry["states"]), "", "", verdict, size, changed)]
     for arm in EVERY_ARM:
-        if of_arm := [run for run in entry["runs"] if run["arm"] == arm]:
-            seeds = f"(seed{'s' if len(of_arm) > 1 else ''} {ranges([run['seed'] for run in of_arm])})"
+        if of_arm := [run for run in entry["runs"] if EVERY_ARM[arm_order(run["arm"])[0]] == arm]:
+            of = sorted({run["seed"] for run in of_arm})
+            seeds = f"(seed{'s' if len(of) > 1 else ''} {ranges(of)})"
             rows.append((f"  {arm}", f"{_states(_count_states(of_arm))} {seeds}", *_means(of_arm)))
     if entry["cells"]:
         in_cells = [run for cell in entry["cells"] for run in cell["runs"]]
@@ -59,7 +60,7 @@ def runs(document: Mapping[str, Any]) -> RenderableType:
 
 def _experiment(entry: "FoundExperiment") -> RenderableType:
     title = f"{entry['experiment']} ({entry['folder']}): {_states(entry['states'])}"
-    own = sorted(entry["runs"], key=lambda run: (run["seed"], EVERY_ARM.index(run["arm"])))
+    own = sorted(entry["runs"], key=lambda run: (run["seed"], arm_order(run["arm"])))
     tables: list[RenderableType] = []
     if own or not entry["cells"]:
         rows = [(f"{run['arm']} seed {run['seed']}", _run(run)) for run in own]

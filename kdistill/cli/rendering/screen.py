@@ -107,7 +107,7 @@ class Screen(Listener):
         self._show(self._table)
 
     def _monitor(self, arm: str) -> str | None:
-        return self.monitors.get("teacher" if arm == "teacher" else "student")
+        return self.monitors.get("teacher" if arm.startswith("teacher") else "student")
 
     def _end_epoch(self, record: EpochRecord, name: str) -> None:
         """Update the row of a run. With --verbose, or now and then without a live view, print a line."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from kdistill.core import backend
+from kdistill.core import backend, members
 from kdistill.core.listener import Listener
 from kdistill.experiments.workers.perform import known
 from kdistill.experiments.workers.scheduler import Executor, Scheduler
@@ -20,8 +20,8 @@ class Scale:
     """How many workers make the runs, and where.
 
     Attributes:
-        workers: how many processes; None for as many as the cores allow, at most one a seed; with `ray` for as many as
-            the cluster has room for.
+        workers: how many processes; None for as many as the cores allow, at most one a seed and one a further member
+            of its teacher; with `ray` for as many as the cluster has room for.
         engine: `local` or `ray`.
         address: of a Ray cluster; None starts Ray on this machine.
     """
@@ -86,7 +86,8 @@ def _executor(session: Session, tasks: Sequence[Task], scale: Scale) -> Abstract
 
     if scale.engine == "ray":
         return ray_driver.on_ray(tasks, scale.workers, scale.address, session.listener)
-    seeds = len({(task.folder, task.key.seed) for task in tasks})
-    count = scale.workers or max(1, min(backend.cores() // session.threads, seeds))
+    # The runs of a seed follow each other, but for the further members of its teacher.
+    apart = {(task.folder, task.key.seed, members.number(task.key.arm)) for task in tasks}
+    count = scale.workers or max(1, min(backend.cores() // session.threads, len(apart)))
     count = min(count, len(tasks))
     return local_pool.in_process(session.listener) if count == 1 else local_pool.pool(count)

@@ -11,7 +11,7 @@ from kdistill.experiments.workers.tasks import Outcome, Task
 from kdistill.recipes import evaluate, make
 from kdistill.recipes.session import Session
 from kdistill.recipes.shared_data import SharedData
-from kdistill.runs import Experiment, Run, judge
+from kdistill.runs import Experiment, Run, ScoresOnTest, judge
 
 FORGET_EVERY = 25  # tasks
 
@@ -31,8 +31,16 @@ def perform(task: Task, listener: Listener) -> Outcome:
     session = session_for(task, listener)
     if task.trains:
         return make.make(session, task.key.arm, task.key.seed, task.teacher)
-    scores = {} if task.teacher else {"teacher": evaluate.score_teachers(session)}
-    return scores | {run.arm: evaluate.score(session, run) for run in _to_score(task, session)}
+    return _teacher(task, session) | {run.arm: evaluate.score(session, run) for run in _students(task, session)}
+
+
+def _teacher(task: Task, session: Session) -> dict[str, ScoresOnTest]:
+    """Return the scores of the teacher of a seed: of files, of a run, or of several together."""
+    if not task.teacher:
+        return {"teacher": evaluate.score_teachers(session)}
+    first, *others = session.members(task.teacher)
+    scores = evaluate.score_members(session, [first, *others]) if others else evaluate.score(session, first)
+    return {"teacher": scores}
 
 
 def known(task: Task, listener: Listener) -> Outcome | None:
@@ -46,19 +54,19 @@ def known(task: Task, listener: Listener) -> Outcome | None:
         return make.finished(session, session.experiment.run(task.key.arm, task.key.seed), task.teacher)
     if not task.teacher:
         return None  # the weights of a teacher from a file are known once it is opened
-    finished = _to_score(task, session)
-    if not all(judge(run).counts for run in finished):
+    (first, *others), students = session.members(task.teacher), _students(task, session)
+    if not all(judge(run).counts for run in (first, *others, *students)):
         return None
-    scores = {run.arm: evaluate.known_score(session, run) for run in finished}
+    of_teacher = evaluate.known_members(session, [first, *others]) if others else evaluate.known_score(session, first)
+    scores = {"teacher": of_teacher, **{run.arm: evaluate.known_score(session, run) for run in students}}
     known = {arm: of for arm, of in scores.items() if of}
     return known if len(known) == len(scores) else None
 
 
-def _to_score(task: Task, session: Session) -> list[Run]:
-    """Return the runs of a seed, and its teacher if that is a run, of this or another seed; controls as there are."""
+def _students(task: Task, session: Session) -> list[Run]:
+    """Return the runs of a seed's students; controls as there are."""
     runs = [session.experiment.run(arm, task.key.seed) for arm in session.config.students]
-    students = [run for run in runs if run.arm not in CONTROLS or judge(run).counts]
-    return [task.teacher, *students] if task.teacher else students
+    return [run for run in runs if run.arm not in CONTROLS or judge(run).counts]
 
 
 def session_for(task: Task, listener: Listener) -> Session:

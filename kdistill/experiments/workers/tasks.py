@@ -22,7 +22,8 @@ class TaskKey(NamedTuple):
     """The identity of a task within a command.
 
     Attributes:
-        arm: of the run that is trained; empty where all arms of a seed are scored on the test split.
+        arm: of the run that is trained, of a teacher's member its name; empty where all arms of a seed are scored on
+            the test split.
         seed: of the run, or the seed that is scored.
         cell: of a sweep: the settings of the cell, or `WINNER`; empty for the experiment itself.
     """
@@ -51,8 +52,8 @@ class Task:
         folder: of the experiment, or of the cell of a sweep.
         cache: the folder of the teachers' logits.
         options: of the session.
-        teacher_folder: the folder of the run that is the teacher of a distilled run or a scored seed; None where the
-            config names teacher files.
+        teacher_folder: the folder of the run that is the teacher of a distilled run or a scored seed, of several
+            members the first; None where the config names teacher files.
         teacher_seed: the seed of that run.
         needs: the tasks that must be done first.
         after: the tasks that must be over first, done or failed.
@@ -137,6 +138,11 @@ class Failure:
         return error
 
 
+def _shape(task: Task) -> str:
+    """Return the arm of a task: the members of a teacher have the same training step."""
+    return task.key.arm.partition("-")[0]
+
+
 @dataclass
 class Outcomes:
     """The results of the tasks that were done, and the failures of those that were not."""
@@ -161,7 +167,7 @@ class Outcomes:
         """
         over = self.done.keys() | self.failed.keys()
         ready = [task for task in waiting if self.done.keys() >= {*task.needs} and over >= {*task.after}]
-        alike = [task for task in ready if last is not None and task.key.arm == last.key.arm]
+        alike = [task for task in ready if last is not None and _shape(task) == _shape(last)]
         return next(iter([*alike, *ready]), None)
 
     def drop_blocked(self, waiting: list[Task]) -> None:

@@ -60,6 +60,7 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         headline=_headline(subject, arms),
         causes=scores.causes(),
         controls=scores.controls(),
+        members=_last(subject).get("members", ()),
     )
 
 
@@ -71,6 +72,11 @@ def _parts(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:
         "benchmark": collect_benchmark(subject),
     }
     return {part: of[0] for part, of in found.items()}, {part: of[1] for part, of in found.items()}
+
+
+def _last(subject: Subject) -> dict[str, Any]:
+    """Return the arms as the last `reproduce` or sweep compared them; empty where none did."""
+    return (subject.sweep or {}).get("test") or subject.summary
 
 
 def _headline(subject: Subject, arms: list[Arm]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kdistill.core import members
 from kdistill.core.formatting import first_few
 from kdistill.report.collect.subject import Subject
 from kdistill.report.content.report import Curve, Curves
@@ -22,7 +23,8 @@ def collect_curves(subject: Subject) -> tuple[list[Curves], str]:
     experiment, found, cut = subject.session.experiment, list[Curves](), list[str]()
     for arm in ("teacher", *subject.config.students):
         plan = subject.config.training_for("teacher" if arm == "teacher" else "student")
-        runs = [experiment.run(arm, seed) for seed in experiment.seeds()]
+        names = members.names(subject.config.teacher.members) if arm == "teacher" else [arm]
+        runs = [experiment.run(name, seed) for seed in experiment.seeds() for name in names]
         cut += [f"{run.title}: {damage}" for run in runs if (damage := _damage(run))]
         drawn = [curve for run in runs if (curve := _curve(run, plan.monitor)) is not None]
         if drawn:

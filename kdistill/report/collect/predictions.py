@@ -76,7 +76,7 @@ class _Gathered:
         """Add each teacher of the seeds in the comparison once; without such seeds, the teachers that are scored."""
         seeds = self.scores.seeds or self.subject.teachers
         teachers = {of.identity: of for seed, of in self.subject.teachers.items() if seed in seeds}
-        if not teachers:
+        if not teachers and self.subject.teachers_together == 1:
             runs = [self.subject.runs["teacher"][seed] for seed in self.scores.by_arm["teacher"]]
             teachers = {str(run.model_sha256): TeacherSource("", run) for run in runs}
         for teacher in teachers.values():

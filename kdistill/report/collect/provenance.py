@@ -112,7 +112,12 @@ def _training_commands(subject: Subject, options: str, seeds: Sequence[int]) -> 
             commands += [f"kdistill {arm} {options} --seed {seed}" for arm in arms]
             commands[-1] += teachers
         return commands
-    taught = {seed: teacher.run.seed for seed, teacher in subject.teachers.items() if teacher.run}
+    trained_here = subject.config.teacher.members > 1
+    of = {
+        seed: teacher.run.seed if teacher.run else teacher.own_seed if trained_here else None
+        for seed, teacher in subject.teachers.items()
+    }
+    taught = {seed: teacher for seed, teacher in of.items() if teacher is not None}
     others = list(dict.fromkeys(taught.values()))
     shared = _seeds(others, "--teacher-seeds") if any(seed != of for seed, of in taught.items()) else ""
     return [f"kdistill reproduce {options}{_seeds(list(taught) if shared else seeds)}{shared}"]
@@ -121,7 +126,9 @@ def _training_commands(subject: Subject, options: str, seeds: Sequence[int]) -> 
 def _teacher_options(subject: Subject, seed: int) -> str:
     """Return the options that name a student's teachers; empty for the experiment's own teacher."""
     teacher = subject.teachers.get(seed)
-    if teacher is None or (teacher.run and teacher.run.folder.is_relative_to(subject.home.experiment.folder)):
+    if teacher is None or subject.config.teacher.members > 1:
+        return ""
+    if teacher.run and teacher.run.folder.is_relative_to(subject.home.experiment.folder):
         return ""
     paths = [teacher.run.model_file] if teacher.run else teacher.paths
     return "".join(f" --teacher{'-logits' if p.suffix == '.npz' else ''} {shlex.quote(str(p))}" for p in paths)

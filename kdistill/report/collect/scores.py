@@ -92,7 +92,7 @@ class Scores:
     def _teacher(self) -> Arm | None:
         """Return the teachers of the distilled runs, each once; without `seeds`, the scored teachers."""
         if not self.seeds:
-            return self._arm("teacher")
+            return self._arm("teacher") if self.subject.teachers_together == 1 else None
         teachers = {teacher.identity: teacher for teacher in map(self.subject.teachers.__getitem__, self.seeds)}
         scores = list[ScoresOnTest]()
         for teacher in teachers.values():

@@ -39,6 +39,13 @@ class TeacherSource:
     run: Run | None
     paths: tuple[Path, ...] = ()
 
+    @property
+    def own_seed(self) -> int | None:
+        """The seed of the teacher where all its files lie in the folder of one seed, as those of members do."""
+        places = {path.parents[1] for path in self.paths}
+        name = places.pop().name.removeprefix("seed-") if len(self.paths) > 1 and len(places) == 1 else ""
+        return int(name) if name.isdecimal() else None
+
 
 @dataclass
 class Subject:
@@ -84,7 +91,7 @@ class Subject:
     def teachers_together(self) -> int:
         """The number of teachers that form the teacher of a distilled run; 1 for its own."""
         counts = [len(teacher.paths) for teacher in self.teachers.values() if not teacher.run]
-        return max([*counts, len(self.config.distill.teachers), 1])
+        return max([*counts, self.config.teachers_together])
 
     @cached_property
     def measure(self) -> Measure:

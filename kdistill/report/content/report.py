@@ -165,6 +165,7 @@ class Report:
         missing: the reason, in a sentence, for each part or part of `predictions` that is not there.
         causes: what the control arms tell; None without any.
         controls: the control arms that have test scores.
+        members: the test scores of each member of a teacher of several, with its `seed` and its name as `member`.
         headline: the student's size and score beside the teacher's, in a sentence; empty without a scored student.
     """
 
@@ -186,3 +187,4 @@ class Report:
     headline: str = ""
     causes: Causes | None = None
     controls: Sequence[Arm] = ()
+    members: Sequence[Mapping[str, Any]] = ()
