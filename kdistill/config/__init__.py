@@ -19,12 +19,11 @@ from kdistill.config.loading import (
     unreached,
 )
 from kdistill.config.problems import HELP
-from kdistill.config.schema import MEMBERS_OF_FILES, Config, Distill, Model, Training
+from kdistill.config.schema import Config, Distill, Model, Training
 from kdistill.config.starter import starter_text
 
 __all__ = [
     "HELP",
-    "MEMBERS_OF_FILES",
     "Axis",
     "Config",
     "Data",

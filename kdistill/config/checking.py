@@ -108,7 +108,8 @@ def _missing(values: dict[str, Any], marks: Marks) -> Iterator[tuple[Path, str]]
     for section, key in paths.PATHS:
         of_section = values.get(section)
         named = of_section.get(key) if isinstance(of_section, dict) else None
-        for number, file in enumerate(named if isinstance(named, list) else [named]):
+        listed = named if isinstance(named, list) else [named]
+        for number, file in enumerate(listed if paths.is_path(key, named) else []):
             if isinstance(file, str) and file and not os.path.exists(file):
                 path = (section, key, number) if isinstance(named, list) else (section, key)
                 line = f"{problems.place(marks, path)}: {section}.{key}: there is no such file or folder: {file}"

@@ -6,15 +6,29 @@ import os
 from pathlib import Path
 from typing import Any
 
-PATHS = (("data", "dir"), ("data", "path"), ("teacher", "model"), ("student", "model"), ("distill", "teachers"))
+PATHS = (
+    ("data", "dir"),
+    ("data", "path"),
+    ("teacher", "model"),
+    ("student", "model"),
+    ("student", "initial_weights"),
+    ("distill", "teachers"),
+)
 
 
 def make_absolute(values: dict[str, Any], folder: Path) -> None:
     """Make the relative paths in a config absolute, starting from `folder`."""
     for name, key in PATHS:
         section = values.get(name)
-        if isinstance(section, dict) and isinstance(section.get(key), list if key == "teachers" else str):
+        if isinstance(section, dict) and is_path(key, section.get(key)):
             section[key] = _absolute(section[key], folder)
+
+
+def is_path(key: str, value: Any) -> bool:
+    """Whether the value of a key in `PATHS` is a path, or a list of them: words for initial weights are not."""
+    if key == "initial_weights":
+        return isinstance(value, str) and value.endswith(".keras")
+    return isinstance(value, list if key == "teachers" else str)
 
 
 def make_axes_absolute(sweep: Any, folder: Path) -> None:

@@ -10,9 +10,9 @@ from kdistill.config import controls
 from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill, check_examples, check_task
+from kdistill.config.initial_weights import FROM_BASELINE, KERAS, InitialWeights, of_teacher
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
-from kdistill.core.members import MOST as MOST_MEMBERS
-from kdistill.core.members import STRIDE
+from kdistill.core.members import MEMBERS_OF_FILES, MOST_MEMBERS, STRIDE
 from kdistill.core.task import MULTI
 from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
 
@@ -41,10 +41,6 @@ MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
 # The keys that make a model without `hidden`.
 OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
 EMPTY_LAYERS = "expected at least one layer; received []"
-MEMBERS_OF_FILES = (
-    "members are trained here, and files are named as teachers (distill.teachers, --teacher); set members to 1, and "
-    "name each file of the ensemble"
-)
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
 
@@ -92,8 +88,11 @@ class Model(TrainingKeys):
         None,
         description="A `.keras` file, relative to the config file, whose architecture replaces the keys below.",
     )
-    initial_weights: Literal["fresh", "file"] = Field(
-        "fresh", description="model: start training from fresh weights or from those in the file."
+    initial_weights: InitialWeights = Field(
+        "fresh",
+        description="What training starts from: fresh weights, or (file) those in the file of `model`. Of the student "
+        "also baseline: all students but the baseline go on from its weights of the same seed; or a `.keras` file of "
+        "the same architecture, from which every student starts, the baseline too.",
     )
     embedding: Count | None = Field(
         None,
@@ -152,6 +151,11 @@ class Model(TrainingKeys):
         """Whether training starts from the weights in the file."""
         return self.initial_weights == "file"
 
+    @property
+    def weights_file(self) -> str | None:
+        """The file of the same architecture from whose weights training starts; None without one."""
+        return self.initial_weights if self.initial_weights.endswith(KERAS) else None
+
     def architecture(self) -> dict[str, Any]:
         """Return the keys of the architecture; those later than 0.1.0 only if changed, so that runs keep identity."""
         keys = {"model"} if self.model else set(FIRST_KEYS)
@@ -168,7 +172,8 @@ class Model(TrainingKeys):
             own = set(ARCHITECTURE) - {"model", "initial_weights"}
             unread = dict.fromkeys(own, "model is given, and its file defines the layers")
         else:
-            unread["initial_weights"] = "only a model from a file has any, and none is given"
+            if self.keeps_weights:
+                unread["initial_weights"] = "only a model from a file has any, and none is given"
             if not self.conv:
                 of_conv = ("kernel", "pool", "separable", "global_pool")
                 unread |= dict.fromkeys(of_conv, "only conv reads it, and none is given")
@@ -219,6 +224,8 @@ class TeacherModel(Model):
         description="Which labels the teacher learns from, where data.labelled sets some aside: those that are left, "
         "or all.",
     )
+
+    _starts = field_validator("initial_weights")(of_teacher)
 
     @field_validator("hidden", mode="before")
     @classmethod
@@ -315,6 +322,17 @@ class Config(Section):
         """How many models form the teacher of a student: files that are named, or members that are trained."""
         return len(self.distill.teachers) or self.teacher.members
 
+    def starts_from_baseline(self, arm: str) -> bool:
+        """Whether `student.initial_weights` has runs of an arm start from the weights of the baseline of their seed.
+
+        Controls start where the distilled student does; `continued` always starts from the baseline.
+        """
+        return self.student.initial_weights == "baseline" and arm not in ("teacher", "baseline", "continued")
+
+    def start_words(self, arm: str) -> str:
+        """Return what to add to the formula of an arm: what it starts from, if that is not a matter of course."""
+        return FROM_BASELINE if self.starts_from_baseline(arm) else ""
+
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
         own: Model = getattr(self, role)
@@ -337,20 +355,14 @@ class Config(Section):
     @field_validator("distill")
     @classmethod
     def _some_teacher(cls, distill: Distill, others: ValidationInfo) -> Distill:
-        """Refuse a teacher of no layers; a check of a field, so that other fields' problems are reported too.
+        """Refuse a teacher of no layers, and members of files.
 
+        It is a check of a field, so that other fields' problems are reported too.
         A config without a teacher is valid: the command line may name one.
         """
         teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and "hidden" in teacher.model_fields_set and not teacher.has_layers and not distill.teachers:
             raise MisplacedError("teacher", "hidden", EMPTY_LAYERS)
-        return distill
-
-    @field_validator("distill")
-    @classmethod
-    def _members_are_trained_here(cls, distill: Distill, others: ValidationInfo) -> Distill:
-        """Refuse members of a teacher that is a file."""
-        teacher: TeacherModel | None = others.data.get("teacher")
         if teacher and teacher.members != 1 and distill.teachers:
             raise MisplacedError("teacher", "members", MEMBERS_OF_FILES)
         return distill

@@ -2,7 +2,11 @@
 
 import re
 
-MOST = 100
+MOST_MEMBERS = 100
+MEMBERS_OF_FILES = (
+    "members are trained here, and files are named as teachers (distill.teachers, --teacher); set members to 1, and "
+    "name each file of the ensemble"
+)
 # Each member is a run beside the first one: `teacher`, `teacher-2`, `teacher-3`, ...
 NAME = re.compile(r"teacher-([2-9]|[1-9]\d+)")  # of all but the first
 STRIDE, SEEDS = 1_000_000, 2**31  # between the seeds of two members, and how many seeds there are

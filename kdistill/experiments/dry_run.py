@@ -22,7 +22,7 @@ from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teachers_of
 from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
-from kdistill.recipes.make import find_teachers
+from kdistill.recipes.make import check_needed, check_student
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import Run, arm_order, joint_identity, judge
 from kdistill.runs.experiment import chosen_by
@@ -84,8 +84,8 @@ def training(
     experiment.check_usable()
     checks.writable(experiment.folder)
     given = session.teacher_files if "distilled" in arms else ()
-    if list(arms) == ["distilled"] and not given:
-        find_teachers(session, experiment.run("distilled", seeds[0]))
+    if list(arms) == ["distilled"]:
+        check_needed(session, experiment.run("distilled", seeds[0]))
     arms = [arm for arm in arms if arm != "teacher" or not given]
     data = _data(session)
     _ModelChecks().check(session, arms)
@@ -164,6 +164,8 @@ def _add_rows(
         rows[member.folder] = rows.get(member.folder) or _cell_row(of, cell.teacher, member)
     run = cell.session.experiment.run("distilled", seed)
     weights = teacher["weights"] if teacher else None
+    if start := cell.session.start_of(run):
+        rows.setdefault(start.folder, _cell_row(f"baseline {cell.name}", cell.session, start))
     known = [rows[member.folder] for member in own if member.folder in rows]
     rows[run.folder] = _cell_row(cell.name, cell.session, run, weights, own, known)
 
@@ -284,11 +286,20 @@ class _ModelChecks:
             self.compares(session, "test")
         if not datasets.needs_download(session.config.data):
             self._preflight.fits(session, arms)
+            self._check_start(session)
         for role in {"teacher" if arm == "teacher" else "student" for arm in arms}:
             model = getattr(session.config, role).model
             if model and Path(model) not in self._loaded:
                 _check_model(session, Path(model))
                 self._loaded.add(Path(model))
+
+    def _check_start(self, session: Session) -> None:
+        """Refuse a file of another architecture that students would start from."""
+        file = session.config.student.weights_file
+        if file and Path(file) not in self._loaded:
+            session.start()
+            check_student(session)
+            self._loaded.add(Path(file))
 
 
 def _warnings(session: Session, data: Document, given: Sequence[Document], own: Sequence[Run]) -> list[str]:

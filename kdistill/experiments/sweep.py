@@ -109,7 +109,9 @@ def make_part(grid: Grid, seeds: Sequence[int], part: Part, scale: Scale) -> Par
     tasks = {task.key: task for task in _tasks(grid, seeds)}
     chosen = [tasks[cell.distilled(seed)] for cell, seed in pairs]
     teachers = [tasks[key] for key in dict.fromkeys(need for task in chosen for need in task.needs)]
-    return reproduce.part_document(grid.home, [*teachers, *chosen, *_baselines(grid, part.of(seeds))], part, scale)
+    known = {need for task in chosen for need in task.needs}
+    alone = [task for task in _baselines(grid, part.of(seeds)) if task.key not in known]
+    return reproduce.part_document(grid.home, [*teachers, *chosen, *alone], part, scale)
 
 
 def pairs_of(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> list[tuple[Cell, int]]:
@@ -146,16 +148,28 @@ def _prepare(grid: Grid, pairs: Sequence[tuple[Cell, int]], baseline_seeds: Sequ
 
 def _tasks(grid: Grid, seeds: Sequence[int]) -> list[Task]:
     """Return the tasks of all cells: the teachers first, then seed by seed, since a worker keeps one teacher open."""
-    teachers, students = dict[TaskKey, Task](), dict[TaskKey, Task]()
+    teachers, students, starts = dict[TaskKey, Task](), dict[TaskKey, Task](), dict[TaskKey, Task]()
     for seed, cell in itertools.product(seeds, grid.cells):
-        needed, key = cell.taught_by(seed), cell.distilled(seed)
+        needed, key, start = cell.taught_by(seed), cell.distilled(seed), _start(grid, cell, seed)
+        starts |= start
         if cell.session.teacher_files:
-            students[key] = task(cell.session, key)
+            students[key] = task(cell.session, key, *start)
             continue
         for member in needed:
             teachers.setdefault(member, task(cell.teacher, member))
-        students[key] = task(cell.session, key, *needed, teacher=cell.teacher.experiment.run("teacher", seed))
-    return [*teachers.values(), *students.values(), *_baselines(grid, seeds)]
+        students[key] = task(cell.session, key, *needed, *start, teacher=cell.teacher.experiment.run("teacher", seed))
+    alone = [of for of in _baselines(grid, seeds) if of.key not in starts]
+    return [*teachers.values(), *starts.values(), *students.values(), *alone]
+
+
+def _start(grid: Grid, cell: Cell, seed: int) -> dict[TaskKey, Task]:
+    """Return the task of the baseline that the distilled run of a cell starts from, if it does."""
+    run = cell.session.experiment.run("distilled", seed)
+    if (start := cell.session.start_of(run)) is None:
+        return {}
+    shared = start == grid.home.experiment.run("baseline", seed)
+    key = TaskKey("baseline", seed, "" if shared else cell.name)
+    return {key: task(grid.home if shared else cell.session, key)}
 
 
 def _baselines(grid: Grid, seeds: Sequence[int]) -> list[Task]:

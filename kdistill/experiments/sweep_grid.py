@@ -15,6 +15,7 @@ from kdistill.core.formatting import setting, short_names
 from kdistill.experiments.workers import TaskKey
 from kdistill.recipes.session import Session
 from kdistill.runs import Experiment
+from kdistill.runs.specification import START
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def plan(session: Session, axes: Sequence[Axis]) -> Grid:
 
 
 def _spec(session: Session, arm: str) -> dict[str, Any]:
-    """Return what the runs of an arm depend on besides seed and teacher."""
-    return session.specification(arm, 0)
+    """Return what the runs of an arm depend on besides seed, teacher and baseline."""
+    spec = session.specification(arm, 0)
+    return spec | {key: None for key in spec if key == START}
 
 
 def _with_common_threads(session: Session, configs: Sequence[Config]) -> Session:
@@ -134,8 +136,9 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
         teacher = _at(session, _spec(session, "teacher"))
     # The weights of teachers from files are known once they are opened, which takes TensorFlow.
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
+    baselines = home.experiment if _spec(session, "baseline") == _spec(home, "baseline") else None
     together = [{"members": config.teacher.members}] if config.teacher.members != 1 else []
-    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given, *together])
+    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given, *together], baselines)
     return Cell(settings, own, teacher)
 
 
@@ -166,8 +169,10 @@ def _short(value: Any) -> str:
     return short if short and float(short) == value else setting(value)
 
 
-def _at(session: Session, spec: object) -> Session:
+def _at(session: Session, spec: object, baselines: Experiment | None = None) -> Session:
     """Return the session of the folder of a cell, which is named by the hash of a specification."""
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     home = session.experiment
-    return session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
+    cell = session.sibling(session.config, Experiment(home.folder / "cells" / digest, home.cache))
+    cell.baselines = baselines or cell.experiment
+    return cell

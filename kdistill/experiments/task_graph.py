@@ -23,6 +23,7 @@ def task(session: Session, key: TaskKey, *needs: TaskKey, teacher: Run | None = 
         teacher_folder=str(teacher.folder) if teacher else None,
         teacher_seed=teacher.seed if teacher else 0,
         needs=needs,
+        baselines=str(session.baselines.folder),
         options=replace(session.options, threads=session.threads),
     )
 
@@ -69,8 +70,10 @@ def tasks_of(session: Session, teachers: Mapping[int, int | None], cell: str = "
         tasks[baseline] = task(session, baseline)
         for key in taught:
             first = {"teacher": needed, "baseline": [baseline], None: []}[needed_by(key.arm)]
-            in_vain = [baseline] if key.arm == "distilled" else []  # if it fails, there is nothing to compare with
-            tasks[key] = task(session, key, *first, *in_vain, teacher=taught_by)
+            # The distilled student waits for what it is compared with: if that fails, it is trained in vain.
+            waits = key.arm == "distilled" or session.config.starts_from_baseline(key.arm)
+            first = list(dict.fromkeys([*first, *([baseline] if waits else [])]))
+            tasks[key] = task(session, key, *first, teacher=taught_by)
         distilled, *controls = taught
         whole = task(session, scores, *needed, baseline, distilled, teacher=taught_by)
         tasks[scores] = replace(whole, after=tuple(controls))

@@ -12,7 +12,7 @@ from kdistill.core import kinds
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Scale, Tokens
 from kdistill.core.task import SINGLE, Task
-from kdistill.models import from_file, scaling
+from kdistill.models import from_file, scaling, warm_start
 
 if TYPE_CHECKING:
     from kdistill.config import Model
@@ -34,7 +34,7 @@ def build(
     kind: Kind | None = None,
     task: Task = SINGLE,
 ) -> keras.Model:
-    """Return a model with fresh weights: scaling or embedding, blocks, recurrent and hidden layers, logits.
+    """Return a model before its training: scaling or embedding, blocks, recurrent and hidden layers, logits.
 
     Initial weights and dropout masks depend only on role, seed and layer: students of one seed start with equal ones.
 
@@ -53,7 +53,24 @@ def build(
         ConfigError: the layers are not for examples of this kind, or the examples are too small.
         ModelError: the model file is missing or not accepted, or does not fit the data.
     """
-    seeds = _layer_seeds(role, seed)
+    model = _with_first_weights(section, role, shape, classes, scale, _layer_seeds(role, seed), note, kind, task)
+    if section.weights_file:
+        warm_start.take_weights(model, Path(section.weights_file), shape, classes, scale, note, task)
+    return model
+
+
+def _with_first_weights(
+    section: "Model",
+    role: str,
+    shape: Sequence[int],
+    classes: int,
+    scale: Scale,
+    seeds: Seeds,
+    note: Callable[[str], None],
+    kind: Kind | None,
+    task: Task,
+) -> keras.Model:
+    """Return a model with fresh weights, or as `model` and `initial_weights: file` say; see `build`."""
     if section.model:
         return from_file.from_file(Path(section.model), shape, classes, scale, seeds, section.keeps_weights, note, task)
     kind = kind or kinds.plain(shape)

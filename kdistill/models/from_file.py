@@ -42,10 +42,10 @@ def from_file(
     Raises:
         ModelError: the file is missing or not accepted, or the model does not fit the data or has nothing to train.
     """
-    source = _with_scaling(path, shape, classes, scale, note, task)
+    source = with_scaling(path, shape, classes, scale, note, task)
     model = keras.models.clone_model(source, clone_function=lambda layer: _copy(layer, seeds), recursive=True)
     if keep_weights:
-        for before, after in zip(_learnt(source), _learnt(model), strict=True):
+        for before, after in zip(learnt(source), learnt(model), strict=True):
             after.assign(before)
     else:
         for layer in model._flatten_layers():  # set on the model, it would not reach nested layers
@@ -55,10 +55,13 @@ def from_file(
     return model
 
 
-def _with_scaling(
+def with_scaling(
     path: Path, shape: Sequence[int], classes: int, scale: Scale, note: Callable[[str], None], task: Task
 ) -> keras.Model:
-    """Return the model in a file, with a layer for `scale` in front of it if it does not scale raw values itself."""
+    """Return the model in a file, with a layer for `scale` in front of it if it does not scale raw values itself.
+
+    Raises ModelError if the file is missing or not accepted, does not fit the data, or cannot be trained.
+    """
     source, notes = load_trainable(path, shape, classes, scale.vocabulary if isinstance(scale, Tokens) else None, task)
     _check_plain(path, source)
     if size := source.inputs[0].shape[0]:
@@ -108,7 +111,8 @@ def _reseeded(config: Any, seeds: Iterator[int]) -> Any:
     return config
 
 
-def _learnt(model: keras.Model) -> list[keras.Variable]:
+def learnt(model: keras.Model) -> list[keras.Variable]:
+    """Return all weights but the means and variances of Normalization layers, in the order of the layers."""
     layers = model._flatten_layers(include_self=False)
     known = {
         id(weight) for layer in layers if isinstance(layer, keras.layers.Normalization) for weight in layer.weights

@@ -41,6 +41,10 @@ from kdistill.training.fit import Data, Fit
 from kdistill.training.losses import Objective
 
 NAMED_AT_MOST = 10  # classes, with their weights
+TRAINED_LONGER = (
+    "The distilled student goes on from the baseline's weights, so that it is trained for longer than the baseline: "
+    "what that gives by itself is told by the control `continued`, which is not among `controls`."
+)
 NO_IMPROVEMENT = "no improvement"
 FEWEST_JUDGED = 5  # epochs, from which on a run is taken for more than a trial
 EVERY_EXAMPLE_THE_SAME = ("val_nll", "val_accuracy", "val_top5_accuracy")
@@ -62,7 +66,7 @@ def train(
         objective: the loss.
         data: the splits, with the soft targets that the objective needs.
         teacher: the model behind the soft targets, if there is one.
-        start: the model whose weights the run starts from; None: initial weights drawn by its seed.
+        start: the model whose weights the run starts from; None: as `student.initial_weights` says.
 
     Raises:
         DivergedError: naming the epoch and what to try.
@@ -96,7 +100,7 @@ def _told(session: Session, warnings: list[str]) -> list[str]:
 
 
 def _fit(session: Session, run: Run, objective: Objective, data: Data, start: ModelTeacher | None) -> Fit:
-    """Return a fit before its first epoch, with a fresh optimizer, and a fresh model or the weights of `start`."""
+    """Return a fit before its first epoch, with a fresh optimizer, and the model that the run starts from."""
     plan, splits = session.config.training_for(run.role), session.splits
     section = getattr(session.config, run.role)
     note = session.listener.note
@@ -104,6 +108,8 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
     model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind, splits.task)
     if start is not None:
         model.set_weights(start.model.get_weights())
+    elif baseline := session.start_of(run):
+        model.set_weights(models.load_classifier(baseline.model_file, *splits.fitting)[0].get_weights())
     return Fit(
         model,
         optimizers.build(plan, steps_per_epoch=data.steps(plan.batch_size)),
@@ -258,6 +264,8 @@ def _soft_targets(data: Data) -> str:
 def _warnings(session: Session, run: Run, teacher: AnyTeacher | None) -> list[str]:
     """Return what makes the comparison that this run is for less fair or less telling, known before it is trained."""
     warnings = session.splits.all_warnings
+    if session.config.starts_from_baseline(run.arm) and not {run.arm, "continued"} & set(session.config.controls):
+        warnings.append(TRAINED_LONGER)
     if teacher and run.arm == "distilled":
         warnings += soft_loss.warnings(session.config, session.splits)
         warnings += doubts.of_teacher(session.config, session.splits, teacher)

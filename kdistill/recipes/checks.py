@@ -115,13 +115,15 @@ def models_fit(config: Config, run: Run, example: Example) -> None:
         if role == "teacher":
             teacher_has_layers(config)
         check_layers(section, role, example.shape, example.kind)
-        if section.model:
-            path = Path(section.model)
+        for key, file in (("model", section.model), ("initial_weights", section.weights_file)):
+            if not file:
+                continue
+            path = Path(file)
             modelfiles.check_exists(path)
             modelfiles.check(path)
             if path.resolve().is_relative_to(run.folder.resolve()):
                 raise ModelError(
-                    f"{path}: {role}.model is a file of the run that would be made",
+                    f"{path}: {role}.{key} is a file of the run that would be made",
                     hint="Copy the file elsewhere first, or choose another --output-dir.",
                 )
 

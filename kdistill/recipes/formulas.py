@@ -1,12 +1,17 @@
 """The formula of the loss of each arm, as one line of text."""
 
 from kdistill.config.distill_schema import hard_formula, hard_term, words_of_weights
+from kdistill.config.initial_weights import FROM_BASELINE
 from kdistill.recipes.session import Session
 from kdistill.runs import Run
 
 
 def formula_of_run(session: Session, run: Run, teachers: int) -> str:
     """Return the loss of a run with its numbers; `teachers` is how many taught it, 0 without one."""
+    return _formula(session, run, teachers) + session.config.start_words(run.arm)
+
+
+def _formula(session: Session, run: Run, teachers: int) -> str:
     config = session.config
     task, alpha, weights = config.data.task, config.distill.alpha, config.data.class_weights
     of_model, labels_alone = f"{task.activation}(student)", hard_formula(weights)
@@ -27,5 +32,5 @@ def formula_of_run(session: Session, run: Run, teachers: int) -> str:
             layers = ", in hints by the student's layers" if config.distill.hints else ""
             return f"{session.formula_of(1)}, teacher: the baseline{layers}"
         case "continued":
-            return f"{labels_alone}, from the weights of the baseline"
+            return f"{labels_alone}{FROM_BASELINE}"
     return labels_alone

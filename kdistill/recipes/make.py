@@ -9,10 +9,10 @@ from kdistill import runs
 from kdistill.config import dump
 from kdistill.core import documents, files
 from kdistill.core.controls import needed_by
-from kdistill.core.errors import DamagedError
+from kdistill.core.errors import DamagedError, ModelError
 from kdistill.recipes import checks, hints
 from kdistill.recipes.session import Session
-from kdistill.runs import Result, Run, shapes
+from kdistill.runs import Result, Run, judge, shapes
 from kdistill.runs.experiment import SUMMARY_FILE
 from kdistill.teachers import files as teachers
 from kdistill.teachers.files import TeacherFiles
@@ -38,6 +38,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     run = session.experiment.run(arm, seed)
     taught_by = find_teachers(session, run, teacher_run) if needed_by(run.arm) else None
     identity = identity_of(session, taught_by) if taught_by else None
+    check_start(session, run)
     if not session.options.wait:
         run.check_free()
     if _is_complete(session, run, identity):
@@ -46,7 +47,7 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     checks.fits(session.config, run, session.splits)
     session.start()
     if run.arm == "teacher":
-        _check_student_file(session)
+        check_student(session)
         hints.check(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
@@ -71,6 +72,25 @@ def _recipe(session: Session, run: Run, needed: Any) -> Callable[[], Result]:
     return partial(controls.TRAINED[run.arm], session, run, needed)
 
 
+def check_needed(session: Session, run: Run) -> None:
+    """Raise what `make` would where the experiment's own models, which a run learns or starts from, are not there."""
+    if not session.teacher_files:
+        find_teachers(session, run)
+    check_start(session, run)
+
+
+def check_start(session: Session, run: Run) -> None:
+    """Raise ModelError where the baseline that a run starts from is not finished; the hint says how to make it."""
+    start = session.start_of(run)
+    if start is None or (status := judge(start)).counts:
+        return
+    raise ModelError(
+        f"{start.folder}: {run.name} starts from the weights of a finished baseline (student.initial_weights); "
+        f"{status.damage or 'it is missing or not finished'}",
+        hint=f"Run `kdistill baseline` with the same -c, --set, --output-dir and --seed {run.seed} first.",
+    )
+
+
 def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Result | None:
     """Return the result of a run if it is complete and has the identity that `make` would give it; else None.
 
@@ -78,6 +98,9 @@ def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Resu
         OutputError: the run was made from another config, and may not be overwritten.
     """
     identity = None
+    if (start := session.start_of(run)) and not judge(start).counts:
+        session.judge(run, run.taught_by)  # raises for a run of another config
+        return None
     if needed_by(run.arm):
         identity = teachers.find(_teacher_paths(session, run, teacher_run)).recorded_identity
         if identity is None:  # a teacher is missing, or its file has to be opened to know its identity
@@ -118,12 +141,16 @@ def _teacher_paths(session: Session, run: Run, teacher_run: Run | None) -> tuple
     return session.teacher_files or tuple(member.model_file for member in own)
 
 
-def _check_student_file(session: Session) -> None:
-    """Refuse a student whose file does not fit the data, before its teacher is trained in vain."""
+def check_student(session: Session) -> None:
+    """Refuse files of a student that do not fit the data, or each other, before its teacher is trained in vain."""
     from kdistill import models
 
-    if model := session.config.student.model:
-        models.load_classifier(Path(model), *session.splits.fitting)
+    section, splits = session.config.student, session.splits
+    if section.model:
+        models.load_classifier(Path(section.model), *splits.fitting)
+    if section.weights_file:
+        shape, classes, kind = splits.example
+        models.build(section, "student", shape, classes, splits.scale, 0, kind=kind, task=splits.task)
 
 
 def _is_complete(session: Session, run: Run, identity: str | None) -> bool:

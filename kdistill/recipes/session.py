@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill import datasets, runs
-from kdistill.config import MEMBERS_OF_FILES, Config
-from kdistill.core import backend, members
+from kdistill.config import Config
+from kdistill.core import backend
 from kdistill.core.controls import is_taught
 from kdistill.core.errors import ConfigError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
+from kdistill.core.members import MEMBERS_OF_FILES, names
 from kdistill.core.scaling import NONE
 from kdistill.datasets import Split, Splits
 from kdistill.datasets.class_weights import class_weights
@@ -67,8 +68,10 @@ class Session:
         teacher_files: teachers named on the command line, which replace those of the config.
         name: the name of the session's run in notes and errors; by default its arm and seed.
 
-    Raises:
-        ConfigError: files are named as teachers, and the config has a teacher of several members.
+    Attributes:
+        baselines: the experiment from whose baselines students start, where they do; its own, unless it is set.
+
+    Raises ConfigError if files are named as teachers, and the config has a teacher of several members.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Session:
             raise ConfigError(f"teacher.members: {MEMBERS_OF_FILES}", "Add --set teacher.members=1 to this command.")
         self.teacher_files = tuple(teacher_files) or tuple(map(Path, config.distill.teachers))
         self.name = name
+        self.baselines = experiment
 
     def sibling(self, config: Config, experiment: Experiment, options: Options | None = None) -> "Session":
         """Return the session of another config and folder, with the same options, which shares the opened data."""
@@ -114,7 +118,7 @@ class Session:
     @property
     def formula(self) -> str:
         """The formula of the loss of the distilled arm."""
-        return self.formula_of(self.teachers_together)
+        return self.formula_of(self.teachers_together) + self.config.start_words("distilled")
 
     @property
     def teachers_together(self) -> int:
@@ -123,7 +127,7 @@ class Session:
 
     def members(self, teacher: Run) -> list[Run]:
         """Return the runs that form a teacher together, of which it is the first."""
-        return [teacher.of_arm(name) for name in members.names(self.config.teacher.members)]
+        return [teacher.of_arm(name) for name in names(self.config.teacher.members)]
 
     def formula_of(self, teachers: int) -> str:
         """Return the formula of the loss of the distilled arm, with a number of teachers."""
@@ -176,6 +180,10 @@ class Session:
         self.start()
         return self.shared.teacher(self.config, self.splits, self.experiment.cache, found, self.listener)
 
+    def start_of(self, run: Run) -> Run | None:
+        """Return the baseline from whose weights a run starts; None where it starts from others."""
+        return self.baselines.run("baseline", run.seed) if self.config.starts_from_baseline(run.arm) else None
+
     def preprocessing_of(self, path: Path) -> str:
         """Return how raw values are scaled for a model file: `none`, or another value of `teacher.preprocessing`.
 
@@ -195,9 +203,13 @@ class Session:
         return NONE
 
     def specification(self, arm: str, seed: int, teacher_weights: str | None = None) -> Document:
-        """Return the specification of a run: see `runs.specification`. The user's own data is read for it."""
-        fingerprint = self.splits.fingerprint if self.config.data.is_own else None
-        return runs.specification(self.config, arm, seed, teacher_weights, fingerprint)
+        """Return the specification of a run: see `runs.specification`. The user's own data is read for it.
+
+        A baseline that is still to be trained is the one that the run started from.
+        """
+        fingerprint, run = self.splits.fingerprint if self.config.data.is_own else None, self.experiment.run(arm, seed)
+        weights = (start.weights or run.started_from) if (start := self.start_of(run)) else None
+        return runs.specification(self.config, arm, seed, teacher_weights, fingerprint, weights)
 
     def judge(self, run: Run, teacher_weights: str | None = None) -> Status:
         """Return the status of a run of the session's experiment under the session's config: see `runs.judge`.

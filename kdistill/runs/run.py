@@ -153,6 +153,11 @@ class Run:
         return spec.get("teacher_weights") or spec.get("baseline_weights")
 
     @property
+    def started_from(self) -> str | None:
+        """The fingerprint of the baseline's weights that the run started from; None where it started from others."""
+        return ((self.manifest or {}).get("spec") or {}).get("start_weights")
+
+    @property
     def weights(self) -> str | None:
         """The fingerprint of the weights of a finished run; None of an unfinished one."""
         return (self.result or {}).get("weights_sha256")

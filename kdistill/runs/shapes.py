@@ -33,6 +33,7 @@ class _Spec(Shape):
     training: _Training = _Training()
     teacher_weights: str | None = None
     baseline_weights: str | None = None
+    start_weights: str | None = None
 
 
 class _Data(Shape):

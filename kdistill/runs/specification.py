@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ARMS = ("teacher", "baseline", "distilled")
 EVERY_ARM = (*ARMS, *CONTROLS)
 SEPARATOR = " + "  # between the identities of several teachers
+START = "start_weights"  # of a student that starts from the baseline's weights: their fingerprint
 LAYERS = "/"  # before the hash of a teacher's layers
 
 
@@ -26,7 +27,12 @@ def arm_order(name: str) -> tuple[int, int]:
 
 
 def specification(
-    config: "Config", arm: str, seed: int, teacher_weights: str | None = None, fingerprint: str | None = None
+    config: "Config",
+    arm: str,
+    seed: int,
+    teacher_weights: str | None = None,
+    fingerprint: str | None = None,
+    start_weights: str | None = None,
 ) -> dict[str, Any]:
     """Return everything a run's result depends on: its seed, the config keys it reads, its teacher's weights.
 
@@ -40,6 +46,7 @@ def specification(
         teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_identity`; of a control,
             that of the model that it learns or starts from.
         fingerprint: the hash of the data, for the user's own data.
+        start_weights: those of the baseline that a student starts from.
 
     Raises:
         ModelError: a file whose architecture is taken is not there, or not accepted.
@@ -56,8 +63,8 @@ def specification(
         spec["teacher_weights"] = teacher_weights
     if arm == "teacher" and config.teacher.examples != "labelled":
         spec["examples"] = config.teacher.examples
-    if arm in CONTROLS:
-        spec |= _control(config, arm, teacher_weights)
+    spec |= _control(config, arm, teacher_weights) if arm in CONTROLS else {}
+    spec |= {START: start_weights} if config.starts_from_baseline(arm) else {}
     if config.augmentation.changes_images:
         spec["augmentation"] = config.augmentation.model_dump(mode="json")
     return spec
@@ -115,10 +122,11 @@ def joint_identity(identities: Iterable[str]) -> str:
 
 def _architecture(section: "Model") -> dict[str, Any]:
     """Return the keys that describe a model; for a model from a file, the hashes of its content."""
-    if not section.model:
-        return section.architecture()
-    layers, weights = modelfiles.hashes(Path(section.model))
-    return {"model": layers} | ({"initial_weights": weights} if section.initial_weights == "file" else {})
+    start = section.model if section.keeps_weights else section.weights_file
+    weights = {"initial_weights": modelfiles.hashes(Path(start))[1]} if start else {}
+    if section.model:
+        return {"model": modelfiles.hashes(Path(section.model))[0], **weights}
+    return {key: value for key, value in section.architecture().items() if key != "initial_weights"} | weights
 
 
 def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
@@ -162,6 +170,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif key == "teacher_weights":
             if before != now and not same_teachers(str(before), str(now)):
                 lines.append(_other_teacher(str(before), str(now)))
+        elif key == START:
+            lines += [_other_start(key in old, key in new)] if (key in old) != (key in new) or before != now else []
         elif key == "baseline_weights":
             lines += ["baseline: is another one"] if before != now else []
         elif key in ("model", "initial_weights") and before and now and before != now:
@@ -171,6 +181,14 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines
+
+
+def _other_start(before: bool, now: bool) -> str:
+    """Return how starts differ; the flags are whether they are the baseline's weights."""
+    if before and now:
+        return "student.initial_weights: the baseline is another one"
+    was, now_is = ("baseline" if warm else "fresh" for warm in (before, now))
+    return f"student.initial_weights: was {was}, is now {now_is}"
 
 
 def _other_data(before: str, now: str) -> str:

@@ -388,7 +388,7 @@ def not_usable(config: "Config", run: Run) -> str | None:
     spec = (run.manifest or {})["spec"]
     fingerprint = spec.get("data", {}).get("fingerprint")
     try:
-        wanted = specification(config, run.arm, run.seed, run.taught_by, fingerprint)
+        wanted = specification(config, run.arm, run.seed, run.taught_by, fingerprint, run.started_from)
     except ModelError:  # the file that the architecture was taken from is missing: the run may well be of this config
         return None
     changed = judge(run, wanted).differences

@@ -75,7 +75,7 @@ def test_keys_of_later_versions_are_part_of_an_architecture_where_they_have_an_e
         ),
         (
             "{model: a.keras, initial_weights: old}",
-            "student.initial_weights: expected one of fresh, file; received 'old'",
+            "student.initial_weights: expected fresh, file, baseline or a `.keras` file; received old",
         ),
         (
             "{model: a.keras, hidden: [4]}",

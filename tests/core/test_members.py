@@ -6,7 +6,9 @@ from kdistill.core import members
 def test_names_are_those_of_runs_beside_the_first():
     assert members.names(1) == ["teacher"]
     assert members.names(3) == ["teacher", "teacher-2", "teacher-3"]
-    assert [members.number(name) for name in members.names(members.MOST)] == list(range(1, members.MOST + 1))
+    assert [members.number(name) for name in members.names(members.MOST_MEMBERS)] == list(
+        range(1, members.MOST_MEMBERS + 1)
+    )
     for other in ("baseline", "teacher-1", "teacher-0", "teacher-02", "teacher-", "teachers-2", "teacher-2b", ""):
         assert members.number(other) == 1
 
@@ -20,8 +22,8 @@ def test_seeds_are_what_the_reference_says_and_stay_so():
 def test_the_seeds_of_a_thousand_teachers_and_all_their_members_differ():
     for first in (0, 123_456, 2**31 - 1000):
         seeds = range(first, first + 1000)
-        found = {members.seed_of(seed, member) for seed in seeds for member in range(1, members.MOST + 1)}
-        assert len(found) == 1000 * members.MOST
+        found = {members.seed_of(seed, member) for seed in seeds for member in range(1, members.MOST_MEMBERS + 1)}
+        assert len(found) == 1000 * members.MOST_MEMBERS
         assert min(found) >= 0
         assert max(found) < 2**31
 

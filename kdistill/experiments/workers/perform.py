@@ -73,4 +73,7 @@ def session_for(task: Task, listener: Listener) -> Session:
     """Return the session of a task."""
     config = Config.model_validate(task.config)
     experiment = Experiment(Path(task.folder), Path(task.cache))
-    return Session(config, experiment, task.options, listener, _shared, name=task.name)
+    session = Session(config, experiment, task.options, listener, _shared, name=task.name)
+    if task.baselines:
+        session.baselines = Experiment(Path(task.baselines))
+    return session

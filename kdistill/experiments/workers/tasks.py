@@ -55,6 +55,7 @@ class Task:
         teacher_folder: the folder of the run that is the teacher of a distilled run or a scored seed, of several
             members the first; None where the config names teacher files.
         teacher_seed: the seed of that run.
+        baselines: the folder of the experiment whose baselines students start from, if they do; None for `folder`.
         needs: the tasks that must be done first.
         after: the tasks that must be over first, done or failed.
     """
@@ -66,6 +67,7 @@ class Task:
     options: Options
     teacher_folder: str | None = None
     teacher_seed: int = 0
+    baselines: str | None = None
     needs: tuple[TaskKey, ...] = ()
     after: tuple[TaskKey, ...] = ()
 

@@ -64,6 +64,7 @@ def collect_objective(subject: Subject) -> Objective:
     weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
     data = subject.config.data
     formula = keys.formula(subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
+    formula += subject.config.start_words("distilled")
     return Objective(formula, keys, subject.config.student.l2, weights, data.task)
 
 
