@@ -103,6 +103,8 @@ def _show_data_of(source: str | None, overrides: list[str], images: Path | None,
     data = configs.load(source, overrides).data
     with closing(Screen()) as screen:
         found = datasets.describe(data, screen) if data.is_own else datasets.info(data.dataset, data.dir)
+        if data.has_unlabelled and not data.is_own and not datasets.needs_download(data):
+            found |= datasets.counts_of_labels(datasets.load(data, screen))
         if images:
             from kdistill.datasets import contact_sheet
 

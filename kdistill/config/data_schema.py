@@ -62,7 +62,7 @@ WEIGHTS = "balanced, null, or weights above 0 by class name, such as {cat: 5}"
 LATER = dict.fromkeys(
     ("drop", "keep", "header", "separator", "decimal", "thousands", "encoding", "missing", "image_size"), ("csv",)
 )
-LATER_OF_ALL = ("labelled", "label_seed")
+LATER_OF_ALL = ("labelled", "label_seed", "unlabelled")
 TAB = "tab"
 
 
@@ -254,6 +254,11 @@ class Data(Section):
         description="How many examples of train keep their labels, drawn by class with `label_seed`: a number, a "
         "share, or a number for each class. The others become unlabelled: only soft terms learn from them. null: all.",
     )
+    unlabelled: Text | None = Field(
+        None,
+        description="More training examples, without labels: a folder of images, an `.npz` file with `x`, or for csv a "
+        "table without the label column; relative to the config file. Only soft terms learn from them.",
+    )
     label_seed: StrictInt = Field(
         0, ge=0, le=2**32 - 1, description="Seed of the choice of `labelled`, which is the same for all runs."
     )
@@ -275,7 +280,7 @@ class Data(Section):
     @property
     def has_unlabelled(self) -> bool:
         """Whether some training examples have no label."""
-        return self.labelled is not None
+        return self.labelled is not None or self.unlabelled is not None
 
     @property
     def task(self) -> Task:

@@ -263,7 +263,7 @@ def check_task(distill: Distill, task: Task) -> None:
 def check_examples(distill: Distill, some_unlabelled: bool) -> None:
     """Raise MisplacedError where there are no such examples, or a loss needs labels that they do not have."""
     if not some_unlabelled and distill.examples != "all":
-        why = "every example has a label: set data.labelled to make some unlabelled"
+        why = "every example has a label: set data.unlabelled or data.labelled"
         raise MisplacedError("distill", "examples", f"{why}; received {distill.examples}")
     if some_unlabelled and distill.examples != "labelled" and distill.loss.needs_labels:
         can = ", ".join(loss.name for loss in DECLARED.values() if not loss.needs_labels)

@@ -9,6 +9,7 @@ from typing import Any
 PATHS = (
     ("data", "dir"),
     ("data", "path"),
+    ("data", "unlabelled"),
     ("teacher", "model"),
     ("student", "model"),
     ("student", "initial_weights"),

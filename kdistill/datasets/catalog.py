@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from kdistill.core.errors import ConfigError
 from kdistill.core.listener import Listener
-from kdistill.datasets.labelling import labelled_as
 from kdistill.datasets.named import digits, idx_datasets, published
 from kdistill.datasets.splits import Source, Splits, divide
 from kdistill.datasets.user import load as user
+from kdistill.datasets.user.unlabelled import with_unlabelled
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -90,7 +90,7 @@ def load(data: Data, listener: Listener | None = None) -> Splits:
     if data.is_own:
         return user.load(data, listener)
     source = _find(data.dataset).read(data, listener)
-    return labelled_as(divide(source, data.validation, data.split_seed), data, listener)
+    return with_unlabelled(divide(source, data.validation, data.split_seed), data, listener)
 
 
 def needs_download(data: Data) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import closest, first_few
-from kdistill.datasets.splits import Split
+from kdistill.datasets.split import Split
 
 NAMED_AT_MOST = 20
 

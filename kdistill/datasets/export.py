@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdistill.core import files
-from kdistill.datasets.splits import Split, Splits
+from kdistill.datasets.split import Split
+from kdistill.datasets.splits import Splits
 
 
 def export(splits: Splits, path: Path) -> dict[str, Any]:
     """Write a data set to an `.npz` file, whole or not at all.
 
     The arrays are `x_train, y_train, x_test, y_test`, also `x_val, y_val` if the data set has a validation part;
-    `classes`, the class names; and `fingerprint`, by which logits are known to be of this data. Examples are in the
-    order of the data set, those held out from train included; values are raw, labels count from 0.
+    `x_unlabelled`, the examples of `data.unlabelled`; `classes`, the class names; and `fingerprint`, by which logits
+    are known to be of this data. Examples are in the order of the data set, those held out from train included; values
+    are raw, labels count from 0.
 
     Returns:
         A JSON-able document with the keys `file, fingerprint, classes, shape, examples`.
@@ -24,11 +26,12 @@ def export(splits: Splits, path: Path) -> dict[str, Any]:
         OutputError: the file cannot be written.
     """
     parts = {"train": splits.training_part(), "test": splits.test}
+    added = {"x_unlabelled": splits.added.images} if splits.added else {}
     if splits.has_own_validation:
         parts["val"] = splits.validation
     arrays = {f"{name}_{part}": array for part, split in parts.items() for name, array in _both(split)}
     with files.writing(path), files.replacing(path) as temporary:
-        np.savez(temporary, classes=splits.classes, fingerprint=splits.fingerprint, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary, classes=splits.classes, fingerprint=splits.fingerprint, **arrays, **added)  # type: ignore[arg-type]
     return {
         "file": str(path),
         "fingerprint": splits.fingerprint,

@@ -17,7 +17,8 @@ from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import closest, first_few
 from kdistill.core.listener import Listener
 from kdistill.core.task import MULTI, NO_LABEL, of_labels
-from kdistill.datasets.splits import Split, Splits
+from kdistill.datasets.split import Split
+from kdistill.datasets.splits import Splits
 from kdistill.datasets.stratify import stratified
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def labelled_as(splits: Splits, data: Data, listener: Listener | None = None) ->
     if listener:
         listener.note(told(hidden, data.label_seed))
     return hidden
+
+
+def counts_of_labels(splits: Splits) -> dict[str, int]:
+    """Return how many training examples have a label and how many have none; nothing where all have one."""
+    labelled = len(splits.labelled)
+    return {"labelled": labelled, "unlabelled": splits.per_epoch - labelled} if splits.has_unlabelled else {}
 
 
 def told(splits: Splits, seed: int) -> str:

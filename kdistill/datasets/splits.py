@@ -1,11 +1,10 @@
 """The train, validation and test splits: every data set is checked, split and fingerprinted here, in the same way."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,50 +16,16 @@ from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
 from kdistill.core.task import MULTI, Task, are_labelled, of_labels
 from kdistill.datasets import guards, memory_map
+from kdistill.datasets.split import AnySplit, Joined, Split
 from kdistill.datasets.stratify import stratified
 
 PASSED_ON = ("warnings", "skipped", "features", "notes", "inputs")  # from a source to its splits
+Which: TypeAlias = Literal["all", "labelled", "unlabelled"]
 ROWS_AT_ONCE = 1024  # checked at a time, since the images may be larger than memory
 SELECTED_ON_TEST = (
     "Early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically "
     "biased."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Some rows of two arrays, images and labels; no row is copied before it is taken.
-
-    Attributes:
-        images: raw values (all rows, *shape), uint8 or float32, possibly mapped from a file. Rows of a table are
-            "images" of shape (features,).
-        labels: labels (all rows,), or (all rows, classes) of multi-label data, int32.
-        rows: indices (n,), int64, of the rows of `images` and `labels` that belong to this split.
-        hashes: `guards.row_hashes` (all rows,) of the images, if they are known.
-    """
-
-    images: NDArray
-    labels: NDArray[np.int32]
-    rows: NDArray[np.int64]
-    hashes: NDArray[np.uint64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, positions: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int32]]:
-        """Return copies of the images (k, *shape) and labels (k, ...) at positions (k,) in [0, n)."""
-        rows = self.rows[positions]
-        return memory_map.gather(self.images, rows), self.labels[rows]
-
-    @cached_property
-    def all_labels(self) -> NDArray[np.int32]:
-        """Labels (n, ...) of all rows, in order."""
-        return self.labels[self.rows]
-
-    def chunks(self, size: int) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
-        """Yield images and labels of all rows in order, `size` at a time; the last chunk may be shorter."""
-        for start in range(0, len(self), size):
-            yield self.take(np.arange(start, min(start + size, len(self))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +88,8 @@ class Splits(Examples):
         split_fingerprint: SHA-256 of the rows of the three splits.
         validation_is_test: whether validation is the test split, so that test scores are optimistically biased.
         known: train with the labels of all examples, where some are set aside in `train` (`labelling`); None if not.
+        added: the examples of `data.unlabelled`, if there are any.
+        added_fingerprint: SHA-256 of their values.
     """
 
     validation: Split
@@ -132,6 +99,8 @@ class Splits(Examples):
     split_fingerprint: str
     validation_is_test: bool
     known: Split | None = None
+    added: Split | None = None
+    added_fingerprint: str | None = None
 
     @property
     def labelled(self) -> Split:
@@ -140,10 +109,23 @@ class Splits(Examples):
 
     @property
     def per_epoch(self) -> int:
-        """The number of examples in an epoch of every arm: all of train, labelled or not."""
-        return len(self.train)
+        """The number of examples in an epoch of every arm: all, labelled or not."""
+        return len(self.train) + (len(self.added) if self.added else 0)
 
-    def positions(self, which: Literal["all", "labelled", "unlabelled"]) -> NDArray[np.int64]:
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether some training examples have no label."""
+        return self.known is not None or self.added is not None
+
+    def examples(self, which: Which) -> AnySplit:
+        """Return the training examples that a model teaches: all, those with a label, or those without."""
+        positions = self.positions(which)
+        own = self.train if which == "all" else self.part(positions)
+        if self.added is None or which == "labelled":
+            return own
+        return Joined((own, self.added)) if len(positions) else self.added
+
+    def positions(self, which: Which) -> NDArray[np.int64]:
         """Return the positions (k,) in train of all examples, of those with a label, or of those without."""
         if which == "all":
             return np.arange(len(self.train))
@@ -199,11 +181,6 @@ class Splits(Examples):
         if not self.validation_is_test and not self.has_own_validation:
             rows = np.sort(np.concatenate([rows, self.validation.rows]))
         return replace(self.known or self.train, rows=rows)
-
-
-def whole(images: NDArray, labels: NDArray) -> Split:
-    """Return the split of all rows of images (n, *shape) and labels (n,) or (n, classes)."""
-    return Split(images, labels.astype(np.int32), np.arange(len(labels), dtype=np.int64))
 
 
 def divide(source: Source, validation: float | Literal["test", "given"], split_seed: int) -> Splits:
@@ -394,4 +371,5 @@ def about_data(splits: Splits) -> dict[str, Any]:
         "classes": list(splits.classes),
     }
     labelled = {"labelled": len(splits.labelled)} if splits.known else {}
+    labelled |= {"unlabelled": len(splits.added)} if splits.added else {}
     return {**about, **labelled, **({"skipped": splits.skipped} if splits.skipped else {})}

@@ -161,6 +161,16 @@ def _range(interval: Interval, measure: Measure) -> str:
     return f"{measure.signed(interval['low'])} to {measure.signed(interval['high'])}"
 
 
+def of_examples(trained_on: Mapping[str, Mapping[str, int]]) -> str:
+    """Return in a sentence on how many labelled and unlabelled examples each arm was trained; empty for no arm."""
+    arms: dict[str, list[str]] = {}
+    for arm, counts in trained_on.items():
+        words = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        arms.setdefault(words, []).append(arm)
+    parts = [f"{', '.join(of)}: {words}" for words, of in arms.items()]
+    return f"Training examples of {'; '.join(parts)}; as many updates in an epoch for each." if parts else ""
+
+
 def short_verdict(
     difference: Difference,
     start: str,

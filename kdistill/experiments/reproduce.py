@@ -43,6 +43,7 @@ class Compared(TypedDict):
     imbalance: float | None  # of the classes in test: see `measures.imbalance`; None if it was not recorded
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
+    trained_on: NotRequired[dict[str, dict[str, int]]]  # examples `labelled` and `unlabelled`, where some have no label
     causes: NotRequired[Causes]  # where the config has controls
     members: NotRequired[list[Document]]  # of teachers of several: `seed`, `member` by its name, and its scores
     warnings: list[str]
@@ -246,9 +247,20 @@ def compared(
         "warnings": [*_warnings(session.config, seeds, teachers, outcomes, cell, measure), *nothing, *left_out],
         **_members(session, teachers, of_seed),
     }
-    if told := causes(answers, measure, session.config.verdict.scope):
-        document["causes"] = told
-    return document
+    told = causes(answers, measure, session.config.verdict.scope)
+    more = _trained_on(teachers[seeds[0]], made, outcomes, cell) | ({"causes": told} if told else {})
+    return document | more  # type: ignore[return-value]
+
+
+def _trained_on(
+    teacher: int | None, students: Mapping[str, Sequence[int]], outcomes: Outcomes, cell: str
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Return `trained_on`, of the first seed, which is as any other; nothing where all examples have a label."""
+    arms = {arm: of[0] for arm, of in students.items()}
+    arms = arms if teacher is None else {"teacher": teacher, **arms}
+    results = {arm: outcomes.done.get(TaskKey(arm, seed, cell), {}) for arm, seed in arms.items()}
+    found = {arm: result["trained_on"] for arm, result in results.items() if "trained_on" in result}
+    return {"trained_on": found} if found else {}
 
 
 def _members(

@@ -178,7 +178,7 @@ def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher, hin
     The latter where images are augmented, or features are too large.
     """
     if data.augmentation is None:
-        on_train = session.taught(teacher.train)
+        on_train = teacher.on(session.config.distill.examples)
         data = dataclasses.replace(data, teacher_train=on_train, teacher_validation=teacher.validation)
         return hints.with_features(session, data, teacher, hinted)
     load.check_augmentation(session.config, teacher)

@@ -225,8 +225,8 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
     weighted, more = session.config.data.class_weights, Result()
-    if splits.known is not None:
-        more["examples"] = examples_in(fit.data)
+    if splits.has_unlabelled:
+        more["trained_on"] = examples_in(fit.data)
     if weighted is not None:
         more["class_weights"] = session.class_weights or {}
     if fit.data.augmentation:
@@ -320,7 +320,7 @@ def _note(session: Session, run: Run, data: Data) -> None:
 
 def _note_examples(session: Session, run: Run, data: Data) -> None:
     """Say on what a run is trained where some examples have no label, and how many updates make an epoch."""
-    if session.splits.known is None:
+    if not session.splits.has_unlabelled:
         return
     of, steps = examples_in(data), data.steps(session.config.training_for(run.role).batch_size)
     each = " and ".join(f"{count:,} {name}" for name, count in of.items() if count)

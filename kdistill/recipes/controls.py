@@ -64,7 +64,7 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
         answers = np.zeros(len(logits)) if among_all else task.decided(metrics.ensemble_logits(logits, task))
         return exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))
 
-    others = order(session.taught(teacher.train), 0)
+    others = order(teacher.on(session.config.distill.examples), 0)
     changed = dataclasses.replace(
         _changed(data, lambda logits, split: logits[order(logits, split)]),
         features_train=[features[others] for features in data.features_train],

@@ -96,7 +96,7 @@ def check(session: Session) -> None:
     hints = session.config.distill.hints
     one_model(session.config, session.teacher_files)
     if hints:
-        batch_fits(session.config, len(session.splits.train))
+        batch_fits(session.config, session.splits.per_epoch)
     if hints and (theirs := layers(session, "teacher")):
         resolved(hints, theirs, layers(session, "student"))
 
@@ -145,7 +145,7 @@ def between(session: Session, teacher: "AnyTeacher", is_own: bool = False) -> "d
     if not hints:
         return {}
     one_model(session.config, teacher.paths)
-    batch_fits(session.config, len(session.splits.train))
+    batch_fits(session.config, session.splits.per_epoch)
     from kdistill.models.features import layers_of
 
     if is_own:
@@ -164,10 +164,10 @@ def with_features(session: Session, data: "Data", teacher: "AnyTeacher", hints: 
     if not hints:
         return data
     wanted = [hint.target for hint in hints]
-    size = features.size_of(wanted, len(session.splits.train))
+    size = features.size_of(wanted, session.splits.per_epoch)
     if data.augmentation is None and size <= features.MOST_CACHED:
-        kept = features.cached(teacher, wanted)  # type: ignore[arg-type]
-        return dataclasses.replace(data, features_train=[session.taught(of) for of in kept])
+        kept = features.on(teacher, wanted, session.config.distill.examples)  # type: ignore[arg-type]
+        return dataclasses.replace(data, features_train=kept)
     if data.augmentation is None:
         session.listener.note(
             f"Hints: the teacher's outputs would take {file_size(size)}, and at most "

@@ -10,9 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kdistill import datasets, runs
 from kdistill.config import Config
 from kdistill.core import backend
@@ -22,8 +19,9 @@ from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.core.members import MEMBERS_OF_FILES, names
 from kdistill.core.scaling import NONE
-from kdistill.datasets import Split, Splits
+from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
+from kdistill.datasets.split import AnySplit
 from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
 from kdistill.recipes.threads import default_threads
@@ -143,19 +141,13 @@ class Session:
         classes = self.splits.classes
         return dict(zip(classes, class_weights(chosen, self.splits.labelled, classes).tolist(), strict=True))
 
-    def examples_of(self, arm: str) -> Split:
+    def examples_of(self, arm: str) -> AnySplit:
         """Return what an arm is trained on: where some of train have no label, what it needs labels for has those."""
         splits = self.splits
-        if splits.known is None:
-            return splits.train
-        if arm == "teacher":
-            return splits.known if self.config.teacher.examples == "all" else splits.labelled
-        return splits.part(splits.positions(self.config.distill.examples)) if is_taught(arm) else splits.labelled
-
-    def taught(self, of_train: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what a teacher says of train (n, ...), for the examples alone that the student is distilled on."""
-        positions = self.splits.positions(self.config.distill.examples)
-        return of_train if len(positions) == len(of_train) else of_train[positions]
+        if is_taught(arm):
+            return splits.examples(self.config.distill.examples)
+        knows_all = arm == "teacher" and self.config.teacher.examples == "all"
+        return splits.known if knows_all and splits.known else splits.labelled
 
     @property
     def measure(self) -> Measure:
@@ -208,8 +200,9 @@ class Session:
         A baseline that is still to be trained is the one that the run started from.
         """
         fingerprint, run = self.splits.fingerprint if self.config.data.is_own else None, self.experiment.run(arm, seed)
+        unlabelled = self.splits.added_fingerprint if self.config.data.unlabelled else None
         weights = (start.weights or run.started_from) if (start := self.start_of(run)) else None
-        return runs.specification(self.config, arm, seed, teacher_weights, fingerprint, weights)
+        return runs.specification(self.config, arm, seed, teacher_weights, fingerprint, unlabelled, weights)
 
     def judge(self, run: Run, teacher_weights: str | None = None) -> Status:
         """Return the status of a run of the session's experiment under the session's config: see `runs.judge`.

@@ -20,7 +20,7 @@ from kdistill.core import files
 from kdistill.runs.run import Run
 
 NAME = "outputs.npz"
-TEST = "test"
+TEST, ADDED = "test", "added"  # the latter: the examples of `data.unlabelled`
 
 
 class _Fingerprints(Protocol):  # of `datasets.Splits`, which this package may not import
@@ -29,6 +29,9 @@ class _Fingerprints(Protocol):  # of `datasets.Splits`, which this package may n
 
     @property
     def split_fingerprint(self) -> str: ...
+
+    @property
+    def added_fingerprint(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class LogitsCache:
         """Return the hash of model, layer, data and split."""
         parts = [self.model, self.splits.fingerprint, self.splits.split_fingerprint]
         parts += [self.layer] if self.layer else []
+        if split == ADDED:
+            parts.append(str(self.splits.added_fingerprint))
         return hashlib.sha256("\n".join([*parts, *([] if split == TEST else [split])]).encode()).hexdigest()
 
     def _places(self, split: str) -> list[Path]:

@@ -69,7 +69,7 @@ class Result(TypedDict, total=False):
     formula: str
     class_weights: dict[str, float]  # of the hard term, by class name, if they are not all the same
     augmentation: dict[str, Any]  # of the images, if any
-    examples: dict[str, int]  # trained on, `labelled` and `unlabelled`, where some have no label
+    trained_on: dict[str, int]  # how many examples, `labelled` and `unlabelled`, where some have no label
     soft_targets: str  # how they were computed, in a run with a teacher
     warnings: list[str]
     run_info: dict[str, Any]  # `seconds`, `compiled`

@@ -32,20 +32,20 @@ def specification(
     seed: int,
     teacher_weights: str | None = None,
     fingerprint: str | None = None,
+    unlabelled: str | None = None,
     start_weights: str | None = None,
 ) -> dict[str, Any]:
     """Return everything a run's result depends on: its seed, the config keys it reads, its teacher's weights.
 
     Left out on purpose: `name`, `data.dir`, `data.path`, `expected`, threads, `checkpoint_every`, the output folder;
-    and keys that the chosen optimizer and schedule do not read.
+    and keys that the chosen optimizer and schedule do not read. `config` is resolved.
 
     Args:
-        config: a resolved config.
         arm: one of `EVERY_ARM`.
         seed: of the run.
         teacher_weights: of a distilled run, the joint identity of its teachers: see `joint_identity`; of a control,
             that of the model that it learns or starts from.
-        fingerprint: the hash of the data, for the user's own data.
+        fingerprint, unlabelled: the hashes of the user's own data, and of the examples of `data.unlabelled`.
         start_weights: those of the baseline that a student starts from.
 
     Raises:
@@ -54,15 +54,15 @@ def specification(
     role = "teacher" if arm == "teacher" else "student"
     spec: dict[str, Any] = {
         "seed": seed,
-        "data": _data(config.data, fingerprint),
+        "data": _data(config.data, fingerprint, unlabelled),
         role: _architecture(getattr(config, role)),
         "training": config.training_for(role).model_dump(mode="json", exclude=_unused_keys(config.training_for(role))),
     }
     if arm == "distilled":
         spec["distill"] = config.distill.specification()
         spec["teacher_weights"] = teacher_weights
-    if arm == "teacher" and config.teacher.examples != "labelled":
-        spec["examples"] = config.teacher.examples
+    if arm == "teacher" and config.teacher.examples == "all":
+        spec["examples"] = "all"
     spec |= _control(config, arm, teacher_weights) if arm in CONTROLS else {}
     spec |= {START: start_weights} if config.starts_from_baseline(arm) else {}
     if config.augmentation.changes_images:
@@ -129,7 +129,7 @@ def _architecture(section: "Model") -> dict[str, Any]:
     return {key: value for key, value in section.architecture().items() if key != "initial_weights"} | weights
 
 
-def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
+def _data(data: "Data", fingerprint: str | None, unlabelled: str | None) -> dict[str, Any]:
     """Return the keys of the data, and the fingerprint of the user's own data as it was read.
 
     A named data set is verified by its hashes, so its name is enough.
@@ -141,6 +141,8 @@ def _data(data: "Data", fingerprint: str | None) -> dict[str, Any]:
             spec["test"] = data.test
     if data.labels != "single":
         spec["labels"] = data.labels
+    if data.unlabelled is not None:
+        spec["unlabelled"] = unlabelled
     if data.labelled is not None:
         spec |= {"labelled": data.labelled, "label_seed": data.label_seed}
     if data.class_weights is not None:
@@ -178,6 +180,8 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
             lines.append(f"{prefix}{key}: is another one")
         elif key == "fingerprint" and prefix == "data." and None not in (before, now) and before != now:
             lines.append(_other_data(str(before), str(now)))
+        elif key == "unlabelled" and None not in (before, now) and before != now:
+            lines.append("data.unlabelled: are other examples")
         elif before != now:
             lines.append(f"{prefix}{key}: was {json.dumps(before)}, is now {json.dumps(now)}")
     return lines

@@ -386,9 +386,10 @@ def not_usable(config: "Config", run: Run) -> str | None:
     if not status.counts:
         return "is not finished"
     spec = (run.manifest or {})["spec"]
-    fingerprint = spec.get("data", {}).get("fingerprint")
+    data = spec.get("data", {})
     try:
-        wanted = specification(config, run.arm, run.seed, run.taught_by, fingerprint, run.started_from)
+        hashes = data.get("fingerprint"), data.get("unlabelled")
+        wanted = specification(config, run.arm, run.seed, run.taught_by, *hashes, run.started_from)
     except ModelError:  # the file that the architecture was taken from is missing: the run may well be of this config
         return None
     changed = judge(run, wanted).differences

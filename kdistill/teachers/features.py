@@ -9,12 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from kdistill.core.errors import ModelError, OutputError
+from kdistill.datasets.split import Split
+from kdistill.datasets.splits import Which
 from kdistill.evaluation.metrics import Floats
 from kdistill.evaluation.predict import BATCH_SIZE, BATCH_VALUES
 from kdistill.models.features import Feature, WithFeatures
+from kdistill.runs.logits_cache import ADDED
 from kdistill.teachers.teacher import ModelTeacher
 
-MOST_CACHED = 256 * 2**20  # bytes of all features of the training split: they are kept in memory
+MOST_CACHED = 256 * 2**20  # bytes of all features of the training examples: they are kept in memory
 
 
 def size_of(features: Sequence[Feature], examples: int) -> int:
@@ -28,20 +31,32 @@ def guide(teacher: ModelTeacher, features: Sequence[Feature]) -> Callable[[tf.Te
     return tf.function(lambda images: model(images, training=False), reduce_retracing=True, autograph=False)
 
 
-def cached(teacher: ModelTeacher, features: Sequence[Feature]) -> list[Floats]:
-    """Return each of a teacher's features (n, *shape) on the training split, from the cache or computed and cached.
-
-    A cache that cannot be written is none.
+def on(teacher: ModelTeacher, features: Sequence[Feature], which: Which) -> list[Floats]:
+    """Return each of a teacher's features (n, *shape) on the training examples that `Splits.examples` returns.
 
     Raises:
         ModelError: they are not finite.
     """
-    rows = teacher.splits.train
+    splits = teacher.splits
+    own = _cached(teacher, features, "train", splits.train)
+    if which != "all":
+        own = [of[splits.positions(which)] for of in own]
+    if splits.added is None or which == "labelled":
+        return own
+    added = _cached(teacher, features, ADDED, splits.added)
+    return [np.concatenate(both) for both in zip(own, added, strict=True)]
+
+
+def _cached(teacher: ModelTeacher, features: Sequence[Feature], split: str, rows: Split) -> list[Floats]:
+    """Return each of a teacher's features (n, *shape) on a split, from the cache or computed and cached.
+
+    A cache that cannot be written is none.
+    """
     caches = [
         dataclasses.replace(teacher.cache, run=None, layer=f"{feature.layer} {feature.shape}") for feature in features
     ]
     shapes = [(len(rows), *feature.shape) for feature in features]
-    found = [cache.load("train", shape) for cache, shape in zip(caches, shapes, strict=True)]
+    found = [cache.load(split, shape) for cache, shape in zip(caches, shapes, strict=True)]
     if all(kept is not None for kept in found):
         return [np.asarray(kept) for kept in found]
     compute, parts = guide(teacher, features), []
@@ -52,5 +67,5 @@ def cached(teacher: ModelTeacher, features: Sequence[Feature]) -> list[Floats]:
         if not np.isfinite(values).all():
             raise ModelError(f"{teacher.paths[0]}: outputs of the layer {feature.layer} are not finite numbers")
         with contextlib.suppress(OutputError):  # as for logits: see `ModelTeacher.logits`
-            cache.store("train", values)
+            cache.store(split, values)
     return computed

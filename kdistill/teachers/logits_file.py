@@ -2,6 +2,7 @@
 
     train         (rows, classes)   the training part in the data set's own order, validation rows included
     validation    (rows, classes)   only for data that have a validation part of their own
+    unlabelled    (rows, classes)   only with `data.unlabelled`: images in the order of their names
     test          (rows, classes)   optional unless `data.validation` is `test`; without it there is no agreement
     labels        (rows,)           labels of `train`; `labels` or `fingerprint` is required to check the row order
     test_labels   (rows,)           labels of `test`, optional
@@ -99,8 +100,9 @@ class LogitsFile:
     def _take(self, arrays: Any) -> None:
         splits = self._splits
         own = {"validation": splits.validation} if splits.has_own_validation else {}
+        own |= {"unlabelled": splits.added} if splits.added else {}
         possible = {"train": splits.training_part(), **own, "test": splits.test}
-        needed = {"train", "test" if splits.validation_is_test else "validation"}
+        needed = {"train", "unlabelled", "test" if splits.validation_is_test else "validation"}
         parts = {name: split for name, split in possible.items() if name in needed or name in self._headers}
         self._check_headers(parts)
         if not self._shapes_only:
@@ -179,8 +181,9 @@ class LogitsFile:
 
     @property
     def identity(self) -> str:
-        """The SHA-256 of the array `train`; logits for the test split do not change a student."""
-        return hashlib.sha256(np.ascontiguousarray(self._logits["train"]).data).hexdigest()
+        """The SHA-256 of `train` and `unlabelled`, if there is one: logits on test do not change a student."""
+        known = [self._logits[name] for name in ("train", "unlabelled") if name in self._logits]
+        return hashlib.sha256(b"".join(map(np.ndarray.tobytes, known))).hexdigest()
 
     @property
     def has_test(self) -> bool:
@@ -188,8 +191,8 @@ class LogitsFile:
         return "test" in self._logits
 
     def of(self, name: str) -> NDArray[np.float32]:
-        """Return the logits (n, classes) of the split `train`, `validation` or, where `has_test`, `test`."""
-        splits = self._splits
+        """Return the logits (n, classes) of the split `train`, `validation`, `added` or, where `has_test`, `test`."""
+        splits, name = self._splits, "unlabelled" if name == "added" else name
         if name == "validation" and splits.validation_is_test:
             name = "test"
         if name in self._logits and name != "train":

@@ -11,6 +11,7 @@ from kdistill import modelfiles, models
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.core.scaling import NONE
 from kdistill.datasets import Split, Splits
+from kdistill.datasets.splits import Which
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded
@@ -54,10 +55,20 @@ class AnyTeacher:
         """
         raise NotImplementedError
 
+    def on(self, which: Which) -> Floats:
+        """Return the logits on the training examples that `Splits.examples` returns, in their order."""
+        own = self.train if which == "all" else self.train[self.splits.positions(which)]
+        return own if self.splits.added is None or which == "labelled" else np.concatenate([own, self.added])
+
     @cached_property
     def train(self) -> Floats:
         """The logits on the training split, (n, classes) or (n, teachers, classes)."""
         return np.asarray(self.logits("train"))
+
+    @cached_property
+    def added(self) -> Floats:
+        """The logits on the examples of `data.unlabelled`, (n, classes) or (n, teachers, classes)."""
+        return np.asarray(self.logits("added"))
 
     @cached_property
     def validation(self) -> Floats:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kdistill.core import backend
-from kdistill.datasets import Split
+from kdistill.datasets.split import AnySplit, Split
 from kdistill.evaluation.predict import BATCH_SIZE, BATCH_VALUES, Predict
 from kdistill.training.augmentation import Augmentation
 
@@ -40,7 +40,7 @@ class Data:
         guided_by: (n,), the example of which `guide` computes for each example; None: the example itself.
     """
 
-    train: Split
+    train: AnySplit
     validation: Split
     teacher_train: NDArray[np.float32] | None = None
     teacher_validation: NDArray[np.float32] | None = None

@@ -13,7 +13,7 @@ from kdistill.core import kinds, scaling
 from kdistill.core.errors import ConfigError
 from kdistill.core.scaling import Standardization, Tokens, described
 from kdistill.datasets import Split
-from kdistill.datasets.splits import whole
+from kdistill.datasets.split import whole
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from kdistill import datasets
 from kdistill.core.errors import ConfigError
 from kdistill.core.task import NO_LABEL
 from kdistill.datasets.labelling import keep, proportional
-from kdistill.datasets.splits import whole
+from kdistill.datasets.split import whole
 
 CLASSES = ("cat", "dog", "eel")
 TRAIN = whole(np.zeros((100, 2)), np.array([0] * 60 + [1] * 30 + [2] * 10))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdistill.core.errors import ConfigError, DataError
-from kdistill.datasets.splits import Source, Split, divide, whole
+from kdistill.datasets.split import Split, whole
+from kdistill.datasets.splits import Source, divide
 from kdistill.datasets.stratify import stratified
 
 CLASSES = ("cat", "dog", "eel")

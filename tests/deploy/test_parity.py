@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdistill.core.errors import ParityError
-from kdistill.datasets.splits import Split
+from kdistill.datasets.split import Split
 from kdistill.deploy import parity
 from kdistill.deploy.formats import FORMATS, Form
 from kdistill.deploy.tolerance import NEAR_TIE, TOLERANCES, Tolerance, accepts, check_parity

@@ -30,6 +30,7 @@ def _found(info: Document) -> list[tuple[str, str]]:
     return [
         ("state", f"{state}, {info['folder']}{problem}" if info["found"] else "not here"),
         ("holds", f"{_examples(info)}; {dimensions(info['shape'])}, {len(info['classes'])} classes"),
+        *_labels(info).items(),
         *([("searched", "\n".join(places))] if places else []),
     ]
 
@@ -52,6 +53,14 @@ def exported(document: Document) -> RenderableType:
     return facts({**document, "shape": dimensions(document["shape"]), "classes": classes})
 
 
+def _labels(info: Document) -> dict[str, str]:
+    """Return a row on training examples without labels, where there are any."""
+    found = {name: f"{info[name]:,}" for name in ("labelled", "unlabelled") if name in info}
+    return (
+        {"labels": f"{found['labelled']} training examples have one, {found['unlabelled']} have none"} if found else {}
+    )
+
+
 def _examples(info: Document) -> str:
     return ", ".join(f"{number:,} {part}" for part, number in info["examples"].items())
 
@@ -61,6 +70,7 @@ def _rows(info: Document) -> dict[str, Any]:
     rows = {
         "place": info["folder"],
         "examples": _examples(info),
+        **_labels(info),
         "shape": f"{size}, {count} classes",
         "kind": info["kind"],
         "values": f"{info['type']}, {info['scaling']}",

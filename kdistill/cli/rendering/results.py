@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
 from kdistill.core.formatting import counted, dimensions, file_size, first_few, number
-from kdistill.evaluation.headline import SIZES
+from kdistill.evaluation.headline import SIZES, of_examples
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ def said(*sentences: str) -> Text | None:
     return Text("\n").join(lines) if lines else None
 
 
+def _trained_on(document: Document) -> Text | None:
+    """Return on how many examples each arm was trained, where some have no label."""
+    sentence = of_examples(document.get("trained_on", {}))
+    return Text(sentence) if sentence else None
+
+
 def steps(document: Document) -> Steps | None:
     """Return what to do after the command of a document; None where that is nothing."""
     found = document["run_info"]["next"]
@@ -150,6 +156,7 @@ def reproduction(document: "ExperimentSummary", verbose: bool = False) -> Render
     return sections(
         said(document["headline"], document["comparison"]["verdict_short"]),
         arms_table(document["experiment"], document),
+        _trained_on(document),
         causes(document),
         members_table(document) if verbose else None,
         statistics(document) if verbose else None,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kdistill.core.listener import Listener
-from kdistill.datasets.splits import Source, Split
+from kdistill.datasets.split import Split
+from kdistill.datasets.splits import Source
 from kdistill.datasets.stratify import stratified
 
 SHAPE = (8, 8)

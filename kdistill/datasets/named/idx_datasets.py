@@ -23,7 +23,8 @@ from kdistill.datasets.named.download import UnavailableError, download
 from kdistill.datasets.named.idx import CONTAINER_OVERHEAD
 from kdistill.datasets.named.published import File, Published
 from kdistill.datasets.search_paths import Place
-from kdistill.datasets.splits import Source, whole
+from kdistill.datasets.split import whole
+from kdistill.datasets.splits import Source
 
 SCALE = 1 / 255
 

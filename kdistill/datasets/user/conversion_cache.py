@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from kdistill.core import files
 from kdistill.core.errors import DamagedError, DataError, OutputError
 from kdistill.datasets import guards, memory_map, search_paths
-from kdistill.datasets.splits import Split, fingerprint, whole
+from kdistill.datasets.split import Split, whole
+from kdistill.datasets.splits import fingerprint
 from kdistill.datasets.user.parts import PARTS
 
 FACTS = "facts.json"

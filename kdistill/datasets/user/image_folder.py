@@ -188,7 +188,7 @@ def convert(
     skipped: dict[Path, str] = {}
     with image_decoding.bombs_refused(), ThreadPoolExecutor(backend.cores()) as pool:
         paths = [path for images in parts.values() for path in images.class_of]
-        seen = dict(_read(pool, image_decoding.inspect, paths, skipped))
+        seen = dict(read(pool, image_decoding.inspect, paths, skipped))
         chosen = size or next((seen[path].size for path in parts["train"].class_of if path in seen), (1, 1))
         channels = channels or (1 if all(header.is_grey for header in seen.values()) else 3)
         shape = chosen if channels == 1 else (*chosen, channels)
@@ -198,7 +198,7 @@ def convert(
         found = {}
         for part, images in parts.items():
             with memory_map.RowWriter(conversion_cache.examples_file(folder, part), shape, dtype) as rows:
-                found[part] = _write(images, _read(pool, decode, images.class_of, skipped), rows)
+                found[part] = _write(images, read(pool, decode, images.class_of, skipped), rows)
     if skipped and not skip:
         raise refused(sorted(skipped.items()), all_of=len(paths))
     _check_each_has_images(parts, found, skipped)
@@ -256,7 +256,7 @@ def _check_classes(parts: dict[str, Part]) -> None:
         )
 
 
-def _read(
+def read(
     pool: ThreadPoolExecutor, function: Callable[[Path], T], paths: Iterable[Path], skipped: dict[Path, str]
 ) -> Iterator[tuple[Path, T]]:
     """Yield each path with the function's result, in order, a few at a time; put unreadable ones into `skipped`."""

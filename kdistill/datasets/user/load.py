@@ -18,11 +18,13 @@ from kdistill.core.listener import Listener
 from kdistill.core.scaling import Tokens, described
 from kdistill.core.task import MULTI, SINGLE, TASKS
 from kdistill.datasets import guards
-from kdistill.datasets.labelling import labelled_as
-from kdistill.datasets.splits import Source, Split, Splits, divide, hold_out
+from kdistill.datasets.labelling import counts_of_labels
+from kdistill.datasets.split import Split
+from kdistill.datasets.splits import Source, Splits, divide, hold_out
 from kdistill.datasets.table_format import Format
 from kdistill.datasets.user import conversion_cache, csv_table, example_kind, npz
 from kdistill.datasets.user.parts import note
+from kdistill.datasets.user.unlabelled import with_unlabelled
 
 if TYPE_CHECKING:
     from kdistill.config import Data
@@ -280,7 +282,8 @@ def load(data: Data, listener: Listener | None = None, notes: bool = True) -> Sp
     source = read(data, listener, notes)
     if TASKS[data.labels] is MULTI and (data.test is not None or isinstance(data.validation, float)) and listener:
         listener.note(STRATIFIED)
-    return labelled_as(divide(source, data.validation, data.split_seed), data, listener if notes else None)
+    splits = divide(source, data.validation, data.split_seed)
+    return with_unlabelled(splits, data, listener, notes)
 
 
 def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
@@ -306,7 +309,7 @@ def describe(data: Data, listener: Listener | None = None) -> dict[str, Any]:
         "folder": data.path,
         "bytes": sum(array.nbytes for array in {id(part.images): part.images for part in parts.values()}.values()),
         "examples": {name: len(part) for name, part in parts.items()},
-        **({"labelled": len(splits.labelled)} if splits.known else {}),
+        **counts_of_labels(splits),
         "shape": list(splits.shape),
         "classes": list(splits.classes),
         "per_class": {name: splits.task.examples(part.all_labels, count).tolist() for name, part in parts.items()},

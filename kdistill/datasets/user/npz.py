@@ -77,7 +77,7 @@ def convert(path: Path, folder: Path, layout: Layout | None = None, task: Task =
         found: dict[str, Any] = {}
         read_labels = labels.from_array if task is SINGLE else multi_labels.from_array
         for part, (x, y) in pairs.items():
-            _write_examples(archive, x, conversion_cache.examples_file(folder, part), path, layout)
+            write_examples(archive, x, conversion_cache.examples_file(folder, part), path, layout)
             found[part] = read_labels(_extracted(archive, y, folder / y), f"{path}: {y}")
             (folder / y).unlink()
         given = _class_names(archive, folder, path) if CLASSES in headers else None
@@ -174,7 +174,8 @@ def _extracted(archive: zipfile.ZipFile, name: str, target: Path) -> NDArray:
     return memory_map.open_array(target)
 
 
-def _write_examples(archive: zipfile.ZipFile, name: str, target: Path, path: Path, layout: Layout) -> None:
+def write_examples(archive: zipfile.ZipFile, name: str, target: Path, path: Path, layout: Layout) -> None:
+    """Write the array `name` of an archive to `target` as it is stored; DataError: a value cannot be."""
     raw = target.with_name(name)
     array = _extracted(archive, name, raw)
     dtype = np.dtype(np.int32) if layout.kind == "tokens" else npy.stored_type(array.dtype)

@@ -175,6 +175,11 @@ def arrays(names: Iterable[str], place: str) -> dict[str, tuple[str, str]]:
     }
 
 
+def has_labels(name: str) -> bool:
+    """Whether an array is one of labels by its name, such as y or train_labels."""
+    return bool({*_words_of_array(name)} & LABELS)
+
+
 def _words_of_array(name: str) -> list[str]:
     """Return the words of an array's name; xtrain has two."""
     glued = [re.fullmatch(r"([xy])?(\w+?)([xy])?", word) for word in _words(name)]

@@ -7,6 +7,7 @@ from typing import Any
 from kdistill import datasets
 from kdistill.core.errors import KdistillError, OutputError
 from kdistill.core.formatting import counted, setting
+from kdistill.evaluation.headline import of_examples
 from kdistill.recipes.command_lines import options_of
 from kdistill.report.collect.subject import Document, Subject
 from kdistill.report.content.provenance import Data, Objective, Provenance, RunRow
@@ -60,12 +61,14 @@ def _validation(share: float | str) -> str:
 def collect_objective(subject: Subject) -> Objective:
     """Return what the distilled student minimises."""
     keys = subject.config.distill
-    results = (run.result or {} for arm in ("distilled", "baseline") for run in subject.runs[arm].values())
-    weights = next((result["class_weights"] for result in results if "class_weights" in result), {})
+    first = {arm: next(iter(runs.values())).result or {} for arm, runs in subject.runs.items() if runs}
+    students = [first[arm] for arm in ("distilled", "baseline") if arm in first]
+    weights = next((result["class_weights"] for result in students if "class_weights" in result), {})
+    trained_on = {arm: result["trained_on"] for arm, result in first.items() if "trained_on" in result}
     data = subject.config.data
     formula = keys.formula(subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
     formula += subject.config.start_words("distilled")
-    return Objective(formula, keys, subject.config.student.l2, weights, data.task)
+    return Objective(formula, keys, subject.config.student.l2, weights, data.task, of_examples(trained_on))
 
 
 def collect_provenance(subject: Subject) -> Provenance:

@@ -18,6 +18,7 @@ class Objective:
         class_weights: the weight of each class in the hard term, by name; empty where all are the same.
         l2: the L2 penalty on the student's weights, in both arms; 0 for none.
         task: of the labels.
+        examples: a sentence on what each arm was trained on, where some examples have no label; else empty.
     """
 
     formula: str
@@ -25,6 +26,7 @@ class Objective:
     l2: float = 0.0
     class_weights: Mapping[str, float] = field(default_factory=dict)
     task: Task = SINGLE
+    examples: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import pytest
 from scipy.special import softmax
 
 from kdistill.core.scaling import Standardization
-from kdistill.datasets.splits import Source, divide, whole
+from kdistill.datasets.split import whole
+from kdistill.datasets.splits import Source, divide
 from kdistill.report.collect import examples
 from kdistill.report.collect.confusion import Pairs, Tally
 
