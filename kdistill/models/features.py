@@ -146,8 +146,8 @@ class _Trace:
         inner = functional(operation) if isinstance(operation, keras.Model) else None
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            # A call within a model may fix `training`, as that of a frozen base does.
-            mode = kwargs.get("training") if kwargs.get("training") is not None else training
+            # As in Keras, how the whole model is called wins over how a model in it was called when it was built.
+            mode = kwargs.get("training") if training is None else training
             if hasattr(inner, "_run_through_graph"):
                 outputs = self.through(inner, args[0], path, mode)
             else:
