@@ -17,6 +17,8 @@ from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need,
 from kdistill.core.task import SINGLE, Task
 
 # The keys that only losses with a temperature read.
+# The teachers' weights are those in the identity of the teachers, which has each one's share in their mean.
+NOT_OF_A_RUN = {"teachers", "teacher_weights"}
 OF_TEMPERATURE = ("temperature", "teacher_temperature", "scale_by_t_squared")
 # Each key of `distill` that only some soft losses read, with these.
 DISTILL_READERS: dict[str, tuple[str, ...]] = {
@@ -26,7 +28,7 @@ DISTILL_READERS: dict[str, tuple[str, ...]] = {
 
 
 # Keys of later versions that all losses read, with their defaults.
-LATER = {"standardize": False, "examples": "all", "hints": ()}
+LATER = {"standardize": False, "examples": "all", "hints": (), "teacher_weights": ()}
 
 
 def _chosen(values: dict[str, Any]) -> SoftLoss:
@@ -85,11 +87,15 @@ class _Distill(Section):
         description="Terms of the loss that compare layers of the student with layers of the teacher, one model: a "
         "list of {teacher: LAYER, student: LAYER} with the keys below. `kdistill config check` names the layers.",
     )
-
     examples: Literal["all", "labelled", "unlabelled"] = Field(
         "all",
         description="Which training examples the student is distilled on, where some have no label; these have the "
         "soft term alone.",
+    )
+    teacher_weights: tuple[Positive, ...] = Field(
+        (),
+        description="Weights of the files in `teachers` in that mean, in their order; only their ratios count. "
+        "[]: all weigh the same.",
     )
 
     @property
@@ -100,6 +106,12 @@ class _Distill(Section):
     def own_numbers(self) -> dict[str, float]:
         """Return the numbers that this soft loss alone reads, by the names of its function's arguments."""
         return {key.name: getattr(self, self.loss.key(key.name)) for key in self.loss.keys}
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights of the teachers, which sum to 1, in the order of `teachers`; empty where all weigh the same."""
+        given = self.teacher_weights
+        return tuple(weight / sum(given) for weight in given) if len(set(given)) > 1 else ()
 
     @property
     def target_temperature(self) -> float:
@@ -145,12 +157,15 @@ class _Distill(Section):
             readers = DISTILL_READERS[key]
             if key in self.model_fields_set and self.soft_loss not in readers:
                 raise KeyWithoutEffectError("distill", key, "soft_loss", readers, [self.soft_loss])
+        if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
+            expected = f"expected a weight for each file in distill.teachers, which are {len(self.teachers)}"
+            raise MisplacedError("distill", "teacher_weights", f"{expected}; received {len(self.teacher_weights)}")
         return self
 
     def specification(self) -> dict[str, Any]:
         """Return the keys that a distilled run depends on; later keys only if changed, so that runs keep identity."""
         later = {"soft_loss"} if self.soft_loss == "kl" else set[str]()
-        return self.model_dump(mode="json", include=set(self.read_keys()) - {"teachers"} - later)
+        return self.model_dump(mode="json", include=set(self.read_keys()) - NOT_OF_A_RUN - later)
 
     def formula(
         self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE, some_unlabelled: bool = False
@@ -187,7 +202,7 @@ class _Distill(Section):
             "teacher_temperature": self.teacher_temperature or self.temperature,
             "t_squared": self.scale_by_t_squared and self.loss.divides,
         }
-        return formula_of(self.loss, numbers, task, teachers, self.standardize)
+        return formula_of(self.loss, numbers, task, teachers, self.standardize, self.shares)
 
     def authors(self) -> str:
         """Return by which factor the authors' loss differs, or also by its alpha; empty if it does not."""

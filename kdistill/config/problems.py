@@ -23,6 +23,7 @@ EXPECTED = {
     "decimal": "'.' or ','",
     "thousands": "'.', ',', a space or an apostrophe",
     "image_size": "[height, width]",
+    "teacher_weights": "a list of numbers above 0, such as [2, 1]",
     "teachers": "a list of paths, such as [big.keras, other.keras]",
     "hints": "a list of hints, such as [{teacher: hidden_2, student: hidden_1}]",
     "checkpoint_every": "auto, or a whole number of at least 1",

@@ -10,7 +10,7 @@ factor, plain gradient descent is not.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -229,6 +229,7 @@ def formula_of(
     task: Task,
     teachers: int = 1,
     standardize: bool = False,
+    shares: Sequence[float] = (),
 ) -> tuple[str, str]:
     """Return the soft term with its numbers, and what its letters stand for.
 
@@ -238,10 +239,12 @@ def formula_of(
         task: of the labels.
         teachers: how many teachers there are.
         standardize: whether logits are standardised first.
+        shares: the weights of several teachers in their mean, if they differ.
     """
     t, teacher_t = (f"{numbers.get(key) or 1:g}" for key in ("temperature", "teacher_temperature"))
     teacher, student = ("z(teacher)", "z(student)") if standardize else ("teacher", "student")
-    mean, of = f"mean of {teachers} " if teachers > 1 else "", task.distribution.format
+    kind = f"mean ({', '.join(f'{share:.3g}' for share in shares)})" if shares else "mean"
+    mean, of = f"{kind} of {teachers} " if teachers > 1 else "", task.distribution.format
     fields = {
         "scale": f"{t}^2 * " if numbers.get("t_squared") else "",
         WARMUP: f"min(epoch/{numbers[WARMUP]:g}, 1) * " if numbers.get(WARMUP) else "",

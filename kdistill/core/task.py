@@ -9,6 +9,7 @@ Everything else asks a `Task` (`data.labels` in a config, `Splits.task`, `of_lab
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,8 +41,11 @@ class Task(ABC):
         """Return the probability (..., classes) of each class."""
 
     @abstractmethod
-    def mean_logits(self, logits: Floats) -> Floats:
-        """Return logits (n, classes) of the mean of several models' probabilities, from (n, models, classes)."""
+    def mean_logits(self, logits: Floats, shares: Sequence[float] = ()) -> Floats:
+        """Return logits (n, classes) of the mean of several models' probabilities, from (n, models, classes).
+
+        `shares` are the weights of the models in the mean, which sum to 1; without any, all weigh the same.
+        """
 
     @abstractmethod
     def decided(self, logits: Floats) -> NDArray[Any]:
@@ -122,11 +126,14 @@ class Single(Task):
 
         return np.asarray(softmax(logits.astype(np.float64), axis=-1))
 
-    def mean_logits(self, logits: Floats) -> Floats:
+    def mean_logits(self, logits: Floats, shares: Sequence[float] = ()) -> Floats:
         """Return the logarithm (n, classes) of the mean probabilities."""
         from scipy.special import logsumexp
 
-        return np.asarray(logsumexp(self.log_probabilities(logits), axis=1) - np.log(logits.shape[1]))
+        log_p = self.log_probabilities(logits)
+        if shares:
+            return np.asarray(logsumexp(log_p + np.log(shares)[:, None], axis=1))
+        return np.asarray(logsumexp(log_p, axis=1) - np.log(logits.shape[1]))
 
     def decided(self, logits: Floats) -> NDArray[Any]:
         """Return the class (n,) of the largest logit."""
@@ -186,11 +193,12 @@ class Multi(Task):
 
         return np.asarray(expit(logits.astype(np.float64)))
 
-    def mean_logits(self, logits: Floats) -> Floats:
+    def mean_logits(self, logits: Floats, shares: Sequence[float] = ()) -> Floats:
         """Return log p - log (1 - p) (n, classes) of the mean probabilities."""
         from scipy.special import logsumexp
 
-        outcomes = logsumexp(self.log_probabilities(logits), axis=1)
+        each = np.log(shares)[:, None, None] if shares else 0.0
+        outcomes = logsumexp(self.log_probabilities(logits) + each, axis=1)
         return np.asarray(outcomes[..., 0] - outcomes[..., 1])
 
     def decided(self, logits: Floats) -> NDArray[Any]:

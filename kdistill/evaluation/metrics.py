@@ -1,6 +1,6 @@
 """The scores of logits, their calibration, agreement and KL: in float64, without TensorFlow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,17 @@ from kdistill.evaluation.measures import MEASURES, Floats, class_accuracy
 CALIBRATION_BINS = 15
 
 
-def ensemble_logits(logits: Floats, task: Task = SINGLE) -> Floats:
+def ensemble_logits(logits: Floats, task: Task = SINGLE, shares: Sequence[float] = ()) -> Floats:
     """Return logits (n, classes) of the mean of several teachers' probabilities at T = 1.
 
     Args:
         logits: (n, teachers, classes); the logits of one teacher, (n, classes), are returned unchanged.
+        task: of the labels.
+        shares: the weight of each teacher in the mean, which sum to 1; without any, all weigh the same.
     """
     if logits.ndim == 2:
         return logits
-    return task.mean_logits(logits)
+    return task.mean_logits(logits, shares)
 
 
 @dataclass(frozen=True)

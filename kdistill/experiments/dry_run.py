@@ -177,7 +177,12 @@ def _teachers_of_cell(cell: Cell, seed: int, opened: dict[object, Document]) -> 
     if not given:
         return None
     teacher_files.check(given, session.experiment.run("distilled", seed))
-    key = (session.config.data, session.config.distill.teachers, session.config.teacher.preprocessing)
+    key = (
+        session.config.data,
+        session.config.distill.teachers,
+        session.config.distill.shares,
+        session.config.teacher.preprocessing,
+    )
     if key not in opened:
         teacher_files.check_test_logits(given)
         opened[key] = _open_teachers(session, given)
@@ -323,17 +328,22 @@ def _open_teachers(session: Session, paths: Sequence[Path]) -> Document:
 
     `validation` is the value of `measure` on validation; both are None where the data would have to be downloaded.
     """
-    names = ", ".join(map(str, paths))
+    names, shares = ", ".join(map(str, paths)), session.config.distill.shares
     if datasets.needs_download(session.config.data):
         models = [_check_model(session, path) for path in paths if path.suffix == ".keras"]
         unknown = dict.fromkeys(("validation_accuracy", "measure", "validation"))
-        return {"path": names, "weights": joint_identity(models), **unknown, "warnings": []}
+        return {
+            "path": names,
+            "weights": joint_identity(models, shares),
+            **unknown,
+            "warnings": [],
+        }
     teacher_files.check_shapes(paths, session.splits)
     session.start()
     from kdistill.teachers import load
 
     with tempfile.TemporaryDirectory() as cache:
-        teacher = load.load_teacher(session.config, session.splits, Path(cache), teacher_files.find(paths))
+        teacher = load.load_teacher(session.config, session.splits, Path(cache), teacher_files.find(paths, shares))
         for note in teacher.notes:
             session.listener.note(note)
         accuracy, (measure, value) = teacher.validation_scores.accuracy, teacher.judged_by(session.measure)

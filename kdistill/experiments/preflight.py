@@ -64,8 +64,14 @@ class Preflight:
         teachers.check_shapes(given, session.splits)
         teachers.check_test_logits(given)
         config = session.config
-        key = (config.data, config.distill.teachers, config.teacher.preprocessing, config.augmentation)
+        key = (
+            config.data,
+            config.distill.teachers,
+            config.distill.shares,
+            config.teacher.preprocessing,
+            config.augmentation,
+        )
         if key not in self._identities:
-            self._identities[key] = session.teacher(teachers.find(given)).identity
+            self._identities[key] = session.teacher(teachers.find(given, config.distill.shares)).identity
         for run in runs:
             session.judge(run, self._identities[key])

@@ -137,8 +137,9 @@ def _cell(home: Session, settings: dict[str, Any], config: Config) -> Cell:
     # The weights of teachers from files are known once they are opened, which takes TensorFlow.
     given = [config.distill.teachers, config.teacher.preprocessing] if config.distill.teachers else []
     baselines = home.experiment if _spec(session, "baseline") == _spec(home, "baseline") else None
+    weights = [{"shares": config.distill.shares}] if config.distill.shares else []
     together = [{"members": config.teacher.members}] if config.teacher.members != 1 else []
-    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given, *together], baselines)
+    own = _at(session, [_spec(session, "teacher"), _spec(session, "distilled"), *given, *together, *weights], baselines)
     return Cell(settings, own, teacher)
 
 

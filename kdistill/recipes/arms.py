@@ -52,7 +52,8 @@ def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
         session.listener.note(note)
     hinted = hints.between(session, teacher)
     data = with_soft_targets(session, data_of(session, "distilled"), teacher, hinted)
-    return train(session, session.experiment.run("distilled", seed), distillation(session, hinted), data, teacher)
+    objective = distillation(session, teacher, hinted)
+    return train(session, session.experiment.run("distilled", seed), objective, data, teacher)
 
 
 def evaluate(
@@ -77,7 +78,7 @@ def evaluate(
     scores = _scores(session, logits, model.count_params(), path.stat().st_size)
     if teacher is not None and teacher.test is not None:
         task = session.splits.task
-        taught = metrics.ensemble_logits(teacher.test, task)
+        taught = teacher.together(teacher.test)
         scores["agreement"] = metrics.agreement(taught, logits, task)
         scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, task)
     if session.config.distill.standardize and session.config.data.validation != "test":
@@ -129,7 +130,7 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     if teacher.test is None:  # found out before anything is trained, unless the file was changed since
         raise ModelError(f"{', '.join(map(str, teacher.paths))}: expected logits for the test split")
     size = logits_file.model_bytes(teacher.paths)
-    return _scores(session, metrics.ensemble_logits(teacher.test, session.splits.task), teacher.parameters, size)
+    return _scores(session, teacher.together(teacher.test), teacher.parameters, size)
 
 
 def labels_alone(session: Session) -> losses.Objective:
@@ -137,8 +138,11 @@ def labels_alone(session: Session) -> losses.Objective:
     return losses.hard_objective(class_weights(session), session.splits.task)
 
 
-def distillation(session: Session, hinted: Mapping[Hint, float]) -> losses.Objective:
-    """Return the objective of the distilled arm, by the keys of `distill` and the hints of `hints.between`."""
+def distillation(session: Session, teacher: AnyTeacher, hinted: Mapping[Hint, float]) -> losses.Objective:
+    """Return the objective of the distilled arm, by the keys of `distill` and the hints of `hints.between`.
+
+    Several teachers have their shares of the mean.
+    """
     keys = session.config.distill
     return losses.distillation_objective(
         keys.alpha,
@@ -151,6 +155,7 @@ def distillation(session: Session, hinted: Mapping[Hint, float]) -> losses.Objec
         standardize=keys.standardize,
         own=keys.own_numbers(),
         hints=hinted,
+        shares=teacher.shares,
     )
 
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kdistill.core.task import Task
-from kdistill.evaluation import metrics
 from kdistill.evaluation.metrics import Floats
 from kdistill.evaluation.predict import Predict
 from kdistill.recipes import arms, hints
@@ -45,9 +44,9 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
     The KL divergence from a certain answer is the cross-entropy of that answer; T is 1.
     """
     data, task = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher), session.splits.task
-    data = _changed(data, lambda logits, _: task.certain(metrics.ensemble_logits(logits, task)))
+    data = _changed(data, lambda logits, _: task.certain(teacher.together(logits)))
     if data.teachers:
-        data = dataclasses.replace(data, teachers=[_deciding(data.teachers, task)])
+        data = dataclasses.replace(data, teachers=[_deciding(data.teachers, teacher, task)])
     return train(session, run, _soft_at_1(session, session.config.distill.alpha), data, teacher)
 
 
@@ -61,7 +60,7 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
     among_all = session.config.controls[run.arm] == "all"
 
     def order(logits: Floats, split: int) -> NDArray[np.int64]:
-        answers = np.zeros(len(logits)) if among_all else task.decided(metrics.ensemble_logits(logits, task))
+        answers = np.zeros(len(logits)) if among_all else task.decided(teacher.together(logits))
         return exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))
 
     others = order(teacher.on(session.config.distill.examples), 0)
@@ -70,14 +69,14 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
         features_train=[features[others] for features in data.features_train],
         guided_by=others,
     )
-    return train(session, run, arms.distillation(session, hinted), changed, teacher)
+    return train(session, run, arms.distillation(session, teacher, hinted), changed, teacher)
 
 
 def taught_by_baseline(session: Session, run: Run, baseline: AnyTeacher) -> Result:
     """Train as the distilled student, with the student's own baseline for a teacher, also in the layers of hints."""
     hinted = hints.between(session, baseline, is_own=True)
     data = arms.with_soft_targets(session, arms.data_of(session, run.arm), baseline, hinted)
-    return train(session, run, arms.distillation(session, hinted), data, baseline)
+    return train(session, run, arms.distillation(session, baseline, hinted), data, baseline)
 
 
 def continued(session: Session, run: Run, baseline: ModelTeacher) -> Result:
@@ -126,11 +125,11 @@ def _changed(data: fit.Data, change: Callable[[Floats, int], Floats]) -> fit.Dat
     return dataclasses.replace(data, teacher_train=train_logits, teacher_validation=validation_logits)
 
 
-def _deciding(teachers: Sequence[Predict], task: Task) -> Predict:
+def _deciding(predictors: Sequence[Predict], teacher: AnyTeacher, task: Task) -> Predict:
     """Return a function from raw values to certain logits of what several teachers decide together."""
 
-    def predict(images: tf.Tensor) -> tf.Tensor:
-        each = np.stack([teacher(images).numpy() for teacher in teachers], axis=1)
-        return tf.constant(task.certain(metrics.ensemble_logits(each, task)))
+    def decide(images: tf.Tensor) -> tf.Tensor:
+        each = np.stack([predict(images).numpy() for predict in predictors], axis=1)
+        return tf.constant(task.certain(teacher.together(each)))
 
-    return predict
+    return decide

@@ -231,7 +231,7 @@ def _of_members(session: Session, logits: metrics.Floats, each: list[ScoresOnTes
 
 def score_teachers(session: Session) -> ScoresOnTest:
     """Return the test scores of the teachers from files: see `arms.evaluate_teacher`."""
-    teacher = session.teacher(files.find(session.teacher_files))
+    teacher = session.teacher(files.find(session.teacher_files, session.config.distill.shares))
     from kdistill.recipes import arms
 
     return arms.evaluate_teacher(session, teacher)
@@ -253,7 +253,7 @@ def _teacher_of(session: Session, run: Run, warns: bool = True) -> TeacherFiles 
     if identity is None:
         return candidates[0] if candidates else None
     if places := runs.teacher_files(distilled.manifest or {}):
-        candidates.append(files.find([session.experiment.folder / place for place in places]))
+        candidates.append(files.find([session.experiment.folder / place for place in places], runs.shares_of(identity)))
     for found in candidates:
         with contextlib.suppress(ModelError):  # a file is missing or damaged
             if runs.same_teachers(identity_of(session, found), identity):

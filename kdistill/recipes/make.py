@@ -102,7 +102,7 @@ def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Resu
         session.judge(run, run.taught_by)  # raises for a run of another config
         return None
     if needed_by(run.arm):
-        identity = teachers.find(_teacher_paths(session, run, teacher_run)).recorded_identity
+        identity = _found(session, _teacher_paths(session, run, teacher_run)).recorded_identity
         if identity is None:  # a teacher is missing, or its file has to be opened to know its identity
             session.judge(run, run.taught_by)  # raises for a run of another config
             return None
@@ -123,7 +123,12 @@ def find_teachers(session: Session, run: Run, teacher_run: Run | None = None) ->
         members = session.members(run.of_arm("teacher"))
         return teachers.find_trained([(member, session.specification("teacher", member.seed)) for member in members])
     teachers.check(paths, run)
-    return teachers.find(paths)
+    return _found(session, paths)
+
+
+def _found(session: Session, paths: tuple[Path, ...]) -> TeacherFiles:
+    """Return models with the weights that the config gives them, if they are the teachers that are named."""
+    return teachers.find(paths, session.config.distill.shares if paths == session.teacher_files else ())
 
 
 def identity_of(session: Session, found: TeacherFiles) -> str:

@@ -53,7 +53,7 @@ def of_teachers(session: Session, paths: Sequence[Path], identity: str) -> Logit
     Raises:
         ModelError: a file is missing or damaged, or its teacher has changed since.
     """
-    found = files.find(paths)
+    found = files.find(paths, runs.shares_of(identity))
     found.check_exist()
     kept = kept_of(session, found, identity)
     if kept is not None:
@@ -70,7 +70,10 @@ def kept_of(session: Session, found: TeacherFiles, identity: str) -> Logits | No
     parts = identity.split(SEPARATOR)  # in the order of the files
     if len(parts) != len(found.paths):
         return None
-    each = [_kept_of(session, *teacher) for teacher in zip(found.paths, found.runs, parts, strict=True)]
+    each = [
+        _kept_of(session, *teacher)
+        for teacher in zip(found.paths, found.runs, map(runs.without_share, parts), strict=True)
+    ]
     known = [logits for logits in each if logits is not None]
     if len(known) < len(each):
         return None

@@ -54,6 +54,17 @@ class Options:
     track: tuple[str, ...] = ()
 
 
+def _check_replaceable(config: Config) -> None:
+    """Refuse files that replace a config's teacher where the config says how many that is, or how its files weigh."""
+    if config.teacher.members != 1:
+        raise ConfigError(f"teacher.members: {MEMBERS_OF_FILES}", "Add --set teacher.members=1 to this command.")
+    if config.distill.teacher_weights:
+        raise ConfigError(
+            "distill.teacher_weights: they are of the files in distill.teachers, and the command line names others",
+            "Name the files with --set distill.teachers=[...], in the order of the weights.",
+        )
+
+
 class Session:
     """One command on one experiment. The data is read, and TensorFlow started, when first needed.
 
@@ -69,7 +80,7 @@ class Session:
     Attributes:
         baselines: the experiment from whose baselines students start, where they do; its own, unless it is set.
 
-    Raises ConfigError if files are named as teachers, and the config has a teacher of several members.
+    Raises ConfigError if files are named, and the config has a teacher of several members, or weights of teachers.
     """
 
     def __init__(
@@ -87,8 +98,8 @@ class Session:
         self.options = options or Options()
         self.listener = listener or Listener()
         self.shared = shared or SharedData()
-        if teacher_files and config.teacher.members != 1:
-            raise ConfigError(f"teacher.members: {MEMBERS_OF_FILES}", "Add --set teacher.members=1 to this command.")
+        if teacher_files:
+            _check_replaceable(config)
         self.teacher_files = tuple(teacher_files) or tuple(map(Path, config.distill.teachers))
         self.name = name
         self.baselines = experiment

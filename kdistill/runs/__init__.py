@@ -29,9 +29,11 @@ from kdistill.runs.specification import (
     identity,
     joint_identity,
     same_teachers,
+    shares_of,
     specification,
     split_identity,
     teacher_identity,
+    without_share,
 )
 from kdistill.runs.status import Status, judge, other_config, refuse_other_config, run_in, run_of_model, tidy
 from kdistill.runs.writer import RunWriter
@@ -62,9 +64,11 @@ __all__ = [
     "run_in",
     "run_of_model",
     "same_teachers",
+    "shares_of",
     "specification",
     "split_identity",
     "teacher_files",
     "teacher_identity",
     "tidy",
+    "without_share",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ARMS = ("teacher", "baseline", "distilled")
 EVERY_ARM = (*ARMS, *CONTROLS)
 SEPARATOR = " + "  # between the identities of several teachers
+SHARE = " x "  # before the weight of a teacher in the mean, where the weights differ
 START = "start_weights"  # of a student that starts from the baseline's weights: their fingerprint
 LAYERS = "/"  # before the hash of a teacher's layers
 
@@ -93,11 +94,22 @@ def teacher_identity(weights: str, layers: str | None = None, preprocessing: str
     return layered if preprocessing == "none" else f"{layered} {preprocessing}"
 
 
+def shares_of(identity: str) -> tuple[float, ...]:
+    """Return the weight of each teacher of a joint identity in their mean, in its order; empty where all are equal."""
+    shares = [teacher.partition(SHARE)[2] for teacher in identity.split(SEPARATOR)]
+    return tuple(map(float, shares)) if all(shares) else ()
+
+
+def without_share(teacher: str) -> str:
+    """Return the identity of one teacher without its share."""
+    return teacher.partition(SHARE)[0]
+
+
 def split_identity(identity: str) -> list[tuple[str, str, str]]:
     """Return weights, layers and preprocessing of each teacher in a joint identity; an unknown part is empty."""
     parts = []
     for teacher in identity.split(SEPARATOR):
-        known, _, preprocessing = teacher.partition(" ")
+        known, _, preprocessing = without_share(teacher).partition(" ")
         weights, _, layers = known.partition(LAYERS)
         parts.append((weights, layers, preprocessing))
     return sorted(parts)
@@ -108,6 +120,8 @@ def same_teachers(one: str, other: str) -> bool:
 
     Layers are compared only if both identities have them: those written by early versions have none.
     """
+    if shares_of(one) != shares_of(other):
+        return False
     first, second = split_identity(one), split_identity(other)
     if [(weights, scaled) for weights, _, scaled in first] != [(weights, scaled) for weights, _, scaled in second]:
         return False
@@ -115,9 +129,15 @@ def same_teachers(one: str, other: str) -> bool:
     return all(before == now for before, now in layers if before and now)
 
 
-def joint_identity(identities: Iterable[str]) -> str:
-    """Return the joint identity of teachers, which does not depend on their order."""
-    return SEPARATOR.join(sorted(identities))
+def joint_identity(identities: Iterable[str], shares: Sequence[float] = ()) -> str:
+    """Return the joint identity of teachers, which does not depend on their order.
+
+    `shares` are their weights in the mean, if they differ, in the order of the identities.
+    """
+    if not shares:
+        return SEPARATOR.join(sorted(identities))
+    pairs = sorted(zip(identities, shares, strict=True))
+    return SEPARATOR.join(f"{identity}{SHARE}{share:.12g}" for identity, share in pairs)
 
 
 def _architecture(section: "Model") -> dict[str, Any]:
@@ -206,11 +226,14 @@ def _other_data(before: str, now: str) -> str:
 def _other_teacher(before: str, now: str) -> str:
     """Return how teachers differ, without their fingerprints, which say nothing to a reader."""
     old, new = split_identity(before), split_identity(now)
-    if [weights for weights, _, _ in old] == [weights for weights, _, _ in new]:
+    if [weights for weights, _, _ in old] == [weights for weights, _, _ in new] and shares_of(before) == shares_of(now):
         was, now_is = (", ".join(sorted({name or "none" for _, _, name in teachers})) for teachers in (old, new))
         if was != now_is:
             return f"teacher.preprocessing: was {was}, is now {now_is}"
         return "teacher: its weights are the same, and its layers are others"
+    if old == new and shares_of(before) != shares_of(now):
+        was, now_is = (str(list(shares_of(of))) if shares_of(of) else "equal" for of in (before, now))
+        return f"distill.teacher_weights: were {was}, are now {now_is}, in the order of the teachers' identities"
     if len(old) != len(new):
         return f"teachers: were {len(old)}, are now {len(new)}"
     return "teacher: is another one" if len(new) == 1 else "teachers: are others"

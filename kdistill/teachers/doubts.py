@@ -60,7 +60,7 @@ def check_classes(
 
 def of_teacher(config: Config, splits: Splits, teacher: "AnyTeacher") -> list[str]:
     """Return warnings if a teacher may have seen held-out examples, or is worse on validation than it should be."""
-    logits = metrics.ensemble_logits(teacher.validation, splits.task)
+    logits = teacher.together(teacher.validation)
     every_class = config.every_class_counts("teacher")
     return [*_may_have_seen(config, splits, teacher), *of_outputs(splits, logits, possible_cause(teacher), every_class)]
 

@@ -31,16 +31,18 @@ class TeacherFiles:
     Attributes:
         paths: `.keras` files, or `.npz` files of logits.
         runs: for each file the complete run whose model it is; None for a file that no run has made.
+        shares: the weight of each in their mean, which sum to 1; empty where all weigh the same.
     """
 
     paths: tuple[Path, ...]
     runs: tuple[Run | None, ...]
+    shares: tuple[float, ...] = ()
 
     @property
     def recorded_identity(self) -> str | None:
         """The joint identity of the teachers, from their runs' records; None if one has no run."""
         recorded = [run.weights for run in self.runs if run and run.weights]
-        return runs.joint_identity(recorded) if len(recorded) == len(self.paths) else None
+        return runs.joint_identity(recorded, self.shares) if len(recorded) == len(self.paths) else None
 
     def check_exist(self) -> None:
         """Raise ModelError if a file is missing."""
@@ -48,9 +50,9 @@ class TeacherFiles:
             modelfiles.check_exists(path)
 
 
-def find(paths: Sequence[Path]) -> TeacherFiles:
-    """Return the teachers at `paths`, with their runs; a file may be missing."""
-    return TeacherFiles(tuple(paths), tuple(map(runs.run_of_model, paths)))
+def find(paths: Sequence[Path], shares: Sequence[float] = ()) -> TeacherFiles:
+    """Return the teachers at `paths`, with their runs and their weights in the mean; a file may be missing."""
+    return TeacherFiles(tuple(paths), tuple(map(runs.run_of_model, paths)), tuple(shares))
 
 
 def that_taught(run: Run) -> list[tuple[Path, str]]:
@@ -100,7 +102,10 @@ def check(paths: Sequence[Path], student: Run) -> None:
                 hint="Copy the file elsewhere first, or choose another --output-dir.",
             )
         if any(path.resolve() == other.resolve() for other in paths[:number]):
-            raise ModelError(f"{path}: this teacher is given twice", hint="All teachers weigh the same: name it once.")
+            raise ModelError(
+                f"{path}: this teacher is given twice",
+                hint="Name it once; distill.teacher_weights gives a teacher more weight.",
+            )
 
 
 def check_shapes(paths: Sequence[Path], splits: Splits) -> None:

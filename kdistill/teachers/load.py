@@ -28,7 +28,7 @@ def load_teacher(config: Config, splits: Splits, cache: Path, found: TeacherFile
     """
     pairs = zip(found.paths, found.runs, strict=True)
     loaded = [_load_one(config, splits, cache, path, run) for path, run in pairs]
-    teacher = loaded[0] if len(loaded) == 1 else TeacherEnsemble(loaded)
+    teacher = loaded[0] if len(loaded) == 1 else TeacherEnsemble(loaded, found.shares)
     check_augmentation(config, teacher)
     return teacher
 

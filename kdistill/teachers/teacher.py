@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,10 @@ class AnyTeacher:
         parameters: number of weights of all models; None if a file of logits is among them.
         takes_raw_values: whether a model that no run has made does not scale its inputs, and nothing is put before it.
         splits: the data.
+        shares: the weight of each file in the mean, which sum to 1; empty where all weigh the same, as of one.
     """
 
+    shares: tuple[float, ...] = ()
     paths: tuple[Path, ...]
     runs: tuple[Run | None, ...]
     identity: str
@@ -83,9 +86,11 @@ class AnyTeacher:
     @cached_property
     def validation_scores(self) -> metrics.Scores:
         """The metrics on the validation split; of an ensemble, those of its mean probability."""
-        return metrics.score(
-            metrics.ensemble_logits(self.validation, self.splits.task), self.splits.validation.all_labels
-        )
+        return metrics.score(self.together(self.validation), self.splits.validation.all_labels)
+
+    def together(self, logits: Floats) -> Floats:
+        """Return the logits (n, classes) of the mean probability, of those of the teachers as `logits` returns them."""
+        return metrics.ensemble_logits(logits, self.splits.task, self.shares)
 
     def judged_by(self, measure: Measure) -> tuple[Measure, float]:
         """Return a measure and its value on the validation split; accuracy and its value if it is undefined there."""
@@ -182,14 +187,17 @@ class TeacherEnsemble(AnyTeacher):
 
     Args:
         several: at least two teachers of the same data.
+        shares: the weight of each in the mean, which sum to 1; empty where all weigh the same.
     """
 
-    def __init__(self, several: Sequence[AnyTeacher]) -> None:
-        self.several = sorted(several, key=lambda teacher: teacher.identity)
+    def __init__(self, several: Sequence[AnyTeacher], shares: Sequence[float] = ()) -> None:
+        pairs = sorted(zip_longest(several, shares), key=lambda pair: (pair[0].identity, pair[1]))
+        self.several = [teacher for teacher, _ in pairs]
+        self.shares = tuple(share for _, share in pairs) if shares else ()
         self.splits = several[0].splits
         self.paths = tuple(path for teacher in self.several for path in teacher.paths)
         self.runs = tuple(run for teacher in self.several for run in teacher.runs)
-        self.identity = joint_identity(teacher.identity for teacher in several)
+        self.identity = joint_identity((teacher.identity for teacher in several), shares)
         self.notes = [note for teacher in several for note in teacher.notes]
         self.takes_raw_values = any(teacher.takes_raw_values for teacher in several)
         each = [teacher.predictors for teacher in self.several]

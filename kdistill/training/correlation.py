@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kdistill.training.softened import Factor, factor_of, root, softened
+from kdistill.training.softened import Factor, Shares, factor_of, root, softened
 
 TINY = 1e-8  # what the authors add to the product of the norms
 
@@ -15,6 +15,7 @@ def dist_loss(
     scale: Factor | None = None,
     rows: Factor = 1.0,
     columns: Factor = 1.0,
+    shares: Shares = None,
 ) -> tf.Tensor:
     """Return T^2 * (rows * (1 - mean correlation of rows) + columns * (1 - mean correlation of columns)).
 
@@ -27,7 +28,9 @@ def dist_loss(
     Returns:
         A scalar, at least 0 and at most 2 * T^2 * (rows + columns).
     """
-    teacher, student = (tf.exp(p) for p in softened(teacher_logits, student_logits, temperature, teacher_temperature))
+    teacher, student = (
+        tf.exp(p) for p in softened(teacher_logits, student_logits, temperature, teacher_temperature, shares)
+    )
     distance = rows * _distance(teacher, student, -1) + columns * _distance(teacher, student, 0)
     return factor_of(temperature, scale) * distance
 

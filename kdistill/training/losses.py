@@ -40,7 +40,16 @@ from kdistill.core.task import MULTI, NO_LABEL, SINGLE, Task
 from kdistill.training.correlation import dist_loss
 from kdistill.training.decoupled import dkd_loss, nkd_loss
 from kdistill.training.hints import Hint
-from kdistill.training.softened import Factor, factor_of, kl, mean_of_teachers, softened, standardized, t_squared
+from kdistill.training.softened import (
+    Factor,
+    Shares,
+    factor_of,
+    kl,
+    mean_of_teachers,
+    softened,
+    standardized,
+    t_squared,
+)
 from kdistill.training.weighted import wsld_loss, wttm_loss
 
 Terms = dict[str, tf.Tensor]
@@ -56,6 +65,7 @@ def kl_loss(
     temperature: Factor,
     teacher_temperature: Factor | None = None,
     scale: Factor | None = None,
+    shares: Shares = None,
 ) -> tf.Tensor:
     """Return the soft loss of Hinton et al. (2015): T^2 * KL(teacher || student) at temperature T, a batch mean.
 
@@ -65,11 +75,12 @@ def kl_loss(
         temperature: T, above 0; it softens both models unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0; T by default.
         scale: the factor of the divergence; T^2 by default.
+        shares: of several teachers in the mean: see `softened.mean_of_teachers`.
 
     Returns:
         A scalar in nats, at least 0 up to rounding.
     """
-    loss = tf.reduce_mean(kl(*softened(teacher_logits, student_logits, temperature, teacher_temperature)))
+    loss = tf.reduce_mean(kl(*softened(teacher_logits, student_logits, temperature, teacher_temperature, shares)))
     return factor_of(temperature, scale) * loss
 
 
@@ -79,6 +90,7 @@ def bernoulli_kl_loss(
     temperature: Factor,
     teacher_temperature: Factor | None = None,
     scale: Factor | None = None,
+    shares: Shares = None,
 ) -> tf.Tensor:
     """Return the soft loss of multi-label data: T^2 * KL(teacher || student) of each class, summed; a batch mean.
 
@@ -87,7 +99,7 @@ def bernoulli_kl_loss(
     divided = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
     each = tf.zeros_like(student_logits)
     for sign in (1.0, -1.0):  # the two outcomes: log p = log_sigmoid(z), log (1 - p) = log_sigmoid(-z)
-        teacher = mean_of_teachers(tf.math.log_sigmoid(sign * divided), student_logits)
+        teacher = mean_of_teachers(tf.math.log_sigmoid(sign * divided), student_logits, shares)
         each += tf.exp(teacher) * (teacher - tf.math.log_sigmoid(sign * student_logits / temperature))
     loss = tf.reduce_mean(tf.reduce_sum(each, axis=-1))
     return factor_of(temperature, scale) * loss
@@ -99,6 +111,7 @@ def mse_loss(
     temperature: Factor = 1.0,
     teacher_temperature: Factor | None = None,
     scale: Factor | None = None,
+    shares: Shares = None,
 ) -> tf.Tensor:
     """Return T^2 * mean_classes (z_t / T_t - z_s / T)^2, a batch mean; for T_t = T, T cancels.
 
@@ -112,15 +125,23 @@ def mse_loss(
         temperature: T, above 0; it divides both models' logits unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0; T by default.
         scale: the factor of the squared differences; T^2 by default.
+        shares: of several teachers in the mean: see `softened.mean_of_teachers`.
 
     Returns:
         A scalar in squared logits, at least 0.
     """
     teacher = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
     if len(teacher.shape) > len(student_logits.shape):
-        teacher = tf.reduce_mean(teacher, axis=-2)
+        teacher = _together(teacher, shares)
     mse = tf.reduce_mean(tf.math.squared_difference(teacher, student_logits / temperature))
     return factor_of(temperature, scale) * mse
+
+
+def _together(teachers: tf.Tensor, shares: Shares) -> tf.Tensor:
+    """Return the mean (batch, classes) of several teachers' logits (batch, teachers, classes)."""
+    if shares is None:
+        return tf.reduce_mean(teachers, axis=-2)
+    return tf.reduce_sum(teachers * tf.cast(shares, teachers.dtype)[:, None], axis=-2)
 
 
 def hard_loss(
@@ -272,6 +293,7 @@ def distillation_objective(
     standardize: bool = False,
     own: Mapping[str, float] | None = None,
     hints: Mapping[Hint, float] | None = None,
+    shares: tuple[float, ...] = (),
 ) -> Objective:
     """Return the objective of the distilled arm: `alpha * soft + (1 - alpha) * hard`, and hints.
 
@@ -285,11 +307,14 @@ def distillation_objective(
         class_weights: (classes,) of the hard loss; None: all examples count the same.
         task: of the labels.
         standardize: standardise the logits of the soft term.
+        shares: of several teachers in their mean, in the order of their logits; none: all weigh the same.
         own: the numbers that this soft loss alone reads, by `Key.name` of its declaration; by default the authors'.
         hints: hints with their weights; none by default.
     """
     loss = DECLARED[soft_loss]
     numbers: dict[str, float | tuple[float, ...]] = {"alpha": alpha, **_weights(class_weights)}
+    if shares:
+        numbers["shares"] = shares
     if loss.divides:
         numbers["temperature"] = temperature
         numbers["teacher_temperature"] = teacher_temperature or temperature

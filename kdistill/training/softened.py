@@ -6,12 +6,15 @@ logits (batch, classes); labels (batch,), integers.
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
 
 # A number, or in a compiled step a scalar tensor: runs that differ only in these numbers share the step.
 Factor: TypeAlias = float | tf.Tensor
+# Of several teachers in their mean, (teachers,).
+Shares: TypeAlias = Sequence[float] | tf.Tensor | None
 TINY = 1e-7  # what the authors of standardised logits add to the standard deviation
 
 
@@ -29,15 +32,19 @@ def factor_of(temperature: Factor, scale: Factor | None) -> Factor:
     return t_squared(temperature) if scale is None else scale
 
 
-def mean_of_teachers(log_p: tf.Tensor, student_logits: tf.Tensor) -> tf.Tensor:
+def mean_of_teachers(log_p: tf.Tensor, student_logits: tf.Tensor, shares: Shares = None) -> tf.Tensor:
     """Return the logarithm of several teachers' mean probabilities, without underflow; that of one teacher unchanged.
 
     Args:
         log_p: (batch, classes) of one teacher, or (batch, teachers, classes).
         student_logits: (batch, classes).
+        shares: (teachers,) weights in the mean, which sum to 1; None: all weigh the same.
     """
     if len(log_p.shape) == len(student_logits.shape):
         return log_p
+    if shares is not None:
+        weighted = log_p + tf.math.log(tf.cast(shares, log_p.dtype))[:, None]
+        return tf.reduce_logsumexp(weighted, axis=-2)
     return tf.reduce_logsumexp(log_p, axis=-2) - math.log(log_p.shape[-2])
 
 
@@ -46,6 +53,7 @@ def softened(
     student_logits: tf.Tensor,
     temperature: Factor = 1.0,
     teacher_temperature: Factor | None = None,
+    shares: Shares = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the logarithms (batch, classes) of the softened outputs: the mean of the teachers', and the student's.
 
@@ -54,9 +62,10 @@ def softened(
         student_logits: of the student.
         temperature: T, above 0; it softens both models unless `teacher_temperature` is given.
         teacher_temperature: T_t, above 0; T by default.
+        shares: of several teachers in the mean: see `mean_of_teachers`.
     """
     divided = teacher_logits / (temperature if teacher_temperature is None else teacher_temperature)
-    teacher = mean_of_teachers(tf.nn.log_softmax(divided), student_logits)
+    teacher = mean_of_teachers(tf.nn.log_softmax(divided), student_logits, shares)
     return teacher, tf.nn.log_softmax(student_logits / temperature)
 
 

@@ -294,6 +294,7 @@ def test_a_declaration_and_its_function_name_the_same_numbers_with_the_same_defa
     assert (parameters.pop("labels", None) is not None) == loss.needs_labels
     divides = [parameters.pop(key, None) for key in ("temperature", "teacher_temperature", "scale")]
     assert [each is not None for each in divides] == [loss.divides] * 3
+    assert parameters.pop("shares").default is None  # of several teachers, which every loss takes
     own = {key.name: key.default for key in loss.keys if key.name != WARMUP}
     assert {key: parameter.default for key, parameter in parameters.items()} == own
 

@@ -46,15 +46,16 @@ def _change(splits: Splits, pairs: Pairs, tallies: Mapping[str, Tally], number: 
     return Change(example(splits, number), int(pairs.fixed[number]), int(pairs.broken[number]), pairs.seeds, means)
 
 
-def softened(splits: Splits, logits: Floats, temperature: float) -> list[SoftExample]:
+def softened(splits: Splits, logits: Floats, temperature: float, shares: Sequence[float] = ()) -> list[SoftExample]:
     """Return a teacher's soft targets for a few examples of different classes, the most confident first.
 
     Args:
         splits: the data.
         logits: of the teacher on the test split, (n, classes), or of several teachers (n, teachers, classes).
         temperature: divides the logits.
+        shares: the weights of several teachers in their mean; without any, all weigh the same.
     """
-    plain, soft = (probabilities(logits, t) for t in (1.0, temperature))
+    plain, soft = (probabilities(logits, t, shares) for t in (1.0, temperature))
     order = np.argsort(plain.max(axis=-1), kind="stable")
     labels, chosen = splits.test.all_labels, dict[int, int]()
     for share in SURE:
@@ -66,10 +67,10 @@ def softened(splits: Splits, logits: Floats, temperature: float) -> list[SoftExa
     return [SoftExample(example(splits, number), plain[number], soft[number]) for number in chosen.values()]
 
 
-def probabilities(logits: Floats, temperature: float) -> Floats:
+def probabilities(logits: Floats, temperature: float, shares: Sequence[float] = ()) -> Floats:
     """Return the soft targets (n, classes) of a teacher, or the mean over several (n, teachers, classes)."""
     soft = softmax(logits.astype(np.float64) / temperature, axis=-1)
-    return soft if soft.ndim == 2 else soft.mean(axis=1)
+    return soft if soft.ndim == 2 else np.average(soft, axis=1, weights=shares or None)
 
 
 def example(splits: Splits, number: int) -> Example:

@@ -12,7 +12,7 @@ from kdistill.report.collect.confusion import Pairs, Tally
 from kdistill.report.collect.scores import Scores
 from kdistill.report.collect.subject import Subject, TeacherSource
 from kdistill.report.content.predictions import Floats, Predictions, Softened
-from kdistill.runs import ARMS
+from kdistill.runs import ARMS, shares_of
 
 NOT_OF_MULTI = (
     "This part is for examples of one class each; the data are multi-label (data.labels: multi), where an example may "
@@ -48,7 +48,9 @@ class _Gathered:
         self.tallies = {arm: Tally(arm, labels, classes) for arm in ARMS}
         self.pairs = Pairs(self.tallies["baseline"], self.tallies["distilled"])
         self.problems: list[str] = []
-        self.teacher: tuple[str, Floats] | None = None  # title and logits of the first teacher
+        self.teacher: tuple[str, Floats, tuple[float, ...]] | None = (
+            None  # title, logits and shares of the first teacher
+        )
         self._add_teachers()
         self._add_students()
 
@@ -85,8 +87,8 @@ class _Gathered:
             except KdistillError as error:
                 self.problems.append(f"The teacher's logits are not known: {error.message}.")
                 continue
-            self.tallies["teacher"].add(metrics.ensemble_logits(logits))
-            self.teacher = self.teacher or (_title_of(teacher), logits)
+            self.tallies["teacher"].add(metrics.ensemble_logits(logits, shares=shares_of(teacher.identity)))
+            self.teacher = self.teacher or (_title_of(teacher), logits, shares_of(teacher.identity))
 
     def _logits_of(self, teacher: TeacherSource) -> Floats:
         session = self.subject.session
@@ -112,10 +114,10 @@ class _Gathered:
     def _softened(self) -> Softened | None:
         if self.teacher is None:
             return None
-        title, logits = self.teacher
+        title, logits, shares = self.teacher
         keys = self.subject.config.distill
         temperature, compared = keys.target_temperature, keys.compares_probabilities
-        return Softened(temperature, title, compared, examples.softened(self.splits, logits, temperature))
+        return Softened(temperature, title, compared, examples.softened(self.splits, logits, temperature, shares))
 
 
 def _title_of(teacher: TeacherSource) -> str:

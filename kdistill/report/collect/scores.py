@@ -13,7 +13,7 @@ from kdistill.evaluation.verdict import Answers, Pair, Verdict, about_distillati
 from kdistill.recipes import evaluate, predictions
 from kdistill.report.collect.subject import Subject, TeacherSource, listed_seeds
 from kdistill.report.content.report import Arm
-from kdistill.runs import Run, ScoresOnTest, answers_of, own_scores
+from kdistill.runs import Run, ScoresOnTest, answers_of, own_scores, shares_of
 from kdistill.runs.experiment import CHOSEN_HERE
 from kdistill.teachers import logits_file
 
@@ -109,7 +109,9 @@ class Scores:
         logits = predictions.of_teachers(self.subject.session, teacher.paths, teacher.identity) if splits else None
         if splits is None or logits is None:
             raise KdistillError(problem.removesuffix(".") or "its logits on the test split are not known")
-        scores: Any = metrics.score(metrics.ensemble_logits(logits, splits.task), splits.test.all_labels).to_json()
+        scores: Any = metrics.score(
+            metrics.ensemble_logits(logits, splits.task, shares_of(teacher.identity)), splits.test.all_labels
+        ).to_json()
         parameters = self.subject.summary.get("arms", {}).get("teacher", {}).get("parameters")
         size = logits_file.model_bytes(teacher.paths)
         return scores | {"parameters": parameters, "file_bytes": size, "agreement": None, "kl_to_teacher": None}
