@@ -20,6 +20,7 @@ from kdistill import config as configs  # noqa: E402
 from kdistill.cli import app, completion  # noqa: E402
 from kdistill.cli.options import Common  # noqa: E402
 from kdistill.config.distill_schema import Distill  # noqa: E402
+from kdistill.config.formula import soft_term  # noqa: E402
 from kdistill.config.hints import Hint  # noqa: E402
 from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
 from kdistill.core.hints import HINT_LOSSES, LETTER_P, LETTERS  # noqa: E402
@@ -165,7 +166,7 @@ def _hints(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _row(loss: SoftLoss, keys: Distill, name: str = "", source: str = "") -> str:
-    soft = keys.soft_term()
+    soft = soft_term(keys)
     needs = ["labels"] if loss.needs_labels else []
     needs += [f"{need.least} {'classes' if need.of == 'classes' else 'examples in a batch'}" for need in loss.needs]
     needs += [] if loss.multi_label else ["one class for each example"]

@@ -1,4 +1,4 @@
-"""The section `distill` of the schema, and the formula of the loss that it describes.
+"""The section `distill` of the schema.
 
 Each soft loss is declared in `core.soft_losses`; the keys that one loss alone reads are made of these declarations.
 """
@@ -8,27 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, model_validator
 
-from kdistill.config import hints
-from kdistill.config.data_schema import ClassWeights
 from kdistill.config.hints import Hints
 from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
-from kdistill.core.formatting import first_few
-from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared, formula_of
+from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared
 from kdistill.core.task import SINGLE, Task
 
-# The keys that only losses with a temperature read.
 # The teachers' weights are those in the identity of the teachers, which has each one's share in their mean.
 NOT_OF_A_RUN = {"teachers", "teacher_weights"}
+# Keys of later versions that all losses read, with their defaults.
+LATER = {"standardize": False, "examples": "all", "hints": (), "teacher_weights": ()}
+# The keys that only losses with a temperature read.
 OF_TEMPERATURE = ("temperature", "teacher_temperature", "scale_by_t_squared")
 # Each key of `distill` that only some soft losses read, with these.
 DISTILL_READERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(OF_TEMPERATURE, tuple(loss.name for loss in DECLARED.values() if loss.divides)),
     **{loss.key(key.name): (loss.name,) for loss in DECLARED.values() for key in loss.keys},
 }
-
-
-# Keys of later versions that all losses read, with their defaults.
-LATER = {"standardize": False, "examples": "all", "hints": (), "teacher_weights": ()}
 
 
 def _chosen(values: dict[str, Any]) -> SoftLoss:
@@ -167,43 +162,6 @@ class _Distill(Section):
         later = {"soft_loss"} if self.soft_loss == "kl" else set[str]()
         return self.model_dump(mode="json", include=set(self.read_keys()) - NOT_OF_A_RUN - later)
 
-    def formula(
-        self, teachers: int = 1, weights: ClassWeights = None, task: Task = SINGLE, some_unlabelled: bool = False
-    ) -> str:
-        """Return the loss with its numbers as one line of text.
-
-        Args:
-            teachers: how many there are.
-            weights: `data.class_weights`.
-            task: of the labels.
-            some_unlabelled: whether some training examples have no label.
-        """
-        soft, where = self._term_and_letters(teachers, task)
-        hinted, letters = hints.formula_of(self.hints)
-        if some_unlabelled and self.examples == "unlabelled":
-            no_hard = "no example has a label, so there is no hard term"
-            more = "".join(f"; {text}" for text in (where, letters, no_hard) if text)
-            return f"loss = {self.alpha:g} * {soft}{hinted}{task.summed}{more}"
-        hard = hard_term(weights, task)
-        if some_unlabelled and self.examples == "all":
-            where = "; ".join(filter(None, [where, f"{task.cross_entropy} is a mean over the labelled examples alone"]))
-        more = "".join(f"; {text}" for text in (where, letters, self.authors()) if text)
-        end = f"{hinted}{words_of_weights(weights)}{task.summed}{more}"
-        return f"loss = {self.alpha:g} * {soft} + {1 - self.alpha:g} * {hard}{end}"
-
-    def soft_term(self, teachers: int = 1, task: Task = SINGLE) -> str:
-        """Return the soft term with its numbers, and what its letters stand for."""
-        return "; ".join(filter(None, self._term_and_letters(teachers, task)))
-
-    def _term_and_letters(self, teachers: int, task: Task) -> tuple[str, str]:
-        numbers = {
-            **self.own_numbers(),
-            "temperature": self.temperature,
-            "teacher_temperature": self.teacher_temperature or self.temperature,
-            "t_squared": self.scale_by_t_squared and self.loss.divides,
-        }
-        return formula_of(self.loss, numbers, task, teachers, self.standardize, self.shares)
-
     def authors(self) -> str:
         """Return by which factor the authors' loss differs, or also by its alpha; empty if it does not."""
         if self.loss.factor == 1:
@@ -213,32 +171,6 @@ class _Distill(Section):
         if abs(self.alpha - self.loss.alpha) < 5e-4:  # as it is, or rounded to three digits
             return f"the authors' loss, {form}, is {self.loss.factor:g} times this"
         return f"the authors' loss is {form}: alpha {self.loss.alpha:.3g}, times {self.loss.factor:g}"
-
-
-def hard_formula(weights: ClassWeights) -> str:
-    """Return the loss of an arm without a teacher as one line of text, with `data.class_weights`."""
-    return (
-        "loss = hard"
-        if weights is None
-        else f"loss = mean(w[label] * CE(label, softmax(model))){words_of_weights(weights)}"
-    )
-
-
-def hard_term(weights: ClassWeights, task: Task) -> str:
-    """Return the hard term of a student as text, with `data.class_weights`; `words_of_weights` says what w is."""
-    if weights is None:
-        return f"{task.cross_entropy}(labels, {task.activation}(student))"
-    return "mean(w[label] * CE(label, softmax(student)))"
-
-
-def words_of_weights(weights: ClassWeights) -> str:
-    """Return how class weights are computed, as the end of a formula: n examples of k classes, n[c] of class c."""
-    if weights is None:
-        return ""
-    if weights == "balanced":
-        return ", w[c] = n / (k * n[c])"
-    listed = first_few([f"v[{name}] = {weight:g}" for name, weight in dict(weights).items()])
-    return f", w[c] = v[c] / mean(v[label]), {listed}, else 1"
 
 
 def _own_fields() -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
+from kdistill.config.formula import of_distillation
 from kdistill.config.schema import MOST_CHARACTERS, READERS, Config, Verdict
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
@@ -295,8 +296,8 @@ def dump(config: Config) -> str:
 def described(config: Config) -> str:
     """Return a config as YAML, with the formula of the distilled student's loss as comments at its end."""
     keys, data = config.distill, config.data
-    formula = keys.formula(config.teachers_together, data.class_weights, data.task, data.has_unlabelled)
-    lines = [f"# {line}" for part in formula.split("; ") for line in textwrap.wrap(part, 118)]
+    text = of_distillation(keys, config.teachers_together, data.class_weights, data.task, data.has_unlabelled)
+    lines = [f"# {line}" for part in text.split("; ") for line in textwrap.wrap(part, 118)]
     return "\n".join([dump(config).rstrip(), "# What the distilled student minimises:", *lines])
 
 

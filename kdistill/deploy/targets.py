@@ -9,6 +9,7 @@ from kdistill.core import members
 from kdistill.core.errors import ModelError
 from kdistill.core.scaling import NONE
 from kdistill.deploy import export_records, formats
+from kdistill.recipes.raw_values import preprocessing_of
 from kdistill.recipes.session import Session
 from kdistill.runs import ARMS, Run, judge, run_at
 from kdistill.teachers import doubts, files
@@ -128,8 +129,8 @@ def _as_typed(place: Path, own: Path) -> Path:
 
 
 def with_preprocessing(target: Target, session: Session) -> Target:
-    """Return a target with the scaling of a teacher's raw values: see `Session.preprocessing_of`."""
-    return replace(target, preprocessing=session.preprocessing_of(target.path))
+    """Return a target with the scaling of a teacher's raw values: see `preprocessing_of`."""
+    return replace(target, preprocessing=preprocessing_of(session, target.path))
 
 
 def check_data(target: Target, session: Session) -> None:

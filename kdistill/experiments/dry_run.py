@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from kdistill import datasets, modelfiles
-from kdistill.config.distill_schema import hard_formula
+from kdistill.config.formula import hard_formula
 from kdistill.core import backend
 from kdistill.core.controls import needed_by
 from kdistill.core.errors import ModelError

@@ -20,6 +20,7 @@ from kdistill.evaluation import calibration, metrics, predict
 from kdistill.evaluation.measures import Measure
 from kdistill.recipes import hints, soft_loss
 from kdistill.recipes.attempt import train
+from kdistill.recipes.raw_values import preprocessing_of
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, ScoresOnTest, run_of_model
 from kdistill.teachers import doubts, load, logits_file
@@ -90,14 +91,14 @@ def evaluate(
 def evaluate_file(session: Session, path: Path) -> ScoresOnTest:
     """Score a model file, possibly from elsewhere, on the test split.
 
-    Its raw values are scaled as `Session.preprocessing_of` says. The listener is told how the model was changed for the
+    Its raw values are scaled as `preprocessing_of` says. The listener is told how the model was changed for the
     data and, of one that no run has made, what its outputs on validation make doubtful.
 
     Raises:
         ModelError: the file does not fit the data, or is of other classes.
         ConfigError: the values of the data cannot be scaled in this way.
     """
-    splits, preprocess = session.splits, session.preprocessing_of(path)
+    splits, preprocess = session.splits, preprocessing_of(session, path)
     doubts.check_classes(path, splits, "model", hint=None)
     model, notes = models.load_classifier(path, *splits.fitting)
     for note in notes:

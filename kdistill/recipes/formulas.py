@@ -1,6 +1,6 @@
 """The formula of the loss of each arm, as one line of text."""
 
-from kdistill.config.distill_schema import hard_formula, hard_term, words_of_weights
+from kdistill.config.formula import hard_formula, hard_term, words_of_weights
 from kdistill.config.initial_weights import FROM_BASELINE
 from kdistill.recipes.session import Session
 from kdistill.runs import Run

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from kdistill import datasets, runs
 from kdistill.config import Config
+from kdistill.config.formula import of_distillation
 from kdistill.core import backend
 from kdistill.core.controls import is_taught
 from kdistill.core.errors import ConfigError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.core.members import MEMBERS_OF_FILES, names
-from kdistill.core.scaling import NONE
 from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.datasets.split import AnySplit
@@ -26,7 +26,6 @@ from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
 from kdistill.recipes.threads import default_threads
 from kdistill.runs import Experiment, Run, Status
-from kdistill.teachers import files
 from kdistill.teachers.files import TeacherFiles
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class Session:
     def formula_of(self, teachers: int) -> str:
         """Return the formula of the loss of the distilled arm, with a number of teachers."""
         data = self.config.data
-        return self.config.distill.formula(teachers, data.class_weights, data.task, data.has_unlabelled)
+        return of_distillation(self.config.distill, teachers, data.class_weights, data.task, data.has_unlabelled)
 
     @cached_property
     def class_weights(self) -> dict[str, float] | None:
@@ -186,24 +185,6 @@ class Session:
     def start_of(self, run: Run) -> Run | None:
         """Return the baseline from whose weights a run starts; None where it starts from others."""
         return self.baselines.run("baseline", run.seed) if self.config.starts_from_baseline(run.arm) else None
-
-    def preprocessing_of(self, path: Path) -> str:
-        """Return how raw values are scaled for a model file: `none`, or another value of `teacher.preprocessing`.
-
-        The models of runs take raw values. A file that is neither a teacher of the config nor of a finished run does
-        too, and where the config scales a teacher's values, the listener is told.
-        """
-        name = self.config.teacher.preprocessing
-        if path.suffix != ".keras" or runs.run_of_model(path):
-            return NONE
-        taught = (self.experiment.run("distilled", seed) for seed in self.experiment.seeds())
-        known = [(named, name) for named in self.teacher_files]
-        for teacher, scaled in [*known, *(pair for run in taught for pair in files.that_taught(run))]:
-            if teacher.resolve() == path.resolve():
-                return scaled
-        if name != NONE:
-            self.listener.note(f"{path} gets raw values: teacher.preprocessing is for the teachers of this config.")
-        return NONE
 
     def specification(self, arm: str, seed: int, teacher_weights: str | None = None) -> Document:
         """Return the specification of a run: see `runs.specification`. The user's own data is read for it.

@@ -59,16 +59,20 @@ def specification(
         role: _architecture(getattr(config, role)),
         "training": config.training_for(role).model_dump(mode="json", exclude=_unused_keys(config.training_for(role))),
     }
-    if arm == "distilled":
-        spec["distill"] = config.distill.specification()
-        spec["teacher_weights"] = teacher_weights
-    if arm == "teacher" and config.teacher.examples == "all":
-        spec["examples"] = "all"
-    spec |= _control(config, arm, teacher_weights) if arm in CONTROLS else {}
+    spec |= _of_arm(config, arm, teacher_weights)
     spec |= {START: start_weights} if config.starts_from_baseline(arm) else {}
     if config.augmentation.changes_images:
         spec["augmentation"] = config.augmentation.model_dump(mode="json")
     return spec
+
+
+def _of_arm(config: "Config", arm: str, weights: str | None) -> dict[str, Any]:
+    """Return what an arm depends on besides its model, the data and the training; `weights` are its teacher's."""
+    if arm == "distilled":
+        return {"distill": config.distill.specification(), "teacher_weights": weights}
+    if arm == "teacher":
+        return {"examples": "all"} if config.teacher.examples == "all" else {}
+    return _control(config, arm, weights) if arm in CONTROLS else {}
 
 
 def _control(config: "Config", arm: str, weights: str | None) -> dict[str, Any]:

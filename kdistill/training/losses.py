@@ -313,14 +313,19 @@ def distillation_objective(
     """
     loss = DECLARED[soft_loss]
     numbers: dict[str, float | tuple[float, ...]] = {"alpha": alpha, **_weights(class_weights)}
-    if shares:
-        numbers["shares"] = shares
-    if loss.divides:
-        numbers["temperature"] = temperature
-        numbers["teacher_temperature"] = teacher_temperature or temperature
-        numbers["scale"] = t_squared(temperature) if scale_by_t_squared else 1.0
+    numbers |= {"shares": shares} if shares else {}
+    numbers |= _of_temperature(temperature, teacher_temperature, scale_by_t_squared) if loss.divides else {}
     mine = {key.name: key.default for key in loss.keys} | dict(own or {})
     warmup = mine.pop(WARMUP, 0)
-    if hints:
-        numbers[HINT_WEIGHTS] = tuple(hints.values())
+    numbers |= {HINT_WEIGHTS: tuple(hints.values())} if hints else {}
     return Objective(soft_loss, {**numbers, **mine}, task.name, standardize, warmup, tuple(hints or ()))
+
+
+def _of_temperature(
+    temperature: float, teacher_temperature: float | None, scale_by_t_squared: bool
+) -> dict[str, float]:
+    return {
+        "temperature": temperature,
+        "teacher_temperature": teacher_temperature or temperature,
+        "scale": t_squared(temperature) if scale_by_t_squared else 1.0,
+    }

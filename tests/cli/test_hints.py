@@ -11,6 +11,7 @@ from small_experiment import SET
 
 from kdistill.config import Distill
 from kdistill.config import load as load_config
+from kdistill.config.formula import of_distillation
 from kdistill.runs import Experiment
 from kdistill.teachers import features
 
@@ -93,8 +94,8 @@ def test_a_config_without_hints_keeps_its_identity_and_one_with_them_is_dumped_a
     assert "hints" not in Distill().specification()
     loaded = load_config("quickstart", ["distill.hints=[{teacher: a, student: b, loss: rkd}]"])
     assert loaded.distill.specification()["hints"] == [{"teacher": "a", "student": "b", "loss": "rkd", "weight": 0.1}]
-    assert "0.1 * (25 * huber(distances(s[b]), distances(t[a]))" in loaded.distill.formula()
-    plain = load_config("quickstart", [f"distill.hints={HINT}"]).distill.formula()
+    assert "0.1 * (25 * huber(distances(s[b]), distances(t[a]))" in of_distillation(loaded.distill)
+    plain = of_distillation(load_config("quickstart", [f"distill.hints={HINT}"]).distill)
     assert "+ 0.1 * MSE(P(s[hidden_1]), t[hidden_1]) / mean(t[hidden_1]^2)" in plain
 
 

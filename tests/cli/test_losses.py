@@ -12,6 +12,7 @@ from interrupting import signal_at
 from small_experiment import SET
 
 from kdistill.config import Distill
+from kdistill.config.formula import of_distillation
 from kdistill.core.soft_losses import DECLARED
 from kdistill.runs import Experiment
 
@@ -54,7 +55,7 @@ FIRST, *OTHERS = [*NEW, "standardize"]
 def test_a_run_of_each_loss(name, folder):
     result = document("distill", "--output-dir", folder, *SHORT, *options(name))
     keys = keys_of(name)
-    assert result["formula"] == keys.formula()
+    assert result["formula"] == of_distillation(keys)
     distilled = Experiment(folder / "quickstart").run("distilled", 0)
     assert distilled.manifest["spec"]["distill"] == keys.specification()
     (epoch,) = distilled.history()

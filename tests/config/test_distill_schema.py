@@ -10,6 +10,7 @@ from scipy.special import softmax
 from kdistill import config as configs
 from kdistill.config import Distill
 from kdistill.config.distill_schema import DISTILL_READERS
+from kdistill.config.formula import of_distillation
 from kdistill.core.errors import ConfigError
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, declared
 from kdistill.core.task import MULTI
@@ -52,11 +53,11 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", NEW)
 def test_the_formula_has_the_authors_numbers_by_default(name):
-    assert load(f"distill.soft_loss={name}").distill.formula() == FORMULAS[name]
+    assert of_distillation(load(f"distill.soft_loss={name}").distill) == FORMULAS[name]
 
 
 def test_the_formula_of_standardised_logits():
-    assert load("distill.standardize=true").distill.formula() == (
+    assert of_distillation(load("distill.standardize=true").distill) == (
         f"loss = 0.989011 * 2^2 * KL(softmax(z(teacher)/2) || softmax(z(student)/2)) + 0.010989 * {HARD}; z: logits "
         "less their mean over the classes, divided by their standard deviation; the authors' loss, 0.1 * hard + "
         "9 * soft, is 9.1 times this"
@@ -65,7 +66,7 @@ def test_the_formula_of_standardised_logits():
 
 def test_the_formula_has_other_numbers_teachers_and_weights():
     keys = load("distill={soft_loss: dkd, T: 2, alpha: 0.8, dkd_other: 3, dkd_warmup: 0, scale_by_t_squared: false}")
-    formula = keys.distill.formula(teachers=3, weights="balanced")
+    formula = of_distillation(keys.distill, teachers=3, weights="balanced")
     assert formula.startswith("loss = 0.8 * (1 * KL_label(mean of 3 softmax(teacher/2) || softmax(student/2)) + 3 * ")
     assert "0.2 * mean(w[label] * CE(label, softmax(student))), w[c] = n / (k * n[c]); KL_label" in formula
     assert formula.endswith("; the authors' loss is 1 * hard + 1 * soft: alpha 0.5, times 2")
@@ -139,7 +140,7 @@ def test_multi_label_data_have_kl_and_mse_alone(name):
         load(data, f"distill={given}")
     assert ("standardize" if name == "standardize" else f"distill.soft_loss: {name}") in error.value.message
     for name in ("kl", "mse"):
-        assert "BCE" in load(data, f"distill.soft_loss={name}").distill.formula(task=MULTI)
+        assert "BCE" in of_distillation(load(data, f"distill.soft_loss={name}").distill, task=MULTI)
 
 
 TWO, THREE = {"classes": 2, "batch_size": 32}, {"classes": 3, "batch_size": 32}
@@ -195,7 +196,7 @@ def test_a_resolved_config_loads_again_with_what_its_loss_reads(name):
     again = configs.load("quickstart", [f"distill={json.dumps(shown['distill'])}"])
     assert again.distill == config.distill
     text = " ".join(line.lstrip("# ") for line in configs.described(config).splitlines() if line.startswith("# "))
-    assert text.replace(" ", "").endswith(config.distill.formula().replace("; ", "").replace(" ", ""))
+    assert text.replace(" ", "").endswith(of_distillation(config.distill).replace("; ", "").replace(" ", ""))
 
 
 def test_a_sweep_over_losses_gives_each_its_own_defaults_and_leaves_out_what_it_does_not_read():

@@ -4,6 +4,7 @@ import pytest
 
 from kdistill import config as configs
 from kdistill.config.data_schema import Data
+from kdistill.config.formula import of_distillation
 from kdistill.config.schema import READERS, Config, Distill, Model, Training, TrainingKeys
 from kdistill.core.errors import ConfigError
 
@@ -236,13 +237,15 @@ def test_every_key_is_described():
 
 def test_the_formula_has_the_numbers():
     distill = load("distill.T=2", "distill.alpha=0.9").distill
-    assert distill.formula() == (
+    assert of_distillation(distill) == (
         "loss = 0.9 * 2^2 * KL(softmax(teacher/2) || softmax(student/2)) + 0.1 * CE(labels, softmax(student))"
     )
     article = configs.load("article").distill
-    assert article.formula() == (
+    assert of_distillation(article) == (
         "loss = 0.9 * KL(softmax(teacher/3) || softmax(student/2)) + 0.1 * CE(labels, softmax(student))"
     )
     matched = load("distill.soft_loss=mse", "distill.T=2", "distill.alpha=0.9").distill
-    assert matched.formula() == "loss = 0.9 * 2^2 * MSE(teacher/2, student/2) + 0.1 * CE(labels, softmax(student))"
-    assert "MSE(mean of 2 teacher/2, student/2)" in matched.formula(teachers=2)
+    assert (
+        of_distillation(matched) == "loss = 0.9 * 2^2 * MSE(teacher/2, student/2) + 0.1 * CE(labels, softmax(student))"
+    )
+    assert "MSE(mean of 2 teacher/2, student/2)" in of_distillation(matched, teachers=2)

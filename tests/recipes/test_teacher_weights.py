@@ -9,6 +9,7 @@ from scipy.special import expit, log_softmax, softmax
 from small_experiment import SET
 
 from kdistill import config as configs
+from kdistill.config.formula import of_distillation
 from kdistill.core.task import MULTI, SINGLE
 from kdistill.evaluation import metrics
 from kdistill.runs import Experiment, differences, joint_identity, same_teachers, shares_of, split_identity
@@ -67,7 +68,7 @@ def test_only_the_ratios_of_weights_count():
     assert shares(3, 3).distill.shares == ()
     assert configs.resolved(shares(1, 3))["distill"]["teacher_weights"] == [1.0, 3.0]
     assert "teacher_weights" not in configs.resolved(configs.load("quickstart"))["distill"]
-    assert "mean (0.25, 0.75) of 2 softmax(teacher/4)" in shares(1, 3).distill.formula(2)
+    assert "mean (0.25, 0.75) of 2 softmax(teacher/4)" in of_distillation(shares(1, 3).distill, 2)
 
 
 def test_an_identity_has_the_shares_in_any_order_of_the_teachers():

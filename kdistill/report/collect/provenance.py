@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kdistill import datasets
+from kdistill.config.formula import of_distillation
 from kdistill.core.errors import KdistillError, OutputError
 from kdistill.core.formatting import counted, setting
 from kdistill.evaluation.headline import of_examples
@@ -66,7 +67,7 @@ def collect_objective(subject: Subject) -> Objective:
     weights = next((result["class_weights"] for result in students if "class_weights" in result), {})
     trained_on = {arm: result["trained_on"] for arm, result in first.items() if "trained_on" in result}
     data = subject.config.data
-    formula = keys.formula(subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
+    formula = of_distillation(keys, subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
     formula += subject.config.start_words("distilled")
     return Objective(formula, keys, subject.config.student.l2, weights, data.task, of_examples(trained_on))
 
