@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 
 
 def one_model(config: Config, teachers: Sequence[Any]) -> None:
-    """Refuse hints from several teachers, or from a file of logits; `teachers` are the files that are named.
+    """Refuse hints from several teachers, or from a file of logits; `teachers` are the files, or none for members.
 
     Raises:
         ConfigError: with the reason.
     """
     if not config.distill.hints:
         return
+    count, remedy = len(teachers) or config.teacher.members, "name one `.keras` file"
     if any(str(path).endswith(".npz") for path in teachers):
         received = "a file of logits, which has no layers"
-    elif len(teachers) > 1:
-        received = f"{len(teachers)} teachers, whose layers are different ones"
+    elif count > 1:
+        received = f"{count} teachers, whose layers are different ones"
+        remedy = remedy if teachers else "set teacher.members to 1"
     else:
         return
     raise ConfigError(
         f"distill.hints: expected one teacher that is a model; received {received}",
-        hint="Remove this key, or name one `.keras` file.",
+        hint=f"Remove this key, or {remedy}.",
     )
 
 

@@ -67,6 +67,7 @@ def test_keys_of_hints_are_checked(items):
     ("override", "text"),
     [
         ("distill.teachers=[one.keras, two.keras]", "expected one teacher that is a model; received 2 teachers"),
+        ("teacher.members=2", "expected one teacher that is a model; received 2 teachers"),
         ("distill.teachers=[one.npz]", "received a file of logits, which has no layers"),
         ("distill.hints=[{teacher: hidden_1, student: hidden_1, loss: rkd}]", "expected at least 2; received 1"),
     ],
