@@ -23,6 +23,11 @@ def number(name: str) -> int:
     return int(found[1]) if found else 1
 
 
+def arm_of(name: str) -> str:
+    """Return the arm of a run by its name, which of a teacher's further members is `teacher`."""
+    return "teacher" if NAME.fullmatch(name) else name
+
+
 def seed_of(seed: int, member: int) -> int:
     """Return the seed of a member, counted from 1, of the teacher of a seed: the first has the teacher's own."""
     return (seed + STRIDE * (member - 1)) % SEEDS

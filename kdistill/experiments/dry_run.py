@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 from kdistill import datasets, modelfiles
 from kdistill.config.formula import hard_formula
-from kdistill.core import backend
+from kdistill.core import backend, members
 from kdistill.core.controls import needed_by
 from kdistill.core.errors import ModelError
 from kdistill.datasets.chance import at_chance
@@ -143,7 +143,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         "cells": [_counted(cell, runs) for cell in grid.cells],
         "runs": runs,
         **data,
-        "teachers": sum(arm_order(row["arm"])[0] == 0 for row in runs),
+        "teachers": sum(members.arm_of(row["arm"]) == "teacher" for row in runs),
         "given_teachers": list(given.values()),
         "formula": formulas.pop() if len(formulas) == 1 else None,
         "warnings": _warnings(home, data, list(given.values()), []),
@@ -217,14 +217,14 @@ def scoring(session: Session, seed: int, model_files: Sequence[Path]) -> Plan:
 
 def _rows(session: Session, arms: Sequence[str], taught_by: Mapping[int, int], given: str | None) -> list[PlannedRun]:
     """Return a row for each run; `taught_by` has the teacher's seed of each seed, `given` the weights of files."""
-    rows: dict[tuple[str, int], PlannedRun] = {}
+    rows: dict[Path, PlannedRun] = {}  # by folder: members of several teachers may have one seed
     for seed, teacher_seed in taught_by.items():
         own = session.members(session.experiment.run("teacher", teacher_seed))
         students = [session.experiment.run(arm, seed) for arm in arms if arm != "teacher"]
         for run in [*(own if "teacher" in arms else ()), *students]:
-            if (run.arm, run.seed) not in rows:
-                known = [row for member in own if (row := rows.get(("teacher", member.seed)))]
-                rows[run.arm, run.seed] = _row(session, run, given, own, known)
+            if run.folder not in rows:
+                known = [rows[member.folder] for member in own if member.folder in rows]
+                rows[run.folder] = _row(session, run, given, own, known)
     return list(rows.values())
 
 

@@ -21,8 +21,7 @@ NEXT = ".next-"
 
 def run_at(folder: Path, name: str, seed: int) -> "Run":
     """Return a run in the folder of a seed: `name` is that of an arm, or of a teacher's member."""
-    member = members.number(name)
-    return Run(folder / name, "teacher" if member > 1 else name, members.seed_of(seed, member))
+    return Run(folder / name, members.arm_of(name), members.seed_of(seed, members.number(name)))
 
 
 class SplitScores(TypedDict):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdistill import modelfiles
-from kdistill.core import kinds
+from kdistill.core import kinds, members
 from kdistill.core.controls import CONTROLS
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ LAYERS = "/"  # before the hash of a teacher's layers
 
 def arm_order(name: str) -> tuple[int, int]:
     """Return a sort key of runs of one seed, by the names of their arms: a teacher's members in their own order."""
-    arm, _, member = name.partition("-")
-    return EVERY_ARM.index(arm), int(member or 1)
+    return EVERY_ARM.index(members.arm_of(name)), members.number(name)
 
 
 def specification(

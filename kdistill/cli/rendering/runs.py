@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering.results import facts, mean_scores, ranges, verdict_rows
 from kdistill.cli.rendering.tables import FittingTable, sections, warning
+from kdistill.core import members
 from kdistill.core.formatting import counted, file_size, number, setting, settings
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, columns
 from kdistill.runs import EVERY_ARM, arm_order
@@ -43,7 +44,7 @@ def _summary(entry: "FoundExperiment") -> list[tuple[str, ...]]:
     size, changed = file_size(entry["bytes"]), _local(entry["changed"])
     rows: list[tuple[str, ...]] = [(entry["experiment"], _states(entry["states"]), "", "", verdict, size, changed)]
     for arm in EVERY_ARM:
-        if of_arm := [run for run in entry["runs"] if EVERY_ARM[arm_order(run["arm"])[0]] == arm]:
+        if of_arm := [run for run in entry["runs"] if members.arm_of(run["arm"]) == arm]:
             of = sorted({run["seed"] for run in of_arm})
             seeds = f"(seed{'s' if len(of) > 1 else ''} {ranges(of)})"
             rows.append((f"  {arm}", f"{_states(_count_states(of_arm))} {seeds}", *_means(of_arm)))

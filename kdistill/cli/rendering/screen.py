@@ -14,6 +14,7 @@ from rich.text import Text
 from kdistill.cli.rendering.console import console, print_text
 from kdistill.cli.rendering.live import RunTable, download
 from kdistill.cli.rendering.results import STOPPED_IN_WORDS
+from kdistill.core import members
 from kdistill.core.listener import (
     Caution,
     Downloading,
@@ -107,7 +108,7 @@ class Screen(Listener):
         self._show(self._table)
 
     def _monitor(self, arm: str) -> str | None:
-        return self.monitors.get("teacher" if arm.startswith("teacher") else "student")
+        return self.monitors.get("teacher" if members.arm_of(arm) == "teacher" else "student")
 
     def _end_epoch(self, record: EpochRecord, name: str) -> None:
         """Update the row of a run. With --verbose, or now and then without a live view, print a line."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kdistill.core import members
 from kdistill.core.errors import KdistillError, bug_message
 from kdistill.recipes.session import Options
 from kdistill.runs import Result, Run, ScoresOnTest
@@ -140,11 +141,6 @@ class Failure:
         return error
 
 
-def _shape(task: Task) -> str:
-    """Return the arm of a task: the members of a teacher have the same training step."""
-    return task.key.arm.partition("-")[0]
-
-
 @dataclass
 class Outcomes:
     """The results of the tasks that were done, and the failures of those that were not."""
@@ -169,7 +165,8 @@ class Outcomes:
         """
         over = self.done.keys() | self.failed.keys()
         ready = [task for task in waiting if self.done.keys() >= {*task.needs} and over >= {*task.after}]
-        alike = [task for task in ready if last is not None and _shape(task) == _shape(last)]
+        # The members of a teacher have the same training step.
+        alike = [task for task in ready if last and members.arm_of(task.key.arm) == members.arm_of(last.key.arm)]
         return next(iter([*alike, *ready]), None)
 
     def drop_blocked(self, waiting: list[Task]) -> None:
