@@ -15,7 +15,7 @@ array is read, and no object is unpickled.
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,7 @@ class LogitsFile:
     @property
     def identity(self) -> str:
         """The SHA-256 of `train` and `unlabelled`, if there is one: logits on test do not change a student."""
-        known = [self._logits[name] for name in ("train", "unlabelled") if name in self._logits]
-        return hashlib.sha256(b"".join(map(np.ndarray.tobytes, known))).hexdigest()
+        return _hash_of(self._logits[name] for name in ("train", "unlabelled") if name in self._logits)
 
     @property
     def has_test(self) -> bool:
@@ -199,3 +198,10 @@ class LogitsFile:
             return self._logits[name]
         all_rows = splits.training_part().rows
         return self._logits["train"][np.searchsorted(all_rows, getattr(splits, name).rows)]
+
+
+def _hash_of(arrays: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -335,6 +335,4 @@ def _seen(splits: Splits, added: Split) -> list[str]:
 
 def _hashes(part: Split) -> NDArray[np.uint64]:
     """Return the hashes (n,) of the examples of a part."""
-    size = ROWS_AT_ONCE
-    pieces = [part.take(np.arange(start, min(start + size, len(part))))[0] for start in range(0, len(part), size)]
-    return np.concatenate([guards.row_hashes(piece) for piece in pieces])
+    return np.concatenate([guards.row_hashes(images) for images, _ in part.chunks(ROWS_AT_ONCE)])
