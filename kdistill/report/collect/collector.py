@@ -60,7 +60,7 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         headline=_headline(subject, arms),
         causes=scores.causes(),
         controls=scores.controls(),
-        members=_last(subject).get("members", ()),
+        members=((subject.sweep or {}).get("test") or subject.summary).get("members", ()),
     )
 
 
@@ -72,11 +72,6 @@ def _parts(subject: Subject) -> tuple[dict[str, Any], dict[str, str]]:
         "benchmark": collect_benchmark(subject),
     }
     return {part: of[0] for part, of in found.items()}, {part: of[1] for part, of in found.items()}
-
-
-def _last(subject: Subject) -> dict[str, Any]:
-    """Return the arms as the last `reproduce` or sweep compared them; empty where none did."""
-    return (subject.sweep or {}).get("test") or subject.summary
 
 
 def _headline(subject: Subject, arms: list[Arm]) -> str:

@@ -48,9 +48,8 @@ class _Gathered:
         self.tallies = {arm: Tally(arm, labels, classes) for arm in ARMS}
         self.pairs = Pairs(self.tallies["baseline"], self.tallies["distilled"])
         self.problems: list[str] = []
-        self.teacher: tuple[str, Floats, tuple[float, ...]] | None = (
-            None  # title, logits and shares of the first teacher
-        )
+        # Of the first teacher: title, logits and shares.
+        self.teacher: tuple[str, Floats, tuple[float, ...]] | None = None
         self._add_teachers()
         self._add_students()
 
