@@ -23,7 +23,7 @@ def class_weights(
             the number of classes with any, as in scikit-learn's `compute_class_weight`; or weights by class name, 1 for
             a class that is not named, which are divided by their mean over train. So learning rate and alpha keep
             their meaning.
-        train: the labelled examples of train. A class without examples in it has the weight 1 where `balanced`.
+        train: the examples whose labels are learnt. A class without examples in it has the weight 1 where `balanced`.
         classes: names of the classes.
 
     Raises:

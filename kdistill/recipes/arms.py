@@ -32,12 +32,15 @@ from kdistill.training.hints import Hint
 
 def train_teacher(session: Session, seed: int, name: str = "teacher") -> Result:
     """Train the teacher, or a further member of it, on the labels alone; see `attempt.train` for files and errors."""
-    return train(session, session.experiment.run(name, seed), labels_alone(session), data_of(session, "teacher"))
+    return train(
+        session, session.experiment.run(name, seed), labels_alone(session, "teacher"), data_of(session, "teacher")
+    )
 
 
 def baseline(session: Session, seed: int) -> Result:
     """Train the student on the labels alone: the accuracy that distillation has to beat."""
-    return train(session, session.experiment.run("baseline", seed), labels_alone(session), data_of(session, "baseline"))
+    run = session.experiment.run("baseline", seed)
+    return train(session, run, labels_alone(session, "baseline"), data_of(session, "baseline"))
 
 
 def distill(session: Session, seed: int, teacher: AnyTeacher) -> Result:
@@ -74,17 +77,18 @@ def evaluate(
     Returns:
         The scores, and the logits (n, classes).
     """
-    model, _ = models.load_classifier(path, *session.splits.fitting)
-    logits = _logits(session, path, predict.predictor(model), session.splits.test)
+    splits = session.splits
+    model, _ = models.load_classifier(path, *splits.fitting)
+    predictor = predict.predictor(model)
+    logits = _logits(session, path, predictor, splits.test)
     scores = _scores(session, logits, model.count_params(), path.stat().st_size)
     if teacher is not None and teacher.test is not None:
-        task = session.splits.task
         taught = teacher.together(teacher.test)
-        scores["agreement"] = metrics.agreement(taught, logits, task)
-        scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, task)
+        scores["agreement"] = metrics.agreement(taught, logits, splits.task)
+        scores["kl_to_teacher"] = metrics.kl_to_teacher(taught, logits, splits.task)
     if session.config.distill.standardize and session.config.data.validation != "test":
-        known, splits = _logits(session, path, predict.predictor(model), session.splits.validation), session.splits
-        scores.update(calibration.fitted(known, splits.validation.all_labels, logits, splits.test.all_labels))
+        validation = _logits(session, path, predictor, splits.validation)
+        scores.update(calibration.fitted(validation, splits.validation.all_labels, logits, splits.test.all_labels))
     return scores, logits
 
 
@@ -134,9 +138,9 @@ def evaluate_teacher(session: Session, teacher: AnyTeacher) -> ScoresOnTest:
     return _scores(session, teacher.together(teacher.test), teacher.parameters, size)
 
 
-def labels_alone(session: Session) -> losses.Objective:
-    """Return the objective of arms without soft targets."""
-    return losses.hard_objective(class_weights(session), session.splits.task)
+def labels_alone(session: Session, arm: str) -> losses.Objective:
+    """Return the objective of an arm without soft targets."""
+    return losses.hard_objective(class_weights(session, arm), session.splits.task)
 
 
 def distillation(session: Session, teacher: AnyTeacher, hinted: Mapping[Hint, float]) -> losses.Objective:
@@ -151,7 +155,7 @@ def distillation(session: Session, teacher: AnyTeacher, hinted: Mapping[Hint, fl
         keys.teacher_temperature,
         keys.scale_by_t_squared,
         keys.soft_loss,
-        class_weights=class_weights(session),
+        class_weights=class_weights(session, "distilled"),
         task=session.splits.task,
         standardize=keys.standardize,
         own=keys.own_numbers(),
@@ -160,9 +164,9 @@ def distillation(session: Session, teacher: AnyTeacher, hinted: Mapping[Hint, fl
     )
 
 
-def class_weights(session: Session) -> tuple[float, ...] | None:
-    """Return the weight of each class in the hard term, by label; None where all examples count the same."""
-    weights = session.class_weights
+def class_weights(session: Session, arm: str) -> tuple[float, ...] | None:
+    """Return the weight of each class in an arm's hard term, by label; None where all examples count the same."""
+    weights = session.class_weights_of(arm)
     return None if weights is None else tuple(weights.values())
 
 

@@ -224,11 +224,11 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         splits = session.splits
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
-    weighted, more = session.config.data.class_weights, Result()
+    weights, more = session.class_weights_of(run.arm), Result()
     if splits.has_unlabelled:
         more["trained_on"] = examples_in(fit.data)
-    if weighted is not None:
-        more["class_weights"] = session.class_weights or {}
+    if weights is not None:
+        more["class_weights"] = weights
     if fit.data.augmentation:
         more["augmentation"] = dataclasses.asdict(fit.data.augmentation)
     if teacher:
@@ -337,10 +337,11 @@ def examples_in(data: Data) -> dict[str, int]:
 
 def _note_class_weights(session: Session, run: Run) -> None:
     """Say which weights the classes have, and whether early stopping counts them."""
-    if (weights := session.class_weights) is None:
+    if (weights := session.class_weights_of(run.arm)) is None:
         return
+    over = "the labelled examples" if session.splits.has_unlabelled else "train"
     listed = first_few([f"{name}: {weight:.3g}" for name, weight in weights.items()], NAMED_AT_MOST)
-    session.listener.note(f"Class weights in the hard term: {listed} (their mean over train is 1)")
+    session.listener.note(f"Class weights in the hard term: {listed} (their mean over {over} is 1)")
     monitor = session.config.training_for(run.role).monitor
     if monitor in EVERY_EXAMPLE_THE_SAME:
         session.listener.note(

@@ -35,7 +35,7 @@ def smoothed(session: Session, run: Run, _: AnyTeacher | None) -> Result:
         teacher_train=np.broadcast_to(equal, (len(data.train), len(equal))),
         teacher_validation=np.broadcast_to(equal, (len(data.validation), len(equal))),
     )
-    return train(session, run, _soft_at_1(session, share), data)
+    return train(session, run, _soft_at_1(session, run.arm, share), data)
 
 
 def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
@@ -47,7 +47,7 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
     data = _changed(data, lambda logits, _: task.certain(teacher.together(logits)))
     if data.teachers:
         data = dataclasses.replace(data, teachers=[_deciding(data.teachers, teacher, task)])
-    return train(session, run, _soft_at_1(session, session.config.distill.alpha), data, teacher)
+    return train(session, run, _soft_at_1(session, run.arm, session.config.distill.alpha), data, teacher)
 
 
 def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
@@ -81,7 +81,7 @@ def taught_by_baseline(session: Session, run: Run, baseline: AnyTeacher) -> Resu
 
 def continued(session: Session, run: Run, baseline: ModelTeacher) -> Result:
     """Train on the labels alone, with a fresh optimizer, from the weights of the baseline on."""
-    return train(session, run, arms.labels_alone(session), arms.data_of(session, run.arm), start=baseline)
+    return train(session, run, arms.labels_alone(session, run.arm), arms.data_of(session, run.arm), start=baseline)
 
 
 # By the names of `core.controls.CONTROLS`.
@@ -108,10 +108,10 @@ def exchanged(answers: NDArray[np.generic], rng: np.random.Generator) -> NDArray
     return order
 
 
-def _soft_at_1(session: Session, weight: float) -> losses.Objective:
+def _soft_at_1(session: Session, arm: str, weight: float) -> losses.Objective:
     """Return the distillation objective with KL at T = 1 and a weight of the soft term."""
     return losses.distillation_objective(
-        weight, 1.0, class_weights=arms.class_weights(session), task=session.splits.task
+        weight, 1.0, class_weights=arms.class_weights(session, arm), task=session.splits.task
     )
 
 

@@ -19,7 +19,7 @@ from kdistill.core.errors import ConfigError
 from kdistill.core.kinds import Example
 from kdistill.core.listener import Listener
 from kdistill.core.members import MEMBERS_OF_FILES, names
-from kdistill.datasets import Splits
+from kdistill.datasets import Split, Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.datasets.split import AnySplit
 from kdistill.evaluation.measures import MEASURES, Measure
@@ -142,22 +142,25 @@ class Session:
         data = self.config.data
         return of_distillation(self.config.distill, teachers, data.class_weights, data.task, data.has_unlabelled)
 
-    @cached_property
-    def class_weights(self) -> dict[str, float] | None:
-        """The weight of each class in the hard term, in the order of the labels: see `datasets.class_weights`."""
+    def class_weights_of(self, arm: str) -> dict[str, float] | None:
+        """Return the weight of each class in an arm's hard term, in the order of labels: see `datasets.class_weights`.
+
+        They are counted over the examples whose labels the arm learns from. None: all examples count the same.
+        """
         chosen = self.config.data.class_weights
         if chosen is None:
             return None
         classes = self.splits.classes
-        return dict(zip(classes, class_weights(chosen, self.splits.labelled, classes).tolist(), strict=True))
+        return dict(zip(classes, class_weights(chosen, self.labelled_of(arm), classes).tolist(), strict=True))
 
     def examples_of(self, arm: str) -> AnySplit:
         """Return what an arm is trained on: where some of train have no label, what it needs labels for has those."""
-        splits = self.splits
-        if is_taught(arm):
-            return splits.examples(self.config.distill.examples)
+        return self.splits.examples(self.config.distill.examples) if is_taught(arm) else self.labelled_of(arm)
+
+    def labelled_of(self, arm: str) -> Split:
+        """Return the training examples whose labels an arm may learn from: of a teacher that knows them all, all."""
         knows_all = arm == "teacher" and self.config.teacher.examples == "all"
-        return splits.known if knows_all and splits.known else splits.labelled
+        return self.splits.known if knows_all and self.splits.known else self.splits.labelled
 
     @property
     def measure(self) -> Measure:

@@ -97,11 +97,17 @@ def test_the_teacher_is_asked_about_augmented_unlabelled_images(experiment, tmp_
     assert result["trained_on"]["unlabelled"] == 945
 
 
-def test_class_weights_are_counted_over_labelled_examples(tmp_path):
+@pytest.mark.parametrize("examples", ["all", "labelled"])
+def test_class_weights_are_counted_over_the_examples_whose_labels_are_learnt(examples, tmp_path):
     few = "data.labelled={'0': 40, '1': 1, '2': 1, '3': 1, '4': 1, '5': 1, '6': 1, '7': 1, '8': 1, '9': 1}"
-    weights = session(tmp_path, few, "data.class_weights=balanced").class_weights
-    assert weights["0"] == pytest.approx(49 / (10 * 40))
-    assert weights["9"] == pytest.approx(4.9)
+    own = session(tmp_path, few, f"teacher.examples={examples}", "data.class_weights=balanced")
+    for arm in ("baseline", "distilled"):
+        assert own.class_weights_of(arm)["0"] == pytest.approx(49 / (10 * 40))
+        assert own.class_weights_of(arm)["9"] == pytest.approx(4.9)
+    of_teacher = own.splits.known if examples == "all" else own.splits.labelled
+    counts = np.bincount(of_teacher.all_labels, minlength=10)
+    expected = len(of_teacher) / (10 * counts)
+    assert list(own.class_weights_of("teacher").values()) == pytest.approx(expected.tolist())
 
 
 def test_a_file_of_logits_is_in_the_order_of_all_examples(experiment, tmp_path):
