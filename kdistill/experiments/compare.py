@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kdistill import config as configs
-from kdistill.core.controls import needed_by
+from kdistill.core.controls import is_taught, needed_by
 from kdistill.core.errors import DamagedError
 from kdistill.evaluation import statistics
 from kdistill.evaluation.measures import ACCURACY, MEASURES, Measure, imbalance, lacks
@@ -17,6 +17,7 @@ from kdistill.evaluation.verdict import Answers, Contrast, Pair, compare_pairs
 from kdistill.runs import ARMS, EVERY_ARM, Experiment, Run, ScoresOnTest, answers_of, own_scores, survey
 from kdistill.runs.experiment import CHOSEN_HERE, SUMMARY_FILE
 from kdistill.runs.scores import damage as scores_damage
+from kdistill.runs.specification import START
 from kdistill.runs.survey import not_usable
 
 Document = dict[str, Any]
@@ -289,8 +290,12 @@ def _in_common(arm: str, a: Scored, b: Scored) -> str:
     role = "teacher" if arm == "teacher" else "student"
     one, other = (
         {
-            "initial weights": (of["spec"][role], of["data"]["classes"]),
-            "batches": (of["spec"]["training"]["batch_size"], of["data"]["split_fingerprint"]),
+            "initial weights": (of["spec"][role], of["data"]["classes"], _start(arm, of["spec"])),
+            "batches": (
+                of["spec"]["training"]["batch_size"],
+                of["data"]["split_fingerprint"],
+                _examples(arm, of["spec"]),
+            ),
         }
         for of in (a.manifest, b.manifest)
     )
@@ -298,6 +303,20 @@ def _in_common(arm: str, a: Scored, b: Scored) -> str:
     if not apart:
         return "Runs of one seed began with the same weights and saw the same batches."
     return f"Runs of one seed have their number in common, but other {' and other '.join(apart)}."
+
+
+def _start(arm: str, spec: Mapping[str, Any]) -> Any:
+    """Return the weights of the baseline from which a run started; `fresh` if it started from others."""
+    return spec.get("baseline_weights" if arm == "continued" else START, "fresh")
+
+
+def _examples(arm: str, spec: Mapping[str, Any]) -> Document:
+    """Return what decides which of the training examples a run saw, where some have no label."""
+    data, which = spec["data"], spec.get("distill", {}).get("examples", "all") if is_taught(arm) else "labelled"
+    sees_all = "all" in (which, spec.get("examples"))
+    own = {} if sees_all else {key: data[key] for key in ("labelled", "label_seed") if key in data}
+    # Also where an arm sees none of the added examples, they make its epochs longer.
+    return {"unlabelled": data.get("unlabelled"), "of": which if is_taught(arm) else None, **own}
 
 
 def _about_measure(by: Sequence[Measure]) -> list[str]:

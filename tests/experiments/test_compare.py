@@ -182,6 +182,27 @@ def test_what_a_seed_has_in_common_is_said(pair, overrides, words):
     assert words in compared(a, b)["arms"]["distilled"]["paired"]["about"]
 
 
+@pytest.mark.parametrize(
+    ("arm", "overrides", "words"),
+    [
+        ("distilled", ["student.initial_weights=baseline"], "but other initial weights."),
+        ("baseline", ["student.initial_weights=baseline"], "and saw the same batches"),
+        ("continued", [], "but other initial weights."),
+        ("baseline", ["data.labelled=100"], "but other batches."),
+        ("distilled", ["data.labelled=100"], "and saw the same batches"),
+        ("distilled", ["data.labelled=100", "distill.examples=labelled"], "but other batches."),
+        ("pseudo", ["data.labelled=100", "distill.examples=unlabelled"], "but other batches."),
+        ("teacher", ["data.labelled=100"], "but other batches."),
+        ("teacher", ["data.labelled=100", "teacher.examples=all"], "and saw the same batches"),
+    ],
+)
+def test_a_warm_start_and_examples_without_labels_are_not_said_to_be_in_common(pair, arm, overrides, words):
+    a, b = pair(*overrides)
+    fill(a, [80, 81, 82], arm, taught_by="one" if arm == "continued" else None)
+    fill(b, [80, 82, 84], arm)
+    assert words in compared(a, b, arm)["arms"][arm]["paired"]["about"]
+
+
 def test_teachers_that_taught_several_seeds_are_part_of_what_the_interval_is_about(pair):
     a, b = pair()
     fill(a, [80, 81, 82])
