@@ -71,8 +71,8 @@ class Grid:
 
     @property
     def shares_data(self) -> bool:
-        """Whether all cells are trained and validated on the same examples."""
-        return len({cell.session.config.data.unweighted for cell in self.cells}) == 1
+        """Whether all cells are split in the same way, and so validated on the same examples."""
+        return len({cell.session.config.data.split for cell in self.cells}) == 1
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:

@@ -214,6 +214,21 @@ def test_cells_of_other_data_are_warned_of(tmp_path):
     assert "their validation scores are of different examples" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("axis", "shares"),
+    [
+        ("data.labelled=50,100", True),
+        ("data.label_seed=0,1", True),
+        ("distill.examples=all,labelled", True),
+        ("data.split_seed=0,1", False),
+        ("data.validation=0.1,0.2", False),
+    ],
+)
+def test_cells_that_keep_other_labels_are_validated_on_the_same_examples(tmp_path, axis, shares):
+    session = Session(configs.load("quickstart", ["data.labelled=80"]), Experiment(tmp_path / "quickstart"), Options())
+    assert sweep_grid.plan(session, sweep_grid.axes(session.config, [axis])).shares_data == shares
+
+
 @pytest.mark.slow
 def test_a_baseline_that_diverges_is_tried_once_and_the_table_is_kept(tmp_path, monkeypatch):
     tried = []
