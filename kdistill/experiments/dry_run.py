@@ -22,7 +22,7 @@ from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teachers_of
 from kdistill.recipes import checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
-from kdistill.recipes.make import check_needed, check_student
+from kdistill.recipes.make import check_needed
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import Run, arm_order, joint_identity, judge
 from kdistill.runs.experiment import chosen_by
@@ -291,20 +291,11 @@ class _ModelChecks:
             self.compares(session, "test")
         if not datasets.needs_download(session.config.data):
             self._preflight.fits(session, arms)
-            self._check_start(session)
         for role in {"teacher" if arm == "teacher" else "student" for arm in arms}:
             model = getattr(session.config, role).model
             if model and Path(model) not in self._loaded:
                 _check_model(session, Path(model))
                 self._loaded.add(Path(model))
-
-    def _check_start(self, session: Session) -> None:
-        """Refuse a file of another architecture that students would start from."""
-        file = session.config.student.weights_file
-        if file and Path(file) not in self._loaded:
-            session.start()
-            check_student(session)
-            self._loaded.add(Path(file))
 
 
 def _warnings(session: Session, data: Document, given: Sequence[Document], own: Sequence[Run]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kdistill.evaluation.measures import ACCURACY
 from kdistill.recipes import checks, hints
+from kdistill.recipes.make import check_student
 from kdistill.recipes.session import Session
 from kdistill.teachers import files as teachers
 
@@ -34,6 +35,15 @@ class Preflight:
             if arm == "distilled" and hinted not in self._fitting:
                 self._fitting.add(hinted)
                 hints.check(session)
+        self._student(session)
+
+    def _student(self, session: Session) -> None:
+        """Refuse files of a student that do not fit the data, or each other: the cells of a sweep have several."""
+        student, key = session.config.student, ("files", session.config.data, session.config.student)
+        if (student.model or student.weights_file) and key not in self._fitting:
+            self._fitting.add(key)
+            session.start()
+            check_student(session)
 
     def compares(self, session: Session, *parts: str) -> None:
         """Refuse a measure that is undefined on splits, by name; accuracy never is, and no data is read for it.

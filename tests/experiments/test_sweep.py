@@ -380,6 +380,20 @@ def test_what_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, mon
             assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize("key", ["initial_weights", "model"])
+def test_a_file_that_fits_no_student_of_a_cell_is_refused_before_anything_is_trained(swept, tmp_path, monkeypatch, key):
+    monkeypatch.setattr(fit, "Fit", None)
+    other = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(10)]).save(other)
+    files = {"initial_weights": swept[0] / "quickstart/seed-0/teacher/model.keras", "model": other}
+    student = f"student={{hidden: [4]}},{{hidden: [4], initial_weights: {files[key]}}}"
+    axes = {"initial_weights": student, "model": f"student={{hidden: [4]}},{{model: {other}}}"}
+    for dry in ([], ["--dry-run"]):
+        refused = invoke("--grid", axes[key], *SHORT, *dry, "--output-dir", tmp_path / "o", code=4)
+        assert f"{files[key]}: expected" in refused.stderr
+        assert not (tmp_path / "o").exists()
+
+
 def test_a_sweep_beside_an_experiment_of_another_config_is_told_how_to_keep_both(tmp_path):
     common = [*SHORT, "--seeds", 1, "--output-dir", tmp_path]
     made = CliRunner().invoke(app, ["reproduce", *map(str, common), "--set", "training.epochs=3"])
