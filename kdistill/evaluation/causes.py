@@ -11,7 +11,7 @@ import numpy as np
 
 from kdistill.core.controls import CONTROLS, Control
 from kdistill.evaluation.measures import ACCURACY, Measure
-from kdistill.evaluation.statistics import CONFIDENCE, Difference, Interval, Scope, holm
+from kdistill.evaluation.statistics import CONFIDENCE, LEAST_SEEDS, Difference, Interval, Scope, holm
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, Verdict, compare_pairs
 
 
@@ -81,12 +81,15 @@ def _beyond(control: Control) -> tuple[str, str]:
 
 
 def _about(pairs: Sequence[tuple[str, str]], told: Mapping[tuple[str, str], ArmsCompared], measure: Measure) -> str:
-    about = (
-        "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
-        f"{len(pairs)} comparisons with controls."
-    )
-    if not claims(told.values()):
-        about += " None of them is below 0.05: more seeds show smaller differences."
+    if any(of["p_holm"] is not None for of in told.values()):
+        about = (
+            "Each interval is that of one comparison; the p values are corrected by Holm's method for all "
+            f"{len(pairs)} comparisons with controls."
+        )
+        if not claims(told.values()):
+            about += " None of them is below 0.05: more seeds show smaller differences."
+    else:
+        about = f"An interval requires at least {LEAST_SEEDS} seeds."
     if left_out := [f"{first} and {second}" for first, second in pairs if (first, second) not in told]:
         about += f" Not compared, since they share no seed with {measure.words} known: {', '.join(left_out)}."
     return about

@@ -69,7 +69,9 @@ def test_harm_and_measures_where_lower_is_better():
 
 
 def test_too_few_seeds_say_so():
-    (sentence,) = told(baseline=BASE[:2], distilled=BASE[:2] + 0.01, pseudo=BASE[:2])["sentences"].values()
+    found = told(baseline=BASE[:2], distilled=BASE[:2] + 0.01, pseudo=BASE[:2])
+    assert found["about"] == "An interval requires at least 3 seeds."
+    (sentence,) = found["sentences"].values()
     assert sentence.endswith("no interval, so that nothing can be said about the softened outputs.")
     assert "(" not in sentence
 

@@ -90,11 +90,9 @@ def _format_of_folder(path: Path) -> str:
     # Imported here because it loads Pillow.
     from kdistill.datasets.user.image_decoding import SUFFIXES
 
-    files: list[str] = []
     for _, below, names in os.walk(path):
         below[:] = [name for name in below if name[0] != "."]
-        files += (name.lower() for name in names if name[0] != ".")
-        if any(name.endswith(SUFFIXES) for name in names):
+        if any(name[0] != "." and name.lower().endswith(SUFFIXES) for name in names):
             return "image_folder"
     tables = [name for name in os.listdir(path) if name.lower().endswith(csv_table.SUFFIXES)]
     if tables:

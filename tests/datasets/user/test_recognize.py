@@ -98,6 +98,9 @@ def test_a_folder_of_images_has_the_size_that_the_teacher_takes(tmp_path):
     assert found.section["image_size"] == [12, 10]
     assert found.section["channels"] == 1
     assert "image_size" not in recognize(path, {"image_size": [3, 3]}, (12, 10, 1)).section
+    for image in list(path.rglob("*.png")):
+        image.rename(image.with_suffix(".PNG"))
+    assert recognize(path).section["dataset"] == "image_folder"
 
 
 def test_large_images_are_made_smaller_unless_a_teacher_takes_them(tmp_path):
