@@ -26,13 +26,24 @@ def of_distillation(
     """
     soft, where = _term_and_letters(keys, teachers, task)
     hinted, letters = hints.formula_of(keys.hints)
-    if some_unlabelled and keys.examples == "unlabelled":
+    loss = with_hard_term(soft, keys, weights, task, some_unlabelled, hinted, where, letters)
+    has_hard = not (some_unlabelled and keys.examples == "unlabelled")
+    return loss + _more(keys.authors() if has_hard else "")
+
+
+def with_hard_term(
+    soft: str, keys: Distill, weights: ClassWeights, task: Task, some_unlabelled: bool, hinted: str = "", *letters: str
+) -> str:
+    """Return the loss of a student that a model teaches: the soft term as text, and the hard term if there is one.
+
+    `hinted` are the terms of hints, `letters` what the letters of soft term and hints stand for.
+    """
+    which = keys.examples if some_unlabelled else "labelled"
+    if which == "unlabelled":
         no_hard = "no example has a label, so there is no hard term"
-        return f"loss = {keys.alpha:g} * {soft}{hinted}{task.summed}{_more(where, letters, no_hard)}"
-    mean = f"{task.cross_entropy} is a mean over the labelled examples alone"
-    of_labelled = mean if some_unlabelled and keys.examples == "all" else ""
-    more = _more(where, of_labelled, letters, keys.authors())
-    end = f"{hinted}{words_of_weights(weights)}{task.summed}{more}"
+        return f"loss = {keys.alpha:g} * {soft}{hinted}{task.summed}{_more(*letters, no_hard)}"
+    mean = f"{task.cross_entropy} of the labels is a mean over the labelled examples alone"
+    end = f"{hinted}{words_of_weights(weights)}{task.summed}{_more(*letters, mean if which == 'all' else '')}"
     return f"loss = {keys.alpha:g} * {soft} + {1 - keys.alpha:g} * {hard_term(weights, task)}{end}"
 
 

@@ -1,6 +1,6 @@
 """The formula of the loss of each arm, as one line of text."""
 
-from kdistill.config.formula import hard_formula, hard_term, words_of_weights
+from kdistill.config.formula import hard_formula, hard_term, with_hard_term, words_of_weights
 from kdistill.config.initial_weights import FROM_BASELINE
 from kdistill.recipes.session import Session
 from kdistill.runs import Run
@@ -13,7 +13,7 @@ def formula_of_run(session: Session, run: Run, teachers: int) -> str:
 
 def _formula(session: Session, run: Run, teachers: int) -> str:
     config = session.config
-    task, alpha, weights = config.data.task, config.distill.alpha, config.data.class_weights
+    task, weights = config.data.task, config.data.class_weights
     of_model, labels_alone = f"{task.activation}(student)", hard_formula(weights)
     hard, end = hard_term(weights, task), f"{words_of_weights(weights)}{task.summed}"
     match run.arm:
@@ -24,7 +24,7 @@ def _formula(session: Session, run: Run, teachers: int) -> str:
             return f"loss = {share:g} * KL(equal probabilities || {of_model}) + {1 - share:g} * {hard}{end}"
         case "pseudo":
             answer = f"{task.cross_entropy}(the teacher's answer, {of_model})"
-            return f"loss = {alpha:g} * {answer} + {1 - alpha:g} * {hard}{end}"
+            return with_hard_term(answer, config.distill, weights, task, config.data.has_unlabelled)
         case "shuffled":
             among = "all examples" if config.controls["shuffled"] == "all" else "those of the same answer"
             return f"{session.formula_of(teachers)}, the teacher's outputs exchanged among {among}"

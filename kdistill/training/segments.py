@@ -27,7 +27,7 @@ class Data:
         train: the training examples, n; some may have no label (`task.NO_LABEL`).
         validation: the validation split, m examples.
         teacher_train: teacher logits (n, classes) or (n, teachers, classes) of `train`; None without a teacher, or if
-            they are computed while training, by `teachers`.
+            they are computed while training, by `teachers`. With a `guide`, its logits are used.
         teacher_validation: teacher logits (m, classes) or (m, teachers, classes) of `validation`; None without a
             teacher.
         teachers: functions from raw values to logits, called on every augmented image.

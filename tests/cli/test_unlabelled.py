@@ -33,7 +33,7 @@ def test_the_page_says_so_too(folder):
     run("report", folder / "quickstart")
     page = (folder / "quickstart" / "report.md").read_text()
     assert SENTENCE in page
-    assert "CE is a mean over the labelled examples alone" in page
+    assert "CE of the labels is a mean over the labelled examples alone" in page
 
 
 def test_another_choice_of_labels_is_another_experiment(folder):
