@@ -85,3 +85,14 @@ def fashion_mnist_dir():
     if not FASHION_MNIST.is_dir():
         pytest.skip("Fashion-MNIST is not beside this checkout")
     return FASHION_MNIST
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """All of a page but most of its pictures, which take seconds."""
+    from small_experiment import with_few_pictures
+
+    from kdistill.report.collect import collector
+
+    original = collector.collect
+    monkeypatch.setattr(collector, "collect", lambda *of: with_few_pictures(original(*of)))

@@ -5,22 +5,12 @@ import shutil
 
 import pytest
 from command_line import document, run
-from small_experiment import with_few_pictures
-
-from kdistill.report.collect import collector
 
 
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def few_pictures(monkeypatch):
-    """All of a page but most of its pictures, which take seconds."""
-    original = collector.collect
-    monkeypatch.setattr(collector, "collect", lambda *of: with_few_pictures(original(*of)))
 
 
 def test_it_says_where_the_page_is_and_what_it_says_first(experiment_copy):

@@ -29,7 +29,7 @@ def test_the_summary_and_the_screen_say_what_each_arm_was_trained_on(folder):
     assert summary["trained_on"]["baseline"] == {"labelled": 60, "unlabelled": 0}
 
 
-def test_the_page_says_so_too(folder):
+def test_the_page_says_so_too(folder, few_pictures):
     run("report", folder / "quickstart")
     page = (folder / "quickstart" / "report.md").read_text()
     assert SENTENCE in page

@@ -118,7 +118,7 @@ def test_evaluate_scores_the_ensemble_and_its_members(folder, summary):
     assert "of the 2 teachers' parameters" in found["headline"]
 
 
-def test_the_page_and_v_have_a_table_of_members(folder, experiment, summary):
+def test_the_page_and_v_have_a_table_of_members(folder, experiment, summary, few_pictures):
     verbose = run(
         "reproduce", *SET, *MEMBERS, "--seeds", 2, "--teacher-seeds", 1, "--workers", 1, "--output-dir", folder, "-v"
     ).stdout
