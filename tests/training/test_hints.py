@@ -326,7 +326,8 @@ def test_a_state_without_projections_is_not_taken_for_one_with_them():
 
 
 def test_features_count_for_the_size_of_a_segment():
-    assert segments.batches_in_segment(TRAIN, 30, 100) > segments.batches_in_segment(TRAIN, 30, 100, 2**18)
+    data = Data(TRAIN, VALIDATION)
+    assert segments.batches_in_segment(data, 30, 100) > segments.batches_in_segment(data, 30, 100, 2**18)
 
 
 def test_the_predictions_are_those_of_the_student_alone():
