@@ -39,8 +39,9 @@ TAKE_LOG = {
     MULTI.name: "Give logits; of probabilities p, clipped to 1e-7 and 1 - 1e-7, they are np.log(p / (1 - p)).",
 }
 LAYOUT = (
-    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, and optionally `test` "
-    "and `classes`; `kdistill data export` writes the examples in the order of the rows."
+    "A file of logits (--teacher-logits) has `train` (rows, classes), `labels` or `fingerprint`, with data.unlabelled "
+    "`unlabelled` too, and optionally `test` and `classes`; `kdistill data export` writes the examples in the order of "
+    "the rows."
 )
 
 

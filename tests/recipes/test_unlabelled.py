@@ -160,8 +160,9 @@ def test_a_file_of_logits_has_those_of_the_unlabelled_examples_too(more, tmp_pat
     logits = {"train": rng.normal(size=(len(part), 10)).astype("f4"), "labels": part.all_labels}
     np.savez(tmp_path / "without.npz", **logits)
     own = session(tmp_path, f"data.unlabelled={more}", teacher_files=[tmp_path / "without.npz"], listener=Heard())
-    with pytest.raises(ModelError, match="expected an array `unlabelled`"):
+    with pytest.raises(ModelError, match="expected an array `unlabelled`") as refused:
         made(own, "distilled")
+    assert "with data.unlabelled `unlabelled` too" in refused.value.hint
     logits["unlabelled"] = rng.normal(size=(201, 10)).astype("f4")
     np.savez(tmp_path / "with.npz", **logits)
     own = session(tmp_path, f"data.unlabelled={more}", teacher_files=[tmp_path / "with.npz"], listener=Heard())
