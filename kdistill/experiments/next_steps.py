@@ -42,9 +42,16 @@ def after_sweep(session: Session, winner: str) -> list[Step]:
 
 def after_training(session: Session, arm: str, seed: int) -> list[Step]:
     """Return the steps after one run: what its arm is compared with, until all three are there."""
+    has_baseline = session.experiment.run("baseline", seed).finished
     if arm == "teacher":
-        return [_one_seed(session, "distill", "train the student on its outputs", seed)]
-    if arm == "distilled" and not session.experiment.run("baseline", seed).finished:
+        distill = _one_seed(session, "distill", "train the student on its outputs", seed)
+        if has_baseline or not session.config.starts_from_baseline("distilled"):
+            return [distill]
+        return [
+            _one_seed(session, "baseline", "train the baseline, from which the student starts", seed),
+            distill,
+        ]
+    if arm == "distilled" and not has_baseline:
         alone = _one_seed(session, "baseline", "train the same student without a teacher, to compare", seed)
         return [alone, _evaluate(session, seed)]
     steps = [_evaluate(session, seed)]

@@ -88,6 +88,11 @@ def test_after_one_run_its_rivals_come_next(session):
     assert words(again)[-2:] == ["--seeds", "5"]
 
 
+def test_a_student_that_starts_from_the_baseline_comes_after_it(session):
+    steps = next_steps.after_training(session("student.initial_weights=baseline"), "teacher", 7)
+    assert [words(step)[0] for step in steps] == ["baseline", "distill"]
+
+
 def test_teachers_of_the_command_line_stay_in_the_commands_that_need_them(session, tmp_path):
     path = tmp_path / "a teacher.keras"
     reproduce = next_steps.after_evaluate(session(teachers=[path]), ["distilled"], 0)[1]
