@@ -80,15 +80,23 @@ def check_needed(session: Session, run: Run) -> None:
 
 
 def check_start(session: Session, run: Run) -> None:
-    """Raise ModelError where the baseline that a run starts from is not finished; the hint says how to make it."""
-    start = session.start_of(run)
-    if start is None or (status := judge(start)).counts:
+    """Refuse to start a run from a baseline that is not finished, or of another config; the hint says how to make it.
+
+    Raises:
+        ModelError: it is missing, damaged or not finished.
+        OutputError: it has another specification.
+    """
+    if (start := session.start_of(run)) is None:
         return
-    raise ModelError(
-        f"{start.folder}: {run.name} starts from the weights of a finished baseline (student.initial_weights); "
-        f"{status.damage or 'it is missing or not finished'}",
-        hint=f"Run `kdistill baseline` with the same -c, --set, --output-dir and --seed {run.seed} first.",
-    )
+    again = f"with the same -c, --set, --output-dir and --seed {run.seed} first."
+    if not (status := judge(start)).counts:
+        raise ModelError(
+            f"{start.folder}: {run.name} starts from the weights of a finished baseline (student.initial_weights); "
+            f"{status.damage or 'it is missing or not finished'}",
+            hint=f"Run `kdistill baseline` {again}",
+        )
+    status = judge(start, session.specification("baseline", run.seed))
+    runs.refuse_other_config(start, status, f"Run `kdistill baseline --overwrite` {again}")
 
 
 def finished(session: Session, run: Run, teacher_run: Run | None = None) -> Result | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -32,8 +33,9 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def still(trained, tmp_path):
+def still(trained, tmp_path, monkeypatch):
     """Return a session that learns nothing, in which the trained baseline and teacher are there."""
+    monkeypatch.setattr(make, "check_start", lambda *_: None)  # it would refuse a baseline that was trained otherwise
 
     def open_session(*overrides, heard=None):
         own = session(tmp_path, ALL, *STILL, *overrides, listener=heard or Heard())
@@ -146,6 +148,17 @@ def test_distill_without_the_baseline_says_how_to_make_it(tmp_path):
         found = run("distill", *place, *more, code=4)
         assert "starts from the weights of a finished baseline" in found.stderr
         assert "kdistill baseline" in found.stderr
+
+
+def test_a_baseline_of_another_config_is_no_start(trained, tmp_path):
+    shutil.copytree(trained.experiment.folder, tmp_path / "quickstart")
+    options = [*SET, "--set", FROM_BASELINE, "--set", "student.l2=0.1", "--output-dir", tmp_path]
+    for dry in ([], ["--dry-run"]):
+        refused = run("distill", *options, *dry, code=7).stderr
+        assert "this baseline run was made from another config" in refused
+        assert "student.l2: was 0.0, is now 0.1" in refused
+        assert "kdistill baseline --overwrite" in refused
+    assert not (tmp_path / "quickstart/seed-0/distilled").exists()
 
 
 @pytest.mark.parametrize("axis", ["distill.temperature=1,4", "student.hidden=[16],[8]"])
