@@ -278,11 +278,6 @@ class Data(Section):
         return self.model_copy(update={"class_weights": None})
 
     @property
-    def split(self) -> "Data":
-        """The section without class weights, labels set aside and unlabelled examples: on it depend the splits."""
-        return self.model_copy(update={"class_weights": None, "labelled": None, "label_seed": 0, "unlabelled": None})
-
-    @property
     def has_unlabelled(self) -> bool:
         """Whether some training examples have no label."""
         return self.labelled is not None or self.unlabelled is not None

@@ -17,6 +17,9 @@ from kdistill.recipes.session import Session
 from kdistill.runs import Experiment
 from kdistill.runs.specification import START
 
+# Keys of `data`, with their defaults, on which no split depends: they are about labels and further examples.
+NOT_OF_SPLITS = {"class_weights": None, "labelled": None, "label_seed": 0, "unlabelled": None}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -72,7 +75,7 @@ class Grid:
     @property
     def shares_data(self) -> bool:
         """Whether all cells are split in the same way, and so validated on the same examples."""
-        return len({cell.session.config.data.split for cell in self.cells}) == 1
+        return len({cell.session.config.data.model_copy(update=NOT_OF_SPLITS) for cell in self.cells}) == 1
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:
