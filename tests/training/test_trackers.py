@@ -141,7 +141,7 @@ def test_a_run_that_goes_on_has_every_epoch_once_and_is_the_same_run(tmp_path):
     assert run.manifest["attempts"][1]["from_epoch"] == 4
     found = told(folder)
     monitored = {f"val_{name}" for name in MEASURES} - {"val_nll", "val_accuracy"}  # where early stopping watches one
-    assert set(found) == set(TensorBoard.SCALARS) - {"soft"} - monitored
+    assert set(found) == set(TensorBoard.SCALARS) - {"soft", "hints"} - monitored
     history = run.history()
     for name in ("loss", "hard", "val_loss", "val_nll", "val_accuracy", "seconds"):
         assert found[name] == {one["epoch"]: pytest.approx(one[name]) for one in history}

@@ -402,7 +402,7 @@ def test_the_name_of_a_task_is_told_by_its_key_which_survives_a_trip_to_another_
     }
     assert [key.name for key in names] == list(names.values())
     first, *needs = names
-    task = Task(first, {"name": "n"}, "folder", "cache", Options(1, track=("t",)), "teacher", 1, tuple(needs))
+    task = Task(first, {"name": "n"}, "folder", "cache", Options(1, track=("t",)), "teacher", 1, needs=tuple(needs))
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
 
 
