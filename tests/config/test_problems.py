@@ -56,7 +56,7 @@ def test_a_list_or_section_in_place_of_any_value_is_told_with_its_key(value):
         except ConfigError as error:
             problem = error.message
         named = {key_of(line, value) for line in problem.splitlines()}
-        assert named <= {key, *KEYS, *ITEMS, f"{key}.a", f"{key}.b"}, problem
+        assert named <= {key, *KEYS, *ITEMS, f"{key}.a", f"{key}.b", f"{key}.null"}, problem
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", "{a: 1}", "[1]"])
