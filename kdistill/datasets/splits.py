@@ -14,7 +14,7 @@ from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
-from kdistill.core.task import MULTI, Task, are_labelled, of_labels
+from kdistill.core.task import MULTI, Floats, Task, are_labelled, of_labels
 from kdistill.datasets import guards, memory_map
 from kdistill.datasets.split import AnySplit, Joined, Split
 from kdistill.datasets.stratify import stratified
@@ -121,9 +121,18 @@ class Splits(Examples):
         """Return the training examples that a model teaches: all, those with a label, or those without."""
         positions = self.positions(which)
         own = self.train if which == "all" else self.part(positions)
-        if self.added is None or which == "labelled":
+        if (added := self.added_to(which)) is None:
             return own
-        return Joined((own, self.added)) if len(positions) else self.added
+        return Joined((own, added)) if len(positions) else added
+
+    def added_to(self, which: Which) -> Split | None:
+        """Return the examples of `data.unlabelled` if they are among those that `examples` returns; else None."""
+        return None if which == "labelled" else self.added
+
+    def of_examples(self, which: Which, of_train: Floats, of_added: Floats | None) -> Floats:
+        """Return values (k, ...) of `examples`, from those of train (n, ...) and, if there are any, of `added_to`."""
+        own = of_train if which == "all" else of_train[self.positions(which)]
+        return own if of_added is None else np.concatenate([own, of_added])
 
     def positions(self, which: Which) -> NDArray[np.int64]:
         """Return the positions (k,) in train of all examples, of those with a label, or of those without."""

@@ -53,7 +53,7 @@ def check(source: str) -> None:
     elif not os.path.exists(path):
         raise DataError(f"{path}: no such file or folder")
     elif path.is_dir():
-        _in_folder(path)
+        image_decoding.images_in(path)
     elif not path.is_file() or path.suffix.lower() not in known:
         raise DataError(
             f"{path}: expected a folder of images, or a file that ends in one of {', '.join(known)}; "
@@ -144,7 +144,7 @@ class Reader:
         if source == STDIN:
             return self._rows_of(csv_file.streamed(sys.stdin, "standard input", self.inputs.format, NAMES_HINT))
         if path.is_dir():
-            return self._images(_in_folder(path), path)
+            return self._images(image_decoding.images_in(path), path)
         kinds: dict[str, Callable[[Path], Iterator[Batch]]] = {
             ARCHIVE: self._archive,
             ARRAY: self._array,
@@ -246,13 +246,6 @@ def _array_in(members: Collection[str], path: Path) -> str:
 
 def _is_image(source: str) -> bool:
     return os.path.isfile(source) and Path(source).suffix.lower() in IMAGES
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    found = [path for path in image_decoding.files_below(folder) if path.suffix.lower() in IMAGES]
-    if not found:
-        raise DataError(f"{folder}: expected images that end in {', '.join(IMAGES)}; there are none in this folder")
-    return found
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kdistill.core.controls import CONTROLS, Control
 from kdistill.evaluation.measures import ACCURACY, Measure
-from kdistill.evaluation.statistics import CONFIDENCE, LEAST_SEEDS, Difference, Interval, Scope, holm
+from kdistill.evaluation.statistics import LEAST_SEEDS, Difference, Interval, Scope, claim, holm
 from kdistill.evaluation.verdict import Answers, Contrast, Pair, Verdict, compare_pairs
 
 
@@ -106,9 +106,7 @@ def _compare(
 
 
 def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure: Measure) -> ArmsCompared:
-    claimed = p_holm is not None and p_holm < 1 - CONFIDENCE
     gain = measure.gain(float(np.mean(of.difference["values"])))
-    verdict = ("better" if gain > 0 else "worse") if claimed else "inconclusive"
     first, second = pair
     return {
         "first": first,
@@ -118,7 +116,7 @@ def _document(pair: tuple[str, str], of: Verdict, p_holm: float | None, measure:
         "interval": of.interval,
         "p_value": of.p_deciding,
         "p_holm": p_holm,
-        "verdict": verdict,
+        "verdict": claim(gain, p_holm),
     }
 
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypedDict
 from kdistill.core.formatting import counted, first_few, number
 from kdistill.evaluation.measures import Measure
 from kdistill.evaluation.statistics import (
-    CONFIDENCE,
     LEAST_SEEDS,
     Difference,
     Summary,
+    claim,
     holm,
     paired_differences,
     paired_t,
@@ -116,8 +116,7 @@ def _against(entry: Entry, other: Entry | None, p_values: _PValues, measure: Mea
         return None
     p_value, p_holm = p_values[frozenset((entry.name, other.name))]
     difference = paired_differences(entry.scores, other.scores)
-    claimed = p_holm is not None and p_holm < 1 - CONFIDENCE
-    verdict = ("better" if measure.gain(difference["mean"]) > 0 else "worse") if claimed else "inconclusive"
+    verdict = claim(measure.gain(difference["mean"]), p_holm)
     return {"difference": difference, "p_value": p_value, "p_holm": p_holm, "verdict": verdict}
 
 

@@ -111,6 +111,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def claim(gain: float, p_holm: float | None) -> str:
+    """Return what a corrected p value says of a difference: better, worse or inconclusive; above 0 a gain is better."""
+    if p_holm is None or p_holm >= 1 - CONFIDENCE:
+        return "inconclusive"
+    return "better" if gain > 0 else "worse"
+
+
 def bootstrap(differences: Sequence[float]) -> Interval | None:
     """Return the bootstrap interval of the mean difference: BCa (Efron 1987), 9999 resamples, a fixed random seed.
 

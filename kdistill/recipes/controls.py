@@ -18,7 +18,7 @@ from kdistill.recipes.attempt import train
 from kdistill.recipes.session import Session
 from kdistill.runs import Result, Run
 from kdistill.teachers.teacher import AnyTeacher, ModelTeacher
-from kdistill.training import fit, losses
+from kdistill.training import losses
 
 SHUFFLE = 1  # after the seed of a run, in the seed of the exchange of teacher outputs
 
@@ -44,7 +44,11 @@ def pseudo(session: Session, run: Run, teacher: AnyTeacher) -> Result:
     The KL divergence from a certain answer is the cross-entropy of that answer; T is 1.
     """
     data, task = arms.with_soft_targets(session, arms.data_of(session, run.arm), teacher), session.splits.task
-    data = _changed(data, lambda logits, _: task.certain(teacher.together(logits)))
+    certain = [
+        None if logits is None else np.asarray(task.certain(teacher.together(logits)), np.float32)
+        for logits in (data.teacher_train, data.teacher_validation)
+    ]
+    data = dataclasses.replace(data, teacher_train=certain[0], teacher_validation=certain[1])
     if data.teachers:
         data = dataclasses.replace(data, teachers=[_deciding(data.teachers, teacher, task)])
     return train(session, run, _soft_at_1(session, run.arm, session.config.distill.alpha), data, teacher)
@@ -65,7 +69,9 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
 
     others = order(teacher.on(session.config.distill.examples), 0)
     changed = dataclasses.replace(
-        _changed(data, lambda logits, split: logits[order(logits, split)]),
+        data,
+        teacher_train=None if data.teacher_train is None else data.teacher_train[others],
+        teacher_validation=teacher.validation[order(teacher.validation, 1)],
         features_train=[features[others] for features in data.features_train],
         guided_by=others,
     )
@@ -113,16 +119,6 @@ def _soft_at_1(session: Session, arm: str, weight: float) -> losses.Objective:
     return losses.distillation_objective(
         weight, 1.0, class_weights=arms.class_weights(session, arm), task=session.splits.task
     )
-
-
-def _changed(data: fit.Data, change: Callable[[Floats, int], Floats]) -> fit.Data:
-    """Return data with changed teacher logits; `change` also gets the number of the split."""
-    parts = (data.teacher_train, data.teacher_validation)
-    train_logits, validation_logits = (
-        None if logits is None else np.asarray(change(logits, number), np.float32)
-        for number, logits in enumerate(parts)
-    )
-    return dataclasses.replace(data, teacher_train=train_logits, teacher_validation=validation_logits)
 
 
 def _deciding(predictors: Sequence[Predict], teacher: AnyTeacher, task: Task) -> Predict:

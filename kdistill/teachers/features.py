@@ -38,13 +38,9 @@ def on(teacher: ModelTeacher, features: Sequence[Feature], which: Which) -> list
         ModelError: they are not finite.
     """
     splits = teacher.splits
-    own = _cached(teacher, features, "train", splits.train)
-    if which != "all":
-        own = [of[splits.positions(which)] for of in own]
-    if splits.added is None or which == "labelled":
-        return own
-    added = _cached(teacher, features, ADDED, splits.added)
-    return [np.concatenate(both) for both in zip(own, added, strict=True)]
+    own, added = _cached(teacher, features, "train", splits.train), splits.added_to(which)
+    more = [None] * len(own) if added is None else _cached(teacher, features, ADDED, added)
+    return [splits.of_examples(which, *both) for both in zip(own, more, strict=True)]
 
 
 def _cached(teacher: ModelTeacher, features: Sequence[Feature], split: str, rows: Split) -> list[Floats]:

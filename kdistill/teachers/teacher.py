@@ -60,8 +60,8 @@ class AnyTeacher:
 
     def on(self, which: Which) -> Floats:
         """Return the logits on the training examples that `Splits.examples` returns, in their order."""
-        own = self.train if which == "all" else self.train[self.splits.positions(which)]
-        return own if self.splits.added is None or which == "labelled" else np.concatenate([own, self.added])
+        added = None if self.splits.added_to(which) is None else self.added
+        return self.splits.of_examples(which, self.train, added)
 
     @cached_property
     def train(self) -> Floats:

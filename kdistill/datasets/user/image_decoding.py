@@ -51,6 +51,18 @@ class Header:
     has_alpha: bool
 
 
+def images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder and its subfolders, in order.
+
+    Raises:
+        DataError: there are none, or a folder cannot be read.
+    """
+    found = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise DataError(f"{folder}: expected images that end in {', '.join(SUFFIXES)}; there are none in this folder")
+    return found
+
+
 def files_below(folder: Path) -> list[Path]:
     """Return the files in a folder and its subfolders, in order, without hidden files and folders.
 

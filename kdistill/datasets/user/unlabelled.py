@@ -29,7 +29,7 @@ from kdistill.datasets.split import Split
 from kdistill.datasets.splits import Splits
 from kdistill.datasets.table_columns import Column, Encoder
 from kdistill.datasets.table_format import Format
-from kdistill.datasets.user import conversion_cache, parts
+from kdistill.datasets.user import conversion_cache, csv_table, parts
 from kdistill.datasets.user.npz import Layout, write_examples
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 KEY = "data.unlabelled"
 ARRAY = "x"
-TABLES = (".csv", ".tsv")
 ROWS_AT_ONCE = 4096
 PART = "train"  # of a conversion, which has no other
 SET_ASIDE = "To set the labels of a part of train aside, use data.labelled."
@@ -124,12 +123,16 @@ def _form(wanted: _Wanted) -> tuple[Callable[[], str], conversion_cache.Convert]
     path, suffix = wanted.path, wanted.path.suffix.lower()
     signature = partial(conversion_cache.signature, [path], path.parent)
     if path.is_dir():
-        return lambda: conversion_cache.signature(_images_in(path), path), partial(_write_images, wanted)
+        # Imported here because it loads Pillow.
+        from kdistill.datasets.user import image_decoding
+
+        listed = image_decoding.images_in
+        return lambda: conversion_cache.signature(listed(path), path), partial(_write_images, wanted)
     if suffix == ".npz":
         return signature, partial(_write_array, wanted)
-    if suffix in TABLES and wanted.data.dataset == "csv":
+    if suffix in csv_table.SUFFIXES and wanted.data.dataset == "csv":
         return signature, partial(_write_table, wanted)
-    table = "a table for dataset csv, " if suffix in TABLES else ""
+    table = "a table for dataset csv, " if suffix in csv_table.SUFFIXES else ""
     raise DataError(
         f"{KEY}: expected a folder of images, an .npz file or, for dataset csv, a .csv file; received {path.name}"
         + (f", {table}and dataset is {wanted.data.dataset}" if table else "")
@@ -142,21 +145,11 @@ def _facts(folder: Path, count: int, path: Path, **more: Any) -> conversion_cach
     return {"classes": [], "names": {PART: [str(path), str(path)]}, **more}
 
 
-def _images_in(folder: Path) -> list[Path]:
-    from kdistill.datasets.user import image_decoding
-
-    found = [path for path in image_decoding.files_below(folder) if path.suffix.lower() in image_decoding.SUFFIXES]
-    if not found:
-        suffixes = ", ".join(image_decoding.SUFFIXES)
-        raise DataError(f"{folder}: expected images that end in {suffixes}; there are none in this folder")
-    return found
-
-
 def _write_images(wanted: _Wanted, folder: Path) -> conversion_cache.Facts:
     """Write the images in a folder to that of a conversion, and return its facts."""
     from kdistill.datasets.user import image_decoding, image_folder
 
-    shape, paths = wanted.splits.shape, _images_in(wanted.path)
+    shape, paths = wanted.splits.shape, image_decoding.images_in(wanted.path)
     _check_no_classes(wanted, paths)
     if wanted.splits.kind != "image" or (len(shape) == 3 and shape[2] != 3):
         what = f"{wanted.splits.kind}s" if wanted.splits.kind != "image" else "images of other channels"
