@@ -153,8 +153,8 @@ def _scores(document: SweepSummary, cell: Mapping[str, Any], row: Row | None) ->
     chosen, others = scores[measure.name], [of for of in (ACCURACY, NLL) if of is not measure]
     figures = {f"{measure.title} ": f"{number(chosen['mean'])}{star}", "sd": number(chosen["sd"])}
     if row:
-        figures |= _difference(row["against_winner"], "- winner", "p", measure)
-        figures |= _difference(row["against_baseline"], "- baseline", "p ", measure)
+        figures |= _difference(row["against_winner"], "vs winner", "p", measure)
+        figures |= _difference(row["against_baseline"], "vs baseline", "p ", measure)
     return figures | {of.title: number(scores[of.name]["mean"]) for of in others}
 
 

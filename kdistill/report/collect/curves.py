@@ -1,6 +1,6 @@
 """Learning curves, from the histories of runs in whatever state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -49,15 +49,21 @@ def _curve(run: Run, monitor: str) -> Curve | None:
     if not records:
         return None
     monitored: list[Any] = [record.get(monitor) for record in records]
-    has_own = monitor not in (*SERIES, "val_loss") and all(isinstance(value, int | float) for value in monitored)
+    has_own = monitor not in (*SERIES, "val_loss") and _is_numbers(monitored)
+    hints: list[Any] = [record.get("hints") for record in records]
     best = [record["epoch"] for record in records if record.get("best")]
     return Curve(
         epochs=np.array([record["epoch"] for record in records], np.int64),
         **{name: np.array([record.get(name) or 0.0 for record in records], np.float64) for name in SERIES},
         monitored=np.array(monitored if has_own else [], np.float64),
+        hints=np.array(hints if _is_numbers(hints) else [], np.float64),
         best=best[-1] if best else records[0]["epoch"],
     )
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    return all(isinstance(record.get(name), int | float) for name in SERIES if name != "soft")
+    return _is_numbers([record.get(name) for name in SERIES if name != "soft"])
+
+
+def _is_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)

@@ -64,6 +64,7 @@ class Curve:
         val_accuracy: (e,) accuracy on validation.
         best: the epoch whose weights were kept, so far.
         monitored: (e,) the measure on validation that selects the epoch, if it is another one; else empty.
+        hints: (e,) the weighted sum of the hints on train; empty without hints.
     """
 
     epochs: NDArray[np.int64]
@@ -74,6 +75,7 @@ class Curve:
     val_accuracy: Floats
     best: int
     monitored: Floats = field(default_factory=lambda: np.empty(0))
+    hints: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class Curves:
     monitor: str
     patience: int | None
     runs: Sequence[Curve]
+
+    def has(self, measure: str) -> bool:
+        """Whether all runs have a field of `Curve`."""
+        return all(len(getattr(run, measure)) for run in self.runs)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ ON_VALIDATION = (
 ON_TRAIN = (
     ("loss", "Objective of each arm", "loss that is minimised", ARMS),
     ("soft", "Soft loss, against the teacher", "soft loss (T² included)", ("distilled",)),
+    ("hints", "Hints, against the teacher's layers", "weighted sum of the hints", ("distilled",)),
     ("hard", "Hard loss, against the labels", "cross-entropy (nats)", ARMS),
 )
 
@@ -55,7 +56,10 @@ def of_controls(arms: Sequence[Curves]) -> list[Plot]:
 
 
 def _shown(measures: Sequence[tuple[str, str, str, Sequence[str]]], arms: Sequence[Curves]) -> list[_Row]:
-    found = [([arm for arm in arms if arm.arm in of], field, title, words) for field, title, words, of in measures]
+    found = [
+        ([arm for arm in arms if arm.arm in of and arm.has(field)], field, title, words)
+        for field, title, words, of in measures
+    ]
     return [(shown, field, title, words, field) for shown, field, title, words in found if shown]
 
 
@@ -70,7 +74,7 @@ def _monitored(arms: Sequence[Curves]) -> list[_Row]:
     own = [arm for arm in arms if arm.arm in ARMS]
     for monitor in dict.fromkeys(arm.monitor for arm in own):
         measure = monitored(monitor)
-        shown = [arm for arm in own if arm.monitor == monitor and all(len(run.monitored) for run in arm.runs)]
+        shown = [arm for arm in own if arm.monitor == monitor and arm.has("monitored")]
         if shown and measure:
             found.append((shown, "monitored", f"Validation {measure.words}", label("validation", measure), monitor))
     return found

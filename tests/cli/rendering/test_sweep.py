@@ -132,7 +132,7 @@ def test_a_leaderboard_fits_into_eighty_columns_with_its_differences():
         line.split()[0] for line in shown.splitlines() if "loss=" in line.split("  ")[0] or line[:9] == "baseline "
     ]
     assert [name.removeprefix("distill.soft.") for name in names] == ["loss=dkd", "loss=kl", "baseline", "loss=none"]
-    assert re.search(r"- winner +p +- baseline +p", shown)
+    assert re.search(r"vs winner +p +vs baseline +p", shown)
     assert re.search(r"loss=kl +0\.9000 +0\.0100 +-2\.17 +0\.018 +\+1\.50 +0\.035", shown)
     assert "p by Holm's method" in shown
     assert "dkd has the best mean validation accuracy, 0.9217." in " ".join(shown.split())

@@ -53,6 +53,13 @@ def test_every_series_is_that_of_the_history(experiment):
         np.testing.assert_allclose(getattr(curve, name), value)
 
 
+def test_hints_are_those_of_the_history_where_every_epoch_has_them(experiment):
+    write(experiment, "distilled", 0, record(1, True, hints=0.3), record(2, True, hints=0.2))
+    write(experiment, "baseline", 0, record(1, True))
+    hints = {curves.arm: curves.runs[0].hints.tolist() for curves in drawn(experiment)}
+    assert hints == {"distilled": [0.3, 0.2], "baseline": []}
+
+
 def test_a_line_that_is_half_written_is_left_out(experiment):
     write(experiment, "teacher", 0, record(1, True), tail='{"epoch": 2, "lo')
     assert drawn(experiment)[0].runs[0].epochs.tolist() == [1]

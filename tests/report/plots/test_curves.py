@@ -42,6 +42,15 @@ def test_a_row_of_plots_fills_the_page():
     assert curves.on_validation([]) == curves.on_train([]) == []
 
 
+def test_hints_are_drawn_where_there_are_any():
+    arm = made.curves("distilled")
+    assert "curves-hints" not in [plot.name for plot in curves.on_train([arm])]
+    runs = [dataclasses.replace(run, hints=run.soft / 10) for run in arm.runs]
+    plot = curves.on_train([dataclasses.replace(arm, runs=runs), made.curves("baseline")])[2]
+    assert (plot.name, plot.title) == ("curves-hints", "Hints, against the teacher's layers")
+    np.testing.assert_allclose(by_colour(plot, "distilled")[0].get_ydata(), runs[0].hints)
+
+
 def test_two_runs_are_a_line_each_with_a_mark_where_the_weights_were_kept():
     arm = made.curves("baseline", runs=2)
     *lines, marks = by_colour(drawn([arm]), "baseline")
