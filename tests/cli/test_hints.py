@@ -130,3 +130,12 @@ def test_a_run_with_hints_that_is_stopped_goes_on_to_the_same_end(tmp_path, monk
     whole, cut = (Experiment(tmp_path / each / "quickstart").run("distilled", 0) for each in ("whole", "cut"))
     assert killing.outcome(cut) == killing.outcome(whole)
     assert all("hints" in json.loads(line) for line in (cut.folder / "history.jsonl").read_text().splitlines())
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_give_what_one_gives(tmp_path):
+    for workers in ("1", "2"):
+        run("reproduce", "--output-dir", tmp_path / workers, "--workers", workers, *HINTED, "--set", "seeds=2")
+    for seed in (0, 1):
+        one, two = (Experiment(tmp_path / each / "quickstart").run("distilled", seed) for each in ("1", "2"))
+        assert killing.outcome(one) == killing.outcome(two)
