@@ -319,14 +319,17 @@ def _note(session: Session, run: Run, data: Data) -> None:
 
 
 def _note_examples(session: Session, run: Run, data: Data) -> None:
-    """Say on what a run is trained where some examples have no label, and how many updates make an epoch."""
+    """Say on what an arm is trained where some examples have no label, and how many updates make an epoch.
+
+    It is the same for every seed: a listener shows the same note once.
+    """
     if not session.splits.has_unlabelled:
         return
     of, steps = examples_in(data), data.steps(session.config.training_for(run.role).batch_size)
     each = " and ".join(f"{count:,} {name}" for name, count in of.items() if count)
     passes = data.epoch_examples / len(data.train)
     often = f", {passes:.3g} passes over them" if passes > 1 else ""
-    session.listener.note(f"{session.title(run)}: {each} examples; an epoch has {steps:,} updates in every arm{often}")
+    session.listener.note(f"{run.arm}: {each} examples; an epoch has {steps:,} updates in every arm{often}")
 
 
 def examples_in(data: Data) -> dict[str, int]:

@@ -41,8 +41,8 @@ def test_every_arm_has_as_many_updates_and_is_told_so(experiment):
     assert {started.examples for started in own.listener.of_kind(RunStarted)} == {len(own.splits.train)}
     notes = [note for note in own.listener.notes if "updates" in note]
     assert len(notes) == len(ARMS)
-    assert "teacher, seed 0: 60 labelled examples; an epoch has 15 updates in every arm, 16.8 passes over them" in notes
-    assert "distilled, seed 0: 60 labelled and 945 unlabelled examples; an epoch has 15 updates in every arm" in notes
+    assert "teacher: 60 labelled examples; an epoch has 15 updates in every arm, 16.8 passes over them" in notes
+    assert "distilled: 60 labelled and 945 unlabelled examples; an epoch has 15 updates in every arm" in notes
 
 
 def test_no_hidden_label_reaches_training(experiment, tmp_path, monkeypatch):
