@@ -22,7 +22,8 @@ from kdistill.cli.options import Common  # noqa: E402
 from kdistill.config.distill_schema import Distill  # noqa: E402
 from kdistill.config.formula import soft_term  # noqa: E402
 from kdistill.config.hints import Hint  # noqa: E402
-from kdistill.config.schema import ARCHITECTURE, Config, TrainingKeys  # noqa: E402
+from kdistill.config.schema import ARCHITECTURE, Config  # noqa: E402
+from kdistill.config.training_schema import TrainingKeys  # noqa: E402
 from kdistill.core.hints import HINT_LOSSES, LETTER_P, LETTERS  # noqa: E402
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, SoftLoss, declared  # noqa: E402
 

@@ -19,8 +19,9 @@ from kdistill.config.loading import (
     unreached,
 )
 from kdistill.config.problems import HELP
-from kdistill.config.schema import Config, Distill, Model, Training
+from kdistill.config.schema import Config, Distill, Model
 from kdistill.config.starter import starter_text
+from kdistill.config.training_schema import Training
 
 __all__ = [
     "HELP",

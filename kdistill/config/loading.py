@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
 from kdistill.config.formula import of_distillation
-from kdistill.config.schema import MOST_CHARACTERS, READERS, Config, Verdict
+from kdistill.config.schema import MOST_CHARACTERS, Config, Verdict
+from kdistill.config.training_schema import READERS
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import setting

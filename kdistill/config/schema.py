@@ -12,29 +12,17 @@ from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill, check_examples, check_task
 from kdistill.config.initial_weights import FROM_BASELINE, KERAS, InitialWeights, of_teacher
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
+from kdistill.config.training_schema import READERS, Training, TrainingKeys
 from kdistill.core.members import MEMBERS_OF_FILES, MOST_MEMBERS, STRIDE
 from kdistill.core.task import MULTI
-from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL, monitors
+from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL
 
-OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
-ScheduleName = Literal["constant", "cosine", "exponential"]
 Preprocessing = Literal["none", "unit", "signed", "standardize", "caffe", "imagenet"]
 if TYPE_CHECKING:
     MeasureName: TypeAlias = str
-    Monitor: TypeAlias = str
 else:  # the list of measures decides
-    MeasureName, Monitor = Literal[tuple(MEASURES)], Literal[monitors()]
+    MeasureName = Literal[tuple(MEASURES)]
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
-
-# Each key that only some optimizers or schedules read: with any other choice it would silently have no effect.
-READERS = {
-    "amsgrad": ("optimizer", ("adam", "adamw")),
-    "momentum": ("optimizer", ("sgd", "rmsprop")),
-    "weight_decay": ("optimizer", ("adamw",)),
-    "decay_steps": ("schedule", ("cosine", "exponential")),
-    "decay_to": ("schedule", ("cosine",)),
-    "decay_rate": ("schedule", ("exponential",)),
-}
 
 MOST_CHARACTERS = 100  # of an experiment's name
 MISSING_LAYERS = "this key is missing, and there is neither conv nor model"
@@ -43,42 +31,6 @@ OTHER_LAYERS = ("model", "embedding", "conv", "recurrent")
 EMPTY_LAYERS = "expected at least one layer; received []"
 # The keys of a model in version 0.1.0: the specification of every run holds them.
 FIRST_KEYS = ("hidden", "activation", "dropout", "l2", "max_norm")
-
-
-class TrainingKeys(Section):
-    """The training keys, any of which a model may override."""
-
-    optimizer: OptimizerName = Field("adam", description="Optimizer, as in Keras.")
-    learning_rate: Positive = Field(1e-3, description="Initial learning rate.")
-    amsgrad: StrictBool = Field(False, description="adam, adamw: use the AMSGrad variant.")
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop: momentum.")
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: decoupled weight decay.")
-    schedule: ScheduleName = Field("constant", description="Learning rate schedule.")
-    decay_steps: Count | None = Field(
-        None,
-        description="cosine: steps to the end of the decay; exponential: steps per factor decay_rate. "
-        "null: all steps of the run.",
-    )
-    decay_to: Share = Field(0.0, description="cosine: final learning rate as a share of the initial one.")
-    decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="exponential: factor per decay_steps.")
-    batch_size: Count = Field(32, description="Batch size.")
-    epochs: Count = Field(100, description="Maximum number of epochs.")
-    patience: Count | None = Field(
-        10, description="Early stopping: epochs without improvement before training stops; null: off."
-    )
-    monitor: Monitor = Field(
-        "val_nll",
-        description="What early stopping watches on the validation split: cross-entropy at T = 1 (val_nll), accuracy, "
-        "another measure, or the arm's objective (val_loss). Class weights count in val_loss alone.",
-    )
-
-
-class Training(TrainingKeys):
-    """How a model is trained."""
-
-    checkpoint_every: Literal["auto"] | Count = Field(
-        "auto", description="Epochs between checkpoints; no effect on results."
-    )
 
 
 class Model(TrainingKeys):

@@ -12,8 +12,9 @@ from pydantic.fields import FieldInfo
 from kdistill.config.data_schema import DATA_READERS, Data
 from kdistill.config.distill_schema import DISTILL_READERS, Distill
 from kdistill.config.loading import builtin_text, name_of
-from kdistill.config.schema import READERS, Config, Model, Training, TrainingKeys
+from kdistill.config.schema import Config, Model
 from kdistill.config.section import Section
+from kdistill.config.training_schema import READERS, Training, TrainingKeys
 from kdistill.core.soft_losses import DECLARED
 
 # The values that differ from the defaults: a small experiment with a clear result.

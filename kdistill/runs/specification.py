@@ -174,7 +174,7 @@ def _data(data: "Data", fingerprint: str | None, unlabelled: str | None) -> dict
 
 
 def _unused_keys(training: "Training") -> set[str]:
-    from kdistill.config.schema import READERS
+    from kdistill.config.training_schema import READERS
 
     unused = {key for key, (choice, readers) in READERS.items() if getattr(training, choice) not in readers}
     return {"checkpoint_every", *unused}

@@ -5,7 +5,8 @@ import pytest
 from kdistill import config as configs
 from kdistill.config.data_schema import Data
 from kdistill.config.formula import of_distillation
-from kdistill.config.schema import READERS, Config, Distill, Model, Training, TrainingKeys
+from kdistill.config.schema import Config, Distill, Model
+from kdistill.config.training_schema import READERS, Training, TrainingKeys
 from kdistill.core.errors import ConfigError
 
 MINIMAL = ["teacher.hidden=[8]", "student.hidden=[4]"]

@@ -8,8 +8,9 @@ import yaml
 from kdistill import config as configs
 from kdistill.config.data_schema import DATA_READERS
 from kdistill.config.distill_schema import DISTILL_READERS
-from kdistill.config.schema import READERS, Config, Model, TrainingKeys
+from kdistill.config.schema import Config, Model
 from kdistill.config.section import Section
+from kdistill.config.training_schema import READERS, TrainingKeys
 
 
 def section_keys():
