@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kdistill.config import paths, problems, yamltext
 from kdistill.config.distill_schema import DISTILL_READERS
 from kdistill.config.schema import Config
+from kdistill.config.training_schema import EITHER, replaced_by
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
 
@@ -116,7 +117,10 @@ def cells(config: Config, values: dict[str, Any], axes: Sequence[Axis]) -> list[
 
 
 def _leave_out_unread(values: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Leave out keys of `distill` that the soft loss of a cell does not read, unless they are axes themselves."""
+    """Leave out keys that a cell does not read, unless they are axes: of `distill`, and of epochs or updates one."""
+    for section, key in (other for axis in settings for other in replaced_by(tuple(axis.split(".")))):
+        if f"{section}.{key}" not in settings:
+            values.get(section, {}).pop(key, None)
     if "distill.soft_loss" in settings:
         for key, readers in DISTILL_READERS.items():
             if settings["distill.soft_loss"] not in readers and f"distill.{key}" not in settings:
@@ -169,6 +173,7 @@ def _without_effect(config: Config, path: tuple[str, ...]) -> str | None:
         return ""
     if path[0] == "teacher" and config.distill.teachers and key != "teacher.preprocessing":
         return ", since distill.teachers names files, and no teacher is trained"
-    if path[0] == "training" and all(path[-1] in getattr(config, role).overrides() for role in ("teacher", "student")):
+    own = [set(getattr(config, role).overrides()) for role in ("teacher", "student")]
+    if path[0] == "training" and all({path[-1], EITHER.get(path[-1])} & keys for keys in own):
         return f", since teacher and student both override {path[-1]}"
     return None

@@ -18,7 +18,7 @@ from kdistill.config import axes, paths, problems, yamltext
 from kdistill.config.axes import Axis
 from kdistill.config.formula import of_distillation
 from kdistill.config.schema import MOST_CHARACTERS, Config, Verdict
-from kdistill.config.training_schema import READERS
+from kdistill.config.training_schema import EITHER, READERS, replaced_by
 from kdistill.config.yamltext import Marks
 from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import setting
@@ -98,11 +98,12 @@ def unreached(config: Config, overrides: Sequence[str]) -> list[str]:
     for key in (name.removeprefix("training.") for name in named if name.startswith("training.")):
         for role in ("teacher", "student"):
             own = getattr(config, role).overrides()
-            reached = key not in own or own[key] == getattr(config.training, key)
+            deciding = key if key in own else EITHER.get(key, key)
+            reached = deciding not in own or own[deciding] == getattr(config.training, deciding)
             if not reached and not {role, f"{role}.{key}"} & set(named):
                 sentences.append(
-                    f"--set training.{key} does not reach the {role}: the config sets {role}.{key} to "
-                    f"{setting(own[key])}, which stays. Set that too to change it."
+                    f"--set training.{key} does not reach the {role}: the config sets {role}.{deciding} to "
+                    f"{setting(own[deciding])}, which stays. Set that too to change it."
                 )
     return list(dict.fromkeys(sentences))
 
@@ -247,6 +248,9 @@ def apply(values: dict[str, Any], marks: Marks, override: str) -> None:
         del marks[inner]
     paths.put(values, path, value)
     marks[path] = label
+    for other in replaced_by(path) if value is not None else ():
+        if not marks.get(other, "").startswith("--set"):  # two options that contradict each other are refused
+            values[path[0]].pop(other[-1], None)
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -263,6 +267,7 @@ def resolved(config: Config) -> dict[str, Any]:
     values["data"] = {key: values["data"][key] for key in config.data.read_keys()}
     for key in set(READERS) - config.training.model_fields_set:
         del values["training"][key]
+    del values["training"][EITHER[config.training.length_key]]
     if config.teacher.preprocessing != "none":
         values["teacher"]["preprocessing"] = config.teacher.preprocessing
     if config.teacher.examples != "labelled":

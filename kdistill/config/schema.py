@@ -12,7 +12,7 @@ from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill, check_examples, check_task
 from kdistill.config.initial_weights import FROM_BASELINE, KERAS, InitialWeights, of_teacher
 from kdistill.config.section import Count, KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share, Text
-from kdistill.config.training_schema import READERS, Training, TrainingKeys
+from kdistill.config.training_schema import READERS, Training, TrainingKeys, check_length
 from kdistill.core.members import MEMBERS_OF_FILES, MOST_MEMBERS, STRIDE
 from kdistill.core.task import MULTI
 from kdistill.evaluation.measures import MEASURES, OF_MULTI_LABEL
@@ -288,7 +288,7 @@ class Config(Section):
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
         own: Model = getattr(self, role)
-        return self.training.model_copy(update=own.overrides())
+        return self.training.with_own(own.overrides())
 
     def every_class_counts(self, role: str) -> bool:
         """Whether `teacher` or `student` is to be right on rare classes, at the cost of accuracy."""
@@ -343,6 +343,7 @@ class Config(Section):
                 raise MisplacedError(section, key, f"{why}{what}")
         for section in ("training", "teacher", "student"):
             written: TrainingKeys = getattr(self, section)
+            check_length(section, written)
             for key in written.model_fields_set & set(READERS):
                 choice, readers = READERS[key]
                 roles = ("teacher", "student") if section == "training" else (section,)

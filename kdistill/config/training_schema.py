@@ -1,10 +1,12 @@
 """The training keys of the schema: the section `training`, any key of which a model may override."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StrictBool
 
-from kdistill.config.section import Count, Number, Positive, Section, Share
+from kdistill.config.section import Count, MisplacedError, Number, Positive, Section, Share
+from kdistill.core.budget import Budget
 from kdistill.evaluation.measures import monitors
 
 OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -23,6 +25,8 @@ READERS = {
     "decay_to": ("schedule", ("cosine",)),
     "decay_rate": ("schedule", ("exponential",)),
 }
+# Two keys for one thing, of which a section has one.
+EITHER = {"steps": "epochs", "epochs": "steps"}
 
 
 class TrainingKeys(Section):
@@ -43,6 +47,12 @@ class TrainingKeys(Section):
     decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="exponential: factor per decay_steps.")
     batch_size: Count = Field(32, description="Batch size.")
     epochs: Count = Field(100, description="Maximum number of epochs.")
+    steps: Count | None = Field(
+        None,
+        description="Maximum number of updates, in place of `epochs`: the epochs follow from it, and the last one ends "
+        "with the last update, so that data sets, batch sizes and arms are compared after equal numbers of updates. "
+        "null: `epochs` decides.",
+    )
     patience: Count | None = Field(
         10, description="Early stopping: epochs without improvement before training stops; null: off."
     )
@@ -59,3 +69,29 @@ class Training(TrainingKeys):
     checkpoint_every: Literal["auto"] | Count = Field(
         "auto", description="Epochs between checkpoints; no effect on results."
     )
+
+    def with_own(self, own: Mapping[str, Any]) -> "Training":
+        """Return the section with the training keys of a model merged in; its own epochs replace updates."""
+        return self.model_copy(update={**({"steps": None} if "epochs" in own else {}), **own})
+
+    @property
+    def length_key(self) -> str:
+        """The key that decides how long a run may train."""
+        return "epochs" if self.steps is None else "steps"
+
+    def budget(self, steps_per_epoch: int) -> Budget:
+        """Return how long a run may train whose epochs have this many updates."""
+        return Budget(self.steps or self.epochs * steps_per_epoch, steps_per_epoch)
+
+
+def replaced_by(path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the path of the key in whose place an option or an axis sets another; none for most keys."""
+    if len(path) != 2 or path[0] not in ("training", "teacher", "student") or path[1] not in EITHER:
+        return []
+    return [(path[0], EITHER[path[1]])]
+
+
+def check_length(section: str, written: TrainingKeys) -> None:
+    """Refuse a section that says in two ways how long a run may train."""
+    if written.steps is not None and "epochs" in written.model_fields_set:
+        raise MisplacedError(section, "steps", f"epochs says it too: expected {section}.steps or {section}.epochs")

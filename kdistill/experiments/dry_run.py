@@ -20,7 +20,7 @@ from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.sweep import pairs_of
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teachers_of
-from kdistill.recipes import checks
+from kdistill.recipes import budgets, checks
 from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import check_needed
 from kdistill.recipes.session import Document, Session
@@ -55,6 +55,7 @@ class Plan(TypedDict, total=False):
     part: str | None
     runs: list[PlannedRun]
     formula: str | None  # None where the cells of a sweep have several
+    updates: dict[str, str]  # by role, updates and epochs in words where the config gives updates, one of all cells
     warnings: list[str]
     teacher: Document | None  # from files: see `_open_teachers`
     axes: dict[str, list[Any]]  # of a sweep, as all keys to `given_teachers`
@@ -105,6 +106,7 @@ def training(
         **data,
         "teacher": teacher,
         "formula": _formula(session, arms),
+        "updates": _updates(data, [session], arms),
         "warnings": _warnings(session, data, [teacher] if teacher else [], own),
         "run_info": _run_info(session),
     }
@@ -115,6 +117,15 @@ def _formula(session: Session, arms: Sequence[str]) -> str:
     if "distilled" in arms:
         return session.formula
     return hard_formula(weights)
+
+
+def _updates(data: Document, sessions: Sequence[Session], arms: Sequence[str]) -> dict[str, str]:
+    """Return `budgets.told` of the roles of some arms, as far as it is the same in all sessions."""
+    roles = dict.fromkeys("teacher" if arm == "teacher" else "student" for arm in arms)
+    if not data["examples"]:
+        return {}
+    first, *others = (budgets.told(session.config, session.splits, tuple(roles)) for session in sessions)
+    return {role: words for role, words in first.items() if all(other.get(role) == words for other in others)}
 
 
 def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
@@ -146,6 +157,7 @@ def sweep(grid: Grid, seeds: Sequence[int], part: Part | None = None) -> Plan:
         "teachers": sum(members.arm_of(row["arm"]) == "teacher" for row in runs),
         "given_teachers": list(given.values()),
         "formula": formulas.pop() if len(formulas) == 1 else None,
+        "updates": _updates(data, [cell.session for cell in grid.cells], ["teacher", "distilled"]),
         "warnings": _warnings(home, data, list(given.values()), []),
         "run_info": _run_info(home),
     }

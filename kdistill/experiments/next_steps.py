@@ -30,7 +30,7 @@ def after_reproduce(session: Session, seeds: Sequence[int], results: Mapping[int
         results: of the distilled runs, by seed.
     """
     best = _best(results, session.measure)
-    if _is_improving(session, results[best]):
+    if _is_improving(results[best]):
         return [_longer(session, seeds), _report(session)]
     return [_report(session), _sweep(session, seeds), _export(session, best)]
 
@@ -65,16 +65,17 @@ def after_evaluate(session: Session, arms: Sequence[str], seed: int) -> list[Ste
     return [_report(session), _reproduce(session), _export(session, seed)]
 
 
-def _is_improving(session: Session, result: Mapping[str, Any]) -> bool:
-    """Whether the best epoch of a student is the last that it was allowed."""
-    return bool(result.get("best_epoch") == session.config.training_for("student").epochs)
+def _is_improving(result: Mapping[str, Any]) -> bool:
+    """Whether the best epoch of a student is the last: early stopping would have ended the run after others."""
+    return result.get("best_epoch") is not None and result.get("best_epoch") == result.get("epochs")
 
 
 def _longer(session: Session, seeds: Sequence[int]) -> Step:
-    """Return the step that trains for more epochs, in a new experiment."""
-    key = f"{checks.section_of('epochs', session.config, 'student')}.epochs"
-    epochs = LONGER * session.config.training_for("student").epochs
-    more = f"--set name={session.config.name}-longer --set {key}={epochs} --seeds {len(seeds)}"
+    """Return the step that trains for more epochs, or updates, in a new experiment."""
+    plan = session.config.training_for("student")
+    key = f"{checks.section_of(plan.length_key, session.config, 'student')}.{plan.length_key}"
+    longer = LONGER * getattr(plan, plan.length_key)
+    more = f"--set name={session.config.name}-longer --set {key}={longer} --seeds {len(seeds)}"
     command = f"kdistill reproduce {options_of(session)}{teacher_option(session)} {more}"
     return {"why": "train longer: the student was still improving", "command": command}
 

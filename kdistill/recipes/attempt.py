@@ -29,6 +29,7 @@ from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
 from kdistill.recipes import checks, soft_loss
+from kdistill.recipes.budgets import budget_of, told
 from kdistill.recipes.formulas import formula_of_run
 from kdistill.recipes.session import Session
 from kdistill.runs import Experiment, Result, Run, RunWriter, judge
@@ -105,6 +106,7 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
     section = getattr(session.config, run.role)
     note = session.listener.note
     shape, classes, kind = splits.example
+    budget = budget_of(session.config, run.role, splits)
     model = models.build(section, run.role, shape, classes, splits.scale, run.seed, note, kind, splits.task)
     if start is not None:
         model.set_weights(start.model.get_weights())
@@ -112,11 +114,12 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
         model.set_weights(models.load_classifier(baseline.model_file, *splits.fitting)[0].get_weights())
     return Fit(
         model,
-        optimizers.build(plan, steps_per_epoch=data.steps(plan.batch_size)),
+        optimizers.build(plan, budget.per_epoch),
         objective,
         data,
         batch_size=plan.batch_size,
-        epochs=plan.epochs,
+        epochs=budget.epochs,
+        last_batches=budget.within(budget.epochs),
         patience=plan.patience,
         monitor=plan.monitor,
         seed=run.seed,
@@ -126,7 +129,7 @@ def _fit(session: Session, run: Run, objective: Objective, data: Data, start: Mo
 def _writer(session: Session, run: Run, fit: Fit, source: AnyTeacher | None) -> RunWriter:
     """Open the folder of a run, and bring a fresh fit to the state of its last checkpoint."""
     spec = session.specification(run.arm, run.seed, source.identity if source else None)
-    writer = RunWriter(run, spec, _provenance(session, source), session.listener.warning)
+    writer = RunWriter(run, spec, _provenance(session, run, source), session.listener.warning)
     if writer.checkpoint:
         _restore(fit, writer.checkpoint)
         session.listener.note(f"{session.title(run)}: resuming at epoch {writer.checkpoint.epochs + 1}")
@@ -165,7 +168,7 @@ def _recording_failure(session: Session, run: Run, writer: RunWriter, fit: Fit) 
 def _tracking(session: Session, writer: RunWriter, fit: Fit) -> AbstractContextManager[Listener]:
     """Return the session's listener joined with its trackers, which also get the learning rate of each epoch."""
     plan = session.config.training_for(writer.run.role)
-    steps = fit.data.steps(plan.batch_size)
+    steps = budget_of(session.config, writer.run.role, session.splits).per_epoch
 
     def more(epoch: int) -> dict[str, Any]:
         soft = {} if fit.objective.uses_teacher else {"soft": None}
@@ -225,6 +228,8 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
     weights, more = session.class_weights_of(run.arm), Result()
+    if session.config.training_for(run.role).steps is not None:
+        more["updates"] = budget_of(session.config, run.role, splits).after(len(writer.history))
     if splits.has_unlabelled:
         more["trained_on"] = examples_in(fit.data)
     if weights is not None:
@@ -283,14 +288,15 @@ def _learnt_little(session: Session, run: Run, result: Result, history: Sequence
     if not warning:
         return []
     best = max(history, key=lambda record: record["val_accuracy"])
-    monitor = session.config.training_for(run.role).monitor
+    plan = session.config.training_for(run.role)
+    monitor, length = plan.monitor, plan.length_key
     if every_class and result.get("stopped") == NO_IMPROVEMENT:
         return [
             f"{warning} Training stopped after epoch {len(history)}, because {monitor} did not improve: a model that "
             f"gives one class at first needs a larger {run.role}.patience, or {run.role}.monitor: val_nll."
         ]
     if every_class or at_chance({"accuracy": best["val_accuracy"]}, labels):
-        return [f"{warning} Look at the labels, or try another {run.role}.learning_rate or more {run.role}.epochs."]
+        return [f"{warning} Look at the labels, or try another {run.role}.learning_rate or more {run.role}.{length}."]
     return [
         f"{warning} Its weights are those of epoch {result['best_epoch']}, the best by {monitor}; epoch "
         f"{best['epoch']} has accuracy {best['val_accuracy']:.4f}. Set {run.role}.monitor: val_accuracy to keep that."
@@ -302,18 +308,20 @@ def _still_improving(session: Session, run: Run, result: Result) -> list[str]:
 
     Where a schedule lowers the learning rate, the last epoch is the best by intention; a run of few epochs is a trial.
     """
-    plan = session.config.training_for(run.role)
-    if result["best_epoch"] < plan.epochs or plan.schedule != "constant" or plan.epochs < FEWEST_JUDGED:
+    plan, last = session.config.training_for(run.role), result["epochs"]
+    if result["best_epoch"] < last or plan.schedule != "constant" or last < FEWEST_JUDGED:
         return []
-    key = f"{checks.section_of('epochs', session.config, run.role)}.epochs"
+    key = f"{checks.section_of(plan.length_key, session.config, run.role)}.{plan.length_key}"
     return [
-        f"The {run.role} was still improving when training ended: its best epoch is the last, {plan.epochs}. A larger "
+        f"The {run.role} was still improving when training ended: its best epoch is the last, {last}. A larger "
         f"{key} may give a better one."
     ]
 
 
 def _note(session: Session, run: Run, data: Data) -> None:
     """Say what the reader of a run's progress may not expect: on what it is trained, and with which weights."""
+    for words in told(session.config, session.splits, (run.role,)).values():
+        session.listener.note(f"{session.title(run)}: at most {words}")
     _note_examples(session, run, data)
     _note_class_weights(session, run)
 
@@ -325,7 +333,7 @@ def _note_examples(session: Session, run: Run, data: Data) -> None:
     """
     if not session.splits.has_unlabelled:
         return
-    of, steps = examples_in(data), data.steps(session.config.training_for(run.role).batch_size)
+    of, steps = examples_in(data), budget_of(session.config, run.role, session.splits).per_epoch
     each = " and ".join(f"{count:,} {name}" for name, count in of.items() if count)
     passes = data.epoch_examples / len(data.train)
     often = f", {passes:.3g} passes over them" if passes > 1 else ""
@@ -353,11 +361,13 @@ def _note_class_weights(session: Session, run: Run) -> None:
         )
 
 
-def _provenance(session: Session, source: AnyTeacher | None) -> dict[str, Any]:
-    """Return what a manifest records besides the specification."""
+def _provenance(session: Session, run: Run, source: AnyTeacher | None) -> dict[str, Any]:
+    """Return what a manifest records besides the specification, which has no epochs where it has updates."""
     packages = ("tensorflow", "keras", "numpy")
+    derived = session.config.training_for(run.role).steps is not None
     return {
         "data": about_data(session.splits),
+        **({"epochs": budget_of(session.config, run.role, session.splits).epochs} if derived else {}),
         "teacher_files": [_portable(path, session.experiment) for path in source.paths] if source else [],
         "threads": session.threads,
         "device": (backend.gpus() or ["CPU"])[0],

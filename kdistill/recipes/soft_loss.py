@@ -5,6 +5,7 @@ from kdistill.core.errors import ConfigError
 from kdistill.core.formatting import counted
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP
 from kdistill.datasets import Splits
+from kdistill.recipes.budgets import budget_of
 
 STANDARDIZED_KEY = "distill.standardize:"
 
@@ -32,11 +33,10 @@ def notes(config: Config, splits: Splits) -> list[str]:
             f"The authors' loss is {keys.loss.factor:g} times this one, and sgd takes steps in proportion to the loss: "
             f"theirs are those of a learning rate {keys.loss.factor:g} times as large"
         )
-    if (warmup := keys.own_numbers().get(WARMUP, 0)) > plan.epochs:
+    epochs = budget_of(config, "student", splits).epochs
+    if (warmup := keys.own_numbers().get(WARMUP, 0)) > epochs:
         key = keys.loss.key(WARMUP)
-        found.append(
-            f"The soft term has its full weight from epoch {warmup} on (distill.{key}), of {plan.epochs} epochs"
-        )
+        found.append(f"The soft term has its full weight from epoch {warmup} on (distill.{key}), of {epochs} epochs")
     last = splits.per_epoch % plan.batch_size
     if last and (need := keys.unmet_need(len(splits.classes), last)):
         found.append(f"The last batch of each epoch has {counted(last, 'example')}: {need.why}")

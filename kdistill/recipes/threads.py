@@ -25,8 +25,9 @@ def default_threads(config: Config, example: Example, teacher_files: Sequence[Pa
         multiplications[role] = _of_file(Path(section.model)) if section.model else of_layers(section, *example)
         flops[role] = backend.step_flops(multiplications[role], config.training_for(role).batch_size)
     plan = config.training_for("student")
+    epochs = plan.epochs if plan.steps is None else 1  # of updates they are known only once the data is read
     of_files = sum(_of_file(path) for path in teacher_files if path.suffix == ".keras")
-    if config.augmentation.changes_images or of_files > 3 * multiplications["student"] * plan.epochs:
+    if config.augmentation.changes_images or of_files > 3 * multiplications["student"] * epochs:
         flops["files"] = backend.step_flops(of_files, plan.batch_size) // 3
     return backend.threads_for(max(flops.values()))
 

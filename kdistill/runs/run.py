@@ -57,6 +57,7 @@ class Result(TypedDict, total=False):
     arm: str
     seed: int
     epochs: int
+    updates: int  # where the config says how many there may be, not how many epochs
     best_epoch: int
     stopped: str  # `no improvement` or `all epochs done`
     validation: SplitScores  # of the best weights

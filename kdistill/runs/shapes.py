@@ -55,6 +55,7 @@ class Manifest(Shape):
     identity: str
     spec: _Spec
     data: _Data | None = None
+    epochs: int | None = None
     teacher_file: str | None = None
     teacher_files: list[str] = Field([])
     threads: int | None = None

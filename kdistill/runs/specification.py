@@ -174,10 +174,10 @@ def _data(data: "Data", fingerprint: str | None, unlabelled: str | None) -> dict
 
 
 def _unused_keys(training: "Training") -> set[str]:
-    from kdistill.config.training_schema import READERS
+    from kdistill.config.training_schema import EITHER, READERS
 
     unused = {key for key, (choice, readers) in READERS.items() if getattr(training, choice) not in readers}
-    return {"checkpoint_every", *unused}
+    return {"checkpoint_every", EITHER[training.length_key], *unused}
 
 
 def identity(spec: dict[str, Any]) -> str:

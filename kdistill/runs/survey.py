@@ -275,7 +275,7 @@ def _is_large(run: Run) -> bool:
 
 
 def _most_epochs(manifest: Mapping[str, Any]) -> int | None:
-    return manifest.get("spec", {}).get("training", {}).get("epochs")
+    return manifest.get("epochs", manifest.get("spec", {}).get("training", {}).get("epochs"))
 
 
 def _last_sign(run: Run, manifest: Mapping[str, Any]) -> str | None:

@@ -101,6 +101,7 @@ class Fit:
         data: the splits and the teacher's logits, if the objective needs them.
         batch_size: examples in a step, at most those of an epoch.
         epochs: the maximum.
+        last_batches: batches in the last of them; None for all, as in the others.
         patience: epochs without improvement after which training stops; None for never.
         monitor: the metric of early stopping: see `EarlyStopping`; it must be defined on the validation split.
         seed: the order and augmentation of the examples in epoch e are drawn from [seed, e].
@@ -118,21 +119,20 @@ class Fit:
         patience: int | None,
         monitor: str,
         seed: int,
+        last_batches: int | None = None,
     ) -> None:
         self.model = model
         self.objective = objective
         self.data = data
         self.batch_size = batch_size
-        self.last_epoch = epochs
+        self.last_epoch, self._last_batches = epochs, last_batches
         self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
         self.engine = engine_for(model, optimizer, objective, data.augmentation, projections(objective.hints, seed))
         self.engine.owner = self
         self.epochs_done = 0
         self._progress = self._no_progress()
-        # The share of labelled examples; with labels for all the step is compiled without it.
-        share = float(are_labelled(data.train.all_labels).mean())
-        self._labelled = {} if share == 1 else {LABELLED: share or 1.0}
+        self._labelled = _share_of_labelled(data)
         features = sum(math.prod(hint.target.shape) for hint in objective.hints)
         length = batches_in_segment(data, batch_size, flops.of_config(model.get_config()), features)
         self._segments = Segments(data, batch_size, length)
@@ -160,7 +160,7 @@ class Fit:
 
     def _train_epoch(self, epoch: int, after_segment: Callable[[float], None]) -> dict[str, float]:
         """Train on the remaining examples of an epoch; return the means of the terms over all its examples."""
-        order = self._segments.order(self.seed, epoch)
+        order = self._segments.order(self.seed, epoch, self._last_batches if epoch == self.last_epoch else None)
         progress = self._progress
         of_epoch = self.objective.numbers_in(epoch) | self._labelled
         numbers = {name: tf.constant(value, tf.float32) for name, value in of_epoch.items()}
@@ -241,3 +241,9 @@ class Fit:
             if (value := scores.measures[measure.name]) is not None:
                 record[f"{measures.VALIDATION}{measure.name}"] = value
         return record
+
+
+def _share_of_labelled(data: Data) -> dict[str, float]:
+    """Return the share of labelled examples, by its name; with labels for all the step is compiled without it."""
+    share = float(are_labelled(data.train.all_labels).mean())
+    return {} if share == 1 else {LABELLED: share or 1.0}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Return the optimizer of an arm's merged `training` section, with its learning-rate schedule.
 
-    A schedule without `decay_steps` decays over all epochs, `steps_per_epoch` batches each.
+    A schedule without `decay_steps` decays over all updates of the run, whose epochs have `steps_per_epoch`.
     """
     rate = _learning_rate(training, steps_per_epoch)
     match training.optimizer:
@@ -28,13 +28,13 @@ def build(training: "Training", steps_per_epoch: int) -> keras.optimizers.Optimi
 def learning_rate_after(training: "Training", steps_per_epoch: int, epoch: int) -> float:
     """Return the learning rate at the end of an epoch, counted from 1; `build` describes the other arguments."""
     rate = _learning_rate(training, steps_per_epoch)
-    return rate if isinstance(rate, float) else float(rate(epoch * steps_per_epoch))
+    return rate if isinstance(rate, float) else float(rate(training.budget(steps_per_epoch).after(epoch)))
 
 
 def _learning_rate(
     training: "Training", steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    steps = training.decay_steps or training.epochs * steps_per_epoch
+    steps = training.decay_steps or training.budget(steps_per_epoch).updates
     match training.schedule:
         case "cosine":
             return keras.optimizers.schedules.CosineDecay(training.learning_rate, steps, alpha=training.decay_to)

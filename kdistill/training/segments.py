@@ -61,10 +61,6 @@ class Data:
         """The number of examples in an epoch, and in what is left of its last pass."""
         return -(-self.epoch_examples // len(self.train)) * len(self.train)
 
-    def steps(self, batch_size: int) -> int:
-        """Return the number of batches in an epoch."""
-        return -(-self.epoch_examples // batch_size)
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -90,8 +86,8 @@ class Segments:
         self._data, self._batch_size, self._length = data, batch_size, length
         self._draws = np.empty((0, 0), np.int32)
 
-    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """Return the order of the examples in an epoch, and draw their augmentation.
+    def order(self, seed: int, epoch: int, batches: int | None = None) -> NDArray[np.int64]:
+        """Return the order of the examples in an epoch, or in its first batches, and draw their augmentation.
 
         The example at position i is i in the first pass over the n of them, n + i in the second, and so on.
         """
@@ -100,7 +96,7 @@ class Segments:
         order = np.concatenate([start + rng.permutation(count) for start in range(0, length, count)])[:length]
         if self._data.augmentation:
             self._draws = self._data.augmentation.draw(seed, epoch, self._data.seen)
-        return order
+        return order if batches is None else order[: batches * self._batch_size]
 
     def next(self, order: NDArray[np.int64]) -> Segment:
         """Return the first segment of `order`, which is what is left of an epoch's order."""

@@ -101,9 +101,12 @@ def test_teachers_of_the_command_line_stay_in_the_commands_that_need_them(sessio
 
 def test_a_student_that_was_still_improving_is_trained_longer_first(session):
     own = session("training.epochs=7")
-    result = {"best_epoch": 7, "validation": {"accuracy": 0.5, "nll": 1.0}}
+    result = {"best_epoch": 7, "epochs": 7, "validation": {"accuracy": 0.5, "nll": 1.0}}
     first, *others = next_steps.after_reproduce(own, [0, 1, 2], {0: result, 1: result, 2: result})
     assert first["command"].endswith("--set name=quickstart-longer --set training.epochs=28 --seeds 3")
     assert not any("export" in step["command"] for step in others)
+    of_updates = session("training.steps=7000")
+    first, *_ = next_steps.after_reproduce(of_updates, [0], {0: result})
+    assert first["command"].endswith("--set training.steps=28000 --seeds 1")
     early = {**result, "best_epoch": 3}
     assert any("export" in step["command"] for step in next_steps.after_reproduce(own, [0], {0: early}))

@@ -211,18 +211,24 @@ def test_a_run_that_learns_nothing_says_so_and_keeps_the_warning(own):
 
 
 @pytest.mark.parametrize(
-    ("keys", "best", "warned"),
+    ("keys", "best", "last", "warned"),
     [
-        (["training.epochs=10"], 10, "its best epoch is the last, 10. A larger training.epochs"),
-        (["training.epochs=10", "student.epochs=12"], 12, "its best epoch is the last, 12. A larger student.epochs"),
-        (["training.epochs=10"], 9, None),
-        (["training.epochs=4"], 4, None),
-        (["training.epochs=10", "training.schedule=cosine"], 10, None),
+        (["training.epochs=10"], 10, 10, "its best epoch is the last, 10. A larger training.epochs"),
+        (
+            ["training.epochs=10", "student.epochs=12"],
+            12,
+            12,
+            "its best epoch is the last, 12. A larger student.epochs",
+        ),
+        (["student.steps=500"], 12, 12, "its best epoch is the last, 12. A larger student.steps"),
+        (["training.epochs=10"], 9, 10, None),
+        (["training.epochs=4"], 4, 4, None),
+        (["training.epochs=10", "training.schedule=cosine"], 10, 10, None),
     ],
 )
-def test_a_model_whose_best_epoch_is_the_last_may_need_more_of_them(own, keys, best, warned):
+def test_a_model_whose_best_epoch_is_the_last_may_need_more_of_them(own, keys, best, last, warned):
     session = own.sibling(configs.load("quickstart", keys), own.experiment)
-    found = attempt._still_improving(session, own.experiment.run("baseline", 0), {"best_epoch": best})
+    found = attempt._still_improving(session, own.experiment.run("baseline", 0), {"best_epoch": best, "epochs": last})
     assert len(found) == (warned is not None)
     assert (warned or "") in "".join(found)
 

@@ -57,6 +57,8 @@ def test_a_warm_up_longer_than_the_training_is_told():
     (note,) = soft_loss.notes(config("distill.soft_loss=dkd", "training.epochs=10"), splits())
     assert note == "The soft term has its full weight from epoch 20 on (distill.dkd_warmup), of 10 epochs"
     assert soft_loss.notes(config("distill.soft_loss=dkd", "training.epochs=20"), splits()) == []
+    (note,) = soft_loss.notes(config("distill.soft_loss=dkd", "training.steps=600"), splits())
+    assert note.endswith("of 19 epochs")
 
 
 def test_standardised_logits_warn_of_the_likelihood():

@@ -41,6 +41,18 @@ def test_records_report_the_parts_of_the_loss():
     assert [record["epoch"] for record in records] == [1, 2, 3]
 
 
+def test_the_last_epoch_may_be_shorter_and_has_the_first_batches_of_its_order():
+    first, _ = train(student(seed=4), seed=4)
+    cut, seen = fit(student(seed=4), seed=4, last_batches=2), []
+    following = cut._segments.next
+    cut._segments.next = lambda order: seen.append(order) or following(order)
+    last = list(cut.epochs())
+    assert [record["val_nll"] for record in first[:2]] == [record["val_nll"] for record in last[:2]]
+    assert int(cut.engine.optimizer.iterations) == 5 + 5 + 2
+    np.testing.assert_array_equal(seen[-1], np.random.default_rng([4, 3]).permutation(150)[:60])
+    assert last[2]["loss"] != first[2]["loss"]
+
+
 def test_baseline_and_distilled_start_equal_and_see_the_same_batches(monkeypatch):
     """The pairing that every comparison rests on."""
     seen = {}

@@ -51,6 +51,17 @@ def test_cosine_goes_to_its_end_over_the_whole_run_unless_told_otherwise():
     np.testing.assert_allclose(rates(told, steps), 0.02 * (0.9 * half + 0.1), rtol=1e-5)
 
 
+def test_cosine_ends_with_the_last_update():
+    steps = np.array([0, 10, 33, 35])
+    half = (1 + np.cos(np.pi * np.minimum(steps / 33, 1))) / 2
+    plan = configs.load("quickstart", ["training.steps=33", "training.schedule=cosine"]).training
+    rate = plan.learning_rate
+    np.testing.assert_allclose(rates(optimizers.build(plan, STEPS), steps), rate * half, rtol=1e-5, atol=1e-9)
+    assert optimizers.learning_rate_after(plan, STEPS, 4) == pytest.approx(0, abs=1e-9)
+    near = rate * (1 + np.cos(np.pi * 30 / 33)) / 2
+    assert optimizers.learning_rate_after(plan, STEPS, 3) == pytest.approx(near, rel=1e-5)
+
+
 def test_exponential_falls_by_its_rate_each_decay_steps():
     steps = np.array([0, 5, 10, 30])
     optimizer = build("training.schedule=exponential", "training.decay_steps=10", "training.decay_rate=0.5")

@@ -55,7 +55,8 @@ def test_a_fit_that_goes_on_from_any_state_ends_bit_by_bit_the_same(name, monkey
     objective = losses.distillation_objective(0.7, 3.0)
 
     def fresh():
-        return fit(student(**changes), objective, data, optimizers.build(plan, 5), epochs=3, patience=2, seed=3)
+        ends = {"epochs": 3, "last_batches": 3, "patience": 2}
+        return fit(student(**changes), objective, data, optimizers.build(plan, 5), seed=3, **ends)
 
     whole, states = fresh(), []
     records = []

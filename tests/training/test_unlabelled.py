@@ -113,7 +113,7 @@ FEW = dataclasses.replace(TRAIN, rows=TRAIN.rows[:40])
 def test_an_epoch_passes_over_few_examples_several_times(per_epoch, least, most):
     data = Data(FEW, VALIDATION, per_epoch=per_epoch)
     order = Segments(data, 10, 3).order(0, 1)
-    assert len(order) == (per_epoch or 40) == data.steps(10) * 10
+    assert len(order) == (per_epoch or 40) == data.epoch_examples
     counts = np.bincount(order % 40)
     assert (counts.min(), counts.max()) == (least, most)
     np.testing.assert_array_equal(order[:40], np.random.default_rng([0, 1]).permutation(40))

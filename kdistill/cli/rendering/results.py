@@ -296,13 +296,14 @@ def changed(runs: "Sequence[PlannedRun]") -> list[tuple[str, str]]:
 
 
 def about_plan(document: "Plan", teachers: Sequence[Document]) -> list[tuple[str, str]]:
-    """Return the data, the objective, the teachers from files and the threads of a plan."""
+    """Return the data, the updates, the objective, the teachers from files and the threads of a plan."""
     objective = [("objective", _objective(document["formula"]))] if document["formula"] else []
     given = [
         ("teacher", f"{teacher['path']} (validation {_words(teacher)} {number(teacher['validation'])})")
         for teacher in teachers
     ]
-    return [_data(document), *objective, *given, ("threads", str(document["run_info"]["threads"]))]
+    updates = [(f"{role}'s updates", words) for role, words in document.get("updates", {}).items()]
+    return [_data(document), *updates, *objective, *given, ("threads", str(document["run_info"]["threads"]))]
 
 
 def _words(teacher: Document) -> str:
