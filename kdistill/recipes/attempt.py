@@ -321,7 +321,7 @@ def _still_improving(session: Session, run: Run, result: Result) -> list[str]:
 def _note(session: Session, run: Run, data: Data) -> None:
     """Say what the reader of a run's progress may not expect: on what it is trained, and with which weights."""
     for words in told(session.config, session.splits, (run.role,)).values():
-        session.listener.note(f"{session.title(run)}: at most {words}")
+        session.listener.note(f"{run.arm}: at most {words}")
     _note_examples(session, run, data)
     _note_class_weights(session, run)
 
