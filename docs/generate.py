@@ -260,6 +260,8 @@ def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return " or ".join(_kind(choice, schema) for choice in field["anyOf"])
     if "enum" in field or "const" in field:
         return ", ".join(f"`{choice}`" for choice in field.get("enum", [field.get("const")]))
+    if "$ref" in field:
+        return "section"
     match field.get("type"):
         case "array" if "prefixItems" in field:
             return f"[{', '.join('whole number' for _ in field['prefixItems'])}]"

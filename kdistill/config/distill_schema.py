@@ -3,20 +3,29 @@
 Each soft loss is declared in `core.soft_losses`; the keys that one loss alone reads are made of these declarations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, create_model, model_validator
 
+from kdistill.config import transfer_set
 from kdistill.config.hints import Hints
 from kdistill.config.section import KeyWithoutEffectError, MisplacedError, Number, Positive, Section, Share
+from kdistill.config.transfer_set import Classes
 from kdistill.core.soft_losses import DECLARED, STANDARDIZED, WARMUP, Key, Need, SoftLoss, declared
 from kdistill.core.task import SINGLE, Task
 
 # The teachers' weights are those in the identity of the teachers, which has each one's share in their mean.
 NOT_OF_A_RUN = {"teachers", "teacher_weights"}
 # Keys of later versions that all losses read, with their defaults.
-LATER = {"standardize": False, "examples": "all", "hints": (), "teacher_weights": ()}
+LATER = {
+    "standardize": False,
+    "examples": "all",
+    "hints": (),
+    "teacher_weights": (),
+    "classes": None,
+    "adjust_prior": False,
+}
 # The keys that only losses with a temperature read.
 OF_TEMPERATURE = ("temperature", "teacher_temperature", "scale_by_t_squared")
 # Each key of `distill` that only some soft losses read, with these.
@@ -92,6 +101,16 @@ class _Distill(Section):
         description="Weights of the files in `teachers` in that mean, in their order; only their ratios count. "
         "[]: all weigh the same.",
     )
+    classes: Classes | None = Field(
+        None,
+        description="Which classes the examples have that the student is distilled on: {only: [7, 8]} or "
+        "{without: [3]}; null: all. Arms that learn from labels alone have them all.",
+    )
+    adjust_prior: StrictBool = Field(
+        False,
+        description="Move the biases of the trained student so that its mean probability of each class on the "
+        "validation inputs, whose labels are not read, is the share of that class in the labels of train.",
+    )
 
     @property
     def loss(self) -> SoftLoss:
@@ -101,6 +120,10 @@ class _Distill(Section):
     def own_numbers(self) -> dict[str, float]:
         """Return the numbers that this soft loss alone reads, by the names of its function's arguments."""
         return {key.name: getattr(self, self.loss.key(key.name)) for key in self.loss.keys}
+
+    def left_out(self, classes: Sequence[str]) -> list[str]:
+        """Return those of some classes that the examples do not have on which the student is distilled."""
+        return self.classes.left_out(classes) if self.classes else []
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -197,7 +220,8 @@ else:  # the declarations decide
 
 
 def check_task(distill: Distill, task: Task) -> None:
-    """Raise MisplacedError where there is no form of the loss for the labels."""
+    """Raise MisplacedError where there is no form of the loss, or of a key, for the labels."""
+    transfer_set.check(distill, task)
     if task is SINGLE or distill.loss.multi_label:
         return
     can = " and ".join(loss.name for loss in DECLARED.values() if loss.multi_label)
@@ -208,7 +232,8 @@ def check_task(distill: Distill, task: Task) -> None:
 
 
 def check_examples(distill: Distill, some_unlabelled: bool) -> None:
-    """Raise MisplacedError where there are no such examples, or a loss needs labels that they do not have."""
+    """Raise MisplacedError where there are no such examples, or a loss or key needs labels that they do not have."""
+    transfer_set.check_labelled(distill, some_unlabelled)
     if not some_unlabelled and distill.examples != "all":
         why = "every example has a label: set data.unlabelled or data.labelled"
         raise MisplacedError("distill", "examples", f"{why}; received {distill.examples}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,9 @@ EXPECTED = {
     "teacher_weights": "a list of numbers above 0, such as [2, 1]",
     "teachers": "a list of paths, such as [big.keras, other.keras]",
     "hints": "a list of hints, such as [{teacher: hidden_2, student: hidden_1}]",
+    "classes": "{only: [7, 8]} or {without: [3]}",
+    "only": "a list of classes, such as [7, 8]",
+    "without": "a list of classes, such as [3]",
     "checkpoint_every": "auto, or a whole number of at least 1",
 }
 # Sections whose keys are the user's own, each with an example.
@@ -171,6 +175,8 @@ def keys_of(section: Path) -> list[str]:
         field = model.model_fields.get(name) if _is_section(model) else None
         items = get_args(model)[:1] if get_origin(model) is tuple and str(name).isdecimal() else (None,)
         model = field.annotation if field else items[0]
+        if isinstance(model, UnionType):  # a section that may be null
+            model = get_args(model)[0]
     return list(model.model_fields) if _is_section(model) else []
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ from kdistill.core.errors import ConfigError, DataError
 from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Kind
 from kdistill.core.scaling import Affine, Scale, Tokens, affine, standardization
-from kdistill.core.task import MULTI, Floats, Task, are_labelled, of_labels
-from kdistill.datasets import guards, memory_map
+from kdistill.core.task import MULTI, Floats, Task, of_labels
+from kdistill.datasets import guards, memory_map, transfer_set
 from kdistill.datasets.split import AnySplit, Joined, Split
 from kdistill.datasets.stratify import stratified
+from kdistill.datasets.transfer_set import Which
 
 PASSED_ON = ("warnings", "skipped", "features", "notes", "inputs")  # from a source to its splits
-Which: TypeAlias = Literal["all", "labelled", "unlabelled"]
 ROWS_AT_ONCE = 1024  # checked at a time, since the images may be larger than memory
 SELECTED_ON_TEST = (
     "Early stopping chose the epoch on the test split (data.validation: test), so test scores are optimistically "
@@ -118,7 +118,7 @@ class Splits(Examples):
         return self.known is not None or self.added is not None
 
     def examples(self, which: Which) -> AnySplit:
-        """Return the training examples that a model teaches: all, those with a label, or those without."""
+        """Return the training examples that a model teaches: all, some classes, those with a label, or without."""
         positions = self.positions(which)
         own = self.train if which == "all" else self.part(positions)
         if (added := self.added_to(which)) is None:
@@ -127,7 +127,7 @@ class Splits(Examples):
 
     def added_to(self, which: Which) -> Split | None:
         """Return the examples of `data.unlabelled` if they are among those that `examples` returns; else None."""
-        return None if which == "labelled" else self.added
+        return self.added if which in ("all", "unlabelled") else None
 
     def of_examples(self, which: Which, of_train: Floats, of_added: Floats | None) -> Floats:
         """Return values (k, ...) of `examples`, from those of train (n, ...) and, if there are any, of `added_to`."""
@@ -135,10 +135,8 @@ class Splits(Examples):
         return own if of_added is None else np.concatenate([own, of_added])
 
     def positions(self, which: Which) -> NDArray[np.int64]:
-        """Return the positions (k,) in train of all examples, of those with a label, or of those without."""
-        if which == "all":
-            return np.arange(len(self.train))
-        return np.flatnonzero(are_labelled(self.train.all_labels) == (which == "labelled"))
+        """Return the positions (k,) in train of some examples; of a label that is set aside nothing is known."""
+        return transfer_set.positions(self.train.all_labels, which)
 
     def part(self, positions: NDArray[np.int64]) -> Split:
         """Return the examples of train at positions (k,) in [0, n)."""

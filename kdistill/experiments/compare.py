@@ -312,11 +312,13 @@ def _start(arm: str, spec: Mapping[str, Any]) -> Any:
 
 def _examples(arm: str, spec: Mapping[str, Any]) -> Document:
     """Return what decides which of the training examples a run saw, where some have no label."""
-    data, which = spec["data"], spec.get("distill", {}).get("examples", "all") if is_taught(arm) else "labelled"
+    data, keys = spec["data"], spec.get("distill", {}) if is_taught(arm) else {"examples": "labelled"}
+    which = keys.get("examples", "all")
     sees_all = "all" in (which, spec.get("examples"))
     own = {} if sees_all else {key: data[key] for key in ("labelled", "label_seed") if key in data}
     # Also where an arm sees none of the added examples, they make its epochs longer.
-    return {"unlabelled": data.get("unlabelled"), "of": which if is_taught(arm) else None, **own}
+    of = {"of": which if is_taught(arm) else None, "classes": keys.get("classes")}
+    return {"unlabelled": data.get("unlabelled"), **of, **own}
 
 
 def _about_measure(by: Sequence[Measure]) -> list[str]:

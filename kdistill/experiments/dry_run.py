@@ -20,7 +20,7 @@ from kdistill.experiments.preflight import Preflight
 from kdistill.experiments.sweep import pairs_of
 from kdistill.experiments.sweep_grid import Cell, Grid
 from kdistill.experiments.task_graph import teachers_of
-from kdistill.recipes import budgets, checks
+from kdistill.recipes import budgets, checks, transfer_set
 from kdistill.recipes.evaluate import arms_to_score, data_hint
 from kdistill.recipes.make import check_needed
 from kdistill.recipes.session import Document, Session
@@ -54,6 +54,7 @@ class Plan(TypedDict, total=False):
     run_info: Document  # `threads`, `output_dir`
     part: str | None
     runs: list[PlannedRun]
+    transfer_set: str  # what the student is distilled on, where classes are left out, and whether biases are moved
     formula: str | None  # None where the cells of a sweep have several
     updates: dict[str, str]  # by role, updates and epochs in words where the config gives updates, one of all cells
     warnings: list[str]
@@ -105,11 +106,18 @@ def training(
         "runs": _rows(session, arms, taught_by, teacher["weights"] if teacher else None),
         **data,
         "teacher": teacher,
+        **_transfer_set(session, arms, data),
         "formula": _formula(session, arms),
         "updates": _updates(data, [session], arms),
         "warnings": _warnings(session, data, [teacher] if teacher else [], own),
         "run_info": _run_info(session),
     }
+
+
+def _transfer_set(session: Session, arms: Sequence[str], data: Document) -> Any:
+    """Return `transfer_set` of a plan; nothing where all is as in any other, or the data is not there."""
+    told = transfer_set.told(session) if "distilled" in arms and data["examples"] else ""
+    return {"transfer_set": told} if told else {}
 
 
 def _formula(session: Session, arms: Sequence[str]) -> str:

@@ -39,7 +39,8 @@ class Preflight:
 
     def _student(self, session: Session) -> None:
         """Refuse files of a student that do not fit the data, or each other: the cells of a sweep have several."""
-        student, key = session.config.student, ("files", session.config.data, session.config.student)
+        student, adjusts = session.config.student, session.config.distill.adjust_prior
+        key = ("files", session.config.data, student, adjusts)
         if (student.model or student.weights_file) and key not in self._fitting:
             self._fitting.add(key)
             session.start()

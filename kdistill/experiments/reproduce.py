@@ -10,7 +10,7 @@ from kdistill.config import Config, dump
 from kdistill.core import files, members
 from kdistill.core.errors import DivergedError, KdistillError
 from kdistill.core.formatting import first_few
-from kdistill.evaluation import headline, statistics
+from kdistill.evaluation import headline, statistics, transfer_set
 from kdistill.evaluation.calibration import FITTED
 from kdistill.evaluation.causes import Causes, causes
 from kdistill.evaluation.measures import MEASURES, Measure, imbalance, recorded
@@ -44,6 +44,7 @@ class Compared(TypedDict):
     arms: dict[str, Document]  # `parameters`, `file_bytes`, the published `expected` accuracy, a `Summary` a measure
     comparison: Document  # a `Verdict`
     trained_on: NotRequired[dict[str, dict[str, int]]]  # examples `labelled` and `unlabelled`, where some have no label
+    transfer_set: NotRequired[transfer_set.TransferSet]  # where classes are left out, or biases moved to the prior
     causes: NotRequired[Causes]  # where the config has controls
     members: NotRequired[list[Document]]  # of teachers of several: `seed`, `member` by its name, and its scores
     warnings: list[str]
@@ -249,6 +250,7 @@ def compared(
     }
     told = causes(answers, measure, session.config.verdict.scope)
     more = _trained_on(teachers[seeds[0]], made, outcomes, cell) | ({"causes": told} if told else {})
+    more |= _transfer_set(session, scores)
     return document | more  # type: ignore[return-value]
 
 
@@ -261,6 +263,16 @@ def _trained_on(
     results = {arm: outcomes.done.get(TaskKey(arm, seed, cell), {}) for arm, seed in arms.items()}
     found = {arm: result["trained_on"] for arm, result in results.items() if "trained_on" in result}
     return {"trained_on": found} if found else {}
+
+
+def _transfer_set(session: Session, scores: Mapping[str, Sequence[Document]]) -> Any:
+    """Return `transfer_set` of `Compared`, of the scores of each arm; nothing where the config sets neither key."""
+    keys = session.config.distill
+    if not (keys.classes or keys.adjust_prior):
+        return {}
+    classes = session.splits.classes
+    found = transfer_set.scored(scores, classes, keys.left_out(classes))
+    return {"transfer_set": found} if found else {}
 
 
 def _members(

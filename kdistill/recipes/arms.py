@@ -18,7 +18,7 @@ from kdistill.core.formatting import number
 from kdistill.datasets import Split
 from kdistill.evaluation import calibration, metrics, predict
 from kdistill.evaluation.measures import Measure
-from kdistill.recipes import hints, soft_loss
+from kdistill.recipes import hints, soft_loss, transfer_set
 from kdistill.recipes.attempt import train
 from kdistill.recipes.raw_values import preprocessing_of
 from kdistill.recipes.session import Session
@@ -178,8 +178,8 @@ def data_of(session: Session, arm: str) -> fit.Data:
     """
     keys, splits = session.config.augmentation, session.splits
     augmentation = Augmentation(keys.shift, keys.flip, keys.crop or 0) if keys.changes_images else None
-    train = session.examples_of(arm)
-    return fit.Data(train, splits.validation, augmentation=augmentation, per_epoch=splits.per_epoch)
+    train, prior = session.examples_of(arm), transfer_set.prior_of(session, arm)
+    return fit.Data(train, splits.validation, augmentation=augmentation, per_epoch=splits.per_epoch, prior=prior)
 
 
 def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher, hinted: Collection[Hint] = ()) -> fit.Data:
@@ -188,7 +188,7 @@ def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher, hin
     The latter where images are augmented, or features are too large.
     """
     if data.augmentation is None:
-        on_train = teacher.on(session.config.distill.examples)
+        on_train = teacher.on(session.transfer_set)
         data = dataclasses.replace(data, teacher_train=on_train, teacher_validation=teacher.validation)
         return hints.with_features(session, data, teacher, hinted)
     load.check_augmentation(session.config, teacher)

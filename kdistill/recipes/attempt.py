@@ -19,6 +19,7 @@ import numpy as np
 import kdistill
 from kdistill import models
 from kdistill.core import backend, files, signals
+from kdistill.core.controls import is_taught
 from kdistill.core.errors import DivergedError, OutputError
 from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
@@ -28,7 +29,7 @@ from kdistill.datasets.splits import about_data
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
-from kdistill.recipes import checks, soft_loss
+from kdistill.recipes import checks, soft_loss, transfer_set
 from kdistill.recipes.budgets import budget_of, told
 from kdistill.recipes.formulas import formula_of_run
 from kdistill.recipes.session import Session
@@ -222,15 +223,16 @@ class _Checkpointing:
 def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher | None) -> Result:
     """Save the model of a finished fit, and return all of its result but the warnings."""
     run, validation = writer.run, session.splits.validation
+    more = transfer_set.adjust(session, run, fit)
     with files.writing(run.folder):
         models.save(fit.model, run.model_file)
         splits = session.splits
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
     scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
-    weights, more = session.class_weights_of(run.arm), Result()
+    weights = session.class_weights_of(run.arm)
     if session.config.training_for(run.role).steps is not None:
         more["updates"] = budget_of(session.config, run.role, splits).after(len(writer.history))
-    if splits.has_unlabelled:
+    if splits.has_unlabelled or _leaves_classes_out(session, run):
         more["trained_on"] = examples_in(fit.data)
     if weights is not None:
         more["class_weights"] = weights
@@ -327,17 +329,24 @@ def _note(session: Session, run: Run, data: Data) -> None:
 
 
 def _note_examples(session: Session, run: Run, data: Data) -> None:
-    """Say on what an arm is trained where some examples have no label, and how many updates make an epoch.
+    """Say on what an arm is trained where that is not every example of train, and how many updates make an epoch.
 
     It is the same for every seed: a listener shows the same note once.
     """
-    if not session.splits.has_unlabelled:
+    chosen = _leaves_classes_out(session, run)
+    if not session.splits.has_unlabelled and not chosen:
         return
     of, steps = examples_in(data), budget_of(session.config, run.role, session.splits).per_epoch
     each = " and ".join(f"{count:,} {name}" for name, count in of.items() if count)
     passes = data.epoch_examples / len(data.train)
     often = f", {passes:.3g} passes over them" if passes > 1 else ""
-    session.listener.note(f"{run.arm}: {each} examples; an epoch has {steps:,} updates in every arm{often}")
+    session.listener.note(f"{run.arm}: {each} examples{chosen}; an epoch has {steps:,} updates in every arm{often}")
+
+
+def _leaves_classes_out(session: Session, run: Run) -> str:
+    """Return which classes the examples of a run do not have, after a comma; empty if they have all."""
+    names = session.config.distill.left_out(session.splits.classes) if is_taught(run.arm) else []
+    return f", {transfer_set.left_out_words(names)}" if names else ""
 
 
 def examples_in(data: Data) -> dict[str, int]:

@@ -14,7 +14,7 @@ from kdistill.core.kinds import Example, Kind
 from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.evaluation.measures import Measure, monitored
-from kdistill.recipes import soft_loss
+from kdistill.recipes import soft_loss, transfer_set
 from kdistill.runs import Run
 
 
@@ -35,7 +35,7 @@ def writable(folder: Path) -> None:
 
 
 def fits(config: Config, run: Run, splits: Splits) -> None:
-    """Refuse a batch size, class weights, a measure, an augmentation, a loss or models that do not fit the data.
+    """Refuse a batch size, classes, weights, a measure, an augmentation, a loss or models that do not fit the data.
 
     Raises:
         ConfigError: naming the key.
@@ -43,6 +43,7 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
     """
     batch_fits(config, run.arm, splits)
     weights_fit(config, splits)
+    transfer_set.fits(config, splits)
     monitor_fits(config, run.arm, splits)
     augmentation_fits(config, splits.shape, splits.kind)
     if run.arm == "distilled":

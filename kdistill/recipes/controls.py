@@ -67,7 +67,7 @@ def shuffled(session: Session, run: Run, teacher: AnyTeacher) -> Result:
         answers = np.zeros(len(logits)) if among_all else task.decided(teacher.together(logits))
         return exchanged(answers, np.random.default_rng([run.seed, SHUFFLE, split]))
 
-    others = order(teacher.on(session.config.distill.examples), 0)
+    others = order(teacher.on(session.transfer_set), 0)
     changed = dataclasses.replace(
         data,
         teacher_train=None if data.teacher_train is None else data.teacher_train[others],

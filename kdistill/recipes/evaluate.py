@@ -13,7 +13,7 @@ from kdistill.core import members
 from kdistill.core.errors import KdistillError, ModelError, OutputError
 from kdistill.evaluation import crossed, measures, metrics
 from kdistill.evaluation.measures import ACCURACY, Measure
-from kdistill.recipes import predictions
+from kdistill.recipes import predictions, transfer_set
 from kdistill.recipes.make import identity_of
 from kdistill.recipes.session import Document, Session
 from kdistill.runs import Run, ScoresOnTest, known_scores, lacks_parts, record_scores
@@ -143,6 +143,7 @@ def score(session: Session, run: Run, reuse: bool = True, measure: Measure | Non
     teacher = session.teacher(teacher_files) if teacher_files else None
     cache = predictions.cache_of(session, run)
     scores, logits = arms.evaluate(session, run.model_file, teacher)
+    scores = transfer_set.with_scores_before(run, scores, logits, session.splits.test.all_labels)
     try:
         _record(session, run, scores, identity, logits, cache.model)
         cache.store("test", logits)

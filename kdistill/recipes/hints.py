@@ -168,7 +168,7 @@ def with_features(session: Session, data: "Data", teacher: "AnyTeacher", hints: 
     wanted = [hint.target for hint in hints]
     size = features.size_of(wanted, session.splits.per_epoch)
     if data.augmentation is None and size <= features.MOST_CACHED:
-        kept = features.on(teacher, wanted, session.config.distill.examples)  # type: ignore[arg-type]
+        kept = features.on(teacher, wanted, session.transfer_set)  # type: ignore[arg-type]
         return dataclasses.replace(data, features_train=kept)
     if data.augmentation is None:
         session.listener.note(

@@ -46,8 +46,9 @@ def make(session: Session, arm: str, seed: int, teacher_run: Run | None = None) 
     checks.writable(session.experiment.folder)
     checks.fits(session.config, run, session.splits)
     session.start()
-    if run.arm == "teacher":
+    if run.arm == "teacher" or session.config.distill.adjust_prior:
         check_student(session)
+    if run.arm == "teacher":
         hints.check(session)
     session.experiment.create(dump(session.config))
     with run.locked(session.options.wait):
@@ -157,10 +158,13 @@ def _teacher_paths(session: Session, run: Run, teacher_run: Run | None) -> tuple
 def check_student(session: Session) -> None:
     """Refuse files of a student that do not fit the data, or each other, before its teacher is trained in vain."""
     from kdistill import models
+    from kdistill.models import output_bias
 
     section, splits = session.config.student, session.splits
     if section.model:
-        models.load_classifier(Path(section.model), *splits.fitting)
+        model, _ = models.load_classifier(Path(section.model), *splits.fitting)
+        if session.config.distill.adjust_prior:
+            output_bias.check(model, Path(section.model))
     if section.weights_file:
         shape, classes, kind = splits.example
         models.build(section, "student", shape, classes, splits.scale, 0, kind=kind, task=splits.task)

@@ -22,6 +22,7 @@ from kdistill.core.members import MEMBERS_OF_FILES, names
 from kdistill.datasets import Split, Splits
 from kdistill.datasets.class_weights import class_weights
 from kdistill.datasets.split import AnySplit
+from kdistill.datasets.transfer_set import Which, chosen, labelled_in
 from kdistill.evaluation.measures import MEASURES, Measure
 from kdistill.recipes.shared_data import SharedData
 from kdistill.recipes.threads import default_threads
@@ -153,14 +154,19 @@ class Session:
         classes = self.splits.classes
         return dict(zip(classes, class_weights(chosen, self.labelled_of(arm), classes).tolist(), strict=True))
 
+    @property
+    def transfer_set(self) -> Which:
+        """The training examples on which a model teaches the student; raises what `of_classes` does."""
+        return chosen(self.config.distill, self.splits)
+
     def examples_of(self, arm: str) -> AnySplit:
         """Return what an arm is trained on: where some of train have no label, what it needs labels for has those."""
-        return self.splits.examples(self.config.distill.examples) if is_taught(arm) else self.labelled_of(arm)
+        return self.splits.examples(self.transfer_set) if is_taught(arm) else self.labelled_of(arm)
 
     def labelled_of(self, arm: str) -> Split:
         """Return the training examples whose labels an arm may learn from: of a teacher that knows them all, all."""
-        knows_all = arm == "teacher" and self.config.teacher.examples == "all"
-        return self.splits.known if knows_all and self.splits.known else self.splits.labelled
+        knows = self.splits.known if arm == "teacher" and self.config.teacher.examples == "all" else None
+        return knows or labelled_in(self.splits, self.transfer_set if is_taught(arm) else "labelled")
 
     @property
     def measure(self) -> Measure:

@@ -48,6 +48,7 @@ class ScoresOnTest(SplitScores):
     fitted_temperature: NotRequired[float]
     fitted_nll: NotRequired[float]
     fitted_ece: NotRequired[float]
+    before_adjustment: NotRequired[SplitScores]  # of a student whose biases were moved to the prior: with its own
     members: NotRequired[list[Any]]  # of a teacher of several: the scores of each, in their order
 
 
@@ -70,6 +71,8 @@ class Result(TypedDict, total=False):
     class_weights: dict[str, float]  # of the hard term, by class name, if they are not all the same
     augmentation: dict[str, Any]  # of the images, if any
     trained_on: dict[str, int]  # how many examples, `labelled` and `unlabelled`, where some have no label
+    moved_biases: dict[str, float]  # of a student whose biases were moved to the prior: by class name, in logits
+    before_adjustment: SplitScores  # of such a student, on validation, with its own biases
     soft_targets: str  # how they were computed, in a run with a teacher
     warnings: list[str]
     run_info: dict[str, Any]  # `seconds`, `compiled`

@@ -81,6 +81,8 @@ class Result(Shape):
     epochs: int | None = None
     best_epoch: int | None = None
     validation: _Scores | None = None
+    moved_biases: dict[str, float] | None = None
+    before_adjustment: _Scores | None = None
     parameters: int | None = None
     file_bytes: int | None = None
     weights_sha256: str | None = None
@@ -105,6 +107,7 @@ class Failure(Shape):
 
 
 class _OnTest(_Scores):
+    before_adjustment: _Scores | None = None
     parameters: int | None = None
     file_bytes: int | None = None
     agreement: float | None = None
@@ -178,6 +181,24 @@ class _Member(_OnTest):
     file_bytes: int
 
 
+class _Mean(Shape):
+    mean: float
+
+
+class _TransferRow(Shape):
+    arm: str
+    biases: str
+    accuracy: _Mean
+    nll: _Mean
+    left_out: _Mean | None = None
+    kept: _Mean | None = None
+
+
+class _TransferSet(Shape):
+    left_out: list[str]
+    rows: list[_TransferRow]
+
+
 class Summary(Shape):
     """`summary.json`, the result of `reproduce`."""
 
@@ -187,6 +208,7 @@ class Summary(Shape):
     failed: list[_Failed] = Field([])
     causes: _Causes | None = None
     members: list[_Member] = Field([])
+    transfer_set: _TransferSet | None = None
 
     @model_validator(mode="after")
     def _known_arms(self) -> Self:

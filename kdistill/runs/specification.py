@@ -79,7 +79,7 @@ def _control(config: "Config", arm: str, weights: str | None) -> dict[str, Any]:
     control, option = CONTROLS[arm], config.controls.get(arm)
     distill = config.distill.specification()
     if control.reads != "all":
-        which = {"examples"} & set(distill) if control.is_taught else set[str]()
+        which = {"examples", "classes", "adjust_prior"} & set(distill) if control.is_taught else set[str]()
         distill = {key: distill[key] for key in (*control.reads, *which)}
     spec: dict[str, Any] = {"control": {arm: option}} | ({"distill": distill} if distill else {})
     return spec | ({f"{control.needs}_weights": weights} if control.needs else {})

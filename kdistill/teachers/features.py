@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.datasets.split import Split
-from kdistill.datasets.splits import Which
+from kdistill.datasets.transfer_set import Which
 from kdistill.evaluation.metrics import Floats
 from kdistill.evaluation.predict import BATCH_SIZE, BATCH_VALUES
 from kdistill.models.features import Feature, WithFeatures

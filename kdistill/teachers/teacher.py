@@ -12,7 +12,7 @@ from kdistill import modelfiles, models
 from kdistill.core.errors import ModelError, OutputError
 from kdistill.core.scaling import NONE
 from kdistill.datasets import Split, Splits
-from kdistill.datasets.splits import Which
+from kdistill.datasets.transfer_set import Which
 from kdistill.evaluation import metrics
 from kdistill.evaluation import predict as evaluation
 from kdistill.evaluation.measures import ACCURACY, Measure, recorded

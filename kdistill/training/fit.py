@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kdistill.core.errors import DivergedError
 from kdistill.core.listener import EpochRecord
 from kdistill.core.task import are_labelled
-from kdistill.evaluation import measures, metrics
+from kdistill.evaluation import measures, metrics, prior
 from kdistill.evaluation import predict as evaluation
 from kdistill.modelfiles import flops
 from kdistill.training.compiled_loop import State, engine_for
@@ -225,7 +225,7 @@ class Fit:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         validation = self.data.validation
-        logits = evaluation.logits(self.engine.predict, validation)
+        logits = prior.moved(evaluation.logits(self.engine.predict, validation), self.data.prior)
         if not np.isfinite(logits).all():
             raise DivergedError(f"training diverged: the outputs are not finite numbers after epoch {epoch}")
         if not self.engine.is_finite():

@@ -38,6 +38,8 @@ class Data:
             they are computed while training, by `guide`.
         guide: a function from raw values to a teacher's logits and its features for each hint, called on every image.
         guided_by: (n,), the example of which `guide` computes for each example; None: the example itself.
+        prior: (classes,), to which the mean class probabilities on `validation` are brought, by the biases, before an
+            epoch is scored: see `evaluation.prior`; None: the biases stay.
     """
 
     train: AnySplit
@@ -50,6 +52,7 @@ class Data:
     features_train: Sequence[NDArray[np.float32]] = ()
     guide: Guide | None = None
     guided_by: NDArray[np.int64] | None = None
+    prior: NDArray[np.float64] | None = None
 
     @property
     def epoch_examples(self) -> int:

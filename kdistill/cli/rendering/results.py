@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from kdistill.cli.rendering import transfer_set
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
 from kdistill.core.formatting import counted, dimensions, file_size, first_few, number
 from kdistill.evaluation.headline import SIZES, of_examples
@@ -81,6 +82,7 @@ def _about_run(document: Document, whole: bool) -> list[tuple[str, str]]:
     model = document["run_info"]["model"]
     best = f"best {title_of(document['monitor'])} at epoch {document['best_epoch']}"
     rows = [("epochs", f"{document['epochs']} ({best}; {STOPPED_IN_WORDS[document['stopped']]})")]
+    rows += transfer_set.of_run(document)
     if not whole:
         return [*rows, ("model", model)]
     return [
@@ -157,6 +159,7 @@ def reproduction(document: "ExperimentSummary", verbose: bool = False) -> Render
         said(document["headline"], document["comparison"]["verdict_short"]),
         arms_table(document["experiment"], document),
         _trained_on(document),
+        transfer_set.table(document),
         causes(document),
         members_table(document) if verbose else None,
         statistics(document) if verbose else None,
@@ -303,7 +306,8 @@ def about_plan(document: "Plan", teachers: Sequence[Document]) -> list[tuple[str
         for teacher in teachers
     ]
     updates = [(f"{role}'s updates", words) for role, words in document.get("updates", {}).items()]
-    return [_data(document), *updates, *objective, *given, ("threads", str(document["run_info"]["threads"]))]
+    chosen = [("distilled on", document["transfer_set"])] if document.get("transfer_set") else []
+    return [_data(document), *chosen, *updates, *objective, *given, ("threads", str(document["run_info"]["threads"]))]
 
 
 def _words(teacher: Document) -> str:

@@ -53,7 +53,7 @@ def collect(folder: Path, options: Options, images: int, listener: Listener | No
         arms=arms,
         **parts,
         predictions=predictions,
-        objective=collect_objective(subject),
+        objective=collect_objective(subject, scores),
         warnings=_warnings(subject, scores, arms, provenance),
         provenance=provenance,
         missing={part: reason for part, reason in reasons.items() if reason},

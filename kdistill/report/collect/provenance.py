@@ -8,8 +8,10 @@ from kdistill import datasets
 from kdistill.config.formula import of_distillation
 from kdistill.core.errors import KdistillError, OutputError
 from kdistill.core.formatting import counted, setting
+from kdistill.evaluation import transfer_set
 from kdistill.evaluation.headline import of_examples
 from kdistill.recipes.command_lines import options_of
+from kdistill.report.collect.scores import Scores
 from kdistill.report.collect.subject import Document, Subject
 from kdistill.report.content.provenance import Data, Objective, Provenance, RunRow
 from kdistill.runs.survey import FoundRun
@@ -59,8 +61,8 @@ def _validation(share: float | str) -> str:
     return "the data's own validation split" if share == "given" else f"{100 * float(share):g} % of train"
 
 
-def collect_objective(subject: Subject) -> Objective:
-    """Return what the distilled student minimises."""
+def collect_objective(subject: Subject, scores: Scores | None = None) -> Objective:
+    """Return what the distilled student minimises, and with `scores` what became of classes that were left out."""
     keys = subject.config.distill
     first = {arm: next(iter(runs.values())).result or {} for arm, runs in subject.runs.items() if runs}
     students = [first[arm] for arm in ("distilled", "baseline") if arm in first]
@@ -69,7 +71,16 @@ def collect_objective(subject: Subject) -> Objective:
     data = subject.config.data
     formula = of_distillation(keys, subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
     formula += subject.config.start_words("distilled")
-    return Objective(formula, keys, subject.config.student.l2, weights, data.task, of_examples(trained_on))
+    sentences = _transfer_set(subject, scores) if scores else []
+    return Objective(formula, keys, subject.config.student.l2, weights, data.task, of_examples(trained_on), sentences)
+
+
+def _transfer_set(subject: Subject, scores: Scores) -> list[str]:
+    """Return sentences on the classes that the transfer set leaves out, and on biases that were moved; often none."""
+    keys, names = subject.config.distill, class_names(subject)
+    arms = {arm: list(of_seed.values()) for arm, of_seed in scores.by_arm.items()}
+    found = transfer_set.scored(arms, names, keys.left_out(names))
+    return transfer_set.sentences(found) if found else []
 
 
 def collect_provenance(subject: Subject) -> Provenance:

@@ -19,6 +19,7 @@ class Objective:
         l2: the L2 penalty on the student's weights, in both arms; 0 for none.
         task: of the labels.
         examples: a sentence on what each arm was trained on, where some examples have no label; else empty.
+        transfer_set: sentences on classes that were left out, and on biases that were moved to the prior.
     """
 
     formula: str
@@ -27,6 +28,7 @@ class Objective:
     class_weights: Mapping[str, float] = field(default_factory=dict)
     task: Task = SINGLE
     examples: str = ""
+    transfer_set: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
