@@ -10,6 +10,7 @@ from kdistill.core.errors import ConfigError
 SECTIONS = problems.keys_of(())
 KEYS = [*SECTIONS, *(f"{section}.{key}" for section in SECTIONS for key in problems.keys_of((section,)))]
 ITEMS = [f"distill.hints.{key}" for key in problems.keys_of(("distill", "hints", "0"))]
+ITEMS += [f"distill.classes.{key}" for key in (*problems.keys_of(("distill", "classes")), "a", "null")]
 VALUES = ["null", "true", "-1", "1000000", "0.5", "text", "''", ".nan", "2020-01-01"]
 NESTED = ["[]", "{}", "[1]", "[[1]]", "[{}]", "[null]", "[1, 2, 3]", "[a, b]", "{a: 1}", "{1: 2}", "{null: 1}"]
 
