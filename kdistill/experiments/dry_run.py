@@ -106,18 +106,17 @@ def training(
         "runs": _rows(session, arms, taught_by, teacher["weights"] if teacher else None),
         **data,
         "teacher": teacher,
-        **_transfer_set(session, arms, data),
-        "formula": _formula(session, arms),
-        "updates": _updates(data, [session], arms),
+        **_told(session, arms, data),
         "warnings": _warnings(session, data, [teacher] if teacher else [], own),
         "run_info": _run_info(session),
     }
 
 
-def _transfer_set(session: Session, arms: Sequence[str], data: Document) -> Any:
-    """Return `transfer_set` of a plan; nothing where all is as in any other, or the data is not there."""
-    told = transfer_set.told(session) if "distilled" in arms and data["examples"] else ""
-    return {"transfer_set": told} if told else {}
+def _told(session: Session, arms: Sequence[str], data: Document) -> Any:
+    """Return what a plan tells of the training: its formula, its updates, and its transfer set if chosen."""
+    chosen = transfer_set.told(session) if "distilled" in arms and data["examples"] else ""
+    about = {"formula": _formula(session, arms), "updates": _updates(data, [session], arms)}
+    return about | ({"transfer_set": chosen} if chosen else {})
 
 
 def _formula(session: Session, arms: Sequence[str]) -> str:
