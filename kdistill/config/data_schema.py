@@ -62,7 +62,7 @@ WEIGHTS = "balanced, null, or weights above 0 by class name, such as {cat: 5}"
 LATER = dict.fromkeys(
     ("drop", "keep", "header", "separator", "decimal", "thousands", "encoding", "missing", "image_size"), ("csv",)
 )
-LATER_OF_ALL = ("labelled", "label_seed", "unlabelled")
+LATER_OF_ALL = ("labelled", "label_seed", "label_noise", "label_noise_in", "unlabelled")
 TAB = "tab"
 
 
@@ -109,8 +109,13 @@ def _labelled(chosen: Any) -> Any:
 
 def _check_labels(data: "Data") -> None:
     """Refuse what does not go with `data.labelled`."""
-    if data.labelled is None and data.label_seed:
-        raise MisplacedError("data", "label_seed", "only data.labelled reads it, and it is not set")
+    if data.labelled is None and data.label_noise is None and data.label_seed:
+        text = "only data.labelled and data.label_noise read it, and neither is set"
+        raise MisplacedError("data", "label_seed", text)
+    if data.label_noise is None and "label_noise_in" in data.model_fields_set and data.label_noise_in != "both":
+        raise MisplacedError("data", "label_noise_in", "only data.label_noise reads it, and it is not set")
+    if data.label_noise is not None and data.task is MULTI:
+        raise MisplacedError("data", "label_noise", "it is for labels: single; labels is multi")
     if isinstance(data.labelled, dict) and data.task is MULTI:
         text = "an example of multi-label data has several classes: expected a number or a share, not one a class"
         raise MisplacedError("data", "labelled", text)
@@ -157,8 +162,8 @@ def _check_keys(data: "Data") -> None:
         raise MisplacedError("data", "validation", text)
 
 
-class Data(Section):
-    """The data set, and how it is split."""
+class Files(Section):
+    """The data set, and how its files are read."""
 
     dataset: Literal[NamedData, OwnData] = Field(
         "digits",
@@ -238,6 +243,11 @@ class Data(Section):
     vocabulary: Count | None = Field(
         None, description="npz, kind tokens: the number of tokens; null: the largest in x_train, plus 1."
     )
+
+
+class Data(Files):
+    """The data set, how it is split, and which labels are used."""
+
     test: Fraction | None = Field(
         None, description="Share of train held out as the test split, stratified by class, if your own data have none."
     )
@@ -260,7 +270,20 @@ class Data(Section):
         "table without the label column; relative to the config file. Only soft terms learn from them.",
     )
     label_seed: StrictInt = Field(
-        0, ge=0, le=2**32 - 1, description="Seed of the choice of `labelled`, which is the same for all runs."
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description="Seed of the choice of `labelled`, and of `label_noise`, which are the same for all runs.",
+    )
+    label_noise: Fraction | None = Field(
+        None,
+        description="For studies: the share of labels that are replaced by another class, each as likely, drawn with "
+        "`label_seed`. Those of test stay right. null: none.",
+    )
+    label_noise_in: Literal["both", "train"] = Field(
+        "both",
+        description="label_noise: whether labels of train and validation are replaced, or of train alone. Of both, "
+        "results have the scores on the right labels of validation beside, which choose nothing.",
     )
     class_weights: Annotated[ClassWeights, BeforeValidator(_class_weights)] = Field(
         None,

@@ -90,6 +90,8 @@ class Splits(Examples):
         known: train with the labels of all examples, where some are set aside in `train` (`labelling`); None if not.
         added: the examples of `data.unlabelled`, if there are any.
         added_fingerprint: SHA-256 of their values.
+        right_validation: validation with its right labels, where `data.label_noise` made some wrong; for scores alone.
+        noise: what `data.label_noise` did, as JSON; None without it.
     """
 
     validation: Split
@@ -101,6 +103,8 @@ class Splits(Examples):
     known: Split | None = None
     added: Split | None = None
     added_fingerprint: str | None = None
+    right_validation: Split | None = None
+    noise: dict[str, Any] | None = None
 
     @property
     def labelled(self) -> Split:
@@ -377,6 +381,7 @@ def about_data(splits: Splits) -> dict[str, Any]:
         "examples": {name: len(getattr(splits, name)) for name in ("train", "validation", "test")},
         "classes": list(splits.classes),
     }
-    labelled = {"labelled": len(splits.labelled)} if splits.known else {}
+    labelled: dict[str, Any] = {"labelled": len(splits.labelled)} if splits.known else {}
     labelled |= {"unlabelled": len(splits.added)} if splits.added else {}
+    labelled |= {"label_noise": splits.noise} if splits.noise else {}
     return {**about, **labelled, **({"skipped": splits.skipped} if splits.skipped else {})}

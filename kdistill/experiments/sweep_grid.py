@@ -75,7 +75,9 @@ class Grid:
     @property
     def shares_data(self) -> bool:
         """Whether all cells are split in the same way, and so validated on the same examples."""
-        return len({cell.session.config.data.model_copy(update=NOT_OF_SPLITS) for cell in self.cells}) == 1
+        every = [cell.session.config.data for cell in self.cells]
+        seeds = [data.label_seed if data.label_noise else 0 for data in every]  # of the noise of validation
+        return len({data.model_copy(update=NOT_OF_SPLITS) for data in every}) == len(set(seeds)) == 1
 
 
 def axes(config: Config, grid: Sequence[str]) -> list[Axis]:

@@ -25,7 +25,7 @@ from kdistill.core.formatting import first_few
 from kdistill.core.listener import EpochDone, EpochProgress, EpochRecord, Listener, RunFinished, RunStarted
 from kdistill.core.task import are_labelled
 from kdistill.datasets.chance import at_chance
-from kdistill.datasets.splits import about_data
+from kdistill.datasets.splits import Splits, about_data
 from kdistill.evaluation import metrics, predict
 from kdistill.evaluation.verdict import little_to_teach
 from kdistill.modelfiles import names
@@ -228,7 +228,8 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         models.save(fit.model, run.model_file)
         splits = session.splits
         names.write(run.folder, splits.classes, splits.features, splits.inputs, splits.task)
-    scores = metrics.score(predict.logits(fit.predict, validation), validation.all_labels)
+    logits = predict.logits(fit.predict, validation)
+    scores = metrics.score(logits, validation.all_labels)
     weights = session.class_weights_of(run.arm)
     if session.config.training_for(run.role).steps is not None:
         more["updates"] = budget_of(session.config, run.role, splits).after(len(writer.history))
@@ -243,10 +244,11 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
     result: Any = {
         "arm": run.arm,
         "seed": run.seed,
-        "epochs": len(writer.history),
+        **_epochs(session, run, len(writer.history)),
         "best_epoch": fit.stopping.best_epoch,
         "stopped": NO_IMPROVEMENT if fit.stopping.patience_left == 0 else "all epochs done",
         "validation": scores.to_json(),
+        **_on_right_labels(splits, logits),
         "parameters": fit.model.count_params(),
         "file_bytes": run.model_file.stat().st_size,
         "weights_sha256": models.fingerprint(fit.model),
@@ -260,6 +262,19 @@ def _result(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher |
         },
     }
     return result
+
+
+def _epochs(session: Session, run: Run, done: int) -> dict[str, int]:
+    """Return the epochs that are done, and their updates if the config says how many there may be."""
+    of_updates = session.config.training_for(run.role).steps is not None
+    updates = budget_of(session.config, run.role, session.splits).after(done)
+    return {"epochs": done, **({"updates": updates} if of_updates else {})}
+
+
+def _on_right_labels(splits: Splits, logits: metrics.Floats) -> dict[str, Any]:
+    """Return the scores of logits (n, classes) on the right labels of validation, where these are not those in use."""
+    right = splits.right_validation
+    return {"validation_right": metrics.score(logits, right.all_labels).to_json()} if right else {}
 
 
 def _soft_targets(data: Data) -> str:

@@ -36,7 +36,7 @@ class SharedData:
         found.check_exist()
         asked = (config.teacher.preprocessing, config.augmentation.changes_images)
         files = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in found.paths]
-        key = (files, found.shares, splits.fingerprint, splits.split_fingerprint, asked)
+        key = (files, found.shares, splits, asked)
         if self._teacher is None or self._teacher[0] != key:
             self._teacher = None  # frees its memory before another one is opened
             self._teacher = (key, load_teacher(config, splits, cache, found))

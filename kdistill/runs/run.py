@@ -62,6 +62,7 @@ class Result(TypedDict, total=False):
     best_epoch: int
     stopped: str  # `no improvement` or `all epochs done`
     validation: SplitScores  # of the best weights
+    validation_right: SplitScores  # on the right labels, where those of validation are noisy
     parameters: int
     file_bytes: int
     weights_sha256: str

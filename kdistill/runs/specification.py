@@ -168,6 +168,8 @@ def _data(data: "Data", fingerprint: str | None, unlabelled: str | None) -> dict
         spec["unlabelled"] = unlabelled
     if data.labelled is not None:
         spec |= {"labelled": data.labelled, "label_seed": data.label_seed}
+    if data.label_noise is not None:
+        spec["label_noise"] = {"share": data.label_noise, "in": data.label_noise_in, "seed": data.label_seed}
     if data.class_weights is not None:
         spec["class_weights"] = data.class_weights
     return spec

@@ -13,6 +13,7 @@ from kdistill.core.listener import RunStarted
 from kdistill.datasets import catalog, labelling
 from kdistill.recipes import make
 from kdistill.runs import differences
+from kdistill.teachers.files import find
 
 EVERY = "controls=[smoothed, pseudo, shuffled, self, continued]"
 ARMS = ("teacher", "baseline", "distilled", *CONTROLS)
@@ -95,6 +96,14 @@ def test_the_teacher_is_asked_about_augmented_unlabelled_images(experiment, tmp_
     result = made(own, "distilled")["distilled"]
     assert result["soft_targets"] == "computed for every augmented image"
     assert result["trained_on"]["unlabelled"] == 945
+
+
+def test_a_teacher_that_another_cell_has_opened_is_asked_about_the_examples_of_this_one(experiment):
+    own, _ = experiment
+    found = find([own.experiment.run("teacher", 0).model_file])
+    data = own.config.data.model_copy(update={"labelled": 100})
+    other = own.sibling(own.config.model_copy(update={"data": data}), own.experiment)
+    assert [len(each.teacher(found).on("labelled")) for each in (own, other, own)] == [60, 100, 60]
 
 
 @pytest.mark.parametrize("examples", ["all", "labelled"])

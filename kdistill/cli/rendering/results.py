@@ -77,12 +77,23 @@ def _validation(document: Document) -> list[tuple[str, str]]:
     return [(f"validation {measure.words}", number(scores[measure.name])) for measure in shown]
 
 
+def _on_right_labels(document: Document) -> list[tuple[str, str]]:
+    """Return the main score on the right labels of validation, where those in use are noisy."""
+    if not (right := document.get("validation_right")):
+        return []
+    measure = main_of(right)
+    return [(f"{measure.words} on right labels", f"{number(right[measure.name])} (validation; nothing chose by it)")]
+
+
 def _about_run(document: Document, whole: bool) -> list[tuple[str, str]]:
     """Return facts on a run; all of them, or those that no table has."""
     model = document["run_info"]["model"]
     best = f"best {title_of(document['monitor'])} at epoch {document['best_epoch']}"
-    rows = [("epochs", f"{document['epochs']} ({best}; {STOPPED_IN_WORDS[document['stopped']]})")]
-    rows += transfer_set.of_run(document)
+    rows = [
+        *_on_right_labels(document),
+        ("epochs", f"{document['epochs']} ({best}; {STOPPED_IN_WORDS[document['stopped']]})"),
+        *transfer_set.of_run(document),
+    ]
     if not whole:
         return [*rows, ("model", model)]
     return [

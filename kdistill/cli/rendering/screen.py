@@ -142,8 +142,10 @@ class Screen(Listener):
         measure = watched if watched and chosen else main_of(result["validation"])
         title = "val acc" if measure is ACCURACY else f"val {measure.title}"
         by = f"best {title_of(monitor).removeprefix('val ')} at" if monitor else "best"
+        right = result.get("validation_right")
         return [
             f"{escape(title)} [bold]{result['validation'][measure.name]:.4f}[/bold]",
+            *([f"{right[measure.name]:.4f} on right labels"] if right else []),
             f"{by} epoch {result['best_epoch']} of {result['epochs']}",
             f"{result['run_info']['seconds']:.1f} s",
             STOPPED_IN_WORDS.get(result["stopped"], result["stopped"]),

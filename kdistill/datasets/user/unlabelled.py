@@ -24,6 +24,7 @@ from kdistill.core.formatting import dimensions, first_few
 from kdistill.core.listener import Listener
 from kdistill.core.task import NO_LABEL
 from kdistill.datasets import csv_file, guards, memory_map, npy
+from kdistill.datasets.label_noise import with_noise
 from kdistill.datasets.labelling import labelled_as
 from kdistill.datasets.split import Split
 from kdistill.datasets.splits import Splits
@@ -78,7 +79,7 @@ class _Wanted:
 
 
 def with_unlabelled(splits: Splits, data: Data, listener: Listener | None = None, notes: bool = True) -> Splits:
-    """Return splits with labels set aside and with further examples, as a config says; without its keys, as they are.
+    """Return splits with labels set aside or made wrong, and with further examples, as far as a config says so.
 
     Args:
         splits: the data, with all labels.
@@ -90,7 +91,7 @@ def with_unlabelled(splits: Splits, data: Data, listener: Listener | None = None
         ConfigError: see `labelling.labelled_as`.
         DataError: the unlabelled examples cannot be read, have labels, or are not like those of train.
     """
-    splits = labelled_as(splits, data, listener if notes else None)
+    splits = with_noise(labelled_as(splits, data, listener if notes else None), data)
     if data.unlabelled is None:
         return splits
     wanted = _Wanted(data, splits, Path(data.unlabelled))
