@@ -340,7 +340,8 @@ def _note(session: Session, run: Run, data: Data) -> None:
     for words in told(session.config, session.splits, (run.role,)).values():
         session.listener.note(f"{run.arm}: at most {words}")
     _note_examples(session, run, data)
-    _note_class_weights(session, run)
+    if examples_in(data)["labelled"]:  # without them there is no hard term
+        _note_class_weights(session, run)
 
 
 def _note_examples(session: Session, run: Run, data: Data) -> None:

@@ -11,7 +11,7 @@ from kdistill.core.controls import CONTROLS
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import RunStarted
 from kdistill.datasets import catalog, labelling
-from kdistill.recipes import make
+from kdistill.recipes import arms, attempt, make
 from kdistill.runs import differences
 from kdistill.teachers.files import find
 
@@ -117,6 +117,14 @@ def test_class_weights_are_counted_over_the_examples_whose_labels_are_learnt(exa
     counts = np.bincount(of_teacher.all_labels, minlength=10)
     expected = len(of_teacher) / (10 * counts)
     assert list(own.class_weights_of("teacher").values()) == pytest.approx(expected.tolist())
+
+
+def test_weights_of_classes_are_told_where_there_is_a_hard_term(tmp_path):
+    own = session(tmp_path, "data.labelled=60", "data.class_weights=balanced", "distill.examples=unlabelled")
+    for arm, told in (("baseline", 1), ("distilled", 0)):
+        own.listener = Heard()
+        attempt._note(own, own.experiment.run(arm, 0), arms.data_of(own, arm))
+        assert sum("Class weights in the hard term" in note for note in own.listener.notes) == told
 
 
 def test_a_file_of_logits_is_in_the_order_of_all_examples(experiment, tmp_path):
