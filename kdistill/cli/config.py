@@ -20,9 +20,9 @@ from kdistill.cli.rendering.console import console
 from kdistill.core.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from kdistill.cli.rendering import results
+    from kdistill.cli.rendering import configs as rendered
 else:  # it loads NumPy
-    results = Lazy("kdistill.cli.rendering.results")
+    rendered = Lazy("kdistill.cli.rendering.configs")
 
 OneConfig = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def config_ls(json_: Json = False, debug: Debug = False) -> None:
     """List the built-in configs."""
     from kdistill import config as configs
 
-    emit({"configs": configs.summaries()}, results.config_list, json_)
+    emit({"configs": configs.summaries()}, rendered.listed, json_)
 
 
 @app.command("show")
@@ -94,7 +94,7 @@ def config_check(
     if not named:
         raise typer.BadParameter("expected at least one config; received none", param_hint="CONFIG")
     checked = [_checked(name, set_ or [], layers) for name in named]
-    emit({"configs": checked}, results.config_checks, json_)
+    emit({"configs": checked}, rendered.checked, json_)
     if problems := [line for entry in checked for line in entry["problems"]]:
         raise ConfigError("\n".join(problems), hint=configs.HELP)
 

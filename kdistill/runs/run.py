@@ -17,6 +17,7 @@ REPLACE = (
 )
 FAILURE = "failure.json"
 NEXT = ".next-"
+NO_IMPROVEMENT, ALL_DONE = "no improvement", "all epochs done"  # why a run ended
 
 
 def run_at(folder: Path, name: str, seed: int) -> "Run":
@@ -60,7 +61,7 @@ class Result(TypedDict, total=False):
     epochs: int
     updates: int  # where the config says how many there may be, not how many epochs
     best_epoch: int
-    stopped: str  # `no improvement` or `all epochs done`
+    stopped: str  # `NO_IMPROVEMENT` or `ALL_DONE`
     validation: SplitScores  # of the best weights
     validation_right: SplitScores  # on the right labels, where those of validation are noisy
     parameters: int

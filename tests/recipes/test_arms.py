@@ -12,7 +12,7 @@ from kdistill import models
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import EpochDone, EpochProgress, RunFinished, RunStarted
 from kdistill.evaluation import metrics, predict
-from kdistill.recipes import arms, attempt
+from kdistill.recipes import arms, remarks
 from kdistill.recipes.session import Options, Session
 from kdistill.runs import Experiment, judge
 from kdistill.teachers.files import find
@@ -160,7 +160,7 @@ def test_a_teacher_whose_probabilities_are_absurd_may_be_used_to_scaled_values(o
         layers = [keras.Input((8, 8)), *network, keras.layers.Rescaling(times)]
         keras.Sequential(layers).save(tmp_path / f"{times}.keras")
         teacher = own.teacher(find([tmp_path / f"{times}.keras"]))
-        warnings = attempt._warnings(own, own.experiment.run("distilled", 0), teacher)
+        warnings = remarks.before(own, own.experiment.run("distilled", 0), teacher)
         assert [part for part in expected if part not in str(warnings)] == []
         assert len(warnings) == len(expected)
     assert "probabilities are worse than equal ones" in warnings[0]
@@ -172,16 +172,16 @@ def test_a_student_that_learnt_nothing_is_warned_of_with_why_it_was_kept(own):
     chance = np.bincount(labels).max() / len(labels)
     history = [{"epoch": 1, "val_accuracy": chance}, {"epoch": 2, "val_accuracy": chance}]
     result = {"validation": {"accuracy": chance}, "best_epoch": 1}
-    (warning,) = attempt._learnt_little(own, run, result, history)
+    (warning,) = remarks._learnt_little(own, run, result, history)
     assert warning == (
         f"The student is no better than predicting the most frequent class ({chance:.4f} on validation). Look at the "
         "labels, or try another student.learning_rate or more student.epochs."
     )
     history[1]["val_accuracy"] = 0.9
-    (warning,) = attempt._learnt_little(own, run, result, history)
+    (warning,) = remarks._learnt_little(own, run, result, history)
     assert "those of epoch 1, the best by val_nll; epoch 2 has accuracy 0.9000" in warning
     assert "Set student.monitor: val_accuracy" in warning
-    assert attempt._learnt_little(own, run, {"validation": {"accuracy": chance + 0.1}, "best_epoch": 1}, history) == []
+    assert remarks._learnt_little(own, run, {"validation": {"accuracy": chance + 0.1}, "best_epoch": 1}, history) == []
 
 
 def test_where_classes_are_weighted_one_class_for_all_is_chance_and_patience_may_be_why(own):
@@ -190,11 +190,11 @@ def test_where_classes_are_weighted_one_class_for_all_is_chance_and_patience_may
     run = own.experiment.run("baseline", 0)
     history = [{"epoch": epoch, "val_accuracy": 0.05} for epoch in (1, 2)]
     fair = {"validation": {"accuracy": 0.05, "balanced_accuracy": 0.3}, "best_epoch": 1}
-    assert attempt._learnt_little(weighted, run, fair, history) == []
+    assert remarks._learnt_little(weighted, run, fair, history) == []
     poor = {"validation": {"accuracy": 0.05, "balanced_accuracy": 0.1}, "best_epoch": 1, "stopped": "all epochs done"}
-    (warning,) = attempt._learnt_little(weighted, run, poor, history)
+    (warning,) = remarks._learnt_little(weighted, run, poor, history)
     assert "no better than predicting one class for every example (balanced accuracy 0.1000 on val" in warning
-    (warning,) = attempt._learnt_little(weighted, run, {**poor, "stopped": "no improvement"}, history)
+    (warning,) = remarks._learnt_little(weighted, run, {**poor, "stopped": "no improvement"}, history)
     assert "Training stopped after epoch 2, because val_balanced_accuracy did not improve" in warning
     assert "needs a larger student.patience, or student.monitor: val_nll." in warning
 
@@ -228,7 +228,7 @@ def test_a_run_that_learns_nothing_says_so_and_keeps_the_warning(own):
 )
 def test_a_model_whose_best_epoch_is_the_last_may_need_more_of_them(own, keys, best, last, warned):
     session = own.sibling(configs.load("quickstart", keys), own.experiment)
-    found = attempt._still_improving(session, own.experiment.run("baseline", 0), {"best_epoch": best, "epochs": last})
+    found = remarks._still_improving(session, own.experiment.run("baseline", 0), {"best_epoch": best, "epochs": last})
     assert len(found) == (warned is not None)
     assert (warned or "") in "".join(found)
 

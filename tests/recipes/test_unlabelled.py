@@ -11,7 +11,7 @@ from kdistill.core.controls import CONTROLS
 from kdistill.core.errors import ModelError
 from kdistill.core.listener import RunStarted
 from kdistill.datasets import catalog, labelling
-from kdistill.recipes import arms, attempt, make
+from kdistill.recipes import arms, make, remarks
 from kdistill.runs import differences
 from kdistill.teachers.files import find
 
@@ -123,7 +123,7 @@ def test_weights_of_classes_are_told_where_there_is_a_hard_term(tmp_path):
     own = session(tmp_path, "data.labelled=60", "data.class_weights=balanced", "distill.examples=unlabelled")
     for arm, told in (("baseline", 1), ("distilled", 0)):
         own.listener = Heard()
-        attempt._note(own, own.experiment.run(arm, 0), arms.data_of(own, arm))
+        remarks.note(own, own.experiment.run(arm, 0), arms.data_of(own, arm))
         assert sum("Class weights in the hard term" in note for note in own.listener.notes) == told
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kdistill.cli.rendering import transfer_set
 from kdistill.cli.rendering.tables import FittingTable, Pairs, Steps, Warnings, sections, warning
-from kdistill.core.formatting import counted, dimensions, file_size, first_few, number
+from kdistill.core.formatting import counted, file_size, first_few, number
 from kdistill.evaluation.headline import SIZES, of_examples
 from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL, Measure, columns, imbalance, main_of, title_of
 
@@ -348,38 +348,6 @@ def page(document: "Page") -> RenderableType:
     rows = [("page", f"{document['html']} ({file_size(document['bytes'])})"), ("Markdown", document["markdown"])]
     verdict = [("verdict", document["verdict_text"])] if document["verdict_text"] else []
     return Pairs(document["experiment"], rows + verdict)
-
-
-def config_list(document: Document) -> RenderableType:
-    """Show the built-in configs with a line on each."""
-    return Pairs(None, [(entry["name"], entry["summary"]) for entry in document["configs"]])
-
-
-def config_checks(document: Document) -> RenderableType:
-    """Show of each config whether it is valid."""
-    lines = ["; ".join([f"{entry['config']}: {_judged(entry)}", *entry["notes"]]) for entry in document["configs"]]
-    return sections(Text("\n".join(lines)), *(table for entry in document["configs"] for table in _layers(entry)))
-
-
-def _layers(entry: Document) -> list[RenderableType]:
-    """Return a table of the layers of each model that hints may name; those that cannot give one are left out."""
-    return [
-        FittingTable(
-            f"{entry['config']}: layers of the {role}",
-            [
-                (layer["layer"], {"outputs": dimensions(layer["shape"]), "kind": layer["kind"]})
-                for layer in layers
-                if not layer["problem"]
-            ],
-            words=("kind",),
-        )
-        for role, layers in entry.get("layers", {}).items()
-        if layers
-    ]
-
-
-def _judged(entry: Document) -> str:
-    return "valid" if entry["valid"] else counted(len(entry["problems"]), "problem")
 
 
 def facts(document: Document) -> RenderableType:
