@@ -14,7 +14,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from benchmarks import table, workload
-from benchmarks.competitors import BOUND, COMPETITORS, OURS, Competitor, Way, of_losses, ours_on
+from benchmarks.competitors import (
+    BOUND,
+    COMPETITORS,
+    MIXED,
+    MIXUP_BOUND,
+    OURS,
+    TEACHER,
+    Competitor,
+    Way,
+    of_losses,
+    of_mixup,
+    ours_on,
+)
 from benchmarks.processes import ChildError, Worker
 
 COLUMNS = ("seconds an epoch", "median", "min - max", "x ours", "CPU", "x ours", "run with", "once, s", "peak MB")
@@ -64,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--our-threads", type=int, help="of kdistill alone (default: what it settles for)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose names contain one of these, and ours")
     parser.add_argument("--losses", action="store_true", help="compare our soft losses: kl, and each other one")
+    parser.add_argument("--mixup", action="store_true", help="compare an epoch with mixup with what it is made of")
     parser.add_argument("--all-ways", action="store_true", help="show the slower ways of running too")
     parser.add_argument("--torch-python", help="a Python that has PyTorch (default: this one, if it has)")
 
@@ -82,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
             for entry in entries:
                 if entry.worker is not None:
                     _guarded(entry, failures, lambda entry=entry: _epoch(entry))
+    notes += _share_of_mixup(entries)
     _show(entries, options, notes + failures)
     if options.json:
         rows = [entry.as_json() for entry in entries]
@@ -91,9 +105,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _entries(options: argparse.Namespace, notes: list[str]) -> list[Entry]:
+    rows = of_losses() if options.losses else of_mixup() if options.mixup else COMPETITORS
     wanted = [
         competitor
-        for competitor in (of_losses() if options.losses else COMPETITORS)
+        for competitor in rows
         if not options.only or competitor.name == OURS or any(word in competitor.name for word in options.only)
     ]
     if options.net != "mlp" or options.batch != workload.BATCH:
@@ -144,6 +159,21 @@ def _guarded(entry: Entry, failures: list[str], action) -> None:  # type: ignore
         if entry.worker is not None:
             entry.worker.close()
         entry.worker, entry.seconds = None, []
+
+
+def _share_of_mixup(entries: list[Entry]) -> list[str]:
+    """Return how long an epoch with mixup takes beside its parts: the median over the rounds, in clock and CPU time."""
+    by_name = {entry.competitor.name: entry for entry in entries if entry.seconds}
+    if not {OURS, TEACHER, MIXED} <= set(by_name):
+        return []
+    ratios = []
+    for of in (lambda entry: entry.seconds, lambda entry: entry.cpu):
+        parts = zip(*(of(by_name[name]) for name in (MIXED, OURS, TEACHER)), strict=True)
+        ratios.append(statistics.median(mixed / (student + teacher) for mixed, student, teacher in parts))
+    return [
+        f"mixup: {ratios[0]:.2f} times the student's steps and the teacher's forward pass together "
+        f"({ratios[1]:.2f} in CPU time); at most {MIXUP_BOUND:g}."
+    ]
 
 
 def _show(entries: list[Entry], options: argparse.Namespace, notes: Sequence[str]) -> None:

@@ -92,6 +92,20 @@ def of_losses() -> tuple[Competitor, ...]:
     return (COMPETITORS[0], *rows)
 
 
+TEACHER, MIXED = "teacher's forward pass", "mixup"
+MIXUP_BOUND = 1.2  # an epoch with mixup takes at most this times the student's steps and the teacher's forward pass
+
+
+def of_mixup() -> tuple[Competitor, ...]:
+    """Return the rows of `--mixup`: the student's steps, the teacher's forward pass, and an epoch with both."""
+    alone, both = (Way("1 thread", more, ONE_TF_THREAD) for more in (("--teacher-alone",), ()))
+    return (
+        COMPETITORS[0],
+        Competitor(TEACHER, "asked_teacher", (alone,), any_net=True),
+        Competitor(MIXED, "asked_teacher", (both,), any_net=True),
+    )
+
+
 def ours_on(threads: int) -> Way:
     """Return the way of running kdistill with so many threads, whatever it would settle for."""
     label = "1 thread" if threads == 1 else f"{threads} threads"

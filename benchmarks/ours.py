@@ -6,6 +6,7 @@ is reported as `once`. What a real run adds after an epoch is in the time too, r
 validation; the latter on one batch only, since the others validate on nothing.
 """
 
+import argparse
 import time
 
 from benchmarks import protocol, workload
@@ -23,25 +24,31 @@ def main() -> None:
     from kdistill.core import backend
 
     backend.start(options.threads, device="cpu")
-    import keras
-
-    from kdistill.training import losses
-    from kdistill.training.fit import Fit
-
     source = workload.load(images=options.images, batch=options.batch)
     kind = options.loss.removeprefix("hint-") if options.loss.startswith("hint-") else None
     started = time.perf_counter()
     data = with_teacher(source, kind is not None)
     once = time.perf_counter() - started
-    fit = Fit(
+    epochs = fit(options, data, options.loss, kind).epochs()
+    protocol.serve(session, lambda: next(epochs), data=source.source, once=once)
+
+
+def fit(options: argparse.Namespace, data, loss: str = "kl", hint_kind: str | None = None):  # type: ignore[no-untyped-def]
+    """Return a fit without an end of the student of `options.net`, on data from `with_teacher`."""
+    import keras
+
+    from kdistill.training import losses
+    from kdistill.training.fit import Fit
+
+    return Fit(
         mlp(workload.STUDENT, seed=1) if options.net == "mlp" else cnn(options.net),
         keras.optimizers.Adam(workload.LEARNING_RATE),
         losses.distillation_objective(
             workload.ALPHA,
             workload.TEMPERATURE,
-            soft_loss="kl" if options.loss == "standardize" or kind else options.loss,
-            standardize=options.loss == "standardize",
-            hints={hint(kind): 0.1} if kind else None,
+            soft_loss="kl" if loss == "standardize" or hint_kind else loss,
+            standardize=loss == "standardize",
+            hints={hint(hint_kind): 0.1} if hint_kind else None,
         ),
         data,
         batch_size=options.batch,
@@ -50,8 +57,6 @@ def main() -> None:
         monitor="val_nll",
         seed=0,
     )
-    epochs = fit.epochs()
-    protocol.serve(session, lambda: next(epochs), data=source.source, once=once)
 
 
 def hint(kind: str = "mse"):  # type: ignore[no-untyped-def]

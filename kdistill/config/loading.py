@@ -276,6 +276,7 @@ def resolved(config: Config) -> dict[str, Any]:
         values["teacher"]["members"] = config.teacher.members
     read = [key for key in config.distill.read_keys() if key != "teachers" or config.distill.teachers]
     values["distill"] = {key: values["distill"][key] for key in read}
+    values["augmentation"] = config.augmentation.specification()
     if not config.augmentation.changes_images:
         del values["augmentation"]
     if config.data.labels == "single":
@@ -303,6 +304,7 @@ def described(config: Config) -> str:
     """Return a config as YAML, with the formula of the distilled student's loss as comments at its end."""
     keys, data = config.distill, config.data
     text = of_distillation(keys, config.teachers_together, data.class_weights, data.task, data.has_unlabelled)
+    text += config.augmentation.formula_end
     lines = [f"# {line}" for part in text.split("; ") for line in textwrap.wrap(part, 118)]
     return "\n".join([dump(config).rstrip(), "# What the distilled student minimises:", *lines])
 

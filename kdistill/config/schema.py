@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationInfo, fi
 from pydantic_core import PydanticCustomError
 
 from kdistill.config import controls
+from kdistill.config.augmentation import Augmentation, check_mixed
 from kdistill.config.controls import Controls
 from kdistill.config.data_schema import Data
 from kdistill.config.distill_schema import Distill, check_examples, check_task
@@ -214,19 +215,6 @@ class Verdict(Section):
     )
 
 
-class Augmentation(Section):
-    """Random changes of training images, drawn anew in each epoch and equal for all arms."""
-
-    shift: StrictInt = Field(0, ge=0, description="Shift images by up to this many pixels in each direction.")
-    flip: StrictBool = Field(False, description="Mirror half of the images horizontally.")
-    crop: Count | None = Field(None, description="Crop this many pixels at random, and resize to the original size.")
-
-    @property
-    def changes_images(self) -> bool:
-        """Whether any augmentation is on."""
-        return bool(self.shift or self.flip or self.crop)
-
-
 class Expected(Section):
     """Published test accuracies, to be shown beside those measured."""
 
@@ -281,9 +269,9 @@ class Config(Section):
         """
         return self.student.initial_weights == "baseline" and arm not in ("teacher", "baseline", "continued")
 
-    def start_words(self, arm: str) -> str:
-        """Return what to add to the formula of an arm: what it starts from, if that is not a matter of course."""
-        return FROM_BASELINE if self.starts_from_baseline(arm) else ""
+    def formula_end(self, arm: str) -> str:
+        """Return what to add to the formula of an arm: what it starts from and what is mixed, if that is to be said."""
+        return (FROM_BASELINE if self.starts_from_baseline(arm) else "") + self.augmentation.formula_end
 
     def training_for(self, role: str) -> Training:
         """Return the training section of `teacher` or `student`, its own keys merged in."""
@@ -332,6 +320,7 @@ class Config(Section):
     def _no_key_without_effect(self) -> Self:
         """Refuse a key that the chosen optimizer, schedule or kind of model does not read."""
         controls.check(self.controls, self.augmentation.changes_images)
+        check_mixed(self.augmentation, self.distill)
         if self.teacher.examples == "all" and (self.data.labelled is None or not self.teacher.has_layers):
             why = "no teacher is trained here" if self.data.labelled else "data.labelled sets no labels aside"
             raise MisplacedError("teacher", "examples", f"all has no effect: {why}")

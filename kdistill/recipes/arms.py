@@ -177,9 +177,9 @@ def data_of(session: Session, arm: str) -> fit.Data:
     trained on fewer of them passes over these several times.
     """
     keys, splits = session.config.augmentation, session.splits
-    augmentation = Augmentation(keys.shift, keys.flip, keys.crop or 0) if keys.changes_images else None
+    changes = Augmentation(keys.shift, keys.flip, keys.crop or 0, keys.mixup) if keys.changes_images else None
     train, prior = session.examples_of(arm), transfer_set.prior_of(session, arm)
-    return fit.Data(train, splits.validation, augmentation=augmentation, per_epoch=splits.per_epoch, prior=prior)
+    return fit.Data(train, splits.validation, augmentation=changes, per_epoch=splits.per_epoch, prior=prior)
 
 
 def with_soft_targets(session: Session, data: fit.Data, teacher: AnyTeacher, hinted: Collection[Hint] = ()) -> fit.Data:

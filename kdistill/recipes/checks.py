@@ -10,6 +10,7 @@ from kdistill.config import Config
 from kdistill.config.architecture import check_layers
 from kdistill.core import files
 from kdistill.core.errors import ConfigError, ModelError, OutputError
+from kdistill.core.formatting import first_few
 from kdistill.core.kinds import Example, Kind
 from kdistill.datasets import Splits
 from kdistill.datasets.class_weights import class_weights
@@ -46,6 +47,7 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
     transfer_set.fits(config, splits)
     monitor_fits(config, run.arm, splits)
     augmentation_fits(config, splits.shape, splits.kind)
+    mixup_fits(config, splits)
     if run.arm == "distilled":
         soft_loss.fits(config, splits)
     models_fit(config, run, splits.example)
@@ -132,13 +134,13 @@ def models_fit(config: Config, run: Run, example: Example) -> None:
 def augmentation_fits(config: Config, shape: Sequence[int], kind: Kind = "image") -> None:
     """Raise ConfigError where examples of `shape` are not images, or too small for the augmentation."""
     keys = config.augmentation
-    if not keys.changes_images:
+    if not keys.moves_images:
         return
     if kind != "image" or len(shape) not in (2, 3):
         raise ConfigError(
             f"augmentation: expected images, height x width or height x width x channels; "
             f"received examples of shape {tuple(shape)}" + (f", kind {kind}" if kind != "image" else ""),
-            hint="Remove the section `augmentation`, which shifts, mirrors and crops images.",
+            hint="Remove shift, flip and crop, which are for images, from the section `augmentation`.",
         )
     for key, pixels in (("shift", keys.shift), ("crop", keys.crop or 0)):
         if pixels >= min(shape[:2]):
@@ -146,3 +148,21 @@ def augmentation_fits(config: Config, shape: Sequence[int], kind: Kind = "image"
                 f"augmentation.{key}: expected fewer pixels than the images have, which are {shape[0]} x {shape[1]}; "
                 f"received {pixels}"
             )
+
+
+def mixup_fits(config: Config, splits: Splits) -> None:
+    """Raise ConfigError where examples are mixed whose values cannot be: tokens, or columns of categories."""
+    if not config.augmentation.mixup:
+        return
+    columns = (splits.inputs or {}).get("columns", ())
+    categories = [column["name"] for column in columns if column.get("categories") is not None]
+    if splits.kind == "tokens":
+        received = "tokens, which are numbers of words"
+    elif categories:
+        received = f"a table with columns of categories: {first_few(categories)}"
+    else:
+        return
+    raise ConfigError(
+        f"augmentation.mixup: expected examples of numbers that can be mixed, such as images; received {received}",
+        hint="Remove this key" + (", or leave these columns out with data.drop." if categories else "."),
+    )

@@ -8,7 +8,7 @@ from kdistill.runs import Run
 
 def formula_of_run(session: Session, run: Run, teachers: int) -> str:
     """Return the loss of a run with its numbers; `teachers` is how many taught it, 0 without one."""
-    return _formula(session, run, teachers) + session.config.start_words(run.arm)
+    return _formula(session, run, teachers) + session.config.formula_end(run.arm)
 
 
 def _formula(session: Session, run: Run, teachers: int) -> str:

@@ -1,6 +1,5 @@
 """The result of a run: its model saved and scored on validation, with what it was trained on."""
 
-import dataclasses
 from typing import Any
 
 from kdistill import models
@@ -35,7 +34,7 @@ def saved(session: Session, writer: RunWriter, fit: Fit, teacher: AnyTeacher | N
     if weights is not None:
         more["class_weights"] = weights
     if fit.data.augmentation:
-        more["augmentation"] = dataclasses.asdict(fit.data.augmentation)
+        more["augmentation"] = fit.data.augmentation.to_json()
     if teacher:
         more["soft_targets"] = _soft_targets(fit.data)
     result: Any = {

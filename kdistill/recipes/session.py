@@ -127,7 +127,7 @@ class Session:
     @property
     def formula(self) -> str:
         """The formula of the loss of the distilled arm."""
-        return self.formula_of(self.teachers_together) + self.config.start_words("distilled")
+        return self.formula_of(self.teachers_together) + self.config.formula_end("distilled")
 
     @property
     def teachers_together(self) -> int:

@@ -61,7 +61,7 @@ def specification(
     spec |= _of_arm(config, arm, teacher_weights)
     spec |= {START: start_weights} if config.starts_from_baseline(arm) else {}
     if config.augmentation.changes_images:
-        spec["augmentation"] = config.augmentation.model_dump(mode="json")
+        spec["augmentation"] = config.augmentation.specification()
     return spec
 
 

@@ -1,16 +1,21 @@
-"""Augmentation of images: random shifts, horizontal flips and resized crops.
+"""Augmentation: random shifts, horizontal flips and resized crops of images, and mixup of examples of any shape.
 
 The parameters are drawn on the host, from the seed and the epoch alone: two runs of one seed and a resumed run see the
 same images, and a checkpoint needs no state of it. The images are transformed inside the compiled step by two matrix
-products, since XLA cannot compile Keras's own layers.
+products, since XLA cannot compile Keras's own layers. Mixed examples are made before it, a segment of batches at once,
+so that they are made once for teacher and student.
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from kdistill.training import mixup
 
 STREAM = 1  # augmentation is drawn from [seed, epoch, STREAM], the order of the examples from [seed, epoch]
 DRAWS = ("down", "right", "mirrored", "top", "left")  # the columns of `Augmentation.draw`
@@ -25,11 +30,22 @@ class Augmentation:
         flip: mirror an image left to right, with probability 1/2.
         crop: pixels by which a randomly placed window is smaller than the image in height and width; the window is
             resized to the image, bilinearly. 0 disables it.
+        mixup: a of Beta(a, a), from which the weights of mixed examples are drawn: see `training.mixup`. 0 disables it.
     """
 
     shift: int = 0
     flip: bool = False
     crop: int = 0
+    mixup: float = 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether images are shifted, mirrored or cropped."""
+        return bool(self.shift or self.flip or self.crop)
+
+    def to_json(self) -> dict[str, int | bool | float]:
+        """Return all attributes; `mixup`, which came later, only if it is on."""
+        return {key: value for key, value in asdict(self).items() if key != "mixup" or value}
 
     def draw(self, seed: int, epoch: int, examples: int) -> NDArray[np.int32]:
         """Return the parameters (examples, 5) of each example in an epoch; for the columns see `DRAWS`."""
@@ -67,3 +83,19 @@ class Augmentation:
         window = size - self.crop
         place = tf.clip_by_value((place + 0.5) * (window / size) - 0.5, 0.0, window - 1.0) + corner
         return inside[..., None] * tf.maximum(0.0, 1.0 - tf.abs(place[..., None] - tf.range(size, dtype=tf.float32)))
+
+
+@functools.cache
+def mixing(augmentation: Augmentation) -> Callable[..., tf.Tensor]:
+    """Return a compiled function from examples (n, *shape), and what is drawn of them, to the mixed ones, float32.
+
+    Its arguments are raw values, rows (n, 5) of what `Augmentation.draw` returns, which are ignored if images are not
+    moved, the positions (n,) of `mixup.partners` and the weights (n,) of `mixup.draw`. Images are moved before they are
+    mixed.
+    """
+
+    def mixed(examples: tf.Tensor, draws: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        moved = augmentation.apply(examples, draws) if augmentation.moves else examples
+        return mixup.mix(moved, positions, weights)
+
+    return tf.function(mixed, jit_compile=True, autograph=False)

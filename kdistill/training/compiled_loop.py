@@ -17,6 +17,7 @@ from kdistill.evaluation import predict
 from kdistill.models.features import WithFeatures
 from kdistill.training.augmentation import Augmentation
 from kdistill.training.losses import Objective
+from kdistill.training.mixup import MixedLabels
 
 ENGINES_KEPT = 8
 
@@ -38,7 +39,7 @@ class Engine:
         model: the model to train; the engine trains a copy.
         optimizer: the optimizer; the engine uses a copy.
         objective: the loss; its numbers are passed to `segment` instead.
-        augmentation: of the images in a step, if any.
+        augmentation: of the images in a step, if any; mixed examples are made before it.
         projections: of the student's features, if the objective has hints; the engine trains a copy: see `hints`.
     """
 
@@ -96,7 +97,7 @@ class Engine:
         weights = [*self.model.weights, *(self.projections.weights if self.projections else ())]
         return all(np.isfinite(weight.numpy()).all() for weight in weights)
 
-    def segment(self, images, labels, targets, numbers, batches, draws=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+    def segment(self, images, labels, targets, numbers, batches, draws=None, mixed=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
         """Train on the first `batches` batches of a segment; return the sums of `terms` over them.
 
         Args:
@@ -107,9 +108,10 @@ class Engine:
                 *target.shape).
             numbers: `Objective.numbers_in` an epoch, as float32 tensors.
             batches: how many batches to train on; the rest of the segment is padding.
-            draws: (segment, batch, 5) of `Augmentation.draw`, if there is an augmentation.
+            draws: (segment, batch, 5) of `Augmentation.draw`, if images are augmented in the step.
+            mixed: `MixedLabels` (segment, batch, ...), if the images are mixed.
         """
-        arguments = (images, labels, targets, numbers, tf.constant(batches), draws)
+        arguments = (images, labels, targets, numbers, tf.constant(batches), draws, mixed)
         if self.compiled:
             try:
                 return self._xla_segment(*arguments).numpy().astype(np.float64)
@@ -124,15 +126,16 @@ class Engine:
             if isinstance(layer, FastDropout):
                 layer.generator = "auto_select"
 
-    def _loop(self, images, labels, targets, numbers, batches, draws):  # type: ignore[no-untyped-def]
+    def _loop(self, images, labels, targets, numbers, batches, draws, mixed):  # type: ignore[no-untyped-def]
         weights = _trained(self.model, self.projections)
 
         def step(batch, sums):  # type: ignore[no-untyped-def]
             seen = images[batch] if draws is None else self._augmentation.apply(images[batch], draws[batch])
+            more = mixed and MixedLabels(*(values[batch] for values in mixed))
             teacher_logits, *teacher_features = (values[batch] for values in targets)
             with tf.GradientTape() as tape:
                 student_logits, features = self._forward(seen)
-                terms = self._objective(labels[batch], teacher_logits, student_logits, numbers)
+                terms = self._objective(labels[batch], teacher_logits, student_logits, numbers, more)
                 hints = [self._objective.hint_term(teacher_features, features, numbers)] if features else []
                 penalty = tf.add_n([0.0, *self.model.losses])
                 total = tf.add_n([terms["loss"], *hints]) + penalty

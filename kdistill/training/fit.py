@@ -128,7 +128,7 @@ class Fit:
         self.last_epoch, self._last_batches = epochs, last_batches
         self.seed = seed
         self.stopping = EarlyStopping(monitor, patience)
-        self.engine = engine_for(model, optimizer, objective, data.augmentation, projections(objective.hints, seed))
+        self.engine = engine_for(model, optimizer, objective, data.in_step, projections(objective.hints, seed))
         self.engine.owner = self
         self.epochs_done = 0
         self._progress = self._no_progress()
@@ -169,7 +169,7 @@ class Fit:
                 raise RuntimeError("a fit of the same shape was made after this one: one has to end before the next")
             started = time.perf_counter()
             segment = self._segments.next(order[progress.examples :])
-            of_batches = self.engine.segment(*segment.block, numbers, segment.batches, *segment.draws)
+            of_batches = self.engine.segment(*segment.block, numbers, segment.batches, segment.draws, segment.mixed)
             sums = of_batches * (segment.examples / segment.batches)  # from sums of batch means to sums over examples
             progress.sums += sums
             progress.examples += segment.examples

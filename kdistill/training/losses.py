@@ -18,6 +18,9 @@ of multi-label data, where each class of an example has its own probability (p =
 These are sums over the classes, since that is the KL divergence and the cross-entropy of all of an example's labels
 together if the classes are independent given the example: for one class they are those of the logits (0, z).
 
+Of examples mixed by `mixup`, an example's cross-entropy is l times that of its own label plus 1 - l times that of the
+other one, each with the weight of its class: without such weights, the cross-entropy of the mixed label.
+
 Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), arXiv:1503.02531: section 2,
 equation 1 for the softened probabilities, its last paragraph for T^2 (`t_squared`). With several teachers p_t is the
 mean of their softened probabilities (section 1, on ensembles).
@@ -40,6 +43,7 @@ from kdistill.core.task import MULTI, NO_LABEL, SINGLE, Task
 from kdistill.training.correlation import dist_loss
 from kdistill.training.decoupled import dkd_loss, nkd_loss
 from kdistill.training.hints import Hint
+from kdistill.training.mixup import MixedLabels
 from kdistill.training.softened import (
     Factor,
     Shares,
@@ -149,6 +153,7 @@ def hard_loss(
     student_logits: tf.Tensor,
     class_weights: Weights | None = None,
     labelled: Factor | None = None,
+    parts: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Return the mean cross-entropy of integer `labels` (batch,) under `student_logits` (batch, classes), in nats.
 
@@ -156,27 +161,33 @@ def hard_loss(
     the number of examples, as by Keras's `class_weight`, not by the sum of their weights, as by PyTorch: a batch
     with more of the rare class has a larger loss, so that the gradients' mean over batches is that of the whole split.
     With `labelled`, the share of examples that have a label, those with `task.NO_LABEL` add nothing to the sum, which
-    is divided by the expected number of labelled ones, likewise.
+    is divided by the expected number of labelled ones, likewise. `parts` (batch,) multiply the examples' losses.
     """
     known = labels if labelled is None else tf.maximum(labels, 0)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=known, logits=student_logits)
     if class_weights is not None:
         losses *= tf.gather(tf.cast(class_weights, losses.dtype), known)
-    return _mean(losses, labels != NO_LABEL, labelled)
+    return _mean(losses, labels != NO_LABEL, labelled, parts)
 
 
-def bernoulli_hard_loss(labels: tf.Tensor, student_logits: tf.Tensor, labelled: Factor | None = None) -> tf.Tensor:
+def bernoulli_hard_loss(
+    labels: tf.Tensor, student_logits: tf.Tensor, labelled: Factor | None = None, parts: tf.Tensor | None = None
+) -> tf.Tensor:
     """Return the mean over the batch of the binary cross-entropies of `labels` (batch, classes), summed, in nats.
 
-    For `labelled` see `hard_loss`; an unlabelled example has `task.NO_LABEL` for every class.
+    For `labelled` and `parts` see `hard_loss`; an unlabelled example has `task.NO_LABEL` for every class.
     """
     targets = tf.cast(labels, student_logits.dtype)
     each = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=student_logits)
-    return _mean(tf.reduce_sum(each, axis=-1), labels[:, 0] != NO_LABEL, labelled)
+    return _mean(tf.reduce_sum(each, axis=-1), labels[:, 0] != NO_LABEL, labelled, parts)
 
 
-def _mean(losses: tf.Tensor, has_label: tf.Tensor, labelled: Factor | None) -> tf.Tensor:
+def _mean(
+    losses: tf.Tensor, has_label: tf.Tensor, labelled: Factor | None, parts: tf.Tensor | None = None
+) -> tf.Tensor:
     """Return the mean of losses (batch,), or the sum of those with a label divided by their expected number."""
+    if parts is not None:
+        losses *= tf.cast(parts, losses.dtype)
     if labelled is None:
         return tf.reduce_mean(losses)
     return tf.reduce_mean(tf.where(has_label, losses, tf.zeros_like(losses))) / labelled
@@ -229,6 +240,7 @@ class Objective:
         teacher_logits: tf.Tensor,
         student_logits: tf.Tensor,
         numbers: dict[str, Any] | None = None,
+        mixed: MixedLabels | None = None,
     ) -> Terms:
         """Return the scalars `loss` without hints, `soft` (0 for the hard loss alone) and `hard`.
 
@@ -238,12 +250,17 @@ class Objective:
             student_logits: (batch, classes).
             numbers: used instead of the objective's own, also if there are none. In a compiled step, which runs with
                 other numbers share, these are tensors.
+            mixed: the other labels of mixed examples, of which `labels` are the first.
         """
         of_soft: dict[str, Any] = dict(self.numbers if numbers is None else numbers)
         of_soft.pop(HINT_WEIGHTS, None)
         of_labels, of_teacher = LOSSES[self.task]
         of_hard = {key: of_soft.pop(key) for key in (WEIGHTS, LABELLED) if key in of_soft}
-        hard = of_labels(labels, student_logits, **of_hard)
+        if mixed is None:
+            hard = of_labels(labels, student_logits, **of_hard)
+        else:
+            pairs = ((labels, mixed.weights), (mixed.others, 1.0 - mixed.weights))
+            hard = tf.add_n([of_labels(which, student_logits, **of_hard, parts=parts) for which, parts in pairs])
         if self.soft_loss is None:
             return {"loss": hard, "soft": tf.zeros_like(hard), "hard": hard}
         alpha = of_soft.pop("alpha")

@@ -54,3 +54,19 @@ def test_an_augmentation_that_does_not_fit_is_refused(overrides, shape, message)
         checks.augmentation_fits(configs.load("quickstart", overrides), shape)
     checks.augmentation_fits(configs.load("quickstart"), shape)
     checks.augmentation_fits(configs.load("quickstart", overrides), (28, 28, 3))
+
+
+def test_only_examples_whose_values_are_numbers_are_mixed():
+    mixed = configs.load("quickstart", ["augmentation.mixup=0.2"])
+    columns = [{"name": "age"}, {"name": "city", "categories": ["a", "b"]}, {"name": "sex", "categories": ["f", "m"]}]
+    images, tokens = (SimpleNamespace(kind=kind, inputs=None) for kind in ("image", "tokens"))
+    table = SimpleNamespace(kind="table", inputs={"columns": columns})
+    with pytest.raises(ConfigError, match=r"augmentation.mixup: .* received tokens"):
+        checks.mixup_fits(mixed, tokens)
+    with pytest.raises(ConfigError, match=r"received a table with columns of categories: city, sex$"):
+        checks.mixup_fits(mixed, table)
+    numbers = SimpleNamespace(kind="table", inputs={"columns": [{"name": "age", "means": [1.0]}]})
+    for splits in (images, numbers):
+        checks.mixup_fits(mixed, splits)
+    for splits in (tokens, table):
+        checks.mixup_fits(configs.load("quickstart"), splits)

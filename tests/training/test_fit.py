@@ -118,9 +118,9 @@ def test_every_example_is_trained_on_once_an_epoch(monkeypatch, batch_size):
     seen = []
     original = run.engine.segment
 
-    def watch(images, labels, teacher, numbers, batches):
+    def watch(images, labels, teacher, numbers, batches, draws, mixed):
         seen.append(np.asarray(images)[:batches].reshape(-1, *SHAPE))
-        return original(images, labels, teacher, numbers, batches)
+        return original(images, labels, teacher, numbers, batches, draws, mixed)
 
     monkeypatch.setattr(run.engine, "segment", watch)
     list(run.epochs())

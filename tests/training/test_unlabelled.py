@@ -134,7 +134,7 @@ def test_each_pass_over_augmented_images_draws_anew_and_asks_the_teacher_about_t
     segment = segments.next(segments.order(0, 1))
     images, _, (logits,) = segment.block
     images, logits = (array.reshape(100, *array.shape[2:]) for array in (images, logits))
-    draws = segment.draws[0].reshape(100, -1)
+    draws = segment.draws.reshape(100, -1)
     changed = AUGMENTATION.apply(tf.constant(images), tf.constant(draws))
     np.testing.assert_allclose(logits, model(changed, training=False), rtol=1e-3, atol=1e-4)
     assert len(np.unique(logits, axis=0)) > 60

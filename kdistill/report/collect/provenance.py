@@ -70,7 +70,7 @@ def collect_objective(subject: Subject, scores: Scores | None = None) -> Objecti
     trained_on = {arm: result["trained_on"] for arm, result in first.items() if "trained_on" in result}
     data = subject.config.data
     formula = of_distillation(keys, subject.teachers_together, data.class_weights, data.task, data.has_unlabelled)
-    formula += subject.config.start_words("distilled")
+    formula += subject.config.formula_end("distilled")
     sentences = _transfer_set(subject, scores) if scores else []
     return Objective(formula, keys, subject.config.student.l2, weights, data.task, of_examples(trained_on), sentences)
 
