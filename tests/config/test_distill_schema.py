@@ -234,7 +234,7 @@ def test_an_axis_that_a_cell_does_not_read_is_refused():
         ],
         (["data.labelled=50", "distill.examples=unlabelled", "distill.soft_loss=nkd"], "nkd needs the label"),
         (["teacher.examples=all"], "teacher.examples: all has no effect: data.labelled sets no labels aside"),
-        (["data.label_seed=1"], "data.label_seed: only data.labelled reads it"),
+        (["data.label_seed=1"], "data.label_seed: only data.labelled and data.label_noise read it"),
         (["data.labelled=0"], "data.labelled: expected a whole number of at least 1, a share .*; received 0"),
         (["data.labelled=1.0"], r"received 1.0"),
         (["data.labelled=true"], "received true"),
