@@ -77,7 +77,7 @@ KINDS = {
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number of at least {ge:g}",
     "less_than": "a number below {lt:g}",
-    "less_than_equal": "a number of at most {le:g}",
+    "less_than_equal": "a number of at most {le:,.10g}",
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",

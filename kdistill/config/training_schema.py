@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, StrictInt
 
 from kdistill.config.section import Count, MisplacedError, Number, Positive, Section, Share
 from kdistill.core.budget import Budget
@@ -25,6 +25,9 @@ READERS = {
     "decay_to": ("schedule", ("cosine",)),
     "decay_rate": ("schedule", ("exponential",)),
 }
+# Updates and epochs beyond any use, within what TensorFlow can hold: a schedule has the product of two of them.
+MOST = 10**9
+Length = Annotated[StrictInt, Field(ge=1, le=MOST)]
 # Two keys for one thing, of which a section has one.
 EITHER = {"steps": "epochs", "epochs": "steps"}
 
@@ -38,7 +41,7 @@ class TrainingKeys(Section):
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.0, description="sgd, rmsprop: momentum.")
     weight_decay: Annotated[Number, Field(ge=0)] = Field(0.004, description="adamw: decoupled weight decay.")
     schedule: ScheduleName = Field("constant", description="Learning rate schedule.")
-    decay_steps: Count | None = Field(
+    decay_steps: Length | None = Field(
         None,
         description="cosine: steps to the end of the decay; exponential: steps per factor decay_rate. "
         "null: all steps of the run.",
@@ -46,8 +49,8 @@ class TrainingKeys(Section):
     decay_to: Share = Field(0.0, description="cosine: final learning rate as a share of the initial one.")
     decay_rate: Annotated[Number, Field(gt=0, le=1)] = Field(0.1, description="exponential: factor per decay_steps.")
     batch_size: Count = Field(32, description="Batch size.")
-    epochs: Count = Field(100, description="Maximum number of epochs.")
-    steps: Count | None = Field(
+    epochs: Length = Field(100, description="Maximum number of epochs.")
+    steps: Length | None = Field(
         None,
         description="Maximum number of updates, in place of `epochs`: the epochs follow from it, and the last one ends "
         "with the last update, so that data sets, batch sizes and arms are compared after equal numbers of updates. "

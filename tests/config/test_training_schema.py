@@ -37,6 +37,12 @@ def test_other_numbers_of_updates_are_refused(value):
         load(f"training.steps={value}")
 
 
+@pytest.mark.parametrize("key", ["epochs", "steps", "decay_steps"])
+def test_a_length_that_no_schedule_can_hold_is_refused(key):
+    with pytest.raises(ConfigError, match=f"training.{key}: expected a number of at most 1,000,000,000; received 99"):
+        load(f"training.{key}={'9' * 32}")
+
+
 def test_null_is_no_number_of_updates(tmp_path):
     path = from_text(tmp_path, epochs=3, steps=None)
     assert configs.load(str(path)).training_for("student").budget(5).updates == 15

@@ -66,3 +66,10 @@ def test_exponential_falls_by_its_rate_each_decay_steps():
     steps = np.array([0, 5, 10, 30])
     optimizer = build("training.schedule=exponential", "training.decay_steps=10", "training.decay_rate=0.5")
     np.testing.assert_allclose(rates(optimizer, steps), 0.02 * 0.5 ** (steps / 10), rtol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "exponential"])
+@pytest.mark.parametrize("key", ["epochs", "steps"])
+def test_the_most_epochs_and_updates_of_a_config_make_a_schedule(schedule, key):
+    plan = configs.load("quickstart", [f"training.schedule={schedule}", f"training.{key}={10**9}"]).training
+    assert rates(optimizers.build(plan, STEPS), [0]) == pytest.approx([plan.learning_rate])
