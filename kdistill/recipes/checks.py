@@ -48,6 +48,7 @@ def fits(config: Config, run: Run, splits: Splits) -> None:
     monitor_fits(config, run.arm, splits)
     augmentation_fits(config, splits.shape, splits.kind)
     mixup_fits(config, splits)
+    batch_is_mixed(config, run.arm)
     if run.arm == "distilled":
         soft_loss.fits(config, splits)
     models_fit(config, run, splits.example)
@@ -148,6 +149,17 @@ def augmentation_fits(config: Config, shape: Sequence[int], kind: Kind = "image"
                 f"augmentation.{key}: expected fewer pixels than the images have, which are {shape[0]} x {shape[1]}; "
                 f"received {pixels}"
             )
+
+
+def batch_is_mixed(config: Config, arm: str) -> None:
+    """Raise ConfigError, naming the key that was set, where examples are mixed in batches of one: with themselves."""
+    role = "teacher" if arm == "teacher" else "student"
+    if config.augmentation.mixup and config.training_for(role).batch_size == 1:
+        raise ConfigError(
+            f"{section_of('batch_size', config, role)}.batch_size: expected at least 2, since augmentation.mixup mixes "
+            "each example with another of its batch; received 1",
+            hint="Set a larger batch, or augmentation.mixup: 0.",
+        )
 
 
 def mixup_fits(config: Config, splits: Splits) -> None:

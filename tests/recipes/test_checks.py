@@ -70,3 +70,12 @@ def test_only_examples_whose_values_are_numbers_are_mixed():
         checks.mixup_fits(mixed, splits)
     for splits in (tokens, table):
         checks.mixup_fits(configs.load("quickstart"), splits)
+
+
+@pytest.mark.parametrize(("section", "arm"), [("training", "teacher"), ("student", "distilled")])
+def test_an_example_is_not_mixed_with_itself_alone(section, arm):
+    mixed, alone = "augmentation.mixup=0.2", f"{section}.batch_size=1"
+    with pytest.raises(ConfigError, match=rf"^{section}.batch_size: expected at least 2, .* received 1$"):
+        checks.batch_is_mixed(configs.load("quickstart", [mixed, alone]), arm)
+    checks.batch_is_mixed(configs.load("quickstart", [mixed, f"{section}.batch_size=2"]), arm)
+    checks.batch_is_mixed(configs.load("quickstart", [alone]), arm)
