@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kdistill.core.errors import ConfigError
 from kdistill.datasets.split import Split
 from kdistill.datasets.splits import Splits
 
@@ -25,12 +26,16 @@ def with_noise(splits: Splits, data: "Data") -> Splits:
 
     Of the labels that `data.labelled` keeps that share is wrong, and of those that it sets aside. They depend on
     nothing but the data and `data.label_seed`. A validation split that is the test split stays right.
+
+    Raises:
+        ConfigError: the share is too small to replace a label.
     """
     share = data.label_noise
     if share is None:
         return splits
     right = splits.known or splits.train
     kept = splits.train.rows if splits.known is None else splits.labelled.rows
+    _check(share, len(kept))
     rest = np.setdiff1d(right.rows, kept, assume_unique=True)
     seeds, classes = [[data.label_seed, NOISE, part] for part in (TRAIN, VALIDATION)], len(splits.classes)
     labels = noisy(right, [kept, rest], share, classes, seeds[TRAIN])
@@ -54,6 +59,16 @@ def with_noise(splits: Splits, data: "Data") -> Splits:
         noise={"share": share, "seed": data.label_seed, "validation": is_noisy},
     )
     return replace(changed, warnings=(*splits.warnings, _told(changed, splits, share)))
+
+
+def _check(share: float, labels: int) -> None:
+    """Raise ConfigError where a share of so many labels is none of them."""
+    if not round(share * labels):
+        raise ConfigError(
+            f"data.label_noise: expected a share that replaces at least one of the {labels:,} labels of train; "
+            f"received {share:g}, which replaces none",
+            hint=f"Set at least {1 / labels:.2g}, or leave this key out.",
+        )
 
 
 def noisy(split: Split, groups: list[NDArray[np.int64]], share: float, classes: int, seed: list[int]) -> NDArray:

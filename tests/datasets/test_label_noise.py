@@ -131,3 +131,9 @@ def test_what_makes_no_sense_is_refused(keys, problem):
     with pytest.raises(ConfigError) as error:
         configs.load("quickstart", keys)
     assert problem in error.value.message
+
+
+@pytest.mark.parametrize(("keys", "most"), [({}, "1,131"), ({"labelled": 100}, "100")])
+def test_a_share_that_replaces_no_label_is_refused(keys, most):
+    with pytest.raises(ConfigError, match=rf"^data.label_noise: .* one of the {most} labels of train; received 0.0004"):
+        digits(label_noise=0.0004, **keys)
