@@ -349,5 +349,18 @@ def little_to_teach(
     of = "" if measure is ACCURACY else f"{measure.words} "
     return [
         f"Seed {seed}: the teacher is no better than the student trained alone "
-        f"({taught:.4f} against {alone:.4f} {of}on validation): it has little to teach."
+        f"({taught:.4f} against {alone:.4f} {of}on validation): it may have little to teach."
     ]
+
+
+def teaches_on_average(scores: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], measure: Measure) -> bool:
+    """Whether the mean validation score of several seeds' teachers is better than that of their baselines.
+
+    A small validation split tells little about one seed: `little_to_teach` may be wrong about it.
+    """
+    gains = [
+        measure.gain(taught - alone)
+        for taught, alone in ((recorded(teacher, measure), recorded(baseline, measure)) for teacher, baseline in scores)
+        if taught is not None and alone is not None
+    ]
+    return len(gains) > 1 and float(np.mean(gains)) > 0

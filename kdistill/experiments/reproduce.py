@@ -22,6 +22,7 @@ from kdistill.evaluation.verdict import (
     compare_pairs,
     little_to_teach,
     nothing_to_transfer,
+    teaches_on_average,
 )
 from kdistill.experiments import next_steps, one_seed, workers
 from kdistill.experiments.part import Part
@@ -336,7 +337,7 @@ def _warnings(
     measure: Measure,
 ) -> list[str]:
     """Return the warnings of the runs of some arms and seeds, each once; a control may have failed."""
-    warnings = list[str]()
+    warnings, doubts, scores = list[str](), list[str](), list[tuple[Document, Document]]()
     for seed in seeds:
         made = [(arm, seed) for arm in config.students if TaskKey(arm, seed, cell) in outcomes.done]
         if (teacher_seed := teachers[seed]) is not None:
@@ -345,9 +346,11 @@ def _warnings(
         for result in results.values():
             warnings += result["warnings"]
         # A reused distilled run may be older than its baseline.
-        taught, alone = results["distilled"]["teacher_validation"], results["baseline"]["validation"]
-        warnings += little_to_teach(seed, taught, alone, measure)
-    return list(dict.fromkeys(warnings))
+        scores.append((results["distilled"]["teacher_validation"], results["baseline"]["validation"]))
+        doubts += little_to_teach(seed, *scores[-1], measure)
+    if teaches_on_average(scores, measure):
+        return [warning for warning in dict.fromkeys(warnings) if warning not in doubts]
+    return list(dict.fromkeys(warnings + doubts))
 
 
 def _arm_summary(config: Config, arm: str, scores: list[Document]) -> Document:

@@ -10,7 +10,7 @@ from scipy.stats import binom, ttest_rel
 from simulated_seeds import BASELINE, simulated
 
 from kdistill.evaluation.crossed import without_parts
-from kdistill.evaluation.measures import MEASURES, NLL
+from kdistill.evaluation.measures import ACCURACY, MEASURES, NLL
 from kdistill.evaluation.statistics import minimum_detectable_difference, paired_t
 from kdistill.evaluation.verdict import (
     Answers,
@@ -21,6 +21,7 @@ from kdistill.evaluation.verdict import (
     decide,
     little_to_teach,
     nothing_to_transfer,
+    teaches_on_average,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -266,9 +267,19 @@ def test_a_teacher_is_held_against_the_baseline_by_the_measure():
     assert little_to_teach(3, taught, alone) == []
     assert little_to_teach(3, taught, alone, MEASURES["macro_f1"]) == [
         "Seed 3: the teacher is no better than the student trained alone (0.5000 against 0.6000 macro F1 on "
-        "validation): it has little to teach."
+        "validation): it may have little to teach."
     ]
     assert little_to_teach(3, taught, {"accuracy": 0.8}, MEASURES["macro_f1"]) == []
+
+
+def test_the_mean_over_seeds_decides_whether_their_teachers_teach():
+    better, worse = ({"accuracy": 0.9}, {"accuracy": 0.8}), ({"accuracy": 0.8}, {"accuracy": 0.85})
+    assert teaches_on_average([better, worse], ACCURACY)
+    assert not teaches_on_average([better, worse, worse, worse], ACCURACY)
+    assert not teaches_on_average([better], ACCURACY), "one seed has no mean"
+    nll = [({"nll": 0.3}, {"nll": 0.5}), ({"nll": 0.5}, {"nll": 0.4})]
+    assert teaches_on_average(nll, NLL)
+    assert not teaches_on_average([({"accuracy": None}, {"accuracy": 0.8}), better], ACCURACY), "one is known"
 
 
 def with_answers(seeds, examples, gain, spread=0.0, seed=0):

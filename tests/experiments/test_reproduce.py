@@ -19,8 +19,10 @@ from kdistill.core.errors import ConfigError, DivergedError, ModelError, OutputE
 from kdistill.core.kinds import Example
 from kdistill.core.listener import RunStarted
 from kdistill.evaluation import calibration, predict
+from kdistill.evaluation.measures import ACCURACY
+from kdistill.evaluation.verdict import little_to_teach
 from kdistill.experiments import reproduce, task_graph
-from kdistill.experiments.workers import Scale
+from kdistill.experiments.workers import Outcomes, Scale, TaskKey
 from kdistill.recipes import arms, controls, evaluate
 from kdistill.recipes.make import make
 from kdistill.recipes.session import Options
@@ -302,3 +304,24 @@ def test_standardised_students_have_scores_with_a_fitted_temperature(tmp_path):
     again = reproduce.reproduce(own, [0])
     assert "fitted_nll" not in again["arms"]["distilled"]
     assert again["arms"]["distilled"]["nll"] == arm["nll"]
+
+
+def test_a_seed_whose_teacher_scored_low_is_named_at_the_end_only_if_the_mean_over_seeds_is_low_too():
+    config = configs.load("quickstart", ["seeds=2"])
+
+    def outcomes(*scores):
+        """Return two seeds' results, of which the distilled run warns of its teacher; `scores` are theirs and alone."""
+        done = {}
+        for seed, (taught, alone) in enumerate(scores):
+            teacher, baseline = {"accuracy": taught}, {"accuracy": alone}
+            of_run = ["The labels are noisy.", *little_to_teach(seed, teacher, baseline)]
+            done[TaskKey("teacher", seed, "")] = {"warnings": []}
+            done[TaskKey("baseline", seed, "")] = {"warnings": [], "validation": baseline}
+            done[TaskKey("distilled", seed, "")] = {"warnings": of_run, "teacher_validation": teacher}
+        return Outcomes(done)
+
+    def warned(*scores):
+        return reproduce._warnings(config, [0, 1], {0: 0, 1: 1}, outcomes(*scores), "", ACCURACY)
+
+    assert warned((0.9, 0.8), (0.8, 0.85)) == ["The labels are noisy."]
+    assert warned((0.8, 0.79), (0.8, 0.85))[1:] == little_to_teach(1, {"accuracy": 0.8}, {"accuracy": 0.85})
