@@ -53,12 +53,17 @@ def command(line):
     return Command(tuple(arguments[1:]), output, int(promised[1]) if promised else 0)
 
 
+def typed(lines):
+    """Return the lines that somebody types: those after a prompt where there is one, since others are what was printed."""
+    return [line for line in lines if re.match(r"\w*\$ ", line)] or lines
+
+
 def mentioned(page):
     """Return the arguments of every kdistill command of a page, whether its block can be run here or not."""
     found = []
     for block in blocks(page):
         if block.language in ("bash", "console"):
-            for line in block.text.splitlines():
+            for line in typed(block.text.splitlines()):
                 for part in re.split(r"&&|\|\||;|\|", line):
                     words = shlex.split(part.split(" > ")[0], comments=True)
                     starts = [n for n, word in enumerate(words) if word == "kdistill" or word.endswith("/kdistill")]
