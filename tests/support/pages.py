@@ -54,7 +54,7 @@ def command(line):
 
 
 def typed(lines):
-    """Return the lines that somebody types: those after a prompt where there is one, since others are what was printed."""
+    """Return the lines that somebody types: where some follow a prompt, the others were printed."""
     return [line for line in lines if re.match(r"\w*\$ ", line)] or lines
 
 
