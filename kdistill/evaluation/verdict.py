@@ -349,7 +349,7 @@ def little_to_teach(
     of = "" if measure is ACCURACY else f"{measure.words} "
     return [
         f"Seed {seed}: the teacher is no better than the student trained alone "
-        f"({taught:.4f} against {alone:.4f} {of}on validation): it may have little to teach."
+        f"({taught:.4f} against {alone:.4f} {of}on validation): it has little to teach."
     ]
 
 

@@ -267,7 +267,7 @@ def test_a_teacher_is_held_against_the_baseline_by_the_measure():
     assert little_to_teach(3, taught, alone) == []
     assert little_to_teach(3, taught, alone, MEASURES["macro_f1"]) == [
         "Seed 3: the teacher is no better than the student trained alone (0.5000 against 0.6000 macro F1 on "
-        "validation): it may have little to teach."
+        "validation): it has little to teach."
     ]
     assert little_to_teach(3, taught, {"accuracy": 0.8}, MEASURES["macro_f1"]) == []
 
